@@ -1,0 +1,59 @@
+# Few verbs. `make demo` and `make test` set up everything they need in .venv.
+PYTHON      ?= python3
+VENV        ?= .venv
+# Another torch build:  make demo TORCH='torch==2.13.0' TORCH_INDEX='--index-url <index of builds>'
+TORCH       ?= torch==2.13.0
+TORCH_INDEX ?=
+CORES       ?= 2
+BIN         := $(VENV)/bin
+PIP         := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CONFIG      ?= config/demo.yaml
+
+.PHONY: help demo test lint check soak bench docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a whole study on a simulated cohort: set-up, training, report, MLflow"
+	@echo "make test    the tests"
+	@echo "make lint    style, types, floors, workflow"
+	@echo "make check   lint and test: what must pass before anything lands"
+	@echo "make soak    long proofs (kills, races, fuzzing); hours"
+	@echo "make bench   speed and memory, as ratios to peers"
+	@echo "make docs    generated references: schemas, config/README.md"
+
+# Installed once per set of requirements; the stamp names what is inside.
+$(VENV)/.run: pyproject.toml constraints/reproducible.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH_INDEX) --constraint constraints/reproducible.txt "$(TORCH)"
+	$(PIP) --constraint constraints/reproducible.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --constraint constraints/reproducible.txt --editable ".[test,lint]"
+	touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/tenter simulate results/demo-cohort
+	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(CORES)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python tests/workflow/lint.py
+
+check: lint test
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/soak -n 0 -s
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m tenter.config.reference
+
+clean:
+	rm -rf results .snakemake

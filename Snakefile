@@ -1,0 +1,79 @@
+"""tenter: from a manifest of image pairs to cross-validated registration in millimetres.
+
+Run it by   snakemake --profile profiles/local --configfile config/<study>.yaml
+Without --configfile it runs the simulated cohort of config/demo.yaml.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from tenter.chunks import PATTERN as CHUNK
+from tenter.errors import TenterError
+from tenter.manifest import ID
+from tenter.study import Study
+
+min_version("9.20")
+
+if not workflow.configfiles:
+
+    configfile: "config/demo.yaml"
+
+
+try:
+    study = Study.load(Path(os.path.relpath(workflow.configfiles[-1])), config)
+    CHUNKS = study.registered_chunks()
+except TenterError as error:
+    raise WorkflowError(f"{error}\n`tenter check {workflow.configfiles[-1]}` tells more") from None
+
+R = study.results
+MODELS = study.registering_models
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ["TENTER_ACCEPTED"] = str(study.accepted.absolute())
+
+
+wildcard_constraints:
+    model=ID.pattern,
+    fold=r"\d+|all",
+    chunk=CHUNK,
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/cohort.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/inference.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/reporting.smk"
+
+
+localrules:
+    all,
+    check,
+    plan,
+    split,
+    start_tracking,
+    publish,
+
+
+rule all:
+    default_target: True
+    input:
+        R / "report.html",
+        expand(R / "tracking/{model}.txt", model=list(study.models)),
+        [] if study.applied else R / "cohort/folds.tsv",
+
+
+onstart:
+    for line in study.stale_trainings(R / "models"):
+        print(line, file=sys.stderr)
+
+
+onsuccess:
+    print(f"report: {R / 'report.html'}", file=sys.stderr)
+    for model in study.models:
+        print((R / f"tracking/{model}.txt").read_text(), file=sys.stderr, end="")

@@ -1,0 +1,1 @@
+"""The few names that a notebook imports. They load when they are first used."""

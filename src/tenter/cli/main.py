@@ -1,0 +1,136 @@
+"""The command `tenter`: sub-commands from the signatures of stages and tools.
+
+A stage's function says in its signature and docstring what its flags are; a command is
+imported only when it runs, so that light ones stay light.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+from pydantic import BaseModel, ValidationError
+
+from tenter import __version__, files, provenance
+from tenter.cli import commands
+from tenter.errors import TenterError
+
+INTERRUPTED = 130
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `tenter <command> ...`.
+
+    Args:
+        arguments: as on the command line, without the program's name.
+
+    Returns:
+        0, or the exit code of what went wrong: 2 bad input, 3 a fault found on the way,
+        130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if not words or words[0] in {"-h", "--help"}:
+        sys.stdout.write(commands.overview() + "\n")
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"tenter {__version__}\n")
+        return 0
+    if words[0] not in commands.COMMANDS:
+        sys.stderr.write(f"tenter: {commands.unknown(words[0])}\n")
+        return 2
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S")
+    return _run(words[0], words[1:], debug=debug)
+
+
+def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
+    try:
+        function = _function(name)
+        result = tyro.cli(
+            function,
+            prog=f"tenter {name}",
+            args=words,
+            registry=_registry(),
+            config=(tyro.conf.FlagConversionOff,),
+        )
+    except TenterError as error:
+        if debug:
+            raise
+        lines = str(error).splitlines() or [type(error).__name__]
+        for line in lines:
+            sys.stderr.write(line if line.startswith(("ERROR", "WARNING")) else f"ERROR {line}")
+            sys.stderr.write("\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if result is not None:
+        sys.stdout.write(f"{result}\n")
+    return 0
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """The command's function; where it takes `code`, that is verified before it runs."""
+    module = importlib.import_module(commands.COMMANDS[name].module)
+    function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
+    if "code" not in inspect.signature(function).parameters:
+        return function
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the stage takes
+        stage = name.replace("-", "_")
+        settings = (
+            files.canonical(kwargs["settings"].model_dump(mode="json")) if "settings" in kwargs else "{}"
+        )
+        provenance.verify(stage, settings, kwargs["code"])
+        result = function(*args, **kwargs)
+        provenance.record(kwargs.get("table") or kwargs["output"], stage, settings, kwargs["code"])
+        return result
+
+    return checked
+
+
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """Let `--settings` take a section of the configuration as JSON."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _settings(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        kind = info.type
+        if not (inspect.isclass(kind) and issubclass(kind, BaseModel)):
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="JSON",
+            instance_from_str=lambda texts: _parsed(kind, texts[0]),
+            is_instance=lambda value: isinstance(value, kind),
+            str_from_instance=lambda value: [value.model_dump_json()],
+        )
+
+    return registry
+
+
+def _parsed(kind: type[BaseModel], text: str) -> BaseModel:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        message = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ValueError(message) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What is generated from the configuration's types: schemas and config/README.md.
+
+Run as a module it rewrites the committed files; with `--check` it says which are out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from tenter.config.study import Config
+
+MANIFEST_COLUMNS = {
+    "pair": "The pair's id: letters, digits, `_` and `-`, at most 64.",
+    "patient": "The patient's id, of the same form. All pairs of a patient stay together.",
+    "moving_image": "Image that is warped, such as MR. Path relative to the table's folder, or absolute.",
+    "fixed_image": "Image that stays, such as ultrasound.",
+    "moving_labels": "Labels on the moving image's grid: an integer map, or a 4-D stack of channels.",
+    "fixed_labels": "The same labels on the fixed image's grid.",
+    "moving_points": "Points that correspond by name: TSV, CSV, Slicer .fcsv or .mrk.json.",
+    "fixed_points": "The same points in the fixed image.",
+    "initial_transform": "ITK transform, fixed to moving, for `plan.alignment: file`.",
+    "set": "`cv` (default) is cross-validated, `train` always trained on, `test` never.",
+    "fold": "The user's own fold, a whole number; for every `cv` pair or for none.",
+}
+REQUIRED = ("pair", "patient", "moving_image", "fixed_image")
+
+
+def documents() -> dict[str, str]:
+    """The generated files: path below the repository to content."""
+    return {
+        "workflow/schemas/config.schema.json": _json(Config.model_json_schema()),
+        "workflow/schemas/manifest.schema.json": _json(_manifest_schema()),
+        "config/README.md": _readme(),
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _manifest_schema() -> dict[str, object]:
+    properties = {name: {"type": "string", "description": text} for name, text in MANIFEST_COLUMNS.items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "One row of a manifest",
+        "type": "object",
+        "properties": properties,
+        "required": list(REQUIRED),
+    }
+
+
+def _readme() -> str:
+    lines = [
+        "# Configuration",
+        "",
+        "Every key of a study's configuration, with its type, default and meaning. Generated from the",
+        "code by `make docs`; a test keeps it so. Unknown keys are refused. Relative paths are relative",
+        "to the configuration file, but `results`, which is relative to the working directory.",
+        "",
+        "`demo.yaml` is a simulated cohort, `mrus.yaml` the MR-ultrasound cohort of label-reg.",
+        "",
+        "## Manifest",
+        "",
+        "A TSV or CSV file in UTF-8, one row a pair. Further columns are kept out of the way; one of them",
+        "may be named as `stratum`.",
+        "",
+        "| column | needed | meaning |",
+        "|---|---|---|",
+        *(
+            f"| `{name}` | {'yes' if name in REQUIRED else ''} | {text} |"
+            for name, text in MANIFEST_COLUMNS.items()
+        ),
+        "",
+    ]
+    for title, section in _sections("", Config):
+        text = " ".join((section.__doc__ or "").split())
+        lines += [f"## {title}", "", text, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+        lines += [_row(name, info) for name, info in section.model_fields.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _sections(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield (f"`{prefix}`" if prefix else "The study"), section
+    for name, info in section.model_fields.items():
+        options = [item for item in _leaves(info.annotation) if _is_section(item)]
+        for option in options:
+            key = f"{prefix}.{name}".lstrip(".")
+            key += ".<name>" if name == "models" else ""
+            suffix = f" (name: {option.model_fields['name'].default})" if len(options) > 1 else ""
+            inner = list(_sections(key, option))
+            yield f"`{key}`{suffix}", option
+            yield from inner[1:]
+
+
+def _row(name: str, info: FieldInfo) -> str:
+    default = "required" if info.is_required() else _default(info)
+    meaning = " ".join((info.description or "").split())
+    kind = _kind(info.annotation).replace("|", "\\|")
+    return f"| `{name}` | {kind}{_range(info)} | {default} | {meaning} |"
+
+
+def _default(info: FieldInfo) -> str:
+    value = info.default
+    if value is PydanticUndefined or isinstance(value, BaseModel):
+        return "see below"
+    if isinstance(value, tuple):
+        inner = [item for item in value if not isinstance(item, BaseModel)]
+        return f"`{list(inner)}`" if len(inner) == len(value) else "see below"
+    return "" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _range(info: FieldInfo) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    parts = [
+        f"{sign} {getattr(item, key)}"
+        for item in info.metadata
+        for key, sign in signs.items()
+        if getattr(item, key, None) is not None
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _kind(annotation: Any) -> str:  # noqa: ANN401 - any annotation
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _kind(arguments[0])
+    if origin is typing.Literal:
+        return " or ".join(f"`{item}`" for item in arguments)
+    if origin in {typing.Union, UnionType}:
+        return " or ".join(_kind(item) for item in arguments if item is not NoneType)
+    if origin is tuple:
+        kind = _kind(arguments[0])
+        return f"list of {kind}" if arguments[-1] is Ellipsis else f"{len(arguments)} of {kind}"
+    if origin is dict:
+        return f"name to {_kind(arguments[1])}"
+    names = {str: "text", Path: "path", int: "whole number", float: "number", bool: "true or false"}
+    return names.get(annotation, "section")
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - any annotation
+    arguments = typing.get_args(annotation)
+    if not arguments or _is_section(annotation):
+        yield annotation
+    for argument in arguments:
+        yield from _leaves(argument)
+
+
+def _is_section(item: object) -> bool:
+    return isinstance(item, type) and issubclass(item, BaseModel)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the generated files below the working directory, or `--check` them."""
+    stale = [
+        path
+        for path, text in documents().items()
+        if not Path(path).is_file() or Path(path).read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        if "--check" not in arguments:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(documents()[path], encoding="utf-8")
+        sys.stdout.write(f"{'out of date' if '--check' in arguments else 'written'}: {path}\n")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""Configuration of what is written, measured, summarised, shown and tracked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tenter.config.cohort import Name, Positive
+from tenter.config.section import Section
+
+
+class Export(Section):
+    """What registration writes for each pair, besides `transform.h5`."""
+
+    field: bool = True
+    """`field.nii.gz`: the whole map as displacement (LPS mm) on the fixed image's grid."""
+    warped_image: bool = True
+    """`warped_image.nii.gz`: the moving image on the fixed image's grid."""
+    warped_labels: bool = False
+    """Labels warped onto the fixed image's grid; written by evaluation."""
+
+
+class Evaluation(Section):
+    """How results are measured."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """A soft label counts as present from this value on."""
+    surface_metrics: bool = True
+    """Whether Hausdorff (95 %) and mean surface distances are measured, for structures."""
+
+
+class Summary(Section):
+    """How results are summarised."""
+
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 2_000
+    """Resamples (of patients) behind each 95 % interval."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the resampling."""
+    reference: Name | None = None
+    """Model that the others are compared with; default: the first."""
+
+
+class Report(Section):
+    """What the report shows."""
+
+    title: str = ""
+    """Title; default: the study's name."""
+    examples: Annotated[int, Field(ge=0, le=20)] = 3
+    """Pairs shown as image panels for each model: best, median, worst, ... (3 gives one of each)."""
+
+
+class Tracking(Section):
+    """Where runs are mirrored for comparison."""
+
+    uri: str | None = None
+    """MLflow tracking address; default: a SQLite database inside the study's results."""
+    experiment: Name | None = None
+    """MLflow experiment; default: the study's name."""
+    timeout_s: Positive = 10.0
+    """Longest time a training may lose to a tracking server in all."""
+
+
+class Runtime(Section):
+    """Where work runs; none of it decides what is computed."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device of training and registration; `auto` takes a GPU where there is one."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of a training or registration; results on a CPU are bit-equal at equal threads."""
+    checkpoint_s: Positive = 120.0
+    """Seconds between two checkpoints."""
+    log_every: Annotated[int, Field(ge=1)] = 50
+    """Steps between two log lines."""

@@ -1,0 +1,61 @@
+"""What can go wrong, one class per cause that a user can mend.
+
+Exit codes: 2 for bad input or configuration (nothing was started), 3 for a fault
+found while a job was running, 130/143 for signals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenter.records import Fault
+
+
+class TenterError(Exception):
+    """Any error whose message is meant for the user; printed without a traceback."""
+
+    exit_code = 3
+
+
+class InputError(TenterError):
+    """The configuration, the manifest or a file in it cannot be used.
+
+    Attributes:
+        faults: every fault found, in one pass.
+    """
+
+    exit_code = 2
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class DataError(TenterError):
+    """A file changed, vanished or proved damaged after it had been checked."""
+
+
+class CodeChangedError(TenterError):
+    """The package was edited between the planning of a job and its start."""
+
+
+class CheckpointError(TenterError):
+    """A checkpoint or model belongs to another configuration, fold, cohort or code."""
+
+
+class TrainingError(TenterError):
+    """Training cannot go on: the loss is not finite, or memory ran out."""
+
+
+class DeviceError(TenterError):
+    """The device that was asked for is not there."""
+
+    exit_code = 2
+
+
+class OutputError(TenterError):
+    """A result could not be written whole (disk full, quota, permission)."""
+
+
+class TrackingError(TenterError):
+    """The tracking server or its database cannot be reached, or refuses."""

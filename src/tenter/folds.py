@@ -1,0 +1,102 @@
+"""Split by patient: folds that stay put when a cohort grows.
+
+The first deal is balanced over folds (and strata); later patients go to the fold with
+the fewest pairs. The lock file beside the configuration remembers the assignment.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tenter import files
+from tenter.errors import InputError
+from tenter.records import Fault, Pair
+
+
+def assign(pairs: Sequence[Pair], count: int, seed: int, locked: Mapping[str, int]) -> dict[str, int]:
+    """Assign every cross-validated patient to a fold.
+
+    A pair of two subjects ties its patients' folds to nothing: each patient has a fold of
+    its own, and who is tested by whom follows from both.
+
+    Args:
+        pairs: the cohort; only pairs of set `cv` count.
+        count: number of folds.
+        seed: decides the order in which new patients are dealt.
+        locked: earlier assignment; kept for every patient that is still there.
+
+    Returns:
+        patient to fold, sorted by patient.
+
+    Raises:
+        InputError: fewer patients than folds.
+    """
+    weights: Counter[str] = Counter()
+    strata: dict[str, str] = {}
+    own: dict[str, int] = {}
+    for pair in pairs:
+        if pair.set != "cv":
+            continue
+        for patient in pair.patients:
+            weights[patient] += 1
+            strata[patient] = pair.stratum or ""
+            if pair.fold is not None:
+                own[patient] = pair.fold
+    if own:
+        return dict(sorted(own.items()))
+    if len(weights) < count:
+        message = f"{len(weights)} cross-validated patients cannot fill {count} folds"
+        fault = Fault("manifest", message, "lower `folds.count` or add patients", column="patient")
+        raise InputError([fault])
+    kept = {patient: fold for patient, fold in locked.items() if patient in weights and fold < count}
+    return dict(sorted((kept | _deal(weights, strata, kept, count, seed)).items()))
+
+
+def _deal(
+    weights: Mapping[str, int], strata: Mapping[str, str], kept: Mapping[str, int], count: int, seed: int
+) -> dict[str, int]:
+    """Deal new patients, those with most pairs first, each to the emptiest fold of its stratum."""
+    load = Counter(dict.fromkeys(range(count), 0))
+    in_stratum: dict[str, Counter[int]] = defaultdict(Counter)
+    for patient, fold in kept.items():
+        load[fold] += weights[patient]
+        in_stratum[strata[patient]][fold] += weights[patient]
+    dealt = {}
+    new = (patient for patient in weights if patient not in kept)
+    for patient in sorted(new, key=lambda name: (-weights[name], _shuffle(name, seed))):
+        counts = in_stratum[strata[patient]]
+        fold = min(load, key=lambda item: (counts[item] if strata[patient] else 0, load[item], item))
+        dealt[patient] = fold
+        load[fold] += weights[patient]
+        counts[fold] += weights[patient]
+    return dealt
+
+
+def _shuffle(patient: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()
+
+
+def read_lock(path: Path) -> dict[str, int]:
+    """Read a lock file (`patient`, `fold`); empty where there is none.
+
+    Raises:
+        InputError: the file is there but is no lock file.
+    """
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream, delimiter="\t"))
+    if rows[:1] == [["patient", "fold"]] and all(len(row) == 2 and row[1].isdigit() for row in rows[1:]):
+        return {patient: int(fold) for patient, fold in rows[1:]}
+    fault = Fault(str(path), "is no table of patient and fold", "restore it, or delete it to deal anew")
+    raise InputError([fault])
+
+
+def write_lock(path: Path, folds: Mapping[str, int]) -> None:
+    """Write an assignment, whole or not at all."""
+    lines = ["patient\tfold", *(f"{patient}\t{fold}" for patient, fold in sorted(folds.items()))]
+    files.write_text(path, "\n".join(lines) + "\n")

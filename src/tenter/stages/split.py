@@ -1,0 +1,36 @@
+"""Record the folds: the lock file beside the configuration, and the study's own copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tenter import files, folds
+from tenter.config import Folds
+from tenter.errors import DataError
+from tenter.manifest import read
+
+
+def split(
+    *, manifest: Path, settings: Folds, assignment: str, lock: Path, output: Path, stratum: str = ""
+) -> None:
+    """Write which patient is in which fold.
+
+    Args:
+        manifest: the table of pairs.
+        settings: number of folds and seed of the first deal.
+        assignment: fingerprint of the assignment that the workflow was planned with.
+        lock: file beside the configuration that keeps folds where they are as a cohort grows.
+        output: the study's copy.
+        stratum: manifest column whose values are spread evenly over folds; empty for none.
+
+    Raises:
+        DataError: the manifest or the lock file was edited since the workflow was planned.
+    """
+    pairs = read(manifest, stratum or None)
+    dealt = folds.assign(pairs, settings.count, settings.seed, folds.read_lock(lock))
+    if files.digest(dealt)[:16] != assignment:
+        message = f"{manifest}: edited since this run was planned; run snakemake again"
+        raise DataError(message)
+    if folds.read_lock(lock) != dealt:
+        folds.write_lock(lock, dealt)
+    folds.write_lock(output, dealt)

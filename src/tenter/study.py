@@ -1,0 +1,256 @@
+"""A study as the workflow sees it when it is parsed: pairs, folds, chunks, models, settings.
+
+Light on purpose: the Snakefile builds one in every job of a cluster, so nothing here
+imports torch, MLflow or an image library.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from tenter import chunks, config, files, folds, manifest, provenance
+from tenter.config import Config, Section
+from tenter.errors import InputError
+from tenter.records import Fault, Pair
+
+ALL = "all"
+"""The fold whose model is trained on every patient."""
+
+
+class Study:
+    """A configuration with its cohort, dealt to folds and chunks.
+
+    Args:
+        settings: the validated configuration.
+        path: its file; relative paths in it are relative to that file's folder.
+    """
+
+    def __init__(self, settings: Config, path: Path) -> None:
+        self.config = settings
+        self.path = path
+        self.manifest = self._relative(settings.manifest)
+        root = self._relative(settings.data_root) if settings.data_root else None
+        self.pairs = manifest.read(self.manifest, settings.stratum, root)
+        self.models = settings.expanded_models()
+
+    @classmethod
+    def load(cls, path: Path, content: object = None) -> Study:
+        """Read a configuration file (or take its `content`, with overrides) and its manifest.
+
+        Raises:
+            InputError: with every fault of the configuration or of the manifest.
+        """
+        return cls(config.read(path) if content is None else config.parse(content, path), path)
+
+    @property
+    def lock(self) -> Path:
+        """The file that remembers the folds, beside the configuration."""
+        return self.path.with_name(f"{self.path.stem}.folds.tsv")
+
+    @property
+    def results(self) -> Path:
+        """Folder of the study's results."""
+        return self.config.results / self.config.study
+
+    @functools.cached_property
+    def assignment(self) -> dict[str, int]:
+        """Patient to fold; empty where a finished model is applied."""
+        if self.applied is not None:
+            return {}
+        rules = self.config.folds
+        return folds.assign(self.pairs, rules.count, rules.seed, folds.read_lock(self.lock))
+
+    @functools.cached_property
+    def chunks(self) -> dict[str, tuple[Pair, ...]]:
+        """Chunk to its pairs."""
+        pairs = self.pairs
+        if self.applied is not None:
+            pairs = tuple(_as_test(pair) for pair in pairs)
+        return chunks.deal(pairs, self.assignment, self.config.chunks.count)
+
+    @property
+    def folds(self) -> list[str]:
+        """Names of the cross-validation's folds."""
+        return [str(fold) for fold in sorted(set(self.assignment.values()))]
+
+    def trained_folds(self, model: str) -> list[str]:
+        """Folds that a model is trained for, with the final one where it is asked for."""
+        return [*self.folds, *([ALL] if self.models[model].final else [])]
+
+    @property
+    def applied(self) -> Path | None:
+        """Folder of the finished model that registers this cohort, or None."""
+        return self._relative(self.config.model) if self.config.model else None
+
+    @functools.cached_property
+    def applied_members(self) -> tuple[Path, ...]:
+        """Folders of the finished model's folds.
+
+        Raises:
+            InputError: there are none.
+        """
+        if self.applied is None:
+            return ()
+        members = sorted(path.parent for path in self.applied.glob("fold-*/model.json"))
+        members = [path for path in members if path.name != f"fold-{ALL}"] or members
+        if not members:
+            fix = "name a folder that holds fold-*/model.json"
+            fault = Fault(str(self.path), f"no finished model in {self.applied}", fix, column="model")
+            raise InputError([fault])
+        return tuple(members)
+
+    @property
+    def registering_models(self) -> list[str]:
+        """Names of the models that register pairs."""
+        return [self.applied.name] if self.applied is not None else list(self.models)
+
+    def chunks_of(self, groups: Iterable[str]) -> list[str]:
+        """Chunks that belong to these folds or sets."""
+        wanted = set(groups)
+        return [name for name in self.chunks if name.rpartition("-")[0] in wanted]
+
+    def training_chunks(self, fold: str) -> list[str]:
+        """Chunks whose pairs a fold's model may learn from: all other folds, and set `train`."""
+        return self.chunks_of([*(item for item in self.folds if item != fold), "train"])
+
+    def registered_chunks(self) -> list[str]:
+        """Chunks whose pairs are registered: cross-validated and tested ones."""
+        return self.chunks_of([*self.folds, "test"])
+
+    def members(self, model: str, chunk: str) -> list[str]:
+        """Folds whose models register a chunk: the one that saw none of it, or all for tests."""
+        group = chunk.rpartition("-")[0]
+        if group != "test":
+            return [group]
+        return self.folds if model in self.models else []
+
+    def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
+        """The files that a chunk's pairs name in these attributes of `Pair`."""
+        found = (getattr(pair, column) for pair in self.chunks[chunk] for column in columns)
+        return list(dict.fromkeys(path for path in found if path is not None))
+
+    def ids(self, chunk: str) -> list[str]:
+        """Ids of a chunk's pairs."""
+        return [pair.id for pair in self.chunks[chunk]]
+
+    def rows(self, chunk: str) -> str:
+        """Fingerprint of a chunk's manifest rows, in short."""
+        return manifest.digest(self.chunks[chunk], self.manifest.parent)[:16]
+
+    def settings(self, stage: str, model: str | None = None) -> str:
+        """Canonical JSON of what a stage reads of the configuration, and nothing else."""
+        section = getattr(self, f"_{stage}_settings")
+        value: Section = section(model) if model is not None else section()
+        return files.canonical(value.model_dump(mode="json"))
+
+    def code(self, stage: str, model: str | None = None) -> str:
+        """Fingerprint of a stage's code, or the one it was accepted for."""
+        settings = self.settings(stage, model)
+        return provenance.accepted(provenance.fingerprint(stage, settings), self.accepted)
+
+    @property
+    def accepted(self) -> Path:
+        """The file of accepted code changes, beside the configuration."""
+        return self.path.with_name(f"{self.path.stem}.accepted.json")
+
+    def split_digest(self) -> str:
+        """Fingerprint of the assignment of patients to folds, in short."""
+        return files.digest(self.assignment)[:16]
+
+    def runtime_flags(self, *names: str) -> str:
+        """Flags that say where work runs; no part of what makes a step stale."""
+        values = ((name, getattr(self.config.runtime, name)) for name in names)
+        return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in values)
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of the tracking server, or of the database inside the results."""
+        return self.config.tracking.uri or f"sqlite:///{self.results / 'tracking/mlflow.db'}"
+
+    def stale_trainings(self, models: Path) -> list[str]:
+        """Say which finished trainings are stale because the code behind them changed.
+
+        Args:
+            models: folder of finished models, `<model>/fold-<k>/`.
+        """
+        stale: dict[str, int] = {}
+        for model in self.models:
+            settings = self.settings("train", model)
+            current = provenance.module_hashes("train", settings)
+            for folder in sorted((models / model).glob("fold-*")):
+                recorded = provenance.recorded(folder)
+                if recorded is None or recorded["code"] == self.code("train", model):
+                    continue
+                then = recorded["modules"]
+                changed = [name for name in current | then if current.get(name) != then.get(name)]
+                cause = ", ".join(sorted(changed)) or "modules"
+                stale[cause] = stale.get(cause, 0) + 1
+        return [
+            f"{count} trainings stale because of code in {cause} (harmless? `tenter accept train --help`)"
+            for cause, count in stale.items()
+        ]
+
+    def _relative(self, path: Path) -> Path:
+        joined = self.path.parent / path
+        plain = Path(os.path.normpath(joined))
+        return plain if plain.resolve() == joined.resolve() else joined
+
+    def _check_settings(self) -> Section:
+        return self.config
+
+    def _split_settings(self) -> Section:
+        return self.config.folds
+
+    def _plan_settings(self) -> Section:
+        return self.config.plan
+
+    def _prepare_images_settings(self) -> Section:
+        return config.ImageSettings(plan=self.config.plan)
+
+    def _prepare_labels_settings(self) -> Section:
+        return config.LabelSettings(labels=self.config.labels)
+
+    def _train_settings(self, model: str) -> Section:
+        chosen = self.models[model]
+        return config.TrainSettings(
+            network=chosen.network,
+            losses=chosen.losses,
+            augmentation=chosen.augmentation,
+            validation=chosen.validation,
+            training=chosen.training,
+            seed=chosen.seeds[0],
+            warm_start=self._relative(chosen.warm_start) if chosen.warm_start else None,
+        )
+
+    def _infer_settings(self, model: str) -> Section:
+        export = self.config.export.model_copy(update={"warped_labels": False})
+        if model in self.models:
+            return config.InferSettings(network=self.models[model].network, export=export)
+        described = files.read_json(self.applied_members[0] / "model.json")
+        return config.InferSettings.model_validate({"network": described["network"], "export": export})
+
+    def _evaluate_settings(self) -> Section:
+        return config.EvaluateSettings(
+            labels=self.config.labels,
+            evaluation=self.config.evaluation,
+            warped_labels=self.config.export.warped_labels,
+        )
+
+    def _summarise_settings(self) -> Section:
+        return config.SummariseSettings(summary=self.config.summary, models=tuple(self.registering_models))
+
+    def _report_settings(self) -> Section:
+        return config.ReportSettings(
+            study=self.config.study,
+            report=self.config.report,
+            labels=self.config.labels,
+            models=tuple(self.registering_models),
+        )
+
+
+def _as_test(pair: Pair) -> Pair:
+    values = {name: getattr(pair, name) for name in Pair.__dataclass_fields__}
+    return Pair(**(values | {"set": "test", "fold": None}))

@@ -1,0 +1,77 @@
+"""A chunk's table: which files a job made for which pair, so that consumers can verify them.
+
+Pair files are no declared outputs of the workflow; the table is, and is written last.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from tenter import files
+from tenter.errors import DataError
+from tenter.records import FileEntry
+
+COLUMNS = tuple(field.name for field in fields(FileEntry))
+
+
+def entry(pair: str, path: Path, root: Path, fingerprint: str) -> FileEntry:
+    """Describe a finished file below `root`."""
+    return FileEntry(
+        pair, path.relative_to(root).as_posix(), path.stat().st_size, files.sha256(path), fingerprint
+    )
+
+
+def write(path: Path, entries: Iterable[FileEntry]) -> None:
+    """Write a chunk's table, whole or not at all."""
+    with files.written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(item) for item in entries)
+
+
+def read(path: Path) -> tuple[FileEntry, ...]:
+    """Read a chunk's table.
+
+    Raises:
+        DataError: it is not such a table.
+    """
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream, delimiter="\t"))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        message = f"{path}: not a table of {', '.join(COLUMNS)}; delete it and run again"
+        raise DataError(message)
+    return tuple(FileEntry(row[0], row[1], int(row[2]), row[3], row[4]) for row in rows[1:])
+
+
+def faults(entries: Iterable[FileEntry], root: Path, *, content: bool = False) -> list[str]:
+    """Say what is missing or changed below `root`; sizes, or with `content` every byte."""
+    found = []
+    for item in entries:
+        path = root / item.file
+        if not path.is_file():
+            found.append(f"{item.pair}: {path} is missing")
+        elif path.stat().st_size != item.bytes:
+            found.append(f"{item.pair}: {path} has {path.stat().st_size} bytes, not {item.bytes}")
+        elif content and files.sha256(path) != item.sha256:
+            found.append(f"{item.pair}: {path} is not the file that was written (sha256 differs)")
+    return found
+
+
+def verified(tables: Sequence[Path], root: Path, *, content: bool = True) -> dict[str, tuple[FileEntry, ...]]:
+    """Read tables and verify every file they name; the entries of each pair.
+
+    Raises:
+        DataError: naming every pair whose files are missing or changed.
+    """
+    entries = [item for table in tables for item in read(table)]
+    wrong = faults(entries, root, content=content)
+    if wrong:
+        message = "\n".join([*wrong, "remedy: run the workflow with --forcerun on the rule that makes them"])
+        raise DataError(message)
+    by_pair: dict[str, list[FileEntry]] = {}
+    for item in entries:
+        by_pair.setdefault(item.pair, []).append(item)
+    return {pair: tuple(items) for pair, items in by_pair.items()}

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tenter import manifest
+from tenter.errors import InputError
+from tenter.records import ImagePair
+
+HEADER = "pair\tpatient\tmoving_image\tfixed_image"
+
+
+def table(folder: Path, *rows: str, header: str = HEADER, name: str = "manifest.tsv") -> Path:
+    path = folder / name
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def complaints(path: Path, data_root: Path | None = None) -> list[str]:
+    _, faults = manifest.scan(path, None, data_root)
+    return [str(fault) for fault in faults]
+
+
+def test_paths_are_relative_to_the_table(tmp_path: Path) -> None:
+    (pair,) = manifest.read(table(tmp_path, "a\tP1\tm.nii\tf.nii"))
+    assert pair.moving == tmp_path / "m.nii"
+
+
+def test_ids_are_text(tmp_path: Path) -> None:
+    rows = [f"{name}\t{name}\tm{name}.nii\tf.nii" for name in ("0007", "1e5", "NA", "True")]
+    assert [pair.id for pair in manifest.read(table(tmp_path, *rows))] == ["0007", "1e5", "NA", "True"]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_bom_line_ends_order_and_extra_columns_do_not_matter(tmp_path: Path, line_end: str) -> None:
+    text = line_end.join(["note,fixed_image,pair,patient,moving_image", "x,f.nii,a,P1,m.nii", ""])
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (pair,) = manifest.read(path)
+    assert (pair.id, pair.patient, pair.moving.name, pair.fixed.name) == ("a", "P1", "m.nii", "f.nii")
+
+
+def test_every_fault_is_told_in_one_pass(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\tm.nii\tf.nii", "a\tP1\tm2.nii\tf2.nii", "-b\t\tm3.nii\tf3.nii")
+    text = "\n".join(complaints(path))
+    assert f"ERROR {path}:3:pair: 'a' stands in row 2 too" in text
+    assert f"ERROR {path}:4:pair: is no id" in text
+    assert f"ERROR {path}:4:patient: is blank" in text
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "../x",
+        "/abs",
+        "a/b",
+        ".",
+        "..",
+        ".x",
+        "-x",
+        "a;b",
+        "a$(touch x)",
+        "a`b`",
+        "a'b",
+        "a{b}",
+        "é",
+        "x" * 65,
+    ],
+)
+def test_ids_outside_the_pattern_are_refused(tmp_path: Path, bad: str) -> None:
+    assert any(
+        ":2:pair: is no id" in line for line in complaints(table(tmp_path, f"{bad}\tP1\tm.nii\tf.nii"))
+    )
+
+
+def test_a_misspelt_column_is_suggested(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\tm\tf", header="pair\tpatient\tmoving_imge\tfixed_image")
+    assert complaints(path) == [
+        f"ERROR {path}:1:moving_image: is missing from the header; rename 'moving_imge' to 'moving_image'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "is empty"),
+        (HEADER.encode() + b"\n", "holds no pairs"),
+        (HEADER.encode("utf-16"), "UTF-16"),
+        (HEADER.encode() + b"\nM\xfcller\tP\tm\tf\n", "is not UTF-8"),
+        (b"PK\x03\x04rest", "spreadsheet"),
+        (HEADER.replace("\t", ";").encode() + b"\na;P;m;f\n", "semicolons"),
+        (HEADER.encode() + b"\na\tP\tm\n", "has 3 cells, the header has 4"),
+        (HEADER.encode() + b"\tpair\na\tP\tm\tf\ta\n", "stands twice"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_its_reason(tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "manifest.tsv"
+    path.write_bytes(content)
+    assert any(word in line for line in complaints(path))
+
+
+def test_missing_file_names_the_configuration_key(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.tsv:manifest: does not exist"):
+        manifest.read(tmp_path / "nowhere.tsv")
+
+
+def test_a_patient_cannot_be_tested_and_trained_on(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\tm\tf\tcv", "b\tP1\tm2\tf2\ttest", header=f"{HEADER}\tset")
+    assert any("patient 'P1' is in cv and test" in line for line in complaints(path))
+
+
+def test_a_patient_has_one_fold(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\tm\tf\t0", "b\tP1\tm2\tf2\t1", header=f"{HEADER}\tfold")
+    assert any("is in folds 0, 1" in line for line in complaints(path))
+
+
+def test_ids_that_differ_in_case_only_are_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\tm\tf", "A\tP2\tm2\tf2")
+    assert any("only in case" in line for line in complaints(path))
+
+
+def test_labels_on_one_side_only_are_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\tm\tf\tl\t", header=f"{HEADER}\tmoving_labels\tfixed_labels")
+    assert any(":2:fixed_labels: is blank, the other side is not" in line for line in complaints(path))
+
+
+def test_data_root_confines_every_path(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\t/etc/passwd\t../../f.nii")
+    lines = complaints(path, data_root=tmp_path)
+    assert [line.split(":")[2] for line in lines] == ["fixed_image", "moving_image"]
+
+
+def test_urls_are_refused(tmp_path: Path) -> None:
+    assert any("is a URL" in line for line in complaints(table(tmp_path, "a\tP1\thttps://x/m.nii\tf.nii")))
+
+
+def test_image_pairs_hold_no_label(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1\tm\tf\tl\tk", header=f"{HEADER}\tmoving_labels\tfixed_labels")
+    (pair,) = manifest.image_pairs(path, ["a"])
+    assert type(pair) is ImagePair
+    assert not hasattr(pair, "moving_labels")
+
+
+def test_digest_ignores_where_the_cohort_lies(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    digests = set()
+    for folder in folders:
+        folder.mkdir()
+        digests.add(manifest.digest(manifest.read(table(folder, "a\tP1\tm\tf")), folder))
+    assert len(digests) == 1
+
+
+def test_digest_sees_a_changed_cell(tmp_path: Path) -> None:
+    one = manifest.digest(manifest.read(table(tmp_path, "a\tP1\tm\tf")), tmp_path)
+    two = manifest.digest(manifest.read(table(tmp_path, "a\tP2\tm\tf")), tmp_path)
+    assert one != two
+
+
+def test_a_thousand_rows_take_no_time_worth_naming(tmp_path: Path) -> None:
+    path = table(tmp_path, *(f"p{i}\tP{i // 2}\tm{i}.nii\tf{i}.nii" for i in range(1000)))
+    assert len(manifest.read(path)) == 1000

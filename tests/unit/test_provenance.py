@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tenter import files, provenance
+from tenter.config import TrainSettings, parse
+from tenter.errors import CodeChangedError
+
+
+def settings(loss: str = "dice", network: str = "local") -> str:
+    model = {"losses": {"label": {"name": loss}}, "network": {"name": network}}
+    config = parse({"study": "s", "manifest": "m.tsv", "models": {"a": model}}, Path("c.yaml"))
+    chosen = config.models["a"]
+    train = TrainSettings(
+        network=chosen.network,
+        losses=chosen.losses,
+        augmentation=chosen.augmentation,
+        validation=chosen.validation,
+        training=chosen.training,
+        seed=0,
+        warm_start=None,
+    )
+    return files.canonical(train.model_dump(mode="json"))
+
+
+def test_a_training_counts_the_loss_it_uses_and_no_other() -> None:
+    found = provenance.modules("train", settings("dice"))
+    assert "tenter.losses.dice" in found
+    assert "tenter.losses.jaccard" not in found
+
+
+def test_a_training_counts_the_network_it_uses_and_no_other() -> None:
+    found = provenance.modules("train", settings(network="composite"))
+    assert {"tenter.networks.composite", "tenter.networks.global", "tenter.networks.unet"} <= found
+    assert "tenter.networks.local" not in found
+
+
+def test_training_never_counts_reported_metrics() -> None:
+    assert not [name for name in provenance.modules("train", settings()) if name.startswith("tenter.metrics")]
+
+
+@pytest.mark.parametrize("observer", ["tenter.tracking", "tenter.config", "tenter.errors", "tenter.manifest"])
+def test_observers_count_nowhere(observer: str) -> None:
+    found = provenance.modules("train", settings()) | provenance.modules("evaluate")
+    assert not [name for name in found if name == observer or name.startswith(f"{observer}.")]
+
+
+def test_inference_counts_no_loss() -> None:
+    network = '{"network":{"name":"local"}}'
+    assert not [name for name in provenance.modules("infer", network) if name.startswith("tenter.losses")]
+
+
+def test_verify_refuses_other_code() -> None:
+    with pytest.raises(CodeChangedError, match="run snakemake again"):
+        provenance.verify("split", "{}", "0" * 16)
+
+
+def test_verify_takes_an_accepted_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = provenance.fingerprint("split")
+    files.write_json(tmp_path / "accepted.json", [{"now": now, "then": "feedfeedfeedfeed"}])
+    monkeypatch.setenv(provenance.ACCEPTED, str(tmp_path / "accepted.json"))
+    provenance.verify("split", "{}", "feedfeedfeedfeed")
+    assert provenance.accepted(now, tmp_path / "accepted.json") == "feedfeedfeedfeed"
+
+
+def test_provenance_is_written_beside_a_file_and_inside_a_folder(tmp_path: Path) -> None:
+    provenance.record(tmp_path, "split", "{}", "c")
+    (tmp_path / "x.tsv").touch()
+    provenance.record(tmp_path / "x.tsv", "split", '{"a":1}', "d")
+    inside, beside = provenance.recorded(tmp_path), provenance.recorded(tmp_path / "x.tsv")
+    assert inside is not None
+    assert beside is not None
+    assert (inside["code"], beside["code"], beside["settings"]) == ("c", "d", {"a": 1})

@@ -1,0 +1,56 @@
+"""Measurement of every registered pair, and its statistics.
+
+Needs the transforms, and the manifest's own labels and points. Gives metrics.tsv (long
+form), summary.tsv and comparison.tsv.
+"""
+
+
+rule evaluate:
+    input:
+        fields=R / "fields/tables/{model}/{chunk}.tsv",
+        files=lambda wildcards: study.files(
+            wildcards.chunk, ["moving_labels", "fixed_labels", "moving_points", "fixed_points"]
+        ),
+    output:
+        R / "metrics/{model}/{chunk}.tsv",
+    params:
+        manifest=study.manifest,
+        pairs=lambda wildcards: study.ids(wildcards.chunk),
+        rows=lambda wildcards: study.rows(wildcards.chunk),
+        fold=lambda wildcards: wildcards.chunk.rpartition("-")[0],
+        settings=lambda wildcards: study.settings("evaluate"),
+        code=lambda wildcards: study.code("evaluate"),
+        transforms=R / "fields/{model}",
+        labels=R / "warped_labels/{model}",
+    log:
+        R / "logs/evaluate/{model}/{chunk}.log",
+    benchmark:
+        R / "benchmarks/evaluate/{model}/{chunk}.tsv"
+    message:
+        "measure chunk {wildcards.chunk} of {wildcards.model}"
+    shell:
+        "tenter evaluate --manifest {params.manifest:q} --pairs {params.pairs:q} --fields {input.fields:q} "
+        "--transforms {params.transforms:q} --model {wildcards.model:q} --fold {params.fold:q} "
+        "--settings {params.settings:q} --code {params.code:q} --warped-labels {params.labels:q} "
+        "--output {output:q} 2> {log:q}"
+
+
+rule summarise:
+    input:
+        expand(R / "metrics/{model}/{chunk}.tsv", model=MODELS, chunk=CHUNKS),
+    output:
+        metrics=R / "metrics.tsv",
+        summary=report(R / "summary.tsv", caption="../report/summary.rst", category="Results"),
+        comparison=report(R / "comparison.tsv", caption="../report/comparison.rst", category="Results"),
+    params:
+        settings=lambda wildcards: study.settings("summarise"),
+        code=lambda wildcards: study.code("summarise"),
+    log:
+        R / "logs/summarise.log",
+    benchmark:
+        R / "benchmarks/summarise.tsv"
+    message:
+        "summarise {study.config.study}"
+    shell:
+        "tenter summarise --metrics {input:q} --settings {params.settings:q} --code {params.code:q} "
+        "--output {output.metrics:q} --summary {output.summary:q} --comparison {output.comparison:q} 2> {log:q}"

@@ -1,0 +1,46 @@
+"""Registration of every pair by models that did not see its patient.
+
+Needs prepared images and trained models; no label is an input, nor reachable from one.
+Gives for each chunk a table of what lies below fields/<model>/<pair>/.
+"""
+
+
+def model_files(wildcards):
+    """The model files that register a chunk: one fold's, or all folds' for tested pairs."""
+    if study.applied:
+        return [member / "model.json" for member in study.applied_members]
+    folds = study.members(wildcards.model, wildcards.chunk)
+    return expand(R / "models/{{model}}/fold-{fold}/model.json", fold=folds)
+
+
+def model_folders(wildcards):
+    """The folders of those models."""
+    return [str(Path(path).parent).format(model=wildcards.model) for path in model_files(wildcards)]
+
+
+rule infer:
+    input:
+        images=R / "cases/tables/{chunk}.images.tsv",
+        models=model_files,
+    output:
+        table=R / "fields/tables/{model}/{chunk}.tsv",
+    params:
+        manifest=study.manifest,
+        pairs=lambda wildcards: study.ids(wildcards.chunk),
+        models=model_folders,
+        settings=lambda wildcards: study.settings("infer", wildcards.model),
+        code=lambda wildcards: study.code("infer", wildcards.model),
+        cases=R / "cases",
+        fields=R / "fields/{model}",
+        runtime=study.runtime_flags("device"),
+    log:
+        R / "logs/infer/{model}/{chunk}.log",
+    benchmark:
+        R / "benchmarks/infer/{model}/{chunk}.tsv"
+    threads: study.config.runtime.threads
+    message:
+        "register chunk {wildcards.chunk} by {wildcards.model}"
+    shell:
+        "tenter infer --manifest {params.manifest:q} --pairs {params.pairs:q} --images {input.images:q} "
+        "--cases {params.cases:q} --models {params.models:q} --settings {params.settings:q} "
+        "--code {params.code:q} --output {params.fields:q} --table {output.table:q} {params.runtime} 2> {log:q}"

@@ -1,0 +1,64 @@
+"""What people look at: the report, and the mirror of every run in MLflow.
+
+Needs the statistics, the models and a few pairs' images and fields. Gives report.html and
+tracking/<model>.txt, which says how to open MLflow on the model's folds.
+"""
+
+
+rule report_study:
+    input:
+        metrics=R / "metrics.tsv",
+        summary=R / "summary.tsv",
+        comparison=R / "comparison.tsv",
+        plan=ancient(R / "cohort/plan.json"),
+        folds=[] if study.applied else ancient(R / "cohort/folds.tsv"),
+        histories=[
+            R / f"models/{model}/fold-{fold}/history.csv"
+            for model in study.models
+            for fold in study.trained_folds(model)
+        ],
+    output:
+        report(R / "report.html", caption="../report/report.rst", category="Report"),
+    params:
+        settings=lambda wildcards: study.settings("report"),
+        code=lambda wildcards: study.code("report"),
+        cases=R / "cases",
+        fields=R / "fields",
+        models=R / "models",
+        folds=lambda wildcards: [] if study.applied else ["--folds", str(R / "cohort/folds.tsv")],
+    log:
+        R / "logs/report.log",
+    benchmark:
+        R / "benchmarks/report.tsv"
+    message:
+        "write the report of {study.config.study}"
+    shell:
+        "tenter report --metrics {input.metrics:q} --summary {input.summary:q} --comparison {input.comparison:q} "
+        "--plan {input.plan:q} {params.folds:q} --cases {params.cases:q} --fields {params.fields:q} "
+        "--models {params.models:q} --settings {params.settings:q} --code {params.code:q} "
+        "--output {output:q} 2> {log:q}"
+
+
+rule publish:
+    input:
+        tracking=ancient(R / "tracking/tracking.json"),
+        models=lambda wildcards: [
+            R / f"models/{wildcards.model}/fold-{fold}/model.json" for fold in study.trained_folds(wildcards.model)
+        ],
+        metrics=R / "metrics.tsv",
+        summary=R / "summary.tsv",
+    output:
+        R / "tracking/{model}.txt",
+    params:
+        models=lambda wildcards: [
+            f"{R}/models/{wildcards.model}/fold-{fold}" for fold in study.trained_folds(wildcards.model)
+        ],
+    log:
+        R / "logs/publish/{model}.log",
+    benchmark:
+        R / "benchmarks/publish/{model}.tsv"
+    message:
+        "mirror {wildcards.model} to MLflow"
+    shell:
+        "tenter publish --tracking {input.tracking:q} --model {wildcards.model:q} --models {params.models:q} "
+        "--metrics {input.metrics:q} --summary {input.summary:q} --output {output:q} 2> {log:q}"

@@ -1,0 +1,62 @@
+"""One training for each model and fold.
+
+Needs the prepared images and labels of the fold's training chunks. Gives
+models/<model>/fold-<k>/{model.safetensors, model.json, history.csv}. Checkpoints lie in a
+folder that is no output: Snakemake deletes outputs of failed jobs, training goes on from it.
+"""
+
+
+rule start_tracking:
+    input:
+        ancient(R / "cohort/check.json"),
+    output:
+        R / "tracking/tracking.json",
+    params:
+        uri=study.tracking_uri,
+        experiment=study.config.tracking.experiment or study.config.study,
+        study=study.config.study,
+    log:
+        R / "logs/start_tracking.log",
+    benchmark:
+        R / "benchmarks/start_tracking.tsv"
+    message:
+        "make the MLflow experiment {params.experiment}"
+    shell:
+        "tenter start-tracking --uri {params.uri:q} --experiment {params.experiment:q} --study {params.study:q} "
+        "--output {output:q} 2> {log:q}"
+
+
+rule train:
+    input:
+        plan=ancient(R / "cohort/plan.json"),
+        folds=ancient(R / "cohort/folds.tsv"),
+        tracking=ancient(R / "tracking/tracking.json"),
+        images=lambda wildcards: expand(
+            R / "cases/tables/{chunk}.images.tsv", chunk=study.training_chunks(wildcards.fold)
+        ),
+        labels=lambda wildcards: expand(
+            R / "cases/tables/{chunk}.labels.tsv", chunk=study.training_chunks(wildcards.fold)
+        ),
+    output:
+        weights=R / "models/{model}/fold-{fold}/model.safetensors",
+        model=R / "models/{model}/fold-{fold}/model.json",
+        history=R / "models/{model}/fold-{fold}/history.csv",
+    params:
+        cases=R / "cases",
+        settings=lambda wildcards: study.settings("train", wildcards.model),
+        code=lambda wildcards: study.code("train", wildcards.model),
+        folder=R / "models/{model}/fold-{fold}",
+        checkpoints=R / "checkpoints/{model}/fold-{fold}",
+        runtime=study.runtime_flags("device", "checkpoint_s", "log_every"),
+    log:
+        R / "logs/train/{model}/fold-{fold}.log",
+    benchmark:
+        R / "benchmarks/train/{model}/fold-{fold}.tsv"
+    threads: study.config.runtime.threads
+    message:
+        "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
+    shell:
+        "tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
+        "--plan {input.plan:q} --fold {wildcards.fold:q} --settings {params.settings:q} --code {params.code:q} "
+        "--output {params.folder:q} --checkpoints {params.checkpoints:q} --tracking {input.tracking:q} "
+        "{params.runtime} 2>> {log:q}"
