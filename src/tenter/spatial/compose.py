@@ -1,0 +1,22 @@
+"""One displacement field after another."""
+
+from __future__ import annotations
+
+from tenter.shapes import Field
+from tenter.spatial import warp
+
+
+def compose(outer: Field, inner: Field) -> Field:
+    """The displacement of x -> outer(inner(x)) as maps: inner(x) + outer(x + inner(x)).
+
+    Warping an image by the result equals warping it by `outer` first and the outcome by
+    `inner`, but interpolates once. Beyond the grid `outer` continues as at its border.
+
+    Args:
+        outer: `[b, d, *space]` in voxels, applied second to a point.
+        inner: `[b, d, *space]` in voxels, applied first.
+
+    Returns:
+        `[b, d, *space]` in voxels.
+    """
+    return inner + warp.warp(outer, inner, padding="border")

@@ -1,0 +1,89 @@
+"""Separable smoothing with label-reg's kernels, exactly, one matrix product an axis."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.shapes import Image
+
+Kind = Literal["gaussian", "cauchy"]
+
+
+def kernel(sigma: float, kind: Kind = "gaussian") -> Float[Tensor, " k"]:
+    """Weights of a symmetric kernel, summing to 1 (Hu et al., 2018, label-reg's `losses.py`).
+
+    Args:
+        sigma: standard deviation (`gaussian`) or half-width at half-maximum (`cauchy`), voxels.
+        kind: `gaussian`, exp(-x^2 / 2 sigma^2) cut at int(3 sigma); `cauchy`,
+            1 / (1 + (x / sigma)^2) cut at int(5 sigma).
+
+    Returns:
+        `[2 int(3 sigma) + 1]` or `[2 int(5 sigma) + 1]` weights, float64.
+    """
+    tail = int((3 if kind == "gaussian" else 5) * sigma)
+    if tail == 0:
+        return torch.ones(1, dtype=torch.float64)
+    ratio = (torch.arange(-tail, tail + 1, dtype=torch.float64) / sigma) ** 2
+    weights = torch.exp(-ratio / 2) if kind == "gaussian" else 1 / (1 + ratio)
+    return weights / weights.sum()
+
+
+@functools.lru_cache(maxsize=128)
+def matrix(
+    size: int, sigma: float, kind: Kind, *, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "n n"]:
+    """The symmetric matrix that smooths a line of `size` voxels; zeros lie beyond its ends.
+
+    Args:
+        size: voxels of the line.
+        sigma: as in `kernel`, voxels.
+        kind: as in `kernel`.
+        dtype: of the result.
+        device: of the result.
+
+    Returns:
+        `[size, size]`; kept between calls, so it must not be written to.
+    """
+    # A matrix made inside inference mode could not take part in a later training step.
+    with torch.inference_mode(mode=False), torch.no_grad():
+        weights = kernel(sigma, kind)
+        tail = len(weights) // 2
+        index = torch.arange(size)
+        distance = (index[:, None] - index).abs()
+        entries = torch.cat([weights[tail:], weights.new_zeros(1)])[distance.clamp(max=tail + 1)]
+        return entries.to(device=device, dtype=dtype)
+
+
+def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian") -> Image:
+    """Convolve each channel with the separable kernel, zeros beyond the border; differentiable.
+
+    The matrix is the convolution itself, not an approximation of it: label-reg pads with
+    zeros, so mass is lost at the border.
+
+    Args:
+        volume: `[b, c, *space]`.
+        sigma_voxels: kernel width along each axis; 0 leaves an axis as it is.
+        kind: `gaussian` or `cauchy`.
+
+    Returns:
+        `[b, c, *space]`.
+    """
+    for axis, sigma in enumerate(sigma_voxels):
+        if sigma > 0:
+            size = volume.shape[axis + 2]
+            weights = matrix(size, float(sigma), kind, dtype=volume.dtype, device=volume.device)
+            volume = _along(volume, weights, axis + 2)
+    return volume
+
+
+def _along(volume: Tensor, weights: Tensor, axis: int) -> Tensor:
+    if axis == volume.ndim - 1:
+        return volume @ weights.mT
+    lines = volume.flatten(axis + 1)
+    return (weights @ lines).reshape(volume.shape)

@@ -1,0 +1,66 @@
+"""Reading an image at other places than its voxels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from tenter.shapes import Field, Image
+from tenter.spatial import grids
+
+Mode = Literal["linear", "nearest"]
+Padding = Literal["border", "zeros"]
+
+
+def sample(
+    image: Float[Tensor, "b c *inside"],
+    coordinates: Float[Tensor, "b d *outside"],
+    *,
+    mode: Mode = "linear",
+    padding: Padding = "border",
+) -> Float[Tensor, "b c *outside"]:
+    """Values of `image` at voxel coordinates, all channels in one pass; differentiable in both.
+
+    Args:
+        image: `[b, c, *in]`.
+        coordinates: `[b, d, *out]` in voxels of the image, component k along axis k; finite.
+        mode: `linear` in each axis, or the `nearest` voxel.
+        padding: beyond the outermost voxel centres, `border` repeats the edge; `zeros` fades
+            to 0 over one voxel and stays there.
+
+    Returns:
+        `[b, c, *out]`.
+    """
+    sizes = torch.tensor(image.shape[2:], dtype=coordinates.dtype, device=coordinates.device)
+    # Cell-edge normalisation on both sides: exact voxel coordinates, also for an axis of one voxel.
+    normalised = (coordinates.movedim(1, -1) * 2 + 1) / sizes - 1
+    result: Tensor = functional.grid_sample(
+        image,
+        normalised.flip(-1),
+        mode="bilinear" if mode == "linear" else "nearest",
+        padding_mode=padding,
+        align_corners=False,
+    )
+    return result
+
+
+def warp(
+    image: Image, field: Field, *, mode: Mode = "linear", padding: Padding = "border"
+) -> Float[Tensor, "b c *space"]:
+    """The image pulled back by a displacement field: result(p) = image(p + u(p)).
+
+    Args:
+        image: `[b, c, *space]`.
+        field: `[b, d, *space]`, displacement in voxels on the same grid.
+        mode: as in `sample`.
+        padding: as in `sample`; `border` for images, `zeros` for labels.
+
+    Returns:
+        `[b, c, *space]`.
+    """
+    start = grids.identity(field.shape[2:], dtype=field.dtype, device=field.device)
+    return sample(image, start + field, mode=mode, padding=padding)
