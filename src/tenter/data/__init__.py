@@ -1,0 +1,1 @@
+"""What enters and leaves the program: volumes, points, transforms, prepared cases, batches."""

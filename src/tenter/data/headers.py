@@ -1,0 +1,174 @@
+"""What a volume's header must say before its voxels are read: sizes, place, and one complaint a cause."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import math
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from isal import isal_zlib
+
+from tenter.errors import DataError
+from tenter.shapes import Matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_VOXELS = 2**30
+"""Voxels of all channels together, above which a header is held to lie."""
+
+DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, zlib.error, isal_zlib.error)  # type: ignore[assignment] # isal's stub calls the class an instance
+"""What unpacking raises for truncated or damaged data."""
+
+UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, OSError)
+"""What unpacking a file raises in all."""
+
+TOLERANCE_MM = 1e-3
+"""Places closer than this are the same."""
+
+TOLERANCE_DIRECTION = 1e-4
+"""Directions closer than this (in radians) are the same, and axes as near to right angles are right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What can be said of a volume without reading its voxels.
+
+    Attributes:
+        shape: voxels along the three axes as stored.
+        channels: of a 4-D image or stack; 1 for a 3-D one.
+        affine: voxel to RAS mm.
+        dtype: of the stored values, before any scaling.
+    """
+
+    shape: tuple[int, int, int]
+    channels: int
+    affine: Matrix
+    dtype: np.dtype[np.generic]
+
+
+def refusal(path: Path, what: str, mend: str) -> DataError:
+    """The error for a file that cannot be used: one line with file, fault and mend."""
+    return DataError(f"{path}: {' '.join(what.split())}; {mend}")
+
+
+def require_file(path: Path) -> bytes:
+    """Refuse what is no file with content; the first bytes of one that is.
+
+    Raises:
+        DataError: missing, a folder or pipe, unreadable, empty, or a text that stands for a file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise refusal(path, "is no regular file", "give the path of one image file")
+        with path.open("rb") as stream:
+            start = stream.read(512)
+    except FileNotFoundError:
+        raise refusal(path, "does not exist", "correct the path in the manifest") from None
+    except OSError as error:
+        raise refusal(path, f"cannot be read ({error.strerror})", "check its permissions and disk") from error
+    if not start:
+        raise refusal(path, "is empty (0 bytes)", "copy it again from its source")
+    if start.startswith(b"version https://git-lfs"):
+        raise refusal(path, "is a Git LFS pointer, not the image", "fetch it by `git lfs pull`")
+    if start.lstrip()[:9].lower() in {b"<!doctype", b"<html>"} or start.lstrip()[:5].lower() == b"<html":
+        raise refusal(path, "is a web page (HTML), not an image", "download it again")
+    return start
+
+
+def sized(path: Path, sizes: Sequence[int]) -> tuple[tuple[int, int, int], int]:
+    """Shape and channels that stored sizes stand for; trailing axes of size 1 count as absent.
+
+    Raises:
+        DataError: not 3-D or 4-D, a size below 1, a single slice, or absurdly many voxels.
+    """
+    stored = tuple(int(size) for size in sizes)
+    if any(size < 1 for size in stored):
+        raise refusal(path, f"header claims sizes {stored}", "export the image again")
+    if math.prod(stored) > MAX_VOXELS:
+        what = f"header claims sizes {stored}: {math.prod(stored)} voxels, above the limit of {MAX_VOXELS}"
+        raise refusal(path, what, "export the image again, or crop it")
+    kept = list(stored)
+    while len(kept) > 3 and kept[-1] == 1:
+        kept.pop()
+    if len(kept) < 3 or 1 in kept[:3]:
+        raise refusal(path, f"is flat (sizes {stored})", "give a volume of at least 2 voxels along each axis")
+    if len(kept) > 4:
+        raise refusal(path, f"has {len(kept)} axes (sizes {stored})", "give 3-D, or 4-D with channels last")
+    return (kept[0], kept[1], kept[2]), kept[3] if len(kept) == 4 else 1
+
+
+def placed(path: Path, affine: Matrix) -> Matrix:
+    """The affine of a header, once it proved to be one of a rectangular grid.
+
+    Raises:
+        DataError: not finite, singular or sheared.
+    """
+    if not np.isfinite(affine).all():
+        raise refusal(path, "affine holds NaN or Inf", "repair the header's sform or qform")
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if spacing.min() < 1e-6 or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
+        what = f"affine is singular (voxel size {np.round(spacing, 6).tolist()} mm)"
+        raise refusal(path, what, "repair the header's sform or qform")
+    axes = affine[:3, :3] / spacing
+    shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if shear > TOLERANCE_DIRECTION:
+        what = f"affine is sheared (axes deviate from right angles by {shear:.2g})"
+        raise refusal(path, what, "resample the image on a rectangular grid")
+    return np.asarray(affine, dtype=np.float64)
+
+
+def corners(shape: tuple[int, int, int]) -> np.ndarray:
+    """Homogeneous voxel indices of a volume's eight corner voxels, `[4, 8]`."""
+    ends = itertools.product(*((0, size - 1) for size in shape))
+    return np.array([(*end, 1) for end in ends], dtype=np.float64).T
+
+
+def gap_mm(first: Matrix, second: Matrix, shape: tuple[int, int, int]) -> float:
+    """Largest distance in mm between the places that two affines give the corner voxels."""
+    return float(np.linalg.norm(((first - second) @ corners(shape))[:3], axis=0).max())
+
+
+def same_place(first: Matrix, second: Matrix, shape: tuple[int, int, int]) -> bool:
+    """Whether two affines put a volume in the same place.
+
+    The first voxels must agree within `TOLERANCE_MM`, the other corners within that plus
+    `TOLERANCE_DIRECTION` times their distance from the first voxel.
+    """
+    voxels = corners(shape)
+    gaps = np.linalg.norm(((first - second) @ voxels)[:3], axis=0)
+    reach = np.linalg.norm((first @ voxels - (first @ voxels[:, :1]))[:3], axis=0)
+    return bool((gaps <= TOLERANCE_MM + TOLERANCE_DIRECTION * reach).all())
+
+
+def require_same_grid(path: Path, labels: Header, shape: tuple[int, int, int], affine: Matrix) -> None:
+    """Refuse labels that do not lie voxel on voxel on their image.
+
+    Args:
+        path: the label file.
+        labels: its header.
+        shape: voxels of the image.
+        affine: voxel to RAS mm of the image.
+
+    Raises:
+        DataError: with both values and the difference.
+    """
+    if labels.shape != shape:
+        what = f"labels have shape {labels.shape}, their image {shape}"
+        raise refusal(path, what, "store labels on their image's grid")
+    if same_place(affine, labels.affine, shape):
+        return
+    gap = gap_mm(affine, labels.affine, shape)
+    sizes = [np.linalg.norm(item[:3, :3], axis=0).round(4).tolist() for item in (labels.affine, affine)]
+    origins = [item[:3, 3].round(3).tolist() for item in (labels.affine, affine)]
+    what = (
+        f"labels lie up to {gap:.4g} mm from their image (origin {origins[0]} against {origins[1]} mm, "
+        f"voxel size {sizes[0]} against {sizes[1]} mm)"
+    )
+    raise refusal(path, what, "store labels on their image's grid, with its header")

@@ -1,0 +1,43 @@
+"""How an image's values become comparable between patients and scanners."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32
+
+from tenter.errors import DataError
+
+
+def normalised(image: Float32[np.ndarray, "c x y z"], rule: str, name: str) -> Float32[np.ndarray, "c x y z"]:
+    """Each channel by itself, from the statistics of all its voxels.
+
+    Args:
+        image: finite values.
+        rule: `zscore` (mean 0, standard deviation 1), `minmax` (to [0, 1]) or `percentile`
+            (1st to 99th to [0, 1], clipped).
+        name: of the image, for the complaint.
+
+    Raises:
+        DataError: a channel is constant, or constant between its percentiles.
+    """
+    return np.stack([_channel(channel, rule, name) for channel in image])
+
+
+def _channel(values: np.ndarray, rule: str, name: str) -> np.ndarray:
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        message = (
+            f"{name}: is constant (every voxel {low:g}), nothing can be registered to it; give another image"
+        )
+        raise DataError(message)
+    if rule == "zscore":
+        mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+        scored: np.ndarray = ((values - mean) / deviation).astype(np.float32)
+        return scored
+    if rule == "percentile":
+        low, high = (float(limit) for limit in np.percentile(values, (1, 99)))
+        if low == high:
+            message = f"{name}: 98 % of its voxels are {low:g}; set plan.intensity to zscore or minmax"
+            raise DataError(message)
+    scaled = (values.astype(np.float64) - low) / (high - low)
+    return np.clip(scaled, 0, 1).astype(np.float32)

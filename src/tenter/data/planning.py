@@ -1,0 +1,154 @@
+"""Deriving a plan from a cohort's headers, and the figures by which its drift is seen later."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tenter.config import PlanRules
+from tenter.data import volumes
+from tenter.errors import DataError
+from tenter.records import ImagePair, Plan
+from tenter.spatial import geometry
+
+COVER_MM = 1e-3
+"""A grid that is short of an image by less than this covers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """One image of the cohort, along the R, A and S axes.
+
+    Attributes:
+        shape: voxels.
+        spacing_mm: voxel size.
+        channels: of the image.
+        bytes: size of its file.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    channels: int
+    bytes: int
+
+    @property
+    def size_mm(self) -> tuple[float, float, float]:
+        """From the first voxel's outer face to the last one's."""
+        x, y, z = (voxels * step for voxels, step in zip(self.shape, self.spacing_mm, strict=True))
+        return x, y, z
+
+
+def extent(path: Path) -> Extent:
+    """Read an image's header and turn it towards R, A and S.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    head = volumes.header(path)
+    spacing = geometry.spacing_mm(head.affine)
+    directions = geometry.canonical_directions(head.affine)
+    order = np.abs(directions.T @ head.affine[:3, :3] / spacing).argmax(axis=1)
+    x, y, z = (int(axis) for axis in order)
+    size = sum(part.stat().st_size for part in volumes.parts(path))
+    # Rounded: headers store voxel sizes as float32.
+    steps = (round(spacing[x], 6), round(spacing[y], 6), round(spacing[z], 6))
+    return Extent((head.shape[x], head.shape[y], head.shape[z]), steps, head.channels, size)
+
+
+def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
+    """The plan of a cohort: median voxel size of the fixed images, and a shape that covers them all.
+
+    Args:
+        pairs: the whole cohort.
+        rules: what overrides the derivation.
+
+    Raises:
+        DataError: naming every image that cannot be used, or whose channels differ from the others'.
+    """
+    moving, fixed = _extents(pairs)
+    spacing = _spacing(fixed, rules)
+    return Plan(
+        shape=rules.shape or _cover(fixed, spacing),
+        spacing_mm=spacing,
+        intensity=rules.intensity,
+        alignment=rules.alignment,
+        moving_channels=_channels(pairs, moving, "moving"),
+        fixed_channels=_channels(pairs, fixed, "fixed"),
+        cohort=figures(moving, fixed),
+    )
+
+
+def figures(moving: Sequence[Extent], fixed: Sequence[Extent]) -> dict[str, object]:
+    """What a cohort looked like: counts, medians and extremes of each side."""
+    sides = {"moving": moving, "fixed": fixed}
+    return {"pairs": len(fixed), **{side: _side_figures(extents) for side, extents in sides.items()}}
+
+
+def uncovered_mm(size_mm: Sequence[float], plan: Plan) -> float:
+    """How far an image reaches beyond the plan's grid on each side, mm, where it does most; else 0."""
+    grid = (voxels * step for voxels, step in zip(plan.shape, plan.spacing_mm, strict=True))
+    beyond = max((size - reach) / 2 for size, reach in zip(size_mm, grid, strict=True))
+    return beyond if beyond > COVER_MM else 0.0
+
+
+def _extents(pairs: Sequence[ImagePair]) -> tuple[list[Extent], list[Extent]]:
+    known: dict[Path, Extent] = {}
+    faults: dict[Path, str] = {}
+    for path in (path for pair in pairs for path in (pair.moving, pair.fixed)):
+        if path in known or path in faults:
+            continue
+        try:
+            known[path] = extent(path)
+        except DataError as error:
+            faults[path] = str(error)
+    if faults:
+        message = "\n".join(faults.values())
+        raise DataError(message)
+    return [known[pair.moving] for pair in pairs], [known[pair.fixed] for pair in pairs]
+
+
+def _spacing(fixed: Sequence[Extent], rules: PlanRules) -> tuple[float, float, float]:
+    given = rules.spacing_mm
+    if isinstance(given, tuple):
+        return given
+    if given is not None:
+        return given, given, given
+    x, y, z = (round(float(step), 6) for step in np.median([item.spacing_mm for item in fixed], axis=0))
+    return x, y, z
+
+
+def _cover(fixed: Sequence[Extent], spacing: tuple[float, float, float]) -> tuple[int, int, int]:
+    largest = np.max([item.size_mm for item in fixed], axis=0)
+    x, y, z = (math.ceil((size - COVER_MM) / step) for size, step in zip(largest, spacing, strict=True))
+    return x, y, z
+
+
+def _channels(pairs: Sequence[ImagePair], extents: Sequence[Extent], side: str) -> int:
+    counts = {item.channels for item in extents}
+    if len(counts) > 1:
+        usual = int(np.median([item.channels for item in extents]))
+        others = [pair.id for pair, item in zip(pairs, extents, strict=True) if item.channels != usual]
+        message = (
+            f"{side} images have {sorted(counts)} channels; all need the same number: "
+            f"look at {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}"
+        )
+        raise DataError(message)
+    return counts.pop()
+
+
+def _side_figures(extents: Sequence[Extent]) -> dict[str, object]:
+    shapes, spacings, sizes = (
+        np.array([getattr(item, name) for item in extents]) for name in ("shape", "spacing_mm", "size_mm")
+    )
+    return {
+        "median_shape": np.median(shapes, axis=0).tolist(),
+        "median_spacing_mm": np.median(spacings, axis=0).round(6).tolist(),
+        "median_size_mm": np.median(sizes, axis=0).round(3).tolist(),
+        "smallest_size_mm": sizes.min(axis=0).round(3).tolist(),
+        "largest_size_mm": sizes.max(axis=0).round(3).tolist(),
+        "bytes": sum(item.bytes for item in extents),
+    }

@@ -1,0 +1,308 @@
+"""Image and label files, read by one rule and written whole: RAS mm inside, whatever the file says.
+
+NIfTI (.nii, .nii.gz, .hdr/.img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from isal import igzip
+from jaxtyping import Float32
+
+from tenter import files
+from tenter.config import LabelFiles
+from tenter.data import headers, itk_files, nifti
+from tenter.data.headers import Header, refusal
+from tenter.errors import DataError, OutputError
+from tenter.shapes import Matrix
+
+__all__ = [
+    "Header",
+    "LabelVolume",
+    "Volume",
+    "header",
+    "parts",
+    "read_image",
+    "read_labels",
+    "sha256",
+    "write_image",
+    "write_labels",
+]
+
+MAX_LABELS = 1000
+"""Distinct values above which a label map is held for an image."""
+
+ROUNDING = 1e-3
+"""Labels stored as scaled or real numbers may deviate this much from what they mean."""
+
+GZIP_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """An image: `[c, x, y, z]` float32, and voxel to RAS mm."""
+
+    array: Float32[np.ndarray, "c x y z"]
+    affine: Matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelVolume:
+    """The labels of one file.
+
+    Attributes:
+        values: integer map `[x, y, z]`, or soft stack `[l, x, y, z]` float32 in [0, 1].
+        affine: voxel to RAS mm.
+        keys: values of the map (from 1, those that occur), or channels of the stack (from 0).
+    """
+
+    values: np.ndarray
+    affine: Matrix
+    keys: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along the three axes as stored."""
+        x, y, z = self.values.shape[-3:]
+        return x, y, z
+
+    @property
+    def array(self) -> Float32[np.ndarray, "l x y z"]:
+        """All labels in [0, 1], in the order of `keys`."""
+        if not self.keys:
+            return np.zeros((0, *self.shape), dtype=np.float32)
+        return np.stack([self.mask(key) for key in self.keys])
+
+    def mask(self, key: int) -> Float32[np.ndarray, "x y z"]:
+        """One label in [0, 1]; zero everywhere for a key that the file lacks."""
+        if self.values.ndim == 3:
+            found: np.ndarray = self.values == key
+            return found.astype(np.float32)
+        if key not in self.keys:
+            return np.zeros(self.shape, dtype=np.float32)
+        mask: np.ndarray = self.values[key]
+        return mask
+
+
+def header(path: Path) -> Header:
+    """Shape, channels, affine and stored type, without reading a voxel.
+
+    Raises:
+        DataError: the file or its header cannot be relied on.
+    """
+    if _is_nifti(path):
+        return nifti.layout(path).header
+    return itk_files.header(path)
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """The files that make up a volume, the header's first.
+
+    Raises:
+        DataError: the format is not known, or the header that names the other is unreadable.
+    """
+    return nifti.parts(path) if _is_nifti(path) else itk_files.parts(path)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a volume's content, of all its files.
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    for part in parts(path):
+        headers.require_file(part)
+    hashes = [files.sha256(part) for part in parts(path)]
+    return hashes[0] if len(hashes) == 1 else files.digest(hashes)
+
+
+def read_image(path: Path) -> Volume:
+    """Read an image to its last byte.
+
+    A slope of 0, NaN or Inf means no scaling, and then the intercept does not count.
+
+    Raises:
+        DataError: the file is damaged, doubtful, or holds NaN or Inf.
+    """
+    head, stored, (slope, inter) = _stored(path)
+    if (slope, inter) == (1.0, 0.0):
+        with np.errstate(over="ignore"):
+            values = stored.astype(np.float32)
+    else:
+        with np.errstate(over="ignore"):
+            values = (stored * np.float64(slope) + inter).astype(np.float32)
+    _require_finite(path, values)
+    array = values[None] if head.channels == 1 else np.moveaxis(values, 3, 0)
+    return Volume(np.ascontiguousarray(array), head.affine)
+
+
+def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
+    """Read labels to the file's last byte.
+
+    Args:
+        path: integer map (3-D), or stack (4-D with one label a channel; 3-D is one label).
+        settings: says which of the two it is.
+
+    Raises:
+        DataError: as `read_image`; or values are no labels (fractional or negative in a map,
+            outside [0, 1] in a stack).
+    """
+    head, stored, (slope, inter) = _stored(path)
+    values = stored if (slope, inter) == (1.0, 0.0) else stored * np.float64(slope) + inter
+    _require_finite(path, values)
+    if settings.format == "map":
+        return _label_map(path, head, values)
+    return _label_stack(path, head, values)
+
+
+def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
+    """Write an image as NIfTI, with nothing in its header but its geometry.
+
+    Args:
+        path: `.nii` or `.nii.gz`.
+        array: `[x, y, z]` or `[c, x, y, z]`, stored as float32; several channels become a 4th axis.
+        affine: voxel to RAS mm.
+
+    Raises:
+        OutputError: it could not be written whole.
+    """
+    _write(path, _channels_last(array.astype(np.float32, copy=False)), affine)
+
+
+def write_labels(path: Path, array: np.ndarray, affine: Matrix) -> None:
+    """Write labels as NIfTI, with nothing in its header but its geometry.
+
+    Args:
+        path: `.nii` or `.nii.gz`.
+        array: integers `[x, y, z]` or `[l, x, y, z]`, stored as the smallest unsigned type;
+            or real numbers in [0, 1], stored as uint8 with a slope of 1/255.
+        affine: voxel to RAS mm.
+
+    Raises:
+        OutputError: it could not be written whole.
+    """
+    if array.dtype.kind == "f":
+        soft = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+        _write(path, _channels_last(soft), affine, slope=1 / 255)
+    else:
+        largest = int(array.max(initial=0))
+        _write(path, _channels_last(array.astype(np.min_scalar_type(largest))), affine)
+
+
+def _is_nifti(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith(nifti.SUFFIXES):
+        return True
+    if name.endswith(itk_files.SUFFIXES):
+        return False
+    known = ", ".join((*nifti.SUFFIXES, *itk_files.SUFFIXES))
+    raise refusal(path, "is of no known format by its name", f"give one of {known}")
+
+
+def _stored(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
+    """Header, verified values `[x, y, z(, c)]` before scaling, slope and intercept."""
+    if _is_nifti(path):
+        layout = nifti.layout(path)
+        return layout.header, nifti.voxels(layout), (layout.slope, layout.inter)
+    head, values = itk_files.voxels(path)
+    return head, values, (1.0, 0.0)
+
+
+def _require_finite(path: Path, values: np.ndarray) -> None:
+    if values.dtype.kind != "f":
+        return
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    count = int(values.size - np.count_nonzero(finite))
+    first = tuple(int(index) for index in np.argwhere(~finite)[0])
+    what = f"holds {count} voxels that are NaN, infinite or beyond float32, the first at index {first}"
+    raise refusal(path, what, "mask or fill them before registration")
+
+
+def _integers(path: Path, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "f":
+        rounded = np.rint(values)
+        worst = float(np.abs(values - rounded).max())
+        if worst > ROUNDING:
+            what = f"holds fractional labels (up to {worst:.3g} from an integer)"
+            raise refusal(path, what, "store integers, or soft labels in a stack (labels.format: stack)")
+        values = rounded
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 2**31 - 1:
+        what = f"holds labels from {low:g} to {high:g}"
+        raise refusal(path, what, "store 0 for background and whole numbers from 1")
+    return values.astype(np.int32)
+
+
+def _label_map(path: Path, head: Header, values: np.ndarray) -> LabelVolume:
+    if head.channels > 1:
+        what = f"has {head.channels} channels but labels.format is map"
+        raise refusal(path, what, "set labels.format to stack, or store one integer map")
+    integers = _integers(path, values)
+    keys = tuple(int(key) for key in np.unique(integers) if key > 0)
+    if len(keys) > MAX_LABELS:
+        raise refusal(path, f"holds {len(keys)} different labels", "give a label map, not an image")
+    return LabelVolume(integers, head.affine, keys)
+
+
+def _label_stack(path: Path, head: Header, values: np.ndarray) -> LabelVolume:
+    low, high = float(values.min()), float(values.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        what = f"holds values from {low:g} to {high:g} in a label stack"
+        raise refusal(path, what, "store each label between 0 and 1, or set labels.format to map")
+    channels = values[None] if head.channels == 1 else np.moveaxis(values, 3, 0)
+    soft = np.clip(channels.astype(np.float32), 0, 1)
+    near = np.rint(soft)
+    soft = np.where(np.abs(soft - near) <= ROUNDING, near, soft)
+    return LabelVolume(np.ascontiguousarray(soft), head.affine, tuple(range(head.channels)))
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    if array.ndim == 4:
+        return array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, 3)
+    return array
+
+
+def _write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None = None) -> None:
+    image = nib.Nifti1Image(stored, affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1, strip_shears=True)
+    image.header.set_xyzt_units("mm")
+    if slope is not None:
+        # The stored numbers are written as they are; the slope only says what they mean.
+        image.header.set_slope_inter(slope, 0)
+    content = _bytes(image, stored)
+    packed = igzip.compress(content, GZIP_LEVEL, mtime=0) if path.name.endswith(".gz") else content
+    with files.written_whole(path) as temporary:
+        temporary.write_bytes(packed)
+        _verify(temporary, path, len(packed), stored.shape)
+
+
+def _bytes(image: Any, stored: np.ndarray) -> bytes:  # noqa: ANN401 - nibabel has no types
+    head = image.header
+    head["magic"] = b"n+1"
+    head["vox_offset"] = 352
+    buffer = io.BytesIO(head.binaryblock + bytes(4))
+    buffer.seek(352)
+    buffer.write(np.asfortranarray(stored).tobytes(order="F"))
+    return buffer.getvalue()
+
+
+def _verify(temporary: Path, path: Path, size: int, shape: tuple[int, ...]) -> None:
+    """Read back what was written: disks and quotas may keep a part of it without a word."""
+    try:
+        head = header(temporary)
+    except DataError as error:
+        message = f"{path}: was not written whole ({error})"
+        raise OutputError(message) from error
+    kept = (*head.shape, head.channels) if head.channels > 1 else head.shape
+    if temporary.stat().st_size != size or kept != shape:
+        message = f"{path}: {temporary.stat().st_size} of {size} bytes were written; free some space"
+        raise OutputError(message)

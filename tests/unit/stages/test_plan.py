@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenter.config import PlanRules
+from tenter.data import plans
+from tenter.errors import DataError
+from tenter.stages.plan import plan
+
+MakeCohort = Any
+
+
+def test_the_plan_of_a_cohort(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+    plan(manifest=tiny_cohort().manifest, settings=PlanRules(), output=tmp_path / "plan.json")
+    found = plans.read_plan(tmp_path / "plan.json")
+    assert (found.shape, found.spacing_mm) == ((12, 14, 10), (2.0, 2.0, 2.0))
+    assert (found.intensity, found.alignment) == ("zscore", "header")
+    assert found.cohort["pairs"] == 2
+
+
+def test_a_bad_header_is_named_and_no_plan_is_written(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+    cohort = tiny_cohort()
+    cohort.file("pair01", "moving_image").write_bytes(b"")
+    with pytest.raises(DataError, match=r"moving/pair01\.nii\.gz: is empty"):
+        plan(manifest=cohort.manifest, settings=PlanRules(), output=tmp_path / "plan.json")
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_the_example_cohort_at_3_mm(shared: Path, tmp_path: Path) -> None:
+    rules = PlanRules(spacing_mm=3.0, alignment="centre")
+    plan(manifest=shared / "mrus" / "manifest.tsv", settings=rules, output=tmp_path / "plan.json")
+    assert plans.read_plan(tmp_path / "plan.json").shape == (24, 32, 22)
