@@ -1,0 +1,94 @@
+"""Tables of figures in long form: tab-separated, one measured figure a line."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+from tenter import files
+from tenter.errors import DataError
+from tenter.records import MetricRow
+
+COLUMNS = tuple(field.name for field in fields(MetricRow))
+NUMBERS = ("before", "after")
+
+VANISHED = "vanished"
+"""Note of a figure whose label is empty after registration: absent or 0, it counts as worst."""
+
+EMPTY_BEFORE = "empty before"
+"""Note of a figure whose label is empty with the alignment alone, as it lies beyond the grid."""
+
+ABSENT = "absent in {}"
+"""Note of a label that only one side has; nothing is measured."""
+
+
+def write(path: Path, rows: Iterable[MetricRow]) -> None:
+    """Write rows in canonical order, whole or not at all; what is absent or NaN stays empty.
+
+    Raises:
+        DataError: two rows are of the same figure.
+    """
+    ordered = sorted(rows, key=key)
+    twice = [found for found, count in Counter(map(key, ordered)).items() if count > 1]
+    if twice:
+        message = f"{path}: measured twice: {'; '.join(' '.join(found) for found in twice[:5])}"
+        raise DataError(message)
+    table(path, COLUMNS, ([getattr(row, name) for name in COLUMNS] for row in ordered))
+
+
+def table(path: Path, columns: Iterable[str], lines: Iterable[Iterable[object]]) -> None:
+    """Write any table of texts and numbers, whole or not at all; None and NaN stay empty."""
+    with files.written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_text(value) for value in line] for line in lines)
+
+
+def read(path: Path) -> tuple[MetricRow, ...]:
+    """Read a table of figures.
+
+    Raises:
+        DataError: it is not such a table.
+    """
+    with path.open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.reader(stream, delimiter="\t"))
+    if not lines or tuple(lines[0]) != COLUMNS or any(len(line) != len(COLUMNS) for line in lines):
+        message = f"{path}: not a table of {', '.join(COLUMNS)}; delete it and run again"
+        raise DataError(message)
+    return tuple(_row(path, number, line) for number, line in enumerate(lines[1:], start=2))
+
+
+def key(row: MetricRow) -> tuple[str, ...]:
+    """What tells a row from all others, and its place in a table."""
+    return row.model, row.set, row.fold, row.pair, row.role, row.label, row.metric
+
+
+def counted(row: MetricRow) -> tuple[float | None, float | None]:
+    """The row's figures before and after as they count: +inf where a label vanished.
+
+    Returns:
+        None where there is nothing to count.
+    """
+    before = math.inf if row.before is None and EMPTY_BEFORE in row.note else row.before
+    after = math.inf if row.after is None and VANISHED in row.note else row.after
+    return before, after
+
+
+def _row(path: Path, number: int, line: list[str]) -> MetricRow:
+    cells = dict(zip(COLUMNS, line, strict=True))
+    try:
+        before, after = (float(text) if (text := cells.pop(name)) else None for name in NUMBERS)
+        return MetricRow(**cells, before=before, after=after)
+    except ValueError as error:
+        message = f"{path}:{number}: {error}; delete the table and run again"
+        raise DataError(message) from error
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)

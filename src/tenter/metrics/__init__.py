@@ -1,0 +1,1 @@
+"""Measures of a registration: numbers in, numbers out; knows no file."""

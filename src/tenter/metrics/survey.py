@@ -1,0 +1,91 @@
+"""One pass over the fixed grid: how the map changes volume, and where labels land.
+
+The grid is worked off in slabs, so that a large image needs no more memory than a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.metrics.deformation import determinants
+from tenter.metrics.regions import Box, Grid, bounds, hull, shifted
+from tenter.shapes import Matrix
+from tenter.spatial.transform import Transform, moving_voxels
+
+SLAB_VOXELS = 2**21
+"""Voxels of the fixed grid worked on at a time; changes no result."""
+
+SLACK = 0.01
+"""Voxels that a box is larger than needed, as coordinates are rounded to float32 here."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What one pass over the fixed grid finds.
+
+    Attributes:
+        determinants: Jacobian determinants (mm to mm) at the inner voxels.
+        landings: for each box of moving voxels the box of fixed voxels that map less than a
+            voxel from it; None if there are none.
+    """
+
+    determinants: Float[np.ndarray, "x y z"]
+    landings: tuple[Box | None, ...]
+
+
+def survey(transform: Transform, fixed: Grid, moving: Matrix, boxes: Sequence[Box] = ()) -> Survey:
+    """Look over the whole map.
+
+    Args:
+        transform: fixed to moving.
+        fixed: the grid to look at.
+        moving: voxel -> RAS mm of the moving grid.
+        boxes: of moving voxels, whose landing places are wanted.
+    """
+    parts: list[np.ndarray] = []
+    found: list[list[Box]] = [[] for _ in boxes]
+    for start, shape in _slabs(fixed.shape):
+        affine = shifted(fixed.affine, (start, 0, 0))
+        displacement = transform.displacement_mm(affine, shape)
+        parts.append(determinants(displacement, affine))
+        places = moving_voxels(displacement, affine, moving)[0]
+        for known, landing in zip(found, _landings(places, boxes), strict=True):
+            if landing is not None:
+                known.append((slice(landing[0].start + start, landing[0].stop + start), *landing[1:]))
+    return Survey(np.concatenate(parts), tuple(hull(known) if known else None for known in found))
+
+
+def _slabs(shape: tuple[int, int, int]) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    """First plane and shape of slabs along x that share two planes with the next, as differences need."""
+    inner = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    for start in range(0, max(1, shape[0] - 2), inner):
+        yield start, (min(inner + 2, shape[0] - start), shape[1], shape[2])
+
+
+def _landings(places: Float[Tensor, "3 x y z"], boxes: Sequence[Box]) -> list[Box | None]:
+    """Search the hull of all boxes first, and each box only where that lands."""
+    coordinates = places.cpu().numpy()
+    everywhere = (slice(0, None), slice(0, None), slice(0, None))
+    area = _landing(coordinates, hull(boxes), everywhere) if boxes else None
+    if area is None:
+        return [None for _ in boxes]
+    return [_landing(coordinates, box, area) for box in boxes]
+
+
+def _landing(coordinates: Float[np.ndarray, "3 x y z"], box: Box, area: Box) -> Box | None:
+    found = np.ones(coordinates[0][area].shape, dtype=np.bool_)
+    for places, extent in zip(coordinates, box, strict=True):
+        found &= (places[area] > extent.start - 1 - SLACK) & (places[area] < extent.stop + SLACK)
+    inner = bounds(found)
+    if inner is None:
+        return None
+    x, y, z = (
+        slice(outer.start + part.start, outer.start + part.stop)
+        for outer, part in zip(area, inner, strict=True)
+    )
+    return x, y, z

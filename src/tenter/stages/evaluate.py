@@ -1,0 +1,267 @@
+"""Measure registered pairs on the original fixed grid, before and after, in mm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from tenter import tables
+from tenter.config import EvaluateSettings
+from tenter.data import metric_tables, pairwork, volumes
+from tenter.data.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED
+from tenter.data.transforms import read_transform
+from tenter.data.truth import LabelTruth, Truth, read_truth
+from tenter.data.volumes import LabelVolume
+from tenter.errors import DataError
+from tenter.manifest import pairs as manifest_pairs
+from tenter.metrics import deformation, strict
+from tenter.metrics.points import point_errors_mm, root_mean_square
+from tenter.metrics.regions import Box, Grid, Region
+from tenter.metrics.survey import survey
+from tenter.metrics.warped import Warper
+from tenter.records import FileEntry, MetricRow, Pair
+from tenter.spatial import warp
+from tenter.spatial.transform import Transform
+
+TRANSFORM = "transform.h5"
+ENSEMBLE = "ensemble"
+TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What all rows of one pair and one transform share."""
+
+    model: str
+    fold: str
+    set: str
+    pair: Pair
+
+    def row(
+        self,
+        metric: str,
+        figures: tuple[float | None, float | None],
+        *,
+        label: str = "",
+        role: str,
+        note: str = "",
+    ) -> MetricRow:
+        return MetricRow(
+            model=self.model,
+            fold=self.fold,
+            set=self.set,
+            pair=self.pair.id,
+            patient=self.pair.patient,
+            label=label,
+            role=role,
+            metric=metric,
+            unit=strict.UNITS[metric],
+            before=figures[0],
+            after=figures[1],
+            note=note,
+        )
+
+
+def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
+    *,
+    manifest: Path,
+    pairs: tuple[str, ...],
+    fields: Path,
+    transforms: Path,
+    model: str,
+    fold: str,
+    settings: EvaluateSettings,
+    code: str,  # noqa: ARG001 - verified and recorded by the command line
+    output: Path,
+    warped_labels: Path | None = None,
+) -> None:
+    """Measure pairs, each before (alignment alone) and after registration.
+
+    A pair without labels or points gets the figures of its field only. A label that
+    vanished keeps its rows: its Dice is 0, its distances are absent with the note
+    `vanished`, and summaries count them as worst. A label that only one side has gives one
+    Dice row without figures that says so.
+
+    Args:
+        manifest: table of pairs.
+        pairs: ids of the pairs to measure.
+        fields: table of the files that registration made for them.
+        transforms: folder that this table describes.
+        model: name of the model.
+        fold: fold whose model registered them; or `test` for pairs that every fold's model
+            registered: their main transform is measured as fold `ensemble`, and that of each
+            member (`fold-<k>/`) as fold `<k>`.
+        settings: how labels are read and measured.
+        code: fingerprint of the stage's code.
+        output: table of figures to write.
+        warped_labels: folder for the warped labels, where settings ask for them.
+
+    Raises:
+        DataError: naming every pair that could not be measured; no table is written then.
+    """
+    entries = tables.read(fields)
+    threshold = settings.evaluation.threshold
+
+    def measure(pair: Pair) -> list[MetricRow]:
+        paths = _folds(pair, entries, transforms, fold)
+        truth = read_truth(pair, settings.labels, threshold)
+        kind = TEST if fold == TEST else pair.set
+        rows: list[MetricRow] = []
+        for name, path in paths.items():
+            transform = read_transform(path)
+            rows.extend(_rows(_Head(model, name, kind, pair), truth, transform, settings))
+            if path == transforms / pair.id / TRANSFORM and settings.warped_labels and truth.labels:
+                _write_labels(truth.labels.moving, truth.image, transform, _file(warped_labels, pair))
+        return rows
+
+    measured = pairwork.each_pair(manifest_pairs(manifest, pairs), measure, "evaluate")
+    metric_tables.write(output, (row for rows in measured for row in rows))
+
+
+def _file(folder: Path | None, pair: Pair) -> Path:
+    if folder is None:
+        message = "settings ask for warped labels; say where by --warped-labels"
+        raise DataError(message)
+    return folder / f"{pair.id}.nii.gz"
+
+
+def _folds(pair: Pair, entries: Sequence[FileEntry], root: Path, fold: str) -> dict[str, Path]:
+    """The pair's transforms by fold, the main one first; each verified to be what was written."""
+    own = [item for item in entries if item.pair == pair.id and Path(item.file).name == TRANSFORM]
+    wrong = tables.faults(own, root, content=True)
+    if wrong:
+        raise DataError("; ".join([*wrong, "rerun the rule that makes it (infer)"]))
+    main = [root / item.file for item in own if item.file == f"{pair.id}/{TRANSFORM}"]
+    if not main:
+        message = f"no {TRANSFORM} in the table of registered pairs; rerun the rule that makes it (infer)"
+        raise DataError(message)
+    members = {Path(item.file).parent.name: root / item.file for item in own}
+    members.pop(pair.id)
+    found = {ENSEMBLE if members or fold == TEST else fold: main[0]}
+    return found | {name.removeprefix("fold-"): path for name, path in sorted(members.items())}
+
+
+def _rows(head: _Head, truth: Truth, transform: Transform, settings: EvaluateSettings) -> Iterator[MetricRow]:
+    labels = truth.labels
+    moving = labels.moving.affine if labels else truth.image.affine
+    boxes = [item.own for item in labels.pieces.values()] if labels else []
+    found = survey(transform, truth.image, moving, boxes)
+    yield from _field_rows(head, transform, found.determinants)
+    yield from _point_rows(head, truth, transform)
+    if labels is not None:
+        if not _same(labels.grid, truth.image):
+            found = survey(transform, labels.grid, moving, boxes)
+        warped = _warped(labels, transform, found.landings, settings.evaluation.threshold)
+        yield from _label_rows(head, labels, warped, settings)
+
+
+def _same(grid: Grid, other: Grid) -> bool:
+    return grid.shape == other.shape and np.array_equal(grid.affine, other.affine)
+
+
+def _warped(
+    labels: LabelTruth, transform: Transform, landings: Sequence[Box | None], threshold: float
+) -> dict[int, tuple[Region, Region]]:
+    """The moving labels on the fixed grid by key: by the alignment alone, and by the whole map."""
+    precise = replace(transform, field=transform.field.to(torch.float64))
+    warper = Warper(precise, labels.grid, labels.moving.affine, threshold)
+    pieces = tuple(labels.pieces.values())
+    states = warper.by_alignment(pieces), warper.by_transform(pieces, landings)
+    return dict(zip(labels.pieces, zip(*states, strict=True), strict=True))
+
+
+def _field_rows(
+    head: _Head, transform: Transform, determinants: Float[np.ndarray, "x y z"]
+) -> Iterator[MetricRow]:
+    """The alignment alone is one matrix: its Jacobian is the same everywhere."""
+    plain = np.linalg.det(transform.alignment[:3, :3]).reshape(1)
+    for metric, figure in (
+        ("folding", deformation.folding_percent),
+        ("sd_log_jacobian", deformation.sd_log_jacobian),
+    ):
+        yield head.row(metric, (figure(plain), figure(determinants)), role="field")
+
+
+def _point_rows(head: _Head, truth: Truth, transform: Transform) -> Iterator[MetricRow]:
+    fixed, moving = truth.fixed_points, truth.moving_points
+    for side, lacking in (("fixed", moving.keys() - fixed.keys()), ("moving", fixed.keys() - moving.keys())):
+        for name in sorted(lacking):
+            note = ABSENT.format(side)
+            yield head.row("point_tre", (None, None), label=_plain(name), role="points", note=note)
+    names = sorted(fixed.keys() & moving.keys())
+    if not names:
+        return
+    starts, ends = (np.array([side[name] for name in names], dtype=np.float64) for side in (fixed, moving))
+    before = point_errors_mm(transform.without_field().map_points(starts), ends)
+    after = point_errors_mm(transform.map_points(starts), ends)
+    for index, name in enumerate(names):
+        figures = (float(before[index]), float(after[index]))
+        yield head.row("point_tre", figures, label=_plain(name), role="points")
+
+
+def _plain(name: str) -> str:
+    """A point may bear any name; one that begins like a formula shall not act in a spreadsheet."""
+    return f"_{name}" if name[0] in "=+-@" else name
+
+
+def _label_rows(
+    head: _Head,
+    labels: LabelTruth,
+    warped: Mapping[int, tuple[Region, Region]],
+    settings: EvaluateSettings,
+) -> Iterator[MetricRow]:
+    """Rows of every label, from the moving labels on the fixed grid, before and after."""
+    yield from _absent_rows(head, settings, warped.keys() - labels.fixed.keys(), "fixed")
+    yield from _absent_rows(head, settings, labels.fixed.keys() - warped.keys(), "moving")
+    errors = []
+    for key in sorted(warped.keys() & labels.fixed.keys()):
+        label = settings.labels.label(key)
+        surfaces = settings.evaluation.surface_metrics and label.role == "structure"
+        before, after = (
+            strict.label_figures(state, labels.fixed[key], labels.grid.affine, surfaces=surfaces)
+            for state in warped[key]
+        )
+        note = _note(empty_before=warped[key][0].empty, vanished=warped[key][1].empty)
+        for metric in before:
+            figures = (before[metric], after[metric])
+            yield head.row(metric, figures, label=label.name, role=label.role, note=note)
+        if label.role == "landmark":
+            errors.append((before["tre"], after["tre"]))
+    yield from _case_rows(head, errors)
+
+
+def _absent_rows(
+    head: _Head, settings: EvaluateSettings, keys: Iterable[int], side: str
+) -> Iterator[MetricRow]:
+    """One row without figures for each label that `side` lacks."""
+    for label in (settings.labels.label(key) for key in sorted(keys)):
+        yield head.row("dice", (None, None), label=label.name, role=label.role, note=ABSENT.format(side))
+
+
+def _case_rows(head: _Head, errors: Sequence[tuple[float | None, float | None]]) -> Iterator[MetricRow]:
+    """The pair's root mean square over its landmarks; absent, and so worst, if one vanished."""
+    if errors:
+        before, after = (root_mean_square(side) for side in zip(*errors, strict=True))
+        note = _note(empty_before=before is None, vanished=after is None)
+        yield head.row("rms_tre", (before, after), role="landmark", note=note)
+
+
+def _note(*, empty_before: bool, vanished: bool) -> str:
+    return "; ".join([*([VANISHED] if vanished else []), *([EMPTY_BEFORE] if empty_before else [])])
+
+
+def _write_labels(labels: LabelVolume, image: Grid, transform: Transform, path: Path) -> None:
+    """The moving labels on the fixed grid: the nearest value of a map, soft stacks linearly."""
+    places = transform.coordinates(image.affine, image.shape, labels.affine)
+    if labels.values.ndim == 3:
+        values = torch.from_numpy(labels.values.astype(np.float64))[None, None]
+        warped = warp.sample(values, places.to(torch.float64), mode="nearest", padding="zeros")
+        volumes.write_labels(path, warped[0, 0].numpy().astype(np.int32), image.affine)
+    else:
+        warped = warp.sample(torch.from_numpy(labels.values)[None], places, padding="zeros")
+        volumes.write_labels(path, warped[0].numpy(), image.affine)

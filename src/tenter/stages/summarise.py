@@ -1,0 +1,234 @@
+"""Gather all figures of a study, and say what they come to: by label, fold and model.
+
+The unit is the patient: intervals draw patients, and models are compared by one value a
+patient. Labels that vanished count as worst, everywhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tenter.config import SummariseSettings, Summary
+from tenter.data import metric_tables
+from tenter.data.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED, counted
+from tenter.errors import DataError
+from tenter.metrics.comparison import Comparison, compare, holm
+from tenter.metrics.strict import HIGHER_IS_BETTER
+from tenter.metrics.summary import Distribution, Patients, Values, describe, generator, wilson
+from tenter.records import MetricRow
+
+ALL = "all"
+ENSEMBLE = "ensemble"
+FIGURES = ("mean", "median", "q1", "q3", "p10", "p90", "low", "high")
+NOTHING = Distribution(*([math.nan] * len(FIGURES)))
+
+KEYS = ("model", "set", "fold", "role", "label", "metric", "unit")
+COUNTS = ("n", "pairs", "patients", "vanished", "empty_before", "absent")
+WORSE = ("worse_pairs", "worse_rate", "worse_low", "worse_high")
+SUMMARY = (
+    *KEYS,
+    *COUNTS,
+    *(f"before_{name}" for name in FIGURES),
+    *(f"after_{name}" for name in FIGURES),
+    *WORSE,
+)
+"""Columns of summary.tsv; `low` and `high` bound the median with 95 % confidence."""
+
+COMPARISON = (
+    "set", "role", "metric", "unit", "model", "reference", "pairs", "test_unit", "units", "reference_median",
+    "model_median", "difference", "low", "high", "higher", "lower", "p", "p_holm",
+)  # fmt: skip
+"""Columns of comparison.tsv; `difference` is model less reference, over the test's units."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Group:
+    """What a line of the summary speaks of; an empty label stands for all of the role."""
+
+    model: str
+    set: str
+    fold: str
+    role: str
+    label: str
+    metric: str
+    unit: str
+
+
+def summarise(
+    *,
+    metrics: tuple[Path, ...],
+    settings: SummariseSettings,
+    code: str,  # noqa: ARG001 - verified and recorded by the command line
+    output: Path,
+    summary: Path,
+    comparison: Path,
+) -> None:
+    """Gather tables of figures; summarise each model, and compare it with the reference.
+
+    The summary has a line for each label, and one with an empty label for all labels of a
+    role; each for every fold, and for fold `all`: all out-of-fold pairs, or for tested
+    pairs the ensemble where there is one. `worse_rate` is the share of pairs that
+    registration made worse than the alignment alone (by the mean over the pair's labels):
+    with role `structure` and metric `dice`, and with metric `rms_tre`, it is the failure rate.
+
+    Models are compared for all labels of a role together, on the pairs and labels that both
+    measured. Each patient's values are reduced to their median first, so that several pairs
+    of one patient count once; pairs of two subjects are units of their own. P-values are
+    corrected for the number of models and metrics (Holm), within each set of pairs.
+
+    Args:
+        metrics: tables written by `evaluate`.
+        settings: number of resamples, their seed, the reference, the models in order.
+        code: fingerprint of the stage's code.
+        output: all figures in one table.
+        summary: table of distributions.
+        comparison: table of models against the reference.
+
+    Raises:
+        DataError: a table is damaged, two tables hold the same figure, or the reference has none.
+    """
+    rows = sorted((row for path in metrics for row in metric_tables.read(path)), key=metric_tables.key)
+    metric_tables.write(output, rows)
+    groups = _grouped(rows)
+    absent = _absences(rows)
+    order = _order(rows, settings.models)
+    lines = [_line(group, members, absent, settings.summary) for group, members in groups.items()]
+    lines.sort(key=lambda line: (order.index(str(line[0])), *line[1:6]))
+    metric_tables.table(summary, SUMMARY, lines)
+    metric_tables.table(comparison, COMPARISON, _comparisons(groups, order, settings.summary))
+
+
+def _order(rows: Iterable[MetricRow], models: Sequence[str]) -> list[str]:
+    """Models as in the configuration, then any other that was measured."""
+    return list(dict.fromkeys([*models, *sorted({row.model for row in rows})]))
+
+
+def _grouped(rows: Sequence[MetricRow]) -> dict[_Group, list[MetricRow]]:
+    """Rows by the lines that they count in: own fold and all, own label and all of its role.
+
+    Points are many and differ from pair to pair: they have no line of their own.
+    """
+    together = {(row.model, row.set) for row in rows if row.fold == ENSEMBLE}
+    groups: dict[_Group, list[MetricRow]] = {}
+    for row in rows:
+        pooled = row.fold == ENSEMBLE or (row.model, row.set) not in together
+        folds = (row.fold, ALL) if pooled else (row.fold,)
+        labels = dict.fromkeys((row.label, "") if row.role != "points" else ("",))
+        for fold, label in itertools.product(folds, labels):
+            group = _Group(row.model, row.set, fold, row.role, label, row.metric, row.unit)
+            members = groups.setdefault(group, [])
+            if counted(row) != (None, None):
+                members.append(row)
+    return groups
+
+
+def _absences(rows: Iterable[MetricRow]) -> dict[tuple[str, ...], set[tuple[str, str]]]:
+    """Labels that only one side of a pair has: (pair, label) by model, set, fold and role."""
+    notes = {ABSENT.format(side) for side in ("moving", "fixed")}
+    found: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+    for row in rows:
+        if row.note in notes:
+            for fold in (row.fold, ALL):
+                found.setdefault((row.model, row.set, fold, row.role), set()).add((row.pair, row.label))
+    return found
+
+
+def _line(
+    group: _Group,
+    rows: Sequence[MetricRow],
+    absences: dict[tuple[str, ...], set[tuple[str, str]]],
+    settings: Summary,
+) -> tuple[object, ...]:
+    missing = absences.get((group.model, group.set, group.fold, group.role), set())
+    per_label = all(row.label for row in rows)
+    counts = (
+        len(rows),
+        len({row.pair for row in rows}),
+        len({name for row in rows for name in _patients(row)}),
+        sum(VANISHED in row.note for row in rows),
+        sum(EMPTY_BEFORE in row.note for row in rows),
+        sum(label == group.label or not group.label for _, label in missing) if per_label else 0,
+    )
+    before, after = (_distribution(group, rows, side, settings) for side in (0, 1))
+    return (*astuple(group), *counts, *astuple(before), *astuple(after), *_worse(group, rows))
+
+
+def _distribution(group: _Group, rows: Sequence[MetricRow], side: int, settings: Summary) -> Distribution:
+    values, patients = _values(rows, side)
+    if not values.size:
+        return NOTHING
+    names = (group.set, group.role, group.label, group.metric)
+    # The same patients are drawn for each model, and before and after.
+    return describe(values, patients, settings.bootstrap, generator(settings.seed, *names))
+
+
+def _values(rows: Sequence[MetricRow], side: int) -> tuple[Values, Patients]:
+    found = [(value, _patients(row)) for row in rows if (value := counted(row)[side]) is not None]
+    return np.array([value for value, _ in found], dtype=np.float64), [patients for _, patients in found]
+
+
+def _patients(row: MetricRow) -> tuple[str, ...]:
+    return tuple(row.patient.split("--"))
+
+
+def _worse(group: _Group, rows: Sequence[MetricRow]) -> tuple[int | None, float, float, float]:
+    """Pairs that registration made worse: how many, their share, and its interval."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        before, after = counted(row)
+        if before is not None and after is not None:
+            pairs.setdefault(row.pair, []).append((before, after))
+    if group.role == "field" or not pairs:
+        return None, math.nan, math.nan, math.nan
+    sign = -1 if group.metric in HIGHER_IS_BETTER else 1
+    means = [np.mean(found, axis=0) * sign for found in pairs.values()]
+    count = sum(bool(after > before) for before, after in means)
+    patients = {name for row in rows for name in _patients(row)}
+    return count, count / len(pairs), *wilson(count, len(pairs), len(patients))
+
+
+def _comparisons(
+    groups: dict[_Group, list[MetricRow]], order: Sequence[str], settings: Summary
+) -> Iterator[tuple[object, ...]]:
+    """Lines of comparison.tsv."""
+    pooled = {group: rows for group, rows in sorted(groups.items()) if group.fold == ALL and not group.label}
+    reference = settings.reference or next(iter(order), "")
+    if pooled and not any(group.model == reference for group in pooled):
+        message = f"the reference model {reference!r} has no figures; correct summary.reference"
+        raise DataError(message)
+    for kind in sorted({group.set for group in pooled}):
+        of_set = {group: rows for group, rows in pooled.items() if group.set == kind}
+        found = list(_compared(of_set, reference, order, settings))
+        adjusted = holm([result.p for _, _, result in found])
+        for (group, pairs, result), p_holm in zip(found, adjusted, strict=True):
+            unit = "pair of patients" if any("--" in row.patient for row in of_set[group]) else "patient"
+            head = (kind, group.role, group.metric, group.unit, group.model, reference, pairs, unit)
+            yield (*head, *astuple(result), p_holm)
+
+
+def _compared(
+    groups: dict[_Group, list[MetricRow]], reference: str, order: Sequence[str], settings: Summary
+) -> Iterator[tuple[_Group, int, Comparison]]:
+    by_place = sorted(groups, key=lambda group: (group.role, group.metric, order.index(group.model)))
+    theirs = {(group.role, group.metric): groups[group] for group in groups if group.model == reference}
+    for group in by_place:
+        other = {(row.pair, row.label): row for row in theirs.get((group.role, group.metric), ())}
+        both = [(row, other[row.pair, row.label]) for row in groups[group] if (row.pair, row.label) in other]
+        sides = [(row, counted(row)[1], counted(match)[1]) for row, match in both]
+        kept = [(row, a, b) for row, a, b in sides if a is not None and b is not None]
+        if group.model == reference or not kept:
+            continue
+        result = compare(
+            np.array([value for _, value, _ in kept], dtype=np.float64),
+            np.array([value for _, _, value in kept], dtype=np.float64),
+            [_patients(row) for row, _, _ in kept],
+            resamples=settings.bootstrap,
+            random=generator(settings.seed, group.set, group.role, group.metric),
+        )
+        yield group, len({row.pair for row, _, _ in kept}), result

@@ -1,0 +1,288 @@
+"""Measurement of small pairs from files, against SimpleITK and hand calculation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from measured import AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, SHAPE, Study, balls, bent, shifted, still
+from tenter.config import Evaluation, LabelFiles, NamedLabel
+from tenter.data import transforms, volumes
+from tenter.errors import DataError
+from tenter.records import MetricRow
+from tenter.spatial.transform import Transform
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
+
+
+def find(rows: list[MetricRow], metric: str, label: str = "", fold: str = "1") -> MetricRow:
+    (row,) = (row for row in rows if (row.metric, row.label, row.fold) == (metric, label, fold))
+    return row
+
+
+def by_simpleitk(study: Study, transform: sitk.Transform) -> tuple[sitk.Image, sitk.Image]:
+    """Fixed map, and the moving map's labels warped one at a time."""
+    fixed = sitk.ReadImage(str(study.root / "p-fixed-labels.nii.gz"))
+    moving = sitk.ReadImage(str(study.root / "p-moving-labels.nii.gz"))
+    warped = []
+    for key in (1, 2):
+        soft = sitk.Cast(moving == key, sitk.sitkFloat64)
+        read = sitk.Resample(sitk.ConstantPad(soft, [1] * 3, [1] * 3), fixed, transform, sitk.sitkLinear, 0.0)
+        warped.append(sitk.Cast(read >= 0.5, sitk.sitkUInt8))
+    return fixed, sitk.Compose(warped)
+
+
+@pytest.mark.parametrize(("key", "label"), [(1, "gland"), (2, "cyst")])
+def test_labels_are_measured_as_simpleitk_measures_them(study: Study, key: int, label: str) -> None:
+    study.add("p", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    rows = study.evaluate()
+    read = sitk.ReadTransform(str(study.root / "fields/p/transform.h5"))
+    fixed, warped = by_simpleitk(study, read)
+    ours = sitk.VectorIndexSelectionCast(warped, key - 1)
+    overlap, shapes = sitk.LabelOverlapMeasuresImageFilter(), sitk.LabelShapeStatisticsImageFilter()
+    overlap.Execute(sitk.Cast(fixed == key, sitk.sitkUInt8), ours)
+    assert find(rows, "dice", label).after == pytest.approx(overlap.GetDiceCoefficient(1), abs=1e-9)
+    ends = []
+    for image in (sitk.Cast(fixed == key, sitk.sitkUInt8), ours):
+        shapes.Execute(image)
+        ends.append(np.array(shapes.GetCentroid(1)))
+    assert find(rows, "tre", label).after == pytest.approx(float(np.linalg.norm(ends[0] - ends[1])), abs=1e-9)
+
+
+def test_before_is_the_alignment_alone(study: Study) -> None:
+    fixed, moving = balls(AFFINE, FIXED_BALLS), balls(MOVING, MOVING_BALLS)
+    study.add("p", shifted(3.0), fixed=fixed, moving=moving)
+    study.add("q", still(), fixed=fixed, moving=moving)
+    rows = study.evaluate()
+    before = [row.before for row in rows if row.pair == "p" and row.label]
+    without = [row.after for row in rows if row.pair == "q" and row.label]
+    assert before == pytest.approx(without, abs=1e-9)
+    assert before != pytest.approx([row.after for row in rows if row.pair == "p" and row.label], abs=0.01)
+
+
+def test_a_field_that_undoes_a_shift_brings_the_error_to_nothing(study: Study) -> None:
+    fixed = np.zeros(SHAPE, dtype=np.uint8)
+    fixed[6:10, 6:10, 6:9] = 2
+    study.add("p", shifted(4.0), fixed=fixed, moving=fixed)
+    moved = AFFINE.copy()
+    moved[0, 3] += 4.0
+    volumes.write_labels(study.root / "p-moving-labels.nii.gz", fixed, moved)
+    rows = study.evaluate()
+    assert find(rows, "tre", "cyst").before == pytest.approx(4.0, abs=1e-4)
+    assert (find(rows, "tre", "cyst").after, find(rows, "dice", "cyst").after) == pytest.approx(
+        (0, 1), abs=1e-6
+    )
+
+
+def test_surfaces_are_measured_for_structures_alone(study: Study) -> None:
+    study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    measured = {(row.label, row.metric) for row in study.evaluate()}
+    assert {("gland", "hd95"), ("gland", "surface_distance")} <= measured
+    assert ("cyst", "hd95") not in measured
+
+
+def test_surfaces_can_be_left_out(study: Study) -> None:
+    study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    settings = MAP.model_copy(update={"evaluation": Evaluation(surface_metrics=False)})
+    assert "hd95" not in {row.metric for row in study.evaluate(settings)}
+
+
+def test_the_error_of_a_case_is_the_root_mean_square_over_its_landmarks(study: Study) -> None:
+    fixed, moving = FIXED_BALLS | {5: (-4.0, -3.0, -6.0)}, MOVING_BALLS | {5: (-4.0, -1.0, -6.0)}
+    study.add("p", still(), fixed=balls(AFFINE, fixed), moving=balls(MOVING, moving))
+    rows = study.evaluate()
+    errors = [find(rows, "tre", label).after for label in ("cyst", "lump")]
+    assert find(rows, "rms_tre").after == pytest.approx(
+        np.sqrt(np.mean(np.square(np.array(errors, dtype=float))))
+    )
+
+
+def test_a_vanished_label_is_kept_as_the_worst(study: Study) -> None:
+    study.add("p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    rows = study.evaluate()
+    found = {row.metric: row for row in rows if row.label in {"gland", ""} and row.role != "field"}
+    assert {name: row.after for name, row in found.items()} == {
+        "dice": 0.0, "tre": None, "hd95": None, "surface_distance": None, "rms_tre": None
+    }  # fmt: skip
+    assert {row.note for row in found.values()} == {"vanished"}
+
+
+def test_a_label_that_the_alignment_loses_is_noted_apart(study: Study) -> None:
+    lost = still()
+    lost.alignment[0, 3] = 100.0
+    back = shifted(-100.0)
+    transform = Transform(lost.alignment, back.field, back.affine)
+    study.add("p", transform, fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    row = find(study.evaluate(), "tre", "gland")
+    assert (row.before, row.note) == (None, "empty before")
+    assert row.after is not None
+
+
+def test_a_label_that_one_side_lacks_is_counted_not_measured(study: Study) -> None:
+    moving = balls(MOVING, {1: MOVING_BALLS[1], 5: MOVING_BALLS[2]})
+    study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=moving)
+    rows = study.evaluate()
+    lone = {(row.label, row.metric, row.after, row.note) for row in rows if row.label in {"cyst", "lump"}}
+    assert lone == {("cyst", "dice", None, "absent in moving"), ("lump", "dice", None, "absent in fixed")}
+    assert "rms_tre" not in {row.metric for row in rows}
+
+
+def test_a_pair_without_labels_has_the_figures_of_its_field(study: Study) -> None:
+    study.add("p", bent(), fixed=None, moving=None)
+    rows = study.evaluate()
+    assert {row.metric for row in rows} == {"folding", "sd_log_jacobian"}
+    assert (find(rows, "folding").before, find(rows, "sd_log_jacobian").before) == (0, 0)
+
+
+def test_the_figures_of_the_field_are_those_of_an_independent_calculation(study: Study) -> None:
+    rough = bent()
+    rough.field.mul_(8)
+    study.add("p", rough, fixed=None, moving=None)
+    rows = study.evaluate()
+    read = sitk.ReadTransform(str(study.root / "fields/p/transform.h5"))
+    grid = sitk.ReadImage(str(study.root / "p-fixed.nii.gz"))
+    places = np.array(
+        [
+            read.TransformPoint(grid.TransformContinuousIndexToPhysicalPoint([float(i) for i in index]))
+            for index in np.ndindex(SHAPE)
+        ]
+    ).reshape(*SHAPE, 3)
+    steps = np.stack([np.gradient(places, axis=axis)[1:-1, 1:-1, 1:-1] for axis in range(3)], axis=-1)
+    volume = np.linalg.det(steps) / np.linalg.det(AFFINE[:3, :3])
+    assert find(rows, "folding").after == pytest.approx(100 * np.mean(volume <= 0), abs=1e-9)
+    assert find(rows, "folding").after != 0
+    assert find(rows, "sd_log_jacobian").after == pytest.approx(np.log(volume[volume > 0]).std(), rel=1e-4)
+
+
+def test_points_are_mapped_into_the_moving_space(study: Study) -> None:
+    study.add("p", shifted(3.0), fixed=None, moving=None)
+    study.points("p", "fixed", {"a": (1.0, 2.0, 3.0), "=b": (0.0, 0.0, 0.0), "c": (0.0, 0.0, 0.0)})
+    study.points("p", "moving", {"a": (4.0, 2.0, 7.0), "=b": (3.0, 0.0, 0.0)})
+    rows = study.evaluate()
+    assert (find(rows, "point_tre", "a").before, find(rows, "point_tre", "a").after) == pytest.approx(
+        (5, 4), abs=1e-5
+    )
+    assert find(rows, "point_tre", "_=b").after == pytest.approx(0, abs=1e-5)
+    assert find(rows, "point_tre", "c").note == "absent in moving"
+
+
+def test_tested_pairs_are_measured_for_each_member_and_their_ensemble(study: Study) -> None:
+    study.add(
+        "p", shifted(1.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS), kind="test"
+    )
+    study.register("p", shifted(0.0), "fold-0")
+    study.register("p", shifted(2.0), "fold-1")
+    rows = study.evaluate(fold="test")
+    assert {(row.fold, row.set) for row in rows} == {("ensemble", "test"), ("0", "test"), ("1", "test")}
+    values = {find(rows, "tre", "gland", fold).after for fold in ("ensemble", "0", "1")}
+    assert len(values) == 3
+
+
+def test_pairs_of_an_applied_model_are_tested_whatever_their_set(study: Study) -> None:
+    study.add("p", still(), fixed=None, moving=None)
+    assert {(row.fold, row.set) for row in study.evaluate(fold="test")} == {("ensemble", "test")}
+
+
+def test_stacks_are_measured_label_by_label(study: Study) -> None:
+    stacks = {
+        side: np.stack([(labels == key).astype(np.float32) for key in (1, 2)])
+        for side, labels in (("fixed", balls(AFFINE, FIXED_BALLS)), ("moving", balls(MOVING, MOVING_BALLS)))
+    }
+    names = (NamedLabel(name="gland", key=0, role="structure"), NamedLabel(name="cyst", key=1))
+    study.add("p", bent(), fixed=stacks["fixed"], moving=stacks["moving"])
+    study.add("q", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    settings = MAP.model_copy(update={"labels": LabelFiles(format="stack", names=names)})
+    row, study.rows = study.rows[1], study.rows[:1]
+    of_stack = [(row.metric, row.label, row.after) for row in study.evaluate(settings)]
+    study.rows = [row]
+    of_map = [(row.metric, row.label, row.after) for row in study.evaluate()]
+    assert of_stack == of_map
+
+
+def test_labels_on_a_grid_of_their_own_are_measured_there(study: Study) -> None:
+    study.add("p", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    whole = study.evaluate()
+    coarse = AFFINE.copy()
+    coarse[:3, 3] += coarse[:3, :3] @ [1, 2, 1]
+    cut = balls(AFFINE, FIXED_BALLS)[1:, 2:, 1:]
+    volumes.write_labels(study.root / "p-fixed-labels.nii.gz", cut, coarse)
+    again = study.evaluate()
+    assert [row.after for row in again] == pytest.approx([row.after for row in whole], abs=1e-9)
+
+
+def test_the_direction_of_storage_does_not_matter(study: Study) -> None:
+    study.add("p", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    whole = study.evaluate()
+    for side, affine in (("fixed", AFFINE), ("moving", MOVING)):
+        path = study.root / f"p-{side}-labels.nii.gz"
+        values = volumes.read_labels(path, MAP.labels).values
+        turned = affine.copy()
+        turned[:3, 1] *= -1
+        turned[:3, 3] += affine[:3, 1] * (SHAPE[1] - 1)
+        volumes.write_labels(path, values[:, ::-1], turned)
+    assert [row.after for row in study.evaluate()] == pytest.approx([row.after for row in whole], abs=1e-9)
+
+
+def test_warped_labels_of_a_map_are_nearest_values(study: Study) -> None:
+    study.add("p", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    study.evaluate(MAP.model_copy(update={"warped_labels": True}))
+    moving = sitk.ReadImage(str(study.root / "p-moving-labels.nii.gz"))
+    fixed = sitk.ReadImage(str(study.root / "p-fixed-labels.nii.gz"))
+    read = sitk.ReadTransform(str(study.root / "fields/p/transform.h5"))
+    expected = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, read, sitk.sitkNearestNeighbor, 0))
+    found = sitk.GetArrayFromImage(sitk.ReadImage(str(study.root / "warped/p.nii.gz")))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_warped_labels_of_a_stack_stay_soft(study: Study) -> None:
+    stack = np.stack([balls(affine, FIXED_BALLS) == 1 for affine in (MOVING, MOVING)]).astype(np.float32)
+    stack[1] *= 0.5
+    study.add("p", bent(), fixed=stack, moving=stack)
+    settings = MAP.model_copy(update={"labels": LabelFiles(format="stack"), "warped_labels": True})
+    study.evaluate(settings)
+    found = volumes.read_labels(study.root / "warped/p.nii.gz", settings.labels)
+    np.testing.assert_allclose(found.array[1], found.array[0] / 2, atol=0.005)
+    assert np.count_nonzero((found.array[0] > 0.1) & (found.array[0] < 0.9)) > 0
+
+
+def test_bad_pairs_are_all_named_and_no_table_is_left(study: Study) -> None:
+    for name in ("good", "absent", "torn"):
+        study.add(name, still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    (study.root / "absent-fixed-labels.nii.gz").unlink()
+    torn = study.root / "torn-moving-labels.nii.gz"
+    torn.write_bytes(torn.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"(?s)absent: .*torn: ") as raised:
+        study.evaluate()
+    assert "good:" not in str(raised.value)
+    assert not (study.root / "metrics.tsv").exists()
+
+
+def test_a_transform_that_is_not_the_one_written_is_refused(study: Study) -> None:
+    study.add("p", still(), fixed=None, moving=None)
+    study.evaluate()
+    transforms.write_transform(study.root / "fields/p/transform.h5", shifted(1.0))
+    with pytest.raises(DataError, match=r"p: .*transform\.h5"):
+        study.run(MAP, "1")
+
+
+def test_a_pair_that_was_not_registered_is_named(study: Study) -> None:
+    study.add("p", still(), fixed=None, moving=None)
+    study.entries.clear()
+    with pytest.raises(DataError, match=r"p: no transform\.h5"):
+        study.evaluate()
+
+
+def test_the_order_of_pairs_does_not_change_the_table(study: Study) -> None:
+    for name in ("b", "a"):
+        study.add(name, bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    study.evaluate()
+    first = (study.root / "metrics.tsv").read_bytes()
+    study.rows.reverse()
+    study.evaluate()
+    assert (study.root / "metrics.tsv").read_bytes() == first
