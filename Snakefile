@@ -27,7 +27,9 @@ try:
     study = Study.load(Path(os.path.relpath(workflow.configfiles[-1])), config)
     CHUNKS = study.registered_chunks()
 except TenterError as error:
-    raise WorkflowError(f"{error}\n`tenter check {workflow.configfiles[-1]}` tells more") from None
+    raise WorkflowError(
+        f"{error}\n`tenter check {workflow.configfiles[-1]}` tells more"
+    ) from None
 
 R = study.results
 MODELS = study.registering_models

@@ -237,6 +237,8 @@ class _Reader:
         elif not ID.fullmatch(value):
             fix = "use letters, digits, _ and -, at most 64, beginning with a letter or digit"
             self.complain(f"is no id: {value[:80]!a}", fix, row, column)
+        elif column == "patient" and "--" in value:
+            self.complain(f"{value!r} holds `--`, which joins two patients", "use one `-`", row, column)
 
     def _file(self, row: int, column: str, value: str) -> Path | None:
         if not value:

@@ -199,10 +199,17 @@ class Study:
         return plain if plain.resolve() == joined.resolve() else joined
 
     def _check_settings(self) -> Section:
-        return self.config
+        chosen = self.config
+        return config.CheckSettings(
+            stratum=chosen.stratum,
+            labels=chosen.labels,
+            plan=chosen.plan,
+            folds=chosen.folds,
+            export=chosen.export,
+        )
 
     def _split_settings(self) -> Section:
-        return self.config.folds
+        return config.SplitSettings(folds=self.config.folds, stratum=self.config.stratum)
 
     def _plan_settings(self) -> Section:
         return self.config.plan

@@ -13,19 +13,19 @@ rule check:
         files=[path for pair in study.pairs for path in pair.files()],
     output:
         R / "cohort/check.json",
+    log:
+        R / "logs/check.log",
+    benchmark:
+        R / "benchmarks/check.tsv"
     params:
         config=study.path,
         settings=lambda wildcards: study.settings("check"),
         plan=R / "cohort/plan.json",
         cache=R / "cache/check.json",
-    log:
-        R / "logs/check.log",
-    benchmark:
-        R / "benchmarks/check.tsv"
     message:
         "check every file of {study.manifest}"
     shell:
-        "tenter check {params.config:q} --content {params.settings:q} --plan {params.plan:q} "
+        "tenter check {params.config:q} --plan {params.plan:q} "
         "--cache {params.cache:q} --output {output:q} 2> {log:q}"
 
 
@@ -34,13 +34,13 @@ rule plan:
         ancient(R / "cohort/check.json"),
     output:
         R / "cohort/plan.json",
-    params:
-        manifest=study.manifest,
-        settings=lambda wildcards: study.settings("plan"),
     log:
         R / "logs/plan.log",
     benchmark:
         R / "benchmarks/plan.tsv"
+    params:
+        manifest=study.manifest,
+        settings=lambda wildcards: study.settings("plan"),
     message:
         "derive the common grid of the cohort"
     shell:
@@ -52,20 +52,19 @@ rule split:
         ancient(R / "cohort/check.json"),
     output:
         R / "cohort/folds.tsv",
-    params:
-        manifest=study.manifest,
-        stratum=study.config.stratum or "",
-        settings=lambda wildcards: study.settings("split"),
-        assignment=lambda wildcards: study.split_digest(),
-        lock=study.lock,
     log:
         R / "logs/split.log",
     benchmark:
         R / "benchmarks/split.tsv"
+    params:
+        manifest=study.manifest,
+        settings=lambda wildcards: study.settings("split"),
+        assignment=lambda wildcards: study.split_digest(),
+        lock=study.lock,
     message:
         "record the folds of {params.lock}"
     shell:
-        "tenter split --manifest {params.manifest:q} --stratum {params.stratum:q} --settings {params.settings:q} "
+        "tenter split --manifest {params.manifest:q} --settings {params.settings:q} "
         "--assignment {params.assignment:q} --lock {params.lock:q} --output {output:q} 2> {log:q}"
 
 
@@ -73,9 +72,15 @@ rule prepare_images:
     input:
         check=ancient(R / "cohort/check.json"),
         plan=ancient(R / "cohort/plan.json"),
-        files=lambda wildcards: study.files(wildcards.chunk, ["moving", "fixed", "initial_transform"]),
+        files=lambda wildcards: study.files(
+            wildcards.chunk, ["moving", "fixed", "initial_transform"]
+        ),
     output:
         table=R / "cases/tables/{chunk}.images.tsv",
+    log:
+        R / "logs/prepare_images/{chunk}.log",
+    benchmark:
+        R / "benchmarks/prepare_images/{chunk}.tsv"
     params:
         manifest=study.manifest,
         pairs=lambda wildcards: study.ids(wildcards.chunk),
@@ -83,10 +88,6 @@ rule prepare_images:
         settings=lambda wildcards: study.settings("prepare_images"),
         code=lambda wildcards: study.code("prepare_images"),
         cases=R / "cases",
-    log:
-        R / "logs/prepare_images/{chunk}.log",
-    benchmark:
-        R / "benchmarks/prepare_images/{chunk}.tsv"
     message:
         "prepare the images of chunk {wildcards.chunk}"
     shell:
@@ -98,19 +99,21 @@ rule prepare_images:
 rule prepare_labels:
     input:
         images=R / "cases/tables/{chunk}.images.tsv",
-        files=lambda wildcards: study.files(wildcards.chunk, ["moving_labels", "fixed_labels"]),
+        files=lambda wildcards: study.files(
+            wildcards.chunk, ["moving_labels", "fixed_labels"]
+        ),
     output:
         table=R / "cases/tables/{chunk}.labels.tsv",
+    log:
+        R / "logs/prepare_labels/{chunk}.log",
+    benchmark:
+        R / "benchmarks/prepare_labels/{chunk}.tsv"
     params:
         manifest=study.manifest,
         pairs=lambda wildcards: study.ids(wildcards.chunk),
         settings=lambda wildcards: study.settings("prepare_labels"),
         code=lambda wildcards: study.code("prepare_labels"),
         cases=R / "cases",
-    log:
-        R / "logs/prepare_labels/{chunk}.log",
-    benchmark:
-        R / "benchmarks/prepare_labels/{chunk}.tsv"
     message:
         "prepare the labels of chunk {wildcards.chunk}"
     shell:

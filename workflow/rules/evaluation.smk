@@ -9,10 +9,15 @@ rule evaluate:
     input:
         fields=R / "fields/tables/{model}/{chunk}.tsv",
         files=lambda wildcards: study.files(
-            wildcards.chunk, ["moving_labels", "fixed_labels", "moving_points", "fixed_points"]
+            wildcards.chunk,
+            ["moving_labels", "fixed_labels", "moving_points", "fixed_points"],
         ),
     output:
         R / "metrics/{model}/{chunk}.tsv",
+    log:
+        R / "logs/evaluate/{model}/{chunk}.log",
+    benchmark:
+        R / "benchmarks/evaluate/{model}/{chunk}.tsv"
     params:
         manifest=study.manifest,
         pairs=lambda wildcards: study.ids(wildcards.chunk),
@@ -22,10 +27,6 @@ rule evaluate:
         code=lambda wildcards: study.code("evaluate"),
         transforms=R / "fields/{model}",
         labels=R / "warped_labels/{model}",
-    log:
-        R / "logs/evaluate/{model}/{chunk}.log",
-    benchmark:
-        R / "benchmarks/evaluate/{model}/{chunk}.tsv"
     message:
         "measure chunk {wildcards.chunk} of {wildcards.model}"
     shell:
@@ -40,15 +41,21 @@ rule summarise:
         expand(R / "metrics/{model}/{chunk}.tsv", model=MODELS, chunk=CHUNKS),
     output:
         metrics=R / "metrics.tsv",
-        summary=report(R / "summary.tsv", caption="../report/summary.rst", category="Results"),
-        comparison=report(R / "comparison.tsv", caption="../report/comparison.rst", category="Results"),
-    params:
-        settings=lambda wildcards: study.settings("summarise"),
-        code=lambda wildcards: study.code("summarise"),
+        summary=report(
+            R / "summary.tsv", caption="../report/summary.rst", category="Results"
+        ),
+        comparison=report(
+            R / "comparison.tsv",
+            caption="../report/comparison.rst",
+            category="Results",
+        ),
     log:
         R / "logs/summarise.log",
     benchmark:
         R / "benchmarks/summarise.tsv"
+    params:
+        settings=lambda wildcards: study.settings("summarise"),
+        code=lambda wildcards: study.code("summarise"),
     message:
         "summarise {study.config.study}"
     shell:

@@ -15,7 +15,10 @@ def model_files(wildcards):
 
 def model_folders(wildcards):
     """The folders of those models."""
-    return [str(Path(path).parent).format(model=wildcards.model) for path in model_files(wildcards)]
+    return [
+        str(Path(path).parent).format(model=wildcards.model)
+        for path in model_files(wildcards)
+    ]
 
 
 rule infer:
@@ -24,6 +27,11 @@ rule infer:
         models=model_files,
     output:
         table=R / "fields/tables/{model}/{chunk}.tsv",
+    log:
+        R / "logs/infer/{model}/{chunk}.log",
+    benchmark:
+        R / "benchmarks/infer/{model}/{chunk}.tsv"
+    threads: study.config.runtime.threads
     params:
         manifest=study.manifest,
         pairs=lambda wildcards: study.ids(wildcards.chunk),
@@ -33,11 +41,6 @@ rule infer:
         cases=R / "cases",
         fields=R / "fields/{model}",
         runtime=study.runtime_flags("device"),
-    log:
-        R / "logs/infer/{model}/{chunk}.log",
-    benchmark:
-        R / "benchmarks/infer/{model}/{chunk}.tsv"
-    threads: study.config.runtime.threads
     message:
         "register chunk {wildcards.chunk} by {wildcards.model}"
     shell:

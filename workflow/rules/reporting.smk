@@ -5,7 +5,7 @@ tracking/<model>.txt, which says how to open MLflow on the model's folds.
 """
 
 
-rule report_study:
+rule report:
     input:
         metrics=R / "metrics.tsv",
         summary=R / "summary.tsv",
@@ -19,17 +19,19 @@ rule report_study:
         ],
     output:
         report(R / "report.html", caption="../report/report.rst", category="Report"),
+    log:
+        R / "logs/report.log",
+    benchmark:
+        R / "benchmarks/report.tsv"
     params:
         settings=lambda wildcards: study.settings("report"),
         code=lambda wildcards: study.code("report"),
         cases=R / "cases",
         fields=R / "fields",
         models=R / "models",
-        folds=lambda wildcards: [] if study.applied else ["--folds", str(R / "cohort/folds.tsv")],
-    log:
-        R / "logs/report.log",
-    benchmark:
-        R / "benchmarks/report.tsv"
+        folds=lambda wildcards: (
+            [] if study.applied else ["--folds", str(R / "cohort/folds.tsv")]
+        ),
     message:
         "write the report of {study.config.study}"
     shell:
@@ -43,20 +45,22 @@ rule publish:
     input:
         tracking=ancient(R / "tracking/tracking.json"),
         models=lambda wildcards: [
-            R / f"models/{wildcards.model}/fold-{fold}/model.json" for fold in study.trained_folds(wildcards.model)
+            R / f"models/{wildcards.model}/fold-{fold}/model.json"
+            for fold in study.trained_folds(wildcards.model)
         ],
         metrics=R / "metrics.tsv",
         summary=R / "summary.tsv",
     output:
         R / "tracking/{model}.txt",
-    params:
-        models=lambda wildcards: [
-            f"{R}/models/{wildcards.model}/fold-{fold}" for fold in study.trained_folds(wildcards.model)
-        ],
     log:
         R / "logs/publish/{model}.log",
     benchmark:
         R / "benchmarks/publish/{model}.tsv"
+    params:
+        models=lambda wildcards: [
+            f"{R}/models/{wildcards.model}/fold-{fold}"
+            for fold in study.trained_folds(wildcards.model)
+        ],
     message:
         "mirror {wildcards.model} to MLflow"
     shell:

@@ -11,14 +11,14 @@ rule start_tracking:
         ancient(R / "cohort/check.json"),
     output:
         R / "tracking/tracking.json",
-    params:
-        uri=study.tracking_uri,
-        experiment=study.config.tracking.experiment or study.config.study,
-        study=study.config.study,
     log:
         R / "logs/start_tracking.log",
     benchmark:
         R / "benchmarks/start_tracking.tsv"
+    params:
+        uri=study.tracking_uri,
+        experiment=study.config.tracking.experiment or study.config.study,
+        study=study.config.study,
     message:
         "make the MLflow experiment {params.experiment}"
     shell:
@@ -32,15 +32,22 @@ rule train:
         folds=ancient(R / "cohort/folds.tsv"),
         tracking=ancient(R / "tracking/tracking.json"),
         images=lambda wildcards: expand(
-            R / "cases/tables/{chunk}.images.tsv", chunk=study.training_chunks(wildcards.fold)
+            R / "cases/tables/{chunk}.images.tsv",
+            chunk=study.training_chunks(wildcards.fold),
         ),
         labels=lambda wildcards: expand(
-            R / "cases/tables/{chunk}.labels.tsv", chunk=study.training_chunks(wildcards.fold)
+            R / "cases/tables/{chunk}.labels.tsv",
+            chunk=study.training_chunks(wildcards.fold),
         ),
     output:
         weights=R / "models/{model}/fold-{fold}/model.safetensors",
         model=R / "models/{model}/fold-{fold}/model.json",
         history=R / "models/{model}/fold-{fold}/history.csv",
+    log:
+        R / "logs/train/{model}/fold-{fold}.log",
+    benchmark:
+        R / "benchmarks/train/{model}/fold-{fold}.tsv"
+    threads: study.config.runtime.threads
     params:
         cases=R / "cases",
         settings=lambda wildcards: study.settings("train", wildcards.model),
@@ -48,11 +55,6 @@ rule train:
         folder=R / "models/{model}/fold-{fold}",
         checkpoints=R / "checkpoints/{model}/fold-{fold}",
         runtime=study.runtime_flags("device", "checkpoint_s", "log_every"),
-    log:
-        R / "logs/train/{model}/fold-{fold}.log",
-    benchmark:
-        R / "benchmarks/train/{model}/fold-{fold}.tsv"
-    threads: study.config.runtime.threads
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
     shell:

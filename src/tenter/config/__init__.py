@@ -18,11 +18,13 @@ from tenter.config.model import (
 from tenter.config.results import Evaluation, Export, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
 from tenter.config.settings import (
+    CheckSettings,
     EvaluateSettings,
     ImageSettings,
     InferSettings,
     LabelSettings,
     ReportSettings,
+    SplitSettings,
     SummariseSettings,
     TrainSettings,
 )
@@ -30,6 +32,7 @@ from tenter.config.study import Config, parse, read
 
 __all__ = [
     "Augmentation",
+    "CheckSettings",
     "Chunks",
     "CompositeNetwork",
     "Config",
@@ -54,6 +57,7 @@ __all__ = [
     "ReportSettings",
     "Runtime",
     "Section",
+    "SplitSettings",
     "SummariseSettings",
     "Summary",
     "Tracking",

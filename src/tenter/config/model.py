@@ -24,7 +24,7 @@ class LocalNetwork(Section):
     """Displacement field by Local-Net."""
     channels: Annotated[int, Field(ge=1)] = 32
     """Channels at full resolution; doubled at each of the four halvings."""
-    levels: tuple[Annotated[int, Field(ge=0, le=4)], ...] = (0, 1, 2, 3, 4)
+    levels: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     """Levels that carry a displacement head: 0 full resolution ... 4 a sixteenth."""
     norm: Norm = "instance"
     """Normalisation after each convolution; `batch` uses batch statistics while training only."""
@@ -37,6 +37,8 @@ class GlobalNetwork(Section):
     """Affine map by Global-Net, about the grid's centre, pooled so that any size fits."""
     channels: Annotated[int, Field(ge=1)] = 8
     """Channels at full resolution; doubled at each of the four halvings."""
+    finest: Literal[0, 1] = 1
+    """Finest level with features: 0 full resolution, as label-reg; 1 half, seven times as fast."""
     norm: Norm = "instance"
     """Normalisation after each convolution."""
     bound: Positive = 0.5
@@ -44,7 +46,7 @@ class GlobalNetwork(Section):
 
 
 class UNetNetwork(Section):
-    """A U-Net with one displacement head at full resolution."""
+    """A U-Net with one displacement head."""
 
     name: Literal["unet"] = "unet"
     """Displacement field by a U-Net."""
@@ -52,6 +54,8 @@ class UNetNetwork(Section):
     """Channels at full resolution; doubled at each halving."""
     depth: Annotated[int, Field(ge=1, le=5)] = 3
     """Number of halvings."""
+    finest: Literal[0, 1] = 1
+    """Finest level with features; its head gives the field: 0 full resolution; 1 half, thrice as fast."""
     norm: Norm = "instance"
     """Normalisation after each convolution."""
 

@@ -17,6 +17,9 @@ from tenter.config.section import Section
 from tenter.errors import InputError
 from tenter.records import Fault
 
+LARGEST = 100_000
+"""Values above which a configuration is none."""
+
 
 class Config(Section):
     """A study: a cohort, the models trained on it, and how they are measured."""
@@ -106,10 +109,24 @@ def parse(content: object, path: Path) -> Config:
     if not isinstance(content, dict):
         fault = Fault(str(path), "is no mapping of keys to values", "see config/README.md for the keys")
         raise InputError([fault])
+    if _entries(content, {}) > LARGEST:
+        fault = Fault(str(path), "holds too many values, or an alias of itself", "write it without aliases")
+        raise InputError([fault])
     try:
         return Config.model_validate(_numbers(content))
     except ValidationError as error:
         raise InputError([_fault(path, item) for item in error.errors()]) from error
+
+
+def _entries(value: object, known: dict[int, int]) -> int:
+    """Number of values once every alias is written out; counted without writing them out."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = LARGEST + 1  # stands until the value is counted: an alias of itself never ends
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_entries(item, known) for item in inner)
+    return known[id(value)]
 
 
 def _numbers(value: Any) -> Any:  # noqa: ANN401 - any YAML value

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from clones import Clone, clone, enlarge_first, set_aside, simulate, write_config
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A finished study; one more pair and one more patient lie ready to be added."""
+    made = clone(tmp_path_factory.mktemp("clone"))
+    simulate(made)
+    set_aside(made)
+    enlarge_first(made)
+    write_config(made)
+    done = made.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return made

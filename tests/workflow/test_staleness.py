@@ -1,0 +1,268 @@
+"""One thing is edited at a time; exactly the jobs that depend on it are stale."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+
+from clones import Clone
+from tenter import folds
+
+pytestmark = pytest.mark.xdist_group("finished study")
+
+FOLDS = ("0", "1", "2")
+MODELS = ("a", "b")
+CLOSING = {"summarise", "report", "publish a", "publish b"}
+
+
+def every(stage: str, *parts: tuple[str, ...]) -> set[str]:
+    return {" ".join((stage, *item)) for item in itertools.product(*parts)}
+
+
+def chunks(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{name}-0" for name in names)
+
+
+def measured(models: tuple[str, ...] = MODELS, groups: tuple[str, ...] = FOLDS) -> set[str]:
+    return every("evaluate", models, chunks(groups)) | CLOSING
+
+
+def registered(models: tuple[str, ...] = MODELS, groups: tuple[str, ...] = FOLDS) -> set[str]:
+    return every("infer", models, chunks(groups)) | measured(models, groups)
+
+
+def trained(models: tuple[str, ...] = MODELS, groups: tuple[str, ...] = FOLDS) -> set[str]:
+    return every("train", models, groups) | registered(models, groups)
+
+
+def others(fold: str) -> tuple[str, ...]:
+    return tuple(name for name in FOLDS if name != fold)
+
+
+def prepared(fold: str, *kinds: str) -> set[str]:
+    return {f"prepare_{kind} {fold}-0" for kind in kinds}
+
+
+def changed_in(fold: str) -> set[str]:
+    """What a change of a fold's images makes stale, the check included."""
+    return {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
+
+
+def lock(study: Clone) -> dict[str, int]:
+    return folds.read_lock(study.config.with_suffix(".folds.tsv"))
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, f"{path} holds no {old!r}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def configure(study: Clone, change: Callable[[dict[str, object]], None]) -> None:
+    content = study.settings()
+    change(content)
+    study.config.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def source(study: Clone, name: str) -> Path:
+    return study.root / "src/tenter" / name
+
+
+def test_a_second_run_has_nothing_to_do(finished: Clone) -> None:
+    assert finished.stale() == set()
+
+
+SETTINGS: list[tuple[str, dict[str, object], set[str]]] = [
+    ("report.title", {"report": {"title": "Trial"}}, {"report"}),
+    ("report.examples", {"report": {"examples": 1}}, {"report"}),
+    ("summary", {"summary": {"bootstrap": 200}}, CLOSING),
+    ("evaluation", {"evaluation": {"threshold": 0.4}}, measured()),
+    ("runtime", {"runtime": {"log_every": 1, "checkpoint_s": 9}}, set()),
+    ("tracking", {"tracking": {"timeout_s": 3}}, set()),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"), [item[1:] for item in SETTINGS], ids=[i[0] for i in SETTINGS]
+)
+def test_a_setting(finished: Clone, change: dict[str, object], expected: set[str]) -> None:
+    with finished.edited(finished.config):
+        configure(finished, lambda content: content.update(change))
+        assert finished.stale() == expected
+
+
+MODEL_SETTINGS: list[tuple[str, dict[str, object]]] = [
+    (
+        "loss weight",
+        {"losses": {"label": {"name": "dice"}, "regularisers": [{"name": "bending", "weight": 0.7}]}},
+    ),
+    ("training", {"training": {"steps": 4, "batch": 2, "learning_rate": 1e-3}}),
+    ("seed", {"seeds": [1]}),
+]
+
+
+@pytest.mark.parametrize(
+    "change", [item[1] for item in MODEL_SETTINGS], ids=[item[0] for item in MODEL_SETTINGS]
+)
+def test_a_setting_of_one_model(finished: Clone, change: dict[str, object]) -> None:
+    with finished.edited(finished.config):
+        configure(finished, lambda content: content["models"]["b"].update(change))  # type: ignore[index]
+        assert finished.stale() == trained(("b",))
+
+
+def test_a_model_added(finished: Clone) -> None:
+    with finished.edited(finished.config):
+        configure(
+            finished, lambda content: content["models"].update(c=content["models"]["b"] | {"seeds": [4]})
+        )  # type: ignore[attr-defined,index]
+        assert finished.stale() == trained(("c",)) | {"publish c"}
+
+
+CODE: list[tuple[str, str, str, set[str]]] = [
+    ("comment", "losses/dice.py", "\n# a remark\n", set()),
+    ("layout", "losses/dice.py", "\n\n\n", set()),
+    ("metric", "metrics/overlap.py", "\nEDITED = 1\n", measured()),
+    ("loss in use", "losses/dice.py", "\nEDITED = 1\n", trained(("b",))),
+    ("loss not in use", "losses/jaccard.py", "\nEDITED = 1\n", set()),
+    ("network not in use", "networks/local.py", "\nEDITED = 1\n", set()),
+    ("tracking", "tracking.py", "\nEDITED = 1\n", set()),
+    ("texts of errors", "errors.py", "\nEDITED = 1\n", set()),
+    ("report", "reporting/plots.py", "\nEDITED = 1\n", {"report"}),
+    ("training loop", "training/loop.py", "\nEDITED = 1\n", trained()),
+    ("inference", "stages/infer.py", "\nEDITED = 1\n", registered()),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"), [item[1:] for item in CODE], ids=[item[0] for item in CODE]
+)
+def test_an_edit_of_code(finished: Clone, name: str, text: str, expected: set[str]) -> None:
+    with finished.edited(source(finished, name)) as path:
+        append(path, text)
+        assert finished.stale() == expected
+
+
+def test_a_docstring(finished: Clone) -> None:
+    with finished.edited(source(finished, "losses/dice.py")) as path:
+        path.write_text(re.sub(r'^"""[^"]*"""', '"""Other words."""', path.read_text()))
+        assert "Other words" in path.read_text()
+        assert finished.stale() == set()
+
+
+def test_a_description_in_the_configuration(finished: Clone) -> None:
+    with finished.edited(source(finished, "config/model.py")) as path:
+        rewrite(path, '"""Optimiser steps."""', '"""Steps of the optimiser."""')
+        assert finished.stale() == set()
+
+
+def test_spatial_smoothing_reaches_preparation_and_all_that_follows(finished: Clone) -> None:
+    with finished.edited(source(finished, "spatial/smooth.py")) as path:
+        append(path, "\nEDITED = 1\n")
+        stale = finished.stale()
+        assert trained() <= stale
+        assert stale <= trained() | every("prepare_images", chunks(FOLDS)) | every(
+            "prepare_labels", chunks(FOLDS)
+        )
+
+
+def a_pair(study: Clone) -> tuple[list[str], str]:
+    """Cells of the first row, and its fold."""
+    header, row = study.manifest.read_text().splitlines()[:2]
+    cells = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    fold = lock(study)[cells["patient"]]
+    return [cells["moving_labels"], cells["fixed_image"]], str(fold)
+
+
+def scale(path: Path, factor: float) -> None:
+    image = nib.load(path)
+    array = np.asarray(image.dataobj, dtype=np.float32) * factor
+    nib.save(nib.Nifti1Image(array, image.affine), path)
+
+
+def test_one_label_file(finished: Clone) -> None:
+    (labels, _), fold = a_pair(finished)
+    with finished.edited(finished.manifest.parent / labels) as path:
+        scale(path, 0.9)
+        expected = {"check"} | prepared(fold, "labels") | trained(groups=others(fold)) | measured()
+        assert finished.stale() == expected
+
+
+def test_one_image(finished: Clone) -> None:
+    (_, image), fold = a_pair(finished)
+    with finished.edited(finished.manifest.parent / image) as path:
+        scale(path, 2.0)
+        expected = (
+            {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
+        )
+        assert finished.stale() == expected
+
+
+def test_a_large_image_touched_without_change(finished: Clone) -> None:
+    large = [path for path in finished.manifest.parent.rglob("*.nii") if path.stat().st_size > 5_000_000]
+    assert large
+    for path in large:
+        os.utime(path)
+    assert finished.stale() == set()
+
+
+def test_a_pair_of_an_old_patient_added(finished: Clone) -> None:
+    row = (finished.root / "again.tsv").read_text()
+    fold = str(lock(finished)[row.split("\t")[1]])
+    with finished.edited(finished.manifest) as path:
+        append(path, row)
+        expected = (
+            {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
+        )
+        assert finished.stale() == expected
+
+
+def test_a_new_patient(finished: Clone) -> None:
+    assigned = lock(finished)
+    patients = [row.split("\t")[1] for row in finished.manifest.read_text().splitlines()[1:]]
+    loads = [sum(assigned[patient] == fold for patient in patients) for fold in range(3)]
+    fold = str(loads.index(min(loads)))
+    with finished.edited(finished.manifest) as path:
+        append(path, (finished.root / "alone.tsv").read_text())
+        new = {"check", "split"} | prepared(fold, "images", "labels")
+        assert finished.stale() == new | trained(groups=others(fold)) | registered()
+
+
+def test_a_pair_removed(finished: Clone) -> None:
+    header, *rows = finished.manifest.read_text().splitlines()
+    patients = [row.split("\t")[1] for row in rows]
+    position = next(i for i, patient in enumerate(patients) if patients.count(patient) > 1)
+    fold = str(lock(finished)[patients[position]])
+    with finished.edited(finished.manifest) as path:
+        path.write_text("\n".join([header, *rows[:position], *rows[position + 1 :]]) + "\n")
+        expected = (
+            {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
+        )
+        assert finished.stale() == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["cohort/plan.json", "cohort/folds.tsv", "cohort/check.json", "tracking/tracking.json"]
+)
+def test_what_is_made_once_and_rewritten(finished: Clone, name: str) -> None:
+    with finished.edited(finished.results / name) as path:
+        path.write_bytes(path.read_bytes() + b"\n")
+        assert finished.stale() == set()
+
+
+def test_rows_and_columns_in_another_order(finished: Clone) -> None:
+    header, *rows = finished.manifest.read_text().splitlines()
+    with finished.edited(finished.manifest) as path:
+        path.write_text("\n".join([header, *reversed(rows)]) + "\n")
+        assert finished.stale() == set()
