@@ -1,0 +1,1 @@
+"""Pelvic phantoms: an anatomy in closed form, seen by MR and, deformed, by ultrasound."""
