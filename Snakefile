@@ -13,6 +13,7 @@ from snakemake.utils import min_version
 
 from tenter.chunks import PATTERN as CHUNK
 from tenter.errors import TenterError
+from tenter.files import canonical
 from tenter.manifest import ID
 from tenter.study import Study
 

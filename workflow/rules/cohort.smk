@@ -20,12 +20,14 @@ rule check:
     params:
         config=study.path,
         settings=lambda wildcards: study.settings("check"),
+        # Asking for `input` keeps Snakemake from tracking it: `settings` says what makes a check stale.
+        content=lambda wildcards, input: canonical(config),
         plan=R / "cohort/plan.json",
         cache=R / "cache/check.json",
     message:
         "check every file of {study.manifest}"
     shell:
-        "tenter check {params.config:q} --plan {params.plan:q} "
+        "tenter check {params.config:q} --content {params.content:q} --plan {params.plan:q} "
         "--cache {params.cache:q} --output {output:q} 2> {log:q}"
 
 

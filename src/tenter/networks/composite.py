@@ -1,0 +1,38 @@
+"""Composite-Net: an affine network, then a dense one that sees the moving image placed by it."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tenter import config
+from tenter.networks import build
+from tenter.shapes import Field
+from tenter.spatial import compose, warp
+
+
+class CompositeNet(nn.Module):
+    """Both parts are trained jointly, through the composition of their maps.
+
+    label-reg (Hu et al., 2018) adds the two displacements; that is not the map by which the
+    dense part saw the image. Here a fixed point goes through the dense map first and the
+    affine one after it, so that warping once by the total equals warping twice.
+    """
+
+    def __init__(self, settings: config.CompositeNetwork, channels: int, dimensions: int = 3) -> None:
+        """Draw the weights.
+
+        Args:
+            settings: the affine and the dense part.
+            channels: of the moving and the fixed image together.
+            dimensions: 3, or 2.
+        """
+        super().__init__()
+        self.first = build(settings.first, channels, dimensions)
+        self.second = build(settings.second, channels, dimensions)
+
+    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+        """The total field in voxels, `[b, d, *space]`."""
+        placing: Field = self.first(moving, fixed)
+        placed = warp.warp(moving, placing)
+        return compose.compose(placing, self.second(placed, fixed))

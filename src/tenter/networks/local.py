@@ -1,0 +1,97 @@
+"""Local-Net: label-reg's encoder-decoder whose displacement heads are summed over levels."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tenter import config
+from tenter.config.model import Norm
+from tenter.networks import blocks
+from tenter.shapes import Field
+
+HALVINGS = 4
+
+
+class LocalNet(nn.Module):
+    """The graph of Hu et al., Medical Image Analysis 49 (2018), as in its code label-reg.
+
+    Four residual encoder blocks (7 x 7 x 7 in the first convolution, 3 x 3 x 3 in all others),
+    a bottom convolution, and decoder blocks down to the finest level that has a head. Heads
+    are zero at first; what they give is resized to full resolution and summed.
+    With 32 channels and all levels 18 906 351 weights, whatever the normalisation.
+    """
+
+    def __init__(self, settings: config.LocalNetwork, channels: int, dimensions: int = 3) -> None:
+        """Draw the weights.
+
+        Args:
+            settings: channels at full resolution, levels with a head, normalisation.
+            channels: of the moving and the fixed image together.
+            dimensions: 3, or 2.
+        """
+        super().__init__()
+        widths = [settings.channels * 2**level for level in range(HALVINGS + 1)]
+        self.encoder = nn.ModuleList(
+            blocks.ResidualDown(inputs, outputs, settings.norm, kernel=kernel, dimensions=dimensions)
+            for inputs, outputs, kernel in zip([channels, *widths], widths[:-1], [7, 3, 3, 3], strict=False)
+        )
+        self.bottom = blocks.Convolution(widths[-2], widths[-1], settings.norm, dimensions=dimensions)
+        # Coarse to fine; nothing finer than the finest head is built.
+        self.decoder = nn.ModuleList(
+            AdditiveUp(inputs, outputs, settings.norm, dimensions)
+            for inputs, outputs in itertools.pairwise(reversed(widths[min(settings.levels) :]))
+        )
+        self.heads = nn.ModuleDict(
+            {
+                str(level): blocks.FieldHead(widths[level], dimensions)
+                for level in sorted(set(settings.levels))
+            }
+        )
+
+    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+        """The field in voxels, `[b, d, *space]`, of images on one grid of any size."""
+        features = blocks.side_by_side(moving, fixed)
+        skips = []
+        for down in self.encoder:
+            skip, features = down(features)
+            skips.append(skip)
+        levels = {HALVINGS: self.bottom(features)}
+        for level, up in zip(reversed(range(HALVINGS)), self.decoder, strict=False):
+            levels[level] = up(levels[level + 1], skips[level])
+        fields = [
+            blocks.resize(head(levels[int(level)]), fixed.shape[2:]) for level, head in self.heads.items()
+        ]
+        return torch.stack(fields).sum(dim=0)
+
+
+class AdditiveUp(nn.Module):
+    """label-reg's decoder block: a transposed convolution plus the input resized, and a residual unit.
+
+    The residual unit's convolutions take the features before the skip is added; the skip
+    joins in the residual sum alone.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm, dimensions: int = 3) -> None:
+        """Draw the weights."""
+        super().__init__()
+        self.transposed = blocks.TRANSPOSED[dimensions](inputs, outputs, 3, stride=2, padding=1, bias=False)
+        nn.init.xavier_uniform_(self.transposed.weight)
+        self.normalisation = blocks.Normalisation(outputs, norm)
+        self.first = blocks.Convolution(outputs, outputs, norm, dimensions=dimensions)
+        self.second = blocks.Convolution(outputs, outputs, norm, linear=True, dimensions=dimensions)
+
+    def forward(
+        self, features: Float[Tensor, "b i *half"], skip: Float[Tensor, "b o *space"]
+    ) -> Float[Tensor, "b o *space"]:
+        """`[b, 2 o, *space / 2]` and the skip to `[b, o, *space]`."""
+        shape = skip.shape[2:]
+        raised = functional.relu(self.normalisation(self.transposed(features, output_size=list(shape))))
+        # Both are linear: summing the halves of the channels first leaves half to resize.
+        first, second = features.chunk(2, dim=1)
+        raised = raised + blocks.resize(first + second, shape)
+        return functional.relu(self.second(self.first(raised)) + raised + skip)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tenter.config.model import Norm
+from tenter.networks import blocks
+
+NORMS: tuple[Norm, ...] = ("instance", "group", "batch")
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("shape", [(9, 8, 5), (3, 4, 2), (1, 7, 3)])
+def test_resize_is_trilinear_interpolation(shape: tuple[int, int, int]) -> None:
+    features = torch.randn(2, 3, 5, 4, 3)
+    expected = functional.interpolate(features, shape, mode="trilinear", align_corners=False)
+    torch.testing.assert_close(blocks.resize(features, shape), expected)
+
+
+def test_resize_in_two_dimensions_is_bilinear_interpolation() -> None:
+    features = torch.randn(2, 3, 5, 4)
+    expected = functional.interpolate(features, (9, 7), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(blocks.resize(features, (9, 7)), expected)
+
+
+def test_resize_passes_the_gradient_of_interpolation() -> None:
+    first, second = (torch.randn(1, 2, 3, 4, 2) for _ in range(2))
+    second = first.clone().requires_grad_()
+    first.requires_grad_()
+    weight = torch.randn(1, 2, 6, 7, 4)
+    torch.autograd.backward((blocks.resize(first, (6, 7, 4)) * weight).sum())
+    torch.autograd.backward((functional.interpolate(second, (6, 7, 4), mode="trilinear") * weight).sum())
+    torch.testing.assert_close(first.grad, second.grad)
+
+
+def test_resize_keeps_float32_under_autocast() -> None:
+    field = torch.randn(1, 3, 3, 3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        resized = blocks.resize(field, (6, 6, 6))
+    torch.testing.assert_close(resized, blocks.resize(field, (6, 6, 6)), rtol=0, atol=0)
+
+
+def test_halve_counts_an_odd_last_plane_as_a_whole_one() -> None:
+    features = torch.arange(5.0).reshape(1, 1, 5, 1, 1)
+    assert blocks.halve(features).flatten().tolist() == [1.0, 3.0, 4.0]
+
+
+def test_instance_normalisation_gives_each_channel_of_each_sample_mean_0_and_variance_1() -> None:
+    features = blocks.Normalisation(3, "instance")(torch.randn(2, 3, 4, 4, 4) * 5 + 7)
+    variance, mean = torch.var_mean(features, dim=(2, 3, 4), correction=0)
+    torch.testing.assert_close(mean, torch.zeros(2, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(variance, torch.ones(2, 3), rtol=0, atol=1e-4)
+
+
+def test_group_normalisation_runs_over_eight_groups_of_channels() -> None:
+    features = blocks.Normalisation(16, "group")(torch.randn(2, 16, 4, 4, 4) * 5 + 7)
+    variance, mean = torch.var_mean(features.reshape(2, 8, -1), dim=2, correction=0)
+    torch.testing.assert_close(mean, torch.zeros(2, 8), rtol=0, atol=1e-5)
+    torch.testing.assert_close(variance, torch.ones(2, 8), rtol=0, atol=1e-4)
+
+
+def test_batch_normalisation_uses_running_averages_in_evaluation() -> None:
+    layer = blocks.Normalisation(2, "batch")
+    batch = torch.randn(8, 2, 4, 4, 4) * 5 + 7
+    for _ in range(200):
+        layer(batch)
+    layer.eval()
+    torch.testing.assert_close(layer(batch[:1]), layer(batch)[:1])
+    torch.testing.assert_close(layer(batch).mean(dim=(0, 2, 3, 4)), torch.zeros(2), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_normalisation_learns_an_offset_and_nothing_else(norm: Norm) -> None:
+    layer = blocks.Normalisation(4, norm)
+    assert [name for name, _ in layer.named_parameters()] == ["offset"]
+    assert "scale" not in layer.state_dict()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_offset_is_added_after_normalisation(norm: Norm) -> None:
+    layer = blocks.Normalisation(4, norm)
+    features = torch.randn(2, 4, 3, 3, 3)
+    plain = layer(features)
+    torch.nn.init.constant_(layer.offset, 2.5)
+    torch.testing.assert_close(layer(features), plain + 2.5)
+
+
+def test_a_single_voxel_passes_instance_normalisation() -> None:
+    features = torch.randn(1, 4, 1, 1, 1)
+    torch.testing.assert_close(blocks.Normalisation(4, "instance")(features), features)
+
+
+def test_residual_down_forwards_the_features_before_its_residual_unit() -> None:
+    block = blocks.ResidualDown(2, 4, "instance")
+    features = torch.randn(1, 2, 5, 4, 6)
+    skip, out = block(features)
+    entered = functional.relu(_normalised(functional.conv3d(features, _weight(block.enter), padding=1)))
+    first = functional.relu(_normalised(functional.conv3d(entered, _weight(block.first), padding=1)))
+    second = _normalised(functional.conv3d(first, _weight(block.second), padding=1))
+    expected = functional.max_pool3d(functional.relu(second + entered), 2, ceil_mode=True)
+    torch.testing.assert_close(skip, entered)
+    torch.testing.assert_close(out, expected)
+
+
+def test_field_head_is_zero_and_float32_under_autocast() -> None:
+    head = blocks.FieldHead(4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        field = head(torch.randn(1, 4, 3, 3, 3).bfloat16())
+    assert field.dtype == torch.float32
+    assert not field.any()
+
+
+def test_side_by_side_puts_moving_first() -> None:
+    moving, fixed = torch.zeros(1, 1, 2, 2, 2), torch.ones(1, 2, 2, 2, 2)
+    assert blocks.side_by_side(moving, fixed)[0, :, 0, 0, 0].tolist() == [0.0, 1.0, 1.0]
+
+
+def _weight(block: blocks.Convolution) -> Tensor:
+    return block.convolution.weight
+
+
+def _normalised(features: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(features, dim=(2, 3, 4), keepdim=True, correction=0)
+    return (features - mean) / (variance + 1e-5).sqrt()
