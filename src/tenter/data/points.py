@@ -1,0 +1,233 @@
+"""Landmark points: TSV or CSV tables, 3D Slicer's .fcsv and .mrk.json, all into RAS mm.
+
+A table has the columns label, x, y, z and may say its `space` (RAS or LPS) and `unit`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tenter.errors import DataError
+from tenter.records import Fault
+
+AXES = ("x", "y", "z")
+LARGEST_BYTES = 16 * 2**20
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+SIGNS = {"RAS": (1.0, 1.0, 1.0), "LPS": (-1.0, -1.0, 1.0)}
+SLICER_SPACES = {"0": "RAS", "1": "LPS"}
+TABLE_FIX = "give the columns label, x, y, z (RAS mm), or say `space` and `unit` in columns of that name"
+
+
+class Point(NamedTuple):
+    """A landmark.
+
+    Attributes:
+        name: pairs it with the point of that name on the other side.
+        xyz: position in RAS mm.
+    """
+
+    name: str
+    xyz: tuple[float, float, float]
+
+
+def read_points(path: Path) -> tuple[Point, ...]:
+    """Read a file of landmark points.
+
+    Args:
+        path: `.tsv`, `.csv` (or `.txt`), `.fcsv`, `.mrk.json` or `.json` file.
+
+    Returns:
+        name and RAS mm of each point, in the file's order.
+
+    Raises:
+        DataError: with every fault of the file.
+    """
+    points, faults = scan(path)
+    if faults:
+        raise DataError("\n".join(str(fault) for fault in faults))
+    return points
+
+
+def scan(path: Path) -> tuple[tuple[Point, ...], tuple[Fault, ...]]:
+    """Read what can be read of a file of points: the sound ones, and every fault."""
+    reader = _Reader(path)
+    text = reader.text()
+    if text is None:
+        return (), tuple(reader.faults)
+    name = path.name.lower()
+    if name.endswith(".fcsv"):
+        reader.fcsv(text)
+    elif name.endswith(".json"):
+        reader.markups(text)
+    elif name.endswith((".tsv", ".csv", ".txt")):
+        reader.table(text)
+    else:
+        reader.complain("is of no known kind", "give a .tsv, .csv, .fcsv or .mrk.json file of points")
+        return (), tuple(reader.faults)
+    reader.finish()
+    return tuple(reader.points), tuple(reader.faults)
+
+
+@dataclass
+class _Reader:
+    """One pass over a file, collecting points and faults."""
+
+    path: Path
+    points: list[Point] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def complain(self, message: str, fix: str, row: int | None = None, column: str | None = None) -> None:
+        """Add a fault."""
+        self.faults.append(Fault(str(self.path), message, fix, row, column))
+
+    def text(self) -> str | None:
+        """The file's text, or None after a complaint."""
+        size = self.path.stat().st_size
+        if size > LARGEST_BYTES:
+            self.complain(f"has {size} bytes, too many for a list of points", "give a file of points")
+            return None
+        raw = self.path.read_bytes()
+        if b"\x00" in raw:
+            self.complain("is no text in UTF-8 (UTF-16 or binary)", "save it as UTF-8 text")
+            return None
+        try:
+            return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError as error:
+            row = raw.count(b"\n", 0, error.start) + 1
+            self.complain("is no text in UTF-8", "save it as UTF-8 text", row)
+            return None
+
+    def table(self, text: str) -> None:
+        """Read `label, x, y, z[, space][, unit]`, separated by tabs or commas."""
+        header = text.split("\n", 1)[0]
+        if ";" in header and "," not in header and "\t" not in header:
+            self.complain("is separated by semicolons", "use tabs or commas, and points as decimal marks", 1)
+            return
+        try:
+            delimiter = "\t" if "\t" in header else ","
+            lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        except csv.Error:
+            self.complain("is no table", "check quotes and line ends")
+            return
+        columns = [cell.strip().lower() for cell in lines[0]] if lines else []
+        missing = [name for name in ("label", *AXES) if columns.count(name) != 1]
+        for name in missing:
+            self.complain("is not in the header once", TABLE_FIX, 1, name)
+        if missing:
+            return
+        for row, cells in enumerate(lines[1:], start=2):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(columns):
+                self.complain(f"has {len(cells)} cells, the header has {len(columns)}", "mend the row", row)
+                continue
+            self._row(row, dict(zip(columns, (cell.strip() for cell in cells), strict=True)))
+
+    def _row(self, row: int, cells: dict[str, str]) -> None:
+        space, unit = cells.get("space") or "RAS", cells.get("unit") or "mm"
+        if space.upper() not in SIGNS:
+            self.complain("is neither RAS nor LPS", "convert the points to RAS mm", row, "space")
+        elif unit.lower() not in MM_PER_UNIT:
+            self.complain("is none of mm, cm, m", "convert the points to RAS mm", row, "unit")
+        else:
+            factor = MM_PER_UNIT[unit.lower()]
+            self.add(cells["label"], [cells[axis] for axis in AXES], (space.upper(), factor), row)
+
+    def fcsv(self, text: str) -> None:
+        """Read 3D Slicer's older format: comments that say the space and columns, then rows."""
+        lines = text.split("\n")
+        said: dict[str, str] = dict(
+            re.findall(r"^#\s*(CoordinateSystem|columns)\s*=\s*(.*?)\s*$", text, re.MULTILINE)
+        )
+        stated = said.get("CoordinateSystem", "")
+        space = SLICER_SPACES.get(stated, stated).upper()
+        if space not in SIGNS:
+            fix = "write `# CoordinateSystem = RAS` (or LPS) into its head, or save it anew in 3D Slicer"
+            self.complain("does not say whether it is in RAS or LPS", fix, column="CoordinateSystem")
+            return
+        columns = [name.strip() for name in said.get("columns", "").split(",")]
+        missing = [name for name in (*AXES, "label") if name not in columns]
+        for name in missing:
+            self.complain("is not among the columns", "save it anew in 3D Slicer", column=name)
+        if missing:
+            return
+        for row, line in enumerate(lines, start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            cells = next(csv.reader([line]))
+            if len(cells) <= max(columns.index(name) for name in (*AXES, "label")):
+                self.complain("is cut short", "save the file anew in 3D Slicer", row)
+                continue
+            named = dict(zip(columns, cells, strict=False))
+            self.add(named["label"].strip(), [named[axis].strip() for axis in AXES], (space, 1.0), row)
+
+    def markups(self, text: str) -> None:
+        """Read 3D Slicer's JSON format: control points of every list of points in it."""
+        try:
+            content: Any = json.loads(text)
+            lists = [(item, item.get("controlPoints", [])) for item in content["markups"]]
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            self.complain("is no markups file of 3D Slicer", "save the points anew as .mrk.json")
+            return
+        for markup, controls in lists:
+            space = str(markup.get("coordinateSystem")).upper()
+            unit = str(markup.get("coordinateUnits", "mm"))
+            if space not in SIGNS:
+                self.complain(
+                    "is neither RAS nor LPS", "save it anew in 3D Slicer", column="coordinateSystem"
+                )
+            elif unit not in MM_PER_UNIT:
+                self.complain("is none of mm, cm, m", "save it anew in mm", column="coordinateUnits")
+            elif not isinstance(controls, list) or not all(isinstance(item, dict) for item in controls):
+                self.complain("is no list of points", "save it anew in 3D Slicer", column="controlPoints")
+            else:
+                self._controls(controls, (space, MM_PER_UNIT[unit]))
+
+    def _controls(self, controls: Sequence[dict[str, Any]], frame: tuple[str, float]) -> None:
+        for number, item in enumerate(controls, start=1):
+            position = item.get("position")
+            defined = item.get("positionStatus", "defined") == "defined"
+            if not defined or not isinstance(position, list) or len(position) != 3:
+                self.complain("has no position", "place it or delete it", number, "position")
+                continue
+            self.add(str(item.get("label", "")).strip(), [str(value) for value in position], frame, number)
+
+    def add(self, name: str, cells: Sequence[str], frame: tuple[str, float], row: int) -> None:
+        """Add a point, given as text in its file's space and unit (mm for each)."""
+        space, factor = frame
+        wrong = [axis for axis, cell in zip(AXES, cells, strict=True) if not _is_number(cell)]
+        for axis in wrong:
+            self.complain("is no finite number", "give the coordinate, or remove the point", row, axis)
+        if not name or len(name) > 64 or not name.isprintable():
+            self.complain("is no name", "name each point, in at most 64 printable characters", row, "label")
+        elif name in self.rows:
+            self.complain(f"stands in row {self.rows[name]} too", "name each point once", row, "label")
+        elif not wrong:
+            x, y, z = (sign * factor * float(cell) for sign, cell in zip(SIGNS[space], cells, strict=True))
+            self.points.append(Point(name, (x, y, z)))
+        self.rows.setdefault(name, row)
+
+    def finish(self) -> None:
+        """Complain of a file that is sound but holds no points."""
+        if not self.points and not self.faults:
+            self.complain("holds no points", "add points, or leave the manifest's cell blank")
+
+
+def _is_number(text: str) -> bool:
+    return NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def absent(points: Iterable[Point], others: Iterable[Point]) -> tuple[str, ...]:
+    """Names of `points` that `others` lack, in order."""
+    known = {point.name for point in others}
+    return tuple(point.name for point in points if point.name not in known)

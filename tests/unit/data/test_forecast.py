@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import faulty
+from tenter import config, networks
+from tenter.config import LabelFiles
+from tenter.data import forecast
+from tenter.data.examination import Examiner
+from tenter.data.forecast import Forecast
+from tenter.records import Plan
+from tenter.study import Study
+
+SMALL = config.UNetNetwork(channels=4, depth=1)
+PLAN = Plan(shape=(10, 10, 10), spacing_mm=(1.0, 1.0, 1.0), intensity="zscore", alignment="header")
+
+
+def needs(folder: Path, **changes: object) -> Forecast:
+    path = faulty.cohort(folder)
+    model = {"network": SMALL.model_dump(), "training": {"steps": 10, "batch": 2}}
+    content = {"study": "s", "manifest": "manifest.tsv", "folds": {"count": 2}, "models": {"base": model}}
+    study = Study.load(path, content | changes)
+    found = Examiner(root=folder, labels=LabelFiles()).findings(study.pairs)
+    return forecast.forecast(study, PLAN, found)
+
+
+def test_weights_are_counted_as_torch_counts_them() -> None:
+    parameters, _ = forecast.arithmetic(SMALL, 1, 2)
+    assert parameters == sum(weight.numel() for weight in networks.build(SMALL, 3).parameters())
+
+
+def test_arithmetic_grows_with_channels_as_convolutions_do() -> None:
+    narrow, wide = (forecast.arithmetic(config.UNetNetwork(channels=n), 1, 1)[1] for n in (16, 32))
+    assert 3.5 < wide / narrow < 4.1
+
+
+def test_counting_draws_no_random_number() -> None:
+    before = torch.random.get_rng_state()
+    forecast.arithmetic(SMALL, 1, 1)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_cases_hold_two_images_and_four_labels_a_pair(tmp_path: Path) -> None:
+    assert needs(tmp_path).cases_bytes == 3 * 1000 * (4 + 4 + 4)
+
+
+def test_fields_follow_what_is_exported(tmp_path: Path) -> None:
+    bare = needs(tmp_path, export={"field": False, "warped_image": False}).fields_bytes
+    full = needs(tmp_path).fields_bytes
+    assert bare == 3 * 24 * 1000
+    assert full - bare == pytest.approx(3 * 0.9 * 16 * math.prod(faulty.SHAPE), abs=1)
+
+
+def test_hours_are_proportional_to_steps_and_folds(tmp_path: Path) -> None:
+    once = needs(tmp_path)
+    model = {"network": SMALL.model_dump(), "training": {"steps": 20, "batch": 2}}
+    more = needs(tmp_path, folds={"count": 3}, models={"base": model})
+    assert (once.trainings, more.trainings) == (2, 3)
+    assert more.training_hours == pytest.approx(3 * once.training_hours)
+
+
+def test_lines_say_what_the_time_is_based_on(tmp_path: Path) -> None:
+    disk, time = needs(tmp_path).lines()
+    assert "free" in disk
+    assert "GFLOP/s" in time
+
+
+def test_existing_finds_the_folder_above(tmp_path: Path) -> None:
+    assert forecast.existing(tmp_path / "a" / "b") == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_234_000_000, "1.23 GB"), (5 * 10**15, "5000 TB")],
+)
+def test_sizes_for_people(count: int, text: str) -> None:
+    assert forecast.size(count) == text

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import faulty
+from tenter import files
+from tenter.data import plans
+from tenter.errors import InputError
+from tenter.records import Fault, Plan
+from tenter.stages.check import Verdict, check
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return faulty.cohort(tmp_path / "study")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are relative to the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+def told(config: Path) -> tuple[Fault, ...]:
+    """The faults of a faulty study."""
+    with pytest.raises(InputError) as caught:
+        check(config)
+    return caught.value.faults
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_a_sound_study_is_summed_up(config: Path) -> None:
+    verdict = check(config)
+    assert verdict.warnings == ()
+    text = str(verdict)
+    assert "3 pairs of 3 patients (3 cv)" in text
+    assert "label-1 in 3, label-2 in 3" in text
+    assert "12 x 10 x 8 voxels of 1 x 1 x 1 mm" in text
+    assert "disk: about" in text
+    assert "time: about" in text
+
+
+def test_every_fault_is_told_in_one_pass_with_row_and_column(config: Path) -> None:
+    folder = config.parent
+    faulty.cut_half(folder / "p1_mr.nii.gz")
+    faulty.elsewhere(folder / "p2_us_labels.nii.gz")
+    faulty.missing(folder / "p3_us.nii.gz")
+    edit(config, "steps: 10", "steps: 0")
+    edit(folder / "manifest.tsv", "pair-p3", "bad id")
+    edit(config, "study: small", "study: small\nmodles: {}")
+    places = {(Path(fault.file).name, fault.row, fault.column) for fault in told(config)}
+    assert places == {
+        ("config.yaml", None, "models.base.training.steps"),
+        ("config.yaml", None, "modles"),
+        ("manifest.tsv", 2, "moving_image"),
+        ("manifest.tsv", 3, "fixed_labels"),
+        ("manifest.tsv", 4, "pair"),
+    }
+
+
+PAIRS = (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f"))
+BOMB = "\n".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 99)}]" for old, new in PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ("", "no mapping"),
+        ("study: [", "cannot be read"),
+        ("study: !!python/object/apply:os.system ['touch PWNED']", "cannot be read"),
+        ("a: &a [x]\n" + BOMB, "alias"),
+        ("a: &a [*a]", "alias"),
+        ("study: no\nmanifest: manifest.tsv\nmodels: {base: {}}", "study"),
+    ],
+    ids=["empty", "no yaml", "python tag", "bomb", "endless", "bool for text"],
+)
+def test_a_spoilt_configuration_is_told(config: Path, content: str, word: str) -> None:
+    config.write_text(content, encoding="utf-8")
+    assert word in str(told(config)[0])
+    assert not Path("PWNED").exists()
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_a_configuration_that_is_no_file_is_told(config: Path, name: str) -> None:
+    assert "cannot be read" in told(config.parent / name)[0].message
+
+
+def test_a_manifest_without_rows_is_no_study(config: Path) -> None:
+    table = config.parent / "manifest.tsv"
+    table.write_text(table.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+    assert [fault.message for fault in told(config)] == ["holds no pairs"]
+
+
+def test_a_missing_manifest_is_told_with_the_key_that_names_it(config: Path) -> None:
+    (config.parent / "manifest.tsv").unlink()
+    (fault,) = told(config)
+    assert (fault.column, fault.message) == ("manifest", "does not exist")
+
+
+@pytest.mark.parametrize("spoiler", faulty.UNREADABLE)
+def test_a_faulty_file_is_told_at_its_row(config: Path, spoiler: str) -> None:
+    faulty.UNREADABLE[spoiler][0](config.parent / "p2_us.nii.gz")
+    (fault,) = told(config)
+    assert (fault.row, fault.column) == (3, "fixed_image")
+    assert fault.message.startswith("p2_us.nii.gz: ")
+
+
+def test_a_missing_file_is_told_with_the_place_where_it_was_looked_for(config: Path) -> None:
+    faulty.missing(config.parent / "p2_us.nii.gz")
+    assert str(config.parent / "p2_us.nii.gz") in told(config)[0].message
+
+
+def test_a_file_that_many_rows_name_is_told_once(config: Path) -> None:
+    edit(config.parent / "manifest.tsv", "p2_us.nii.gz", "p1_us.nii.gz")
+    faulty.not_a_number(config.parent / "p1_us.nii.gz")
+    (fault,) = told(config)
+    assert fault.row == 2
+    assert "also in rows 3" in fault.message
+
+
+def test_equal_content_under_two_patients_is_a_leak(config: Path) -> None:
+    (config.parent / "p3_mr.nii.gz").write_bytes((config.parent / "p1_mr.nii.gz").read_bytes())
+    (fault,) = check(config).warnings
+    assert (fault.row, fault.column) == (4, "moving_image")
+    assert "leak" in fault.message
+
+
+def test_equal_content_on_both_sides_is_refused(config: Path) -> None:
+    (config.parent / "p3_mr.nii.gz").write_bytes((config.parent / "p3_us.nii.gz").read_bytes())
+    assert [(fault.row, fault.column) for fault in told(config)] == [(4, "fixed_image")]
+
+
+def test_warnings_come_with_the_errors(config: Path) -> None:
+    faulty.labels(config.parent / "p1_mr_labels.nii.gz", keys=(1, 2, 9))
+    faulty.missing(config.parent / "p2_us.nii.gz")
+    assert [fault.severity for fault in told(config)] == ["ERROR", "WARNING"]
+
+
+def test_fewer_patients_than_folds_are_counted(config: Path) -> None:
+    edit(config, "count: 2", "count: 4")
+    (fault,) = told(config)
+    assert fault.message == "3 cross-validated patients cannot fill 4 folds"
+    assert Path(fault.file).name == "manifest.tsv"
+
+
+def test_a_fold_without_labels_to_learn_from_is_refused(config: Path) -> None:
+    for name in ("p1", "p2", "p3"):
+        faulty.background(config.parent / f"{name}_us_labels.nii.gz")
+    errors = [fault for fault in told(config) if fault.severity == "ERROR"]
+    assert [fault.column for fault in errors] == ["moving_labels"] * 2
+
+
+def test_pairs_without_labels_are_counted(tmp_path: Path) -> None:
+    config = faulty.cohort(tmp_path / "larger", [f"p{number}" for number in range(1, 6)])
+    edit(config.parent / "manifest.tsv", "p3_mr_labels.nii.gz\tp3_us_labels.nii.gz", "\t")
+    (fault,) = check(config).warnings
+    assert fault.message.startswith("1 pairs have no common label")
+    assert "rows 4" in fault.fix
+
+
+def test_a_named_label_that_no_file_holds_is_warned_of_with_the_nearest_keys(config: Path) -> None:
+    edit(config, "folds:", "labels:\n  names: [{name: gland, key: 3}]\nfolds:")
+    (fault,) = check(config).warnings
+    assert "'gland'" in fault.message
+    assert "1, 2" in fault.fix
+
+
+def test_images_of_other_channels_than_the_rest_are_refused(config: Path) -> None:
+    two = np.random.default_rng(0).normal(size=(*faulty.SHAPE, 2))
+    faulty.save(config.parent / "p2_mr.nii.gz", two.astype(np.float32))
+    (fault,) = told(config)
+    assert (fault.row, fault.column) == (3, "moving_image")
+    assert "2 channels" in fault.message
+
+
+def test_folders_that_the_configuration_names_in_vain_are_told(config: Path) -> None:
+    edit(config, "  base:\n", "  base:\n    warm_start: nowhere\n")
+    (fault,) = told(config)
+    assert fault.column == "models.base.warm_start"
+
+
+def test_a_cohort_without_labels_is_sound_for_a_finished_model(config: Path) -> None:
+    (config.parent / "model" / "fold-0").mkdir(parents=True)
+    (config.parent / "model" / "fold-0" / "model.json").write_text("{}", encoding="utf-8")
+    config.write_text("study: small\nmanifest: manifest.tsv\nmodel: model\n", encoding="utf-8")
+    table = config.parent / "manifest.tsv"
+    rows = [line.split("\t")[:4] for line in table.read_text(encoding="utf-8").splitlines()]
+    table.write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
+    verdict = check(config)
+    assert verdict.warnings == ()
+    assert "no training" in str(verdict)
+
+
+def test_a_data_root_that_is_not_there_is_told(config: Path) -> None:
+    edit(config, "study: small", "study: small\ndata_root: nowhere")
+    assert [fault.column for fault in told(config)] == ["data_root"]
+
+
+def test_a_file_outside_the_data_root_is_not_read(config: Path) -> None:
+    (config.parent / "inside").mkdir()
+    edit(config, "study: small", "study: small\ndata_root: inside")
+    assert {fault.message for fault in told(config)} >= {"lies outside data_root"}
+
+
+def test_overrides_take_the_place_of_the_file(config: Path) -> None:
+    with pytest.raises(InputError, match="cannot fill 4 folds"):
+        check(config, content=json.dumps({"folds": {"count": 4}}))
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_overrides_that_are_no_json_object_are_refused(config: Path, content: str) -> None:
+    with pytest.raises(InputError, match="--content"):
+        check(config, content=content)
+
+
+def test_a_quick_check_reads_headers_only(config: Path) -> None:
+    faulty.not_a_number(config.parent / "p1_mr.nii.gz")
+    assert "by their headers" in str(check(config, quick=True))
+
+
+def test_the_report_holds_faults_counts_and_files_but_no_folder_of_the_machine(
+    config: Path, tmp_path: Path
+) -> None:
+    faulty.labels(config.parent / "p1_mr_labels.nii.gz", keys=(1, 2, 9))
+    check(config, output=tmp_path / "check.json")
+    report = files.read_json(tmp_path / "check.json")
+    assert (report["pairs"], report["patients"], len(report["faults"])) == (3, 3, 1)
+    assert report["files"]["p1_us.nii.gz"]["sha256"] == files.sha256(config.parent / "p1_us.nii.gz")
+    assert str(tmp_path) not in (tmp_path / "check.json").read_text(encoding="utf-8")
+
+
+def test_a_faulty_study_leaves_no_report(config: Path, tmp_path: Path) -> None:
+    faulty.empty(config.parent / "p1_mr.nii.gz")
+    with pytest.raises(InputError):
+        check(config, output=tmp_path / "check.json")
+    assert not (tmp_path / "check.json").exists()
+
+
+def test_unchanged_files_are_not_read_again(config: Path, tmp_path: Path) -> None:
+    memory = tmp_path / "cache" / "check.json"
+    first = check(config, cache=memory)
+    for path in config.parent.glob("*.nii.gz"):
+        text = memory.read_text(encoding="utf-8").replace(files.sha256(path), f"remembered {path.name}")
+        memory.write_text(text, encoding="utf-8")
+    check(config, cache=memory, output=tmp_path / "check.json")
+    assert "remembered p1_mr.nii.gz" in (tmp_path / "check.json").read_text(encoding="utf-8")
+    assert str(check(config, cache=memory)) == str(first)
+
+
+def plan(
+    folder: Path, *, shape: tuple[int, int, int] = (12, 10, 8), size: float = 1.0, channels: int = 1
+) -> Path:
+    made = Plan(shape, (size, size, size), "zscore", "header", moving_channels=channels)
+    plans.write_plan(folder / "plan.json", made)
+    return folder / "plan.json"
+
+
+def test_a_plan_that_fits_is_not_talked_of(config: Path, tmp_path: Path) -> None:
+    assert check(config, plan=plan(tmp_path)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"shape": (12, 10, 6)}, "3 fixed images reach up to 1.0 mm beyond"),
+        (
+            {"size": 1.2},
+            "has voxels of 1.2 x 1.2 x 1.2 mm; the cohort's median is now 1 x 1 x 1",
+        ),
+        ({"channels": 2}, "is for moving images of 2 channels; they have 1"),
+    ],
+)
+def test_drift_from_a_plan_is_told_with_the_command_that_renews_it(
+    config: Path, tmp_path: Path, change: dict[str, object], word: str
+) -> None:
+    (fault,) = check(config, plan=plan(tmp_path, **change)).warnings  # type: ignore[arg-type] # by name
+    assert word in fault.message
+    assert "--forcerun plan prepare_images" in fault.fix
+
+
+def test_a_small_change_of_voxel_sizes_is_no_drift(config: Path, tmp_path: Path) -> None:
+    assert check(config, plan=plan(tmp_path, size=1.05)).warnings == ()
+
+
+def test_a_spoilt_plan_is_warned_of(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("{}", encoding="utf-8")
+    assert [fault.file for fault in check(config, plan=path).warnings] == [str(path)]
+
+
+def test_a_grid_chosen_too_small_is_warned_of(config: Path) -> None:
+    edit(config, "folds:", "plan: {shape: [12, 10, 4]}\nfolds:")
+    (fault,) = check(config).warnings
+    assert fault.column == "plan.shape"
+    assert "displacement is zero" in fault.message
+
+
+def test_only_the_first_warnings_of_a_kind_are_printed() -> None:
+    many = tuple(Fault("m.tsv", f"number {row}", "mend it", row, "x", "WARNING") for row in range(9))
+    lines = str(Verdict(warnings=many, lines=("the end",))).splitlines()
+    assert len(lines) == 5
+    assert lines[3:] == ["WARNING ... and 6 more like it", "the end"]
