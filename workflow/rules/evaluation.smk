@@ -25,8 +25,8 @@ rule evaluate:
         fold=lambda wildcards: wildcards.chunk.rpartition("-")[0],
         settings=lambda wildcards: study.settings("evaluate"),
         code=lambda wildcards: study.code("evaluate"),
-        transforms=R / "fields/{model}",
-        labels=R / "warped_labels/{model}",
+        transforms=str(R / "fields/{model}"),
+        labels=str(R / "warped_labels/{model}"),
     message:
         "measure chunk {wildcards.chunk} of {wildcards.model}"
     shell:

@@ -39,7 +39,7 @@ rule infer:
         settings=lambda wildcards: study.settings("infer", wildcards.model),
         code=lambda wildcards: study.code("infer", wildcards.model),
         cases=R / "cases",
-        fields=R / "fields/{model}",
+        fields=str(R / "fields/{model}"),
         runtime=study.runtime_flags("device"),
     message:
         "register chunk {wildcards.chunk} by {wildcards.model}"

@@ -19,11 +19,12 @@ rule start_tracking:
         uri=study.tracking_uri,
         experiment=study.config.tracking.experiment or study.config.study,
         study=study.config.study,
+        timeout=lambda wildcards, input: study.config.tracking.timeout_s,
     message:
         "make the MLflow experiment {params.experiment}"
     shell:
         "tenter start-tracking --uri {params.uri:q} --experiment {params.experiment:q} --study {params.study:q} "
-        "--output {output:q} 2> {log:q}"
+        "--timeout-s {params.timeout} --output {output:q} 2> {log:q}"
 
 
 rule train:
@@ -52,8 +53,8 @@ rule train:
         cases=R / "cases",
         settings=lambda wildcards: study.settings("train", wildcards.model),
         code=lambda wildcards: study.code("train", wildcards.model),
-        folder=R / "models/{model}/fold-{fold}",
-        checkpoints=R / "checkpoints/{model}/fold-{fold}",
+        folder=str(R / "models/{model}/fold-{fold}"),
+        checkpoints=str(R / "checkpoints/{model}/fold-{fold}"),
         runtime=study.runtime_flags("device", "checkpoint_s", "log_every"),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"

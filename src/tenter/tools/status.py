@@ -44,7 +44,7 @@ def _model(study: Study, root: Path, model: str) -> list[str]:
     for fold in study.trained_folds(model) if model in study.models else []:
         path = root / "models" / model / f"fold-{fold}" / "model.json"
         if path.is_file():
-            lines.append(f"{model}, fold {fold}: trained ({files.read_json(path)['step']} steps)")
+            lines.append(f"{model}, fold {fold}: trained ({files.read_json(path)['steps']} steps)")
         elif any((root / "checkpoints" / model / f"fold-{fold}").glob("*")):
             lines.append(
                 f"{model}, fold {fold}: begun; see {root / 'logs/train' / model / f'fold-{fold}.log'}"

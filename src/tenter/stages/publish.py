@@ -1,0 +1,86 @@
+"""Mirror a finished model to MLflow, from its files; doing it again changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tenter import files, tracking
+from tenter.training import models
+from tenter.training.recorder import read_history
+
+ALL = "all"
+FIGURES = {
+    "before_median": ("baseline", "median"),
+    "after_median": ("", "median"),
+    "after_p10": ("", "p10"),
+    "after_p90": ("", "p90"),
+    "worse_rate": ("", "worse_rate"),
+    "vanished": ("", "vanished"),
+}
+"""Columns of the summary that are mirrored: a prefix of the group, and the metric's last word."""
+
+SETS = {"cv": "test", "test": "testset"}
+"""Pairs that no fold's network learnt from, by cross-validation or as the test set."""
+
+UNITS = {"1": "", "%": "_pct"}
+
+
+def publish(
+    *, tracking: Path, model: str, models: tuple[Path, ...], metrics: Path, summary: Path, output: Path
+) -> str:
+    """Make a model's mirror whole: a run a fold with curves, figures and files, and one above them.
+
+    Args:
+        tracking: record of the place, as `start-tracking` wrote it.
+        model: its name.
+        models: folders of its finished folds.
+        metrics: table of all figures; kept as a file beside the runs.
+        summary: table of their distributions, whose medians become the runs' metrics.
+        output: text that says where to look.
+
+    Returns:
+        that text.
+
+    Raises:
+        TrackingError: the server cannot be reached, or refuses.
+    """
+    text = _published(tracking, model, models, (metrics, summary))
+    files.write_text(output, text)
+    return text
+
+
+def _published(place: Path, model: str, folders: Sequence[Path], tables: tuple[Path, Path]) -> str:
+    with tables[1].open(newline="", encoding="utf-8") as stream:
+        lines = [line for line in csv.DictReader(stream, delimiter="\t") if line["model"] == model]
+    folds = [_fold(folder, lines) for folder in folders]
+    result = tracking.ModelResult(model=model, folds=folds, figures=_figures(lines, ALL), artifacts=tables)
+    return tracking.publish(tracking.read_place(place), result)
+
+
+def _fold(folder: Path, lines: Sequence[Mapping[str, str]]) -> tracking.FoldResult:
+    description = models.describe(folder)
+    return tracking.FoldResult(
+        description=description,
+        history=read_history(folder / models.HISTORY),
+        # The model of fold `all` registers no pair; the summary's `all` is the whole cross-validation.
+        figures={} if description["fold"] == ALL else _figures(lines, str(description["fold"])),
+        artifacts=[folder / name for name in (models.WEIGHTS, models.DESCRIPTION, models.HISTORY)],
+    )
+
+
+def _figures(lines: Sequence[Mapping[str, str]], fold: str) -> dict[str, float]:
+    """Figures of a fold over all labels of a role, such as `test/landmark_tre_mm_median`."""
+    chosen = [line for line in lines if line["fold"] == fold and not line["label"]]
+    return dict(figure for line in chosen for figure in _named(line))
+
+
+def _named(line: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    unit = UNITS.get(line["unit"], f"_{line['unit']}")
+    what = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{line['role']}_{line['metric']}{unit}")
+    for column, (prefix, word) in FIGURES.items():
+        if line.get(column):
+            group = "_".join(part for part in (prefix, SETS[line["set"]]) if part)
+            yield f"{group}/{what}_{word}", float(line[column])

@@ -1,0 +1,100 @@
+"""A training's mirror while it goes: a recorder that works in a thread and gives up in time."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tenter.tracking.place import Place, client, reason
+from tenter.tracking.runs import Run, fold_run, points
+
+_RETRY_S = 0.5
+_log = logging.getLogger(__name__)
+
+
+class Mirror:
+    """A recorder that mirrors a training from a thread of its own; it never stops or delays it.
+
+    When the server fails for longer than the place's `timeout_s` in all, the mirror gives up with
+    one warning; `publish` makes it whole from the files.
+
+    Args:
+        place: where to.
+        model: name of the model.
+        description: of the model in the making, as for `model.json`.
+    """
+
+    def __init__(self, place: Place, model: str, description: Mapping[str, Any]) -> None:
+        self._place = place
+        self._model = model
+        self._description = description
+        self._run: Run | None = None
+        self._lost = 0.0
+        self._rows: queue.SimpleQueue[Mapping[str, float] | str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+
+    def __enter__(self) -> Mirror:  # noqa: PYI034 - beartype cannot check Self in a method
+        """Open the run, beside the training."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the run, within the time there is."""
+        self._rows.put(_status(kind))
+        self._thread.join(self._place.timeout_s * 0.8)
+        if self._thread.is_alive():
+            _log.warning("%s: does not keep up; the mirror is made whole by publishing", self._place.uri)
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Take a row; returns at once."""
+        self._rows.put(dict(row))
+
+    def _work(self) -> None:
+        waiting: list[Mapping[str, float]] = []
+        status: str | None = None
+        going = self._sent([], None)
+        while going and status is None:
+            item = self._rows.get()
+            if isinstance(item, str):
+                status = item
+            else:
+                waiting.append(item)
+            going = self._sent(waiting, status)
+            waiting.clear()
+
+    def _sent(self, rows: Sequence[Mapping[str, float]], status: str | None) -> bool:
+        """Send rows, again and again until the time for failures is used up."""
+        while True:
+            begin = time.monotonic()
+            try:
+                self._send(rows, status)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
+                time.sleep(_RETRY_S)
+                self._lost += time.monotonic() - begin
+                if self._lost > self._place.timeout_s / 2:
+                    self._give_up(error)
+                    return False
+            else:
+                return True
+
+    def _send(self, rows: Sequence[Mapping[str, float]], status: str | None) -> None:
+        if self._run is None:
+            self._run = fold_run(client(self._place), self._place, self._model, self._description)
+            self._run.client.update_run(self._run.id, status="RUNNING")
+        self._run.fill(points(rows))
+        if status is not None:
+            self._run.client.set_terminated(self._run.id, status=status)
+
+    def _give_up(self, error: Exception) -> None:
+        text = "%s: gave up mirroring this training (%s); publishing will try again"
+        _log.warning(text, self._place.uri, reason(error))
+
+
+def _status(kind: type[BaseException] | None) -> str:
+    if kind is None:
+        return "FINISHED"
+    return "FAILED" if issubclass(kind, Exception) else "KILLED"

@@ -1,0 +1,134 @@
+"""Checkpoints: written whole with their sha256, the previous one kept, never mixed between trainings."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tenter import files
+from tenter.errors import CheckpointError
+
+KEPT = 2
+"""Checkpoints that are kept: the latest, and one to fall back on."""
+
+_log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder of their own.
+
+    Each is `step-<n>.pt` with a sidecar `step-<n>.json` (sha256, identity) that is written last;
+    without a sidecar that agrees, a checkpoint does not count.
+
+    Args:
+        folder: made when the first is written; must be no declared output of a workflow.
+        identity: what the training is made from, by name; plain texts.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.identity = dict(identity)
+
+    def write(self, step: int, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint and drop all but the last two.
+
+        Args:
+            step: steps done.
+            state: tensors and plain values.
+
+        Raises:
+            OutputError: the disk is full or the folder not writable; earlier ones stay intact.
+        """
+        path = self.folder / f"step-{step:09d}.pt"
+        content = io.BytesIO()  # written to a full disk, torch would hide the reason
+        torch.save(dict(state), content)
+        with files.written_whole(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
+        sidecar = {"step": step, "sha256": files.sha256(path), "identity": self.identity}
+        files.write_json(path.with_suffix(".json"), sidecar)
+        self.prune(KEPT)
+
+    def latest(self) -> dict[str, Any] | None:
+        """Read the newest good checkpoint; damaged ones are passed over, with a warning.
+
+        Returns:
+            its state on the CPU, or None if there is none.
+
+        Raises:
+            CheckpointError: it belongs to another training; the message names what differs.
+        """
+        for path, sidecar in self._sidecars():
+            state = _state(path, sidecar)
+            if state is not None:
+                self._refuse(path, self._differing(sidecar["identity"]))
+                _log.info("%s: training goes on from step %d", path, sidecar["step"])
+                return state
+        return None
+
+    def renew(self, fixed: Collection[str] = ()) -> None:
+        """Drop checkpoints of what this training was before its settings, code or cohort changed.
+
+        Args:
+            fixed: what cannot change legitimately, such as the fold.
+
+        Raises:
+            CheckpointError: something fixed differs: the folder is another training's.
+        """
+        for path, sidecar in self._sidecars():
+            differing = self._differing(sidecar["identity"])
+            if not set(differing).isdisjoint(fixed):
+                self._refuse(path, differing)
+            if differing:
+                _log.warning("%s: %s changed since; training starts afresh", path, ", ".join(differing))
+                self.prune(0)
+                return
+
+    def prune(self, kept: int) -> None:
+        """Drop all checkpoints but the newest `kept`, and what an interrupted writer left behind."""
+        good = [path for path, _ in self._sidecars()][:kept]
+        for path in self.folder.glob("step-*"):
+            if path.with_suffix(".pt") not in good:
+                path.unlink(missing_ok=True)
+
+    def _sidecars(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for path in sorted(self.folder.glob("step-*.json"), reverse=True):
+            try:
+                sidecar = files.read_json(path)
+                known = {"step", "sha256", "identity"} <= sidecar.keys()
+            except (OSError, ValueError, AttributeError):
+                known = False
+            if known:
+                yield path.with_suffix(".pt"), sidecar
+            else:
+                _log.warning("%s: damaged; the checkpoint is not used", path)
+
+    def _differing(self, identity: Mapping[str, str]) -> list[str]:
+        keys = sorted(self.identity.keys() | identity.keys())
+        return [key for key in keys if self.identity.get(key) != identity.get(key)]
+
+    def _refuse(self, path: Path, differing: Sequence[str]) -> None:
+        if differing:
+            message = (
+                f"{path}: belongs to another training (differing: {', '.join(differing)}); "
+                "name another folder of checkpoints, or delete this one"
+            )
+            raise CheckpointError(message)
+
+
+def _state(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not path.is_file() or files.sha256(path) != sidecar["sha256"]:
+        _log.warning("%s: damaged (sha256 differs) or absent; an earlier checkpoint is tried", path)
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        _log.warning("%s: refused (%s); an earlier checkpoint is tried", path, reason)
+        return None
+    return state

@@ -1,0 +1,248 @@
+"""Time and order of a training: draw, learn, look, checkpoint, stop when asked, go on later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tenter.config import TrainSettings
+from tenter.data import sampling
+from tenter.data.cohort import Case
+from tenter.errors import TrainingError
+from tenter.training import validation
+from tenter.training.checkpoints import Checkpoints
+from tenter.training.interruption import Stop, stop_on_signals
+from tenter.training.optimiser import learning_rate
+from tenter.training.progress import Progress
+from tenter.training.recorder import History, Recorder, Row
+from tenter.training.step import PATIENCE, Learner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be learnt, from what, and how often it is looked at.
+
+    Attributes:
+        settings: of the training.
+        fold: its name.
+        training: cases learnt from.
+        validation: cases watched.
+        spacing_mm: of the grid.
+        checkpoint_s: seconds between checkpoints.
+        log_every: steps between reports.
+    """
+
+    settings: TrainSettings
+    fold: str
+    training: Sequence[Case]
+    validation: Sequence[Case] = ()
+    spacing_mm: tuple[float, float, float]
+    checkpoint_s: float = 120.0
+    log_every: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished training.
+
+    Attributes:
+        weights: of the model.
+        history: every report.
+        steps: done.
+        seconds: spent, over all interruptions.
+    """
+
+    weights: dict[str, Tensor]
+    history: list[Row]
+    steps: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Where a training stands.
+
+    Attributes:
+        step: steps done.
+        seen: steps done at the last report; -1 before the first.
+        seconds: spent before this process.
+        begin: when this process began.
+        saved: when the last checkpoint was written.
+    """
+
+    step: int = 0
+    seen: int = -1
+    seconds: float = 0.0
+    begin: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+
+    def elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self.begin
+
+
+class _Loop:
+    def __init__(
+        self, learner: Learner, task: Task, checkpoints: Checkpoints, recorders: Sequence[Recorder]
+    ) -> None:
+        self.learner = learner
+        self.task = task
+        self.checkpoints = checkpoints
+        self.clock = _Clock()
+        self.history = History()
+        self.others = list(recorders)
+        self.roles = [case.roles for case in task.training]
+        self.total = task.settings.training.steps
+
+    def resume(self) -> None:
+        """Go on from the newest good checkpoint, if there is one."""
+        state = self.checkpoints.latest()
+        if state is None:
+            return
+        self.learner.restore(state["learner"])
+        self.clock = _Clock(state["step"], state["seen"], state["seconds"])
+        self.history = History(state["history"])
+
+    def save(self) -> None:
+        self.watch()
+        state: dict[str, Any] = {
+            "step": self.clock.step,
+            "seen": self.clock.seen,
+            "seconds": self.clock.elapsed(),
+            "history": self.history.rows,
+            "learner": self.learner.state(),
+        }
+        self.checkpoints.write(self.clock.step, state)
+        self.clock.saved = time.monotonic()
+
+    def run(self, stop: Stop, progress: Progress) -> None:
+        patient = self.learner.device.type == "cpu"  # where looking at each step costs nothing
+        while True:
+            if self.due() and self.clock.seen < self.clock.step:
+                self.report(stop, progress)
+            if stop.code is not None:
+                self.save()
+                raise SystemExit(stop.code)
+            if self.clock.step == self.total:
+                break
+            if time.monotonic() - self.clock.saved >= self.task.checkpoint_s:
+                self.save()
+            drawn = self.draw(self.clock.step)
+            batch = sampling.apply(drawn, self.task.training, self.learner.device)
+            self.learner.learn(batch, self.clock.step)
+            self.clock.step += 1
+            progress.advance()
+            if patient:
+                self.watch()
+
+    def due(self) -> bool:
+        """Whether there is something to report: now and then, at looks, and at the end."""
+        step = self.clock.step
+        return self.look() or step == self.total or (step > 0 and step % self.task.log_every == 0)
+
+    def look(self) -> bool:
+        """Whether the cases that were set aside are to be measured, as at the start and the end."""
+        every = self.task.settings.validation.every
+        return bool(self.task.validation) and (self.clock.step % every == 0 or self.clock.step == self.total)
+
+    def report(self, stop: Stop, progress: Progress) -> None:
+        """Tell everyone how it goes; where a look is broken off, the resumed training repeats it."""
+        figures: Row | None = {}
+        if self.look():
+            model, settings = self.learner.model, self.task.settings
+            figures = validation.measure(model, self.task.validation, settings, self.task.spacing_mm, stop)
+        if figures is None:
+            return
+        self.watch()
+        row: Row = {"step": float(self.clock.step), "seconds": round(self.clock.elapsed(), 3)}
+        if self.clock.step:
+            row["learning_rate"] = learning_rate(self.task.settings.training, self.clock.step - 1)
+        row |= self.learner.means() | figures
+        self.clock.seen = self.clock.step
+        everyone: list[Recorder] = [self.history, progress, *self.others]
+        for recorder in everyone:
+            recorder.record(row)
+
+    def watch(self) -> None:
+        """Stop where too many steps in a row were bad; nothing of them was applied or is saved."""
+        step = self.learner.failed_at()
+        if step is None:
+            return
+        blamed = [f"step {index}: {self.names(index)}" for index in range(step - PATIENCE + 1, step + 1)]
+        message = (
+            f"fold {self.task.fold}: loss or gradient not finite in {PATIENCE} steps in a row "
+            f"({'; '.join(blamed)}); the last good checkpoint is in {self.checkpoints.folder}; "
+            "look at these pairs, or lower training.learning_rate or set training.clip"
+        )
+        raise TrainingError(message)
+
+    def names(self, step: int) -> str:
+        pairs = dict.fromkeys(self.task.training[pair].pair for pair in self.draw(step).pairs)
+        return ", ".join(pairs)
+
+    def draw(self, step: int) -> sampling.Draw:
+        settings = self.task.settings
+        return sampling.draw(
+            self.roles,
+            settings.training,
+            settings.augmentation.affine,
+            seed=settings.seed,
+            fold=self.task.fold,
+            step=step,
+        )
+
+
+def fit(
+    learner: Learner, task: Task, checkpoints: Checkpoints, recorders: Sequence[Recorder] = ()
+) -> Outcome:
+    """Train to the last step, going on from a checkpoint where there is one.
+
+    On a CPU an interrupted and resumed training ends with the same weights as an unbroken one,
+    bit by bit, at an equal number of threads.
+
+    Args:
+        learner: with its initial weights.
+        task: what to learn.
+        checkpoints: where this training's lie.
+        recorders: told of every report of this process.
+
+    Returns:
+        the finished model's weights and history.
+
+    Raises:
+        CheckpointError: the checkpoints belong to another training.
+        OutputError: a checkpoint could not be written.
+        SystemExit: 143 or 130, after a signal, when a checkpoint was written.
+        TrainingError: loss or gradient were not finite in several steps in a row, or memory ran out.
+    """
+    loop = _Loop(learner, task, checkpoints, recorders)
+    loop.resume()
+    name = f"fold {task.fold}"
+    with stop_on_signals() as stop, Progress(name, loop.total, loop.clock.step) as progress:
+        try:
+            loop.run(stop, progress)
+        except torch.cuda.OutOfMemoryError as error:
+            raise TrainingError(_too_large(task)) from error
+        seconds = loop.clock.elapsed()
+        loop.save()
+    weights = dict(learner.model.state_dict())
+    broken = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        names = ", ".join(broken[:5])
+        message = f"{name}: the final weights are not finite ({names}); lower training.learning_rate"
+        raise TrainingError(message)
+    return Outcome(weights, loop.history.rows, loop.clock.step, seconds)
+
+
+def _too_large(task: Task) -> str:
+    moving, fixed = (tuple(image.shape) for image in task.training[0].images)
+    training = task.settings.training
+    return (
+        f"fold {task.fold}: the GPU's memory does not hold a batch of {training.batch} pairs of {moving} and "
+        f"{fixed} voxels with {training.labels_per_pair} labels each; lower training.batch, network.channels "
+        "or training.labels_per_pair, set training.precision to bfloat16, or coarsen plan.spacing_mm"
+    )

@@ -1,0 +1,143 @@
+"""A finished model on disk: `model.safetensors` (weights) and `model.json` (all there is to know of it)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from tenter import config, files, networks
+from tenter.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "model.json"
+HISTORY = "history.csv"
+
+_NETWORK: TypeAdapter[config.Network] = TypeAdapter(config.Network)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network with its weights, ready to register images.
+
+    Attributes:
+        network: in evaluation mode, on the device asked for; maps (moving, fixed) to a field in voxels.
+        folder: where it was read from.
+        fold: the fold that it did not see, or `all`.
+        sha256: of the weights' file.
+        description: what `model.json` holds (plan, settings, ids, provenance).
+    """
+
+    network: nn.Module
+    folder: Path
+    fold: str
+    sha256: str
+    description: dict[str, Any]
+
+
+def save(folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Write a model's weights, then its description with their sha256; each whole or not at all.
+
+    Args:
+        folder: made where absent.
+        weights: the network's state, on any device.
+        description: JSON values; must hold `fold`, `network` and `channels` for `load`.
+
+    Raises:
+        OutputError: the disk is full, or the folder is not writable.
+    """
+    host = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    path = folder / WEIGHTS
+    with files.written_whole(path) as temporary:
+        temporary.write_bytes(safetensors.torch.save(host))
+    content = {"format": FORMAT, **description, "weights_sha256": files.sha256(path)}
+    files.write_json(folder / DESCRIPTION, content)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Return what a model's `model.json` holds.
+
+    Raises:
+        CheckpointError: there is none, or it is not one of ours.
+    """
+    path = folder / DESCRIPTION
+    try:
+        description = files.read_json(path)
+    except (OSError, ValueError) as error:
+        message = (
+            f"{path}: is no description of a finished model ({error}); name the folder of a finished fold"
+        )
+        raise CheckpointError(message) from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        message = f"{path}: is not in model format {FORMAT}; train the model again with this version"
+        raise CheckpointError(message)
+    return description
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """Read a model's weights after checking them against the sha256 of its description.
+
+    Raises:
+        CheckpointError: the weights are absent, damaged, or not those that were described.
+    """
+    path = folder / WEIGHTS
+    expected = describe(folder)["weights_sha256"]
+    if not path.is_file() or files.sha256(path) != expected:
+        message = f"{path}: absent or damaged (sha256 is not {str(expected)[:12]}...); train the fold again"
+        raise CheckpointError(message)
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        message = f"{path}: cannot be read ({error}); train the fold again"
+        raise CheckpointError(message) from error
+
+
+def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
+    """Give a network weights that fit it exactly.
+
+    Raises:
+        CheckpointError: naming the weights that are missing, unknown or of another shape.
+    """
+    own = network.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    reshaped = sorted(
+        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
+        for name in own.keys() & state.keys()
+        if state[name].shape != own[name].shape
+    )
+    named = {"missing": missing, "unknown": unknown, "of another shape": reshaped}
+    wrong = "; ".join(f"{what}: {', '.join(names[:8])}" for what, names in named.items() if names)
+    if wrong:
+        message = f"{source}: its weights do not fit the configured network ({wrong})"
+        raise CheckpointError(message)
+    network.load_state_dict(dict(state))
+
+
+def load(folder: Path, device: torch.device) -> LoadedModel:
+    """Rebuild a finished fold's network from its description and weights; nothing is unpickled.
+
+    Args:
+        folder: of one fold, as the `train` stage wrote it.
+        device: where the network shall live.
+
+    Raises:
+        CheckpointError: a file is absent, damaged, or does not fit the network it names.
+    """
+    description = describe(folder)
+    network = networks.build(
+        _NETWORK.validate_python(description["network"]), sum(description["channels"].values())
+    )
+    assign(network, weights(folder), folder / WEIGHTS)
+    network.eval().requires_grad_(requires_grad=False).to(device)
+    return LoadedModel(network, folder, str(description["fold"]), description["weights_sha256"], description)

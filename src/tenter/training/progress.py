@@ -1,0 +1,71 @@
+"""How far a training is: a bar on a terminal, and a line in the log at each report."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+_log = logging.getLogger(__name__)
+
+
+class Progress:
+    """A recorder for people.
+
+    Args:
+        name: what is trained.
+        total: steps in all.
+        start: steps done before.
+    """
+
+    def __init__(self, name: str, total: int, start: int = 0) -> None:
+        self._name = name
+        self._total = total
+        self._start = self._last_step = start
+        self._begin = self._last_time = time.monotonic()
+        self._redirect = logging_redirect_tqdm()
+        self._bar = tqdm(
+            total=total,
+            initial=start,
+            desc=name,
+            unit="step",
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> Progress:  # noqa: PYI034 - beartype cannot check Self in a method
+        """Let log lines pass above the bar."""
+        if not self._bar.disable:
+            self._redirect.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar down."""
+        if not self._bar.disable:
+            self._redirect.__exit__(None, None, None)
+        self._bar.close()
+
+    def advance(self) -> None:
+        """One step is done."""
+        self._bar.update()
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Log how it goes: figures, seconds a step, and the time that is left."""
+        now, step = time.monotonic(), int(row["step"])
+        pace = (now - self._last_time) / max(step - self._last_step, 1)
+        overall = (now - self._begin) / max(step - self._start, 1)
+        self._last_time, self._last_step = now, step
+        figures = ", ".join(f"{name} {row[name]:.4g}" for name in row if _shown(name, row[name]))
+        left = tqdm.format_interval(overall * (self._total - step)) if step > self._start else "?"
+        _log.info(
+            "%s: step %d/%d, %s, %.3g s/step, %s left", self._name, step, self._total, figures, pace, left
+        )
+
+
+def _shown(name: str, value: float) -> bool:
+    hidden = name in {"step", "seconds", "learning_rate"} or name.endswith("_weighted")
+    return not hidden and (name != "skipped" or value > 0)

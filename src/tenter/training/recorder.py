@@ -1,0 +1,58 @@
+"""Who listens to a training: the protocol, and the recorder that keeps `history.csv`."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from tenter import files
+
+Row = dict[str, float]
+"""One look at a training: `step`, and whatever was measured at it, by column."""
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """Something that is told how a training goes; it must never stop or slow it."""
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Take a row: `step` (steps done) and figures by name."""
+
+
+class History:
+    """All rows of a training so far, those before an interruption too.
+
+    Args:
+        rows: from a checkpoint.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, float]] = ()) -> None:
+        self.rows: list[Row] = [dict(row) for row in rows]
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Keep a row."""
+        self.rows.append(dict(row))
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write rows as CSV, whole or not at all; a cell is empty where a row has no (finite) figure."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with files.written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+
+
+def read_history(path: Path) -> list[Row]:
+    """Read what `write_history` wrote; empty cells are left out."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(stream)]
+
+
+def _cell(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return ""
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)

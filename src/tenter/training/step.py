@@ -1,0 +1,137 @@
+"""One step of learning: forward, warp the moving labels, losses, backward, guarded update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tenter import losses
+from tenter.config import TrainSettings
+from tenter.data.sampling import Batch
+from tenter.shapes import Field, Image, Scalar
+from tenter.spatial import warp
+from tenter.training.optimiser import Average, GuardedAdamW, learning_rate
+
+PATIENCE = 3
+"""Steps in a row with a loss or gradient that is not finite, after which training stops."""
+
+
+class Learner:
+    """A network that learns: weights, optimiser, average and what is yet to be reported.
+
+    Sums of losses stay on the device until `means` is asked for, so that a GPU is never waited for
+    between two reports.
+
+    Args:
+        network: on its device.
+        settings: of the training.
+        spacing_mm: of the grid.
+    """
+
+    def __init__(self, network: nn.Module, settings: TrainSettings, spacing_mm: Sequence[float]) -> None:
+        self.network = network.train()
+        self.settings = settings
+        self.device = next(network.parameters()).device
+        spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
+        self._label = losses.label_loss(settings.losses.label, spacing)
+        self._regularisers = [losses.regulariser(item, spacing) for item in settings.losses.regularisers]
+        self._optimiser = GuardedAdamW(network, settings.training)
+        decay = settings.training.average
+        self._average = Average(network, decay) if decay else None
+        terms = 2 + len(self._regularisers)
+        self._sums = torch.zeros(terms, dtype=torch.float64, device=self.device)
+        # good steps and bad steps since the last report, bad steps in a row, step that was one too many
+        self._counts = torch.tensor([0, 0, 0, -1], device=self.device)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that will be the model: the averaged one where weights are averaged."""
+        return self.network if self._average is None else self._average.network
+
+    def learn(self, batch: Batch, step: int) -> None:
+        """Learn from one batch; a loss or gradient that is not finite leaves the weights alone."""
+        field = forward(self.network, batch.moving, batch.fixed, self.settings)
+        warped = warp.warp(batch.moving_labels, field, padding="zeros")
+        label = self._label(warped, batch.fixed_labels, batch.present)
+        costs = [regulariser(field) for regulariser in self._regularisers]
+        loss = self._total(label, costs)
+        loss.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
+        good = self._optimiser.advance(learning_rate(self.settings.training, step), loss)
+        if self._average is not None:
+            self._average.update(self.network, step)
+        self._count(good, torch.stack([loss, label, *costs]).detach(), step)
+
+    def _total(self, label: Scalar, costs: Sequence[Scalar]) -> Scalar:
+        total = self.settings.losses.label.weight * label
+        for item, cost in zip(self.settings.losses.regularisers, costs, strict=True):
+            total = total + item.weight * cost
+        return total
+
+    def _count(self, good: Tensor, values: Tensor, step: int) -> None:
+        self._sums += torch.where(good, values, 0)
+        applied, skipped, run, failed = self._counts.unbind()
+        run = torch.where(good, 0, run + 1)
+        failed = torch.where((failed < 0) & (run >= PATIENCE), step, failed)
+        self._counts = torch.stack([applied + good, skipped + ~good, run, failed])
+
+    def failed_at(self) -> int | None:
+        """The step at which too many bad ones had come in a row, or None; waits for the device."""
+        step = int(self._counts[3])
+        return step if step >= 0 else None
+
+    def means(self) -> dict[str, float]:
+        """Mean losses since the last call, and how many steps were not applied; waits for the device."""
+        applied, skipped = int(self._counts[0]), int(self._counts[1])
+        row: dict[str, float] = {}
+        if applied:
+            means = (self._sums / applied).tolist()
+            chosen = self.settings.losses
+            weights = [chosen.label.weight, *(item.weight for item in chosen.regularisers)]
+            row["loss"] = means[0]
+            for name, weight, mean in zip(term_names(self.settings), weights, means[1:], strict=True):
+                row[name] = mean
+                row[f"{name}_weighted"] = weight * mean
+        if applied or skipped:
+            row["skipped"] = float(skipped)
+        self._sums.zero_()
+        self._counts[:2] = 0
+        return row
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on: plain values and tensors."""
+        return {
+            "network": self.network.state_dict(),
+            "average": None if self._average is None else self._average.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "sums": self._sums,
+            "counts": self._counts,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.network.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.network.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._sums = state["sums"].to(self.device)
+        self._counts = state["counts"].to(self.device)
+
+
+def forward(network: nn.Module, moving: Image, fixed: Image, settings: TrainSettings) -> Field:
+    """The displacement field in float32; the network itself in the configured precision."""
+    half = settings.training.precision == "bfloat16"
+    with torch.autocast(moving.device.type, torch.bfloat16, enabled=half):
+        field: Tensor = network(moving, fixed)
+    return field.float()
+
+
+def term_names(settings: TrainSettings) -> list[str]:
+    """Columns of the terms of the loss: `label`, then regularisers, numbered where a name repeats."""
+    names = ["label"]
+    for item in settings.losses.regularisers:
+        repeats = sum(name.partition("-")[0] == item.name for name in names)
+        names.append(f"{item.name}-{repeats + 1}" if repeats else item.name)
+    return names

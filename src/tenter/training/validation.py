@@ -1,0 +1,179 @@
+"""What a training watches: patients that it sets aside, and a small measure of its own for them.
+
+The measure lives on the case grid and is for curves only; results are measured elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tenter.config import TrainSettings
+from tenter.data.cohort import SIDES, Case, Side
+from tenter.shapes import Field, Labels
+from tenter.spatial import warp
+from tenter.training.interruption import Stop
+from tenter.training.step import forward
+
+THRESHOLD = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The training part of a fold, split by patient.
+
+    Attributes:
+        training: pairs learnt from.
+        validation: pairs of patients that are set aside.
+        left_out: pairs of two patients of which one is set aside; neither learnt from nor watched.
+    """
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def set_aside(patients: Mapping[str, Sequence[str]], fraction: float, *, seed: int, fold: str) -> Split:
+    """Set patients aside by a hash of their ids, so that who is watched stays put as a cohort grows.
+
+    At least one patient is set aside, and as many more as it takes to have a pair to watch. Where
+    that would leave nothing to learn from, none is, with a warning.
+
+    Args:
+        patients: of each pair.
+        fraction: share of patients; 0 is none.
+        seed: of the training.
+        fold: of the training.
+    """
+    everyone = {patient for ids in patients.values() for patient in ids}
+    order = sorted(everyone, key=lambda patient: hashlib.sha256(f"{seed}/{fold}/{patient}".encode()).digest())
+    if fraction == 0:
+        return Split(tuple(patients))
+    for count in range(max(1, round(fraction * len(order))), len(order)):
+        split = _split(patients, set(order[:count]))
+        if not split.training:
+            break
+        if split.validation:
+            return split
+    _log.warning("fold %s: too few patients (%d) to set some aside; none is watched", fold, len(order))
+    return Split(tuple(patients))
+
+
+def _split(patients: Mapping[str, Sequence[str]], held: set[str]) -> Split:
+    parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for pair, ids in patients.items():
+        seen = held.isdisjoint(ids)
+        parts[0 if seen else 1 if held.issuperset(ids) else 2].append(pair)
+    return Split(*(tuple(part) for part in parts))
+
+
+def measure(
+    network: nn.Module,
+    cases: Sequence[Case],
+    settings: TrainSettings,
+    spacing_mm: Sequence[float],
+    stop: Stop | None = None,
+) -> dict[str, float] | None:
+    """Register the cases that are set aside and measure them.
+
+    Args:
+        network: maps (moving, fixed) to a field in voxels; left in the mode it came in.
+        cases: set aside; none: nothing is measured.
+        settings: of the training.
+        spacing_mm: of the grid.
+        stop: looked at between cases.
+
+    Returns:
+        means over all labels of a kind: `val_dice` and `val_soft_dice` of structures, `val_tre_mm`
+        of landmarks, as far as there are any; None if a stop was asked for.
+    """
+    figures: dict[str, list[float]] = {"val_dice": [], "val_soft_dice": [], "val_tre_mm": []}
+    mode = network.training
+    network.eval()
+    try:
+        for case in cases:
+            if stop is not None and stop.code is not None:
+                return None
+            for name, values in _measured(network, case, settings, spacing_mm).items():
+                figures[name].extend(value for value in values if math.isfinite(value))
+    finally:
+        network.train(mode)
+    return {name: math.fsum(values) / len(values) for name, values in figures.items() if values}
+
+
+@torch.inference_mode()
+def _measured(
+    network: nn.Module, case: Case, settings: TrainSettings, spacing_mm: Sequence[float]
+) -> dict[str, list[float]]:
+    device = next(network.parameters()).device
+    moving, fixed = (image.unsqueeze(0).to(device) for image in case.images)
+    field = forward(network, moving, fixed, settings)
+    structures = [index for index, role in enumerate(case.roles) if role == "structure"]
+    landmarks = [index for index, role in enumerate(case.roles) if role == "landmark"]
+    figures: dict[str, list[float]] = {}
+    if structures:
+        warped = warp.warp(_pasted(case, "moving", structures, field), field, padding="zeros")
+        target = _pasted(case, "fixed", structures, field)
+        figures["val_soft_dice"] = dice(warped, target).tolist()
+        hard = [(labels >= THRESHOLD).to(labels.dtype) for labels in (warped, target)]
+        figures["val_dice"] = dice(*hard).tolist()
+    if landmarks:
+        source, target = (_pasted(case, side, landmarks, field) for side in SIDES)
+        figures["val_tre_mm"] = centroid_distance_mm(source, target, field, spacing_mm).tolist()
+    return figures
+
+
+def _pasted(case: Case, side: Side, chosen: Sequence[int], field: Field) -> Labels:
+    target = field.new_zeros(1, len(chosen), *field.shape[2:])
+    case.paste(side, chosen, target[0])
+    return target
+
+
+def dice(one: Labels, other: Labels) -> Float[Tensor, "l"]:
+    """2 sum(ab) / (sum(a) + sum(b)) of each label of a batch of one; NaN where both are empty."""
+    space = tuple(range(2, one.ndim))
+    return (2 * (one * other).sum(space) / (one.sum(space) + other.sum(space)))[0]
+
+
+def centroid_distance_mm(
+    moving: Labels, fixed: Labels, field: Field, spacing_mm: Sequence[float]
+) -> Float[Tensor, "l"]:
+    """How far the field takes each fixed label's centroid from the moving label's.
+
+    Mapping the point, rather than warping the label, keeps a small landmark from vanishing.
+
+    Args:
+        moving: `[1, l, x, y, z]`.
+        fixed: `[1, l, x, y, z]`.
+        field: `[1, 3, x, y, z]`, voxels.
+        spacing_mm: of the grid.
+
+    Returns:
+        mm for each label.
+    """
+    start = _centroids(fixed)
+    places = start.T.reshape(1, 3, -1, 1, 1)
+    shift = warp.sample(field, places.to(field.dtype), padding="border").reshape(3, -1).T
+    spacing = torch.tensor(tuple(spacing_mm), dtype=start.dtype, device=start.device)
+    distance: Tensor = torch.linalg.vector_norm((start + shift - _centroids(moving)) * spacing, dim=1)
+    return distance
+
+
+def _centroids(labels: Labels) -> Float[Tensor, "l d"]:
+    """Centres of mass of a batch of one, in voxels."""
+    columns = []
+    for axis in range(2, labels.ndim):
+        others = tuple(other for other in range(2, labels.ndim) if other != axis)
+        profile = labels[0].double().sum(tuple(other - 1 for other in others))
+        index = torch.arange(profile.shape[1], dtype=profile.dtype, device=profile.device)
+        columns.append((profile * index).sum(1) / profile.sum(1))
+    return torch.stack(columns, dim=1)

@@ -1,0 +1,293 @@
+"""Registration of prepared pairs by finished models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from tenter import networks, tables
+from tenter.config import Export, ImageSettings, InferSettings, PlanRules, UNetNetwork
+from tenter.data import cases, plans, transforms, volumes
+from tenter.errors import CheckpointError, DataError
+from tenter.records import Plan
+from tenter.shapes import Matrix
+from tenter.spatial import geometry
+from tenter.stages import infer as stage
+from tenter.stages.infer import infer
+from tenter.stages.prepare_images import prepare_images
+from tenter.training import models
+
+PLAN = Plan(shape=(10, 12, 8), spacing_mm=(2.0, 2.0, 2.5), intensity="zscore", alignment="centre")
+NETWORK = UNetNetwork(channels=2, depth=1)
+ALL = Export(field=True, warped_image=True)
+NOTHING = Export(field=False, warped_image=False)
+
+
+def placed(*diagonal: float) -> Matrix:
+    affine = np.diag([*diagonal, 1.0])
+    affine[:3, 3] = [-20, 35, 5]
+    return affine
+
+
+@dataclass(frozen=True)
+class Study:
+    """A folder with two prepared pairs and room for models and results."""
+
+    root: Path
+    pairs: tuple[str, ...] = ("p1", "p2")
+
+    def model(self, fold: str, plan: Plan = PLAN, **described: object) -> Path:
+        """A model with random weights, as a training would leave it."""
+        torch.manual_seed(int(fold) + 1)
+        network = networks.build(NETWORK, 2)
+        weights = {name: 0.2 * torch.randn_like(value) for name, value in network.state_dict().items()}
+        description = {
+            "fold": fold,
+            "network": NETWORK.model_dump(mode="json"),
+            "channels": {"moving": 1, "fixed": 1},
+            "plan": asdict(plan),
+        }
+        folder = self.root / f"models/fold-{fold}"
+        models.save(folder, weights, description | described)
+        return folder
+
+    def infer(
+        self, members: Sequence[Path], export: Export = NOTHING, *, code: str = "c", table: str = "t.tsv"
+    ) -> None:
+        infer(
+            manifest=self.root / "manifest.tsv",
+            pairs=self.pairs,
+            images=self.root / "images.tsv",
+            cases=self.root / "cases",
+            models=tuple(members),
+            settings=InferSettings(network=NETWORK, export=export),
+            code=code,
+            output=self.root / "fields",
+            table=self.root / table,
+            device="cpu",
+        )
+
+    def names(self, pair: str = "p1") -> set[str]:
+        folder = self.root / "fields" / pair
+        return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+    def field(self, name: str = "p1/transform.h5") -> torch.Tensor:
+        return transforms.read_transform(self.root / "fields" / name).field
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    tmp_path = tmp_path_factory.mktemp("prepared")
+    random = np.random.default_rng(0)
+    for pair in ("p1", "p2"):
+        for side, shape, affine in (
+            ("moving", (11, 9, 10), placed(-2.0, 2.0, 2.0)),
+            ("fixed", (9, 11, 8), placed(-2.0, -2.0, 2.5)),
+        ):
+            array = random.normal(size=shape).astype(np.float32)
+            volumes.write_image(tmp_path / f"{pair}-{side}.nii.gz", array, affine)
+        (tmp_path / f"{pair}-labels.nii.gz").write_bytes(b"no label can be read")
+    header = "pair\tpatient\tmoving_image\tfixed_image\tmoving_labels\tfixed_labels\tset"
+    lines = [
+        f"{p}\t{p}\t{p}-moving.nii.gz\t{p}-fixed.nii.gz\t{p}-labels.nii.gz\t{p}-labels.nii.gz\ttest"
+        for p in ("p1", "p2")
+    ]
+    (tmp_path / "manifest.tsv").write_text("\n".join([header, *lines]) + "\n")
+    plans.write_plan(tmp_path / "plan.json", PLAN)
+    prepare_images(
+        manifest=tmp_path / "manifest.tsv",
+        pairs=("p1", "p2"),
+        plan=tmp_path / "plan.json",
+        settings=ImageSettings(plan=PlanRules()),
+        code="c",
+        cases=tmp_path / "cases",
+        table=tmp_path / "images.tsv",
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def study(prepared: Path, tmp_path: Path) -> Study:
+    return Study(shutil.copytree(prepared, tmp_path / "study"))
+
+
+def test_transform_holds_what_the_network_says(study: Study) -> None:
+    folder = study.model("0")
+    study.infer([folder])
+    case = cases.read_images(study.root / "cases/p1")
+    network = models.load(folder, torch.device("cpu")).network
+    moving, fixed = (torch.tensor(np.ascontiguousarray(side))[None] for side in (case.moving, case.fixed))
+    written = transforms.read_transform(study.root / "fields/p1/transform.h5")
+    torch.testing.assert_close(written.field, network(moving, fixed))
+    assert written.field.abs().max() > 0.01
+    np.testing.assert_allclose(written.affine, case.affine, atol=1e-12)
+    np.testing.assert_allclose(written.alignment, case.alignment, atol=1e-12)
+
+
+def test_warped_image_is_the_original_resampled_once_by_the_transform(study: Study) -> None:
+    study.infer([study.model("0")], ALL)
+    moving = sitk.ReadImage(str(study.root / "p1-moving.nii.gz"))
+    fixed = sitk.ReadImage(str(study.root / "p1-fixed.nii.gz"))
+    transform = sitk.ReadTransform(str(study.root / "fields/p1/transform.h5"))
+    warped = sitk.ReadImage(str(study.root / "fields/p1/warped_image.nii.gz"))
+    expected = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, -1e3)
+    ours, theirs = sitk.GetArrayFromImage(warped), sitk.GetArrayFromImage(expected)
+    inside = theirs > -50
+    assert inside.mean() > 0.5
+    assert np.abs(ours - theirs)[inside].max() < 1e-4
+    assert warped.GetDirection() == fixed.GetDirection()
+    assert (warped.GetOrigin(), warped.GetSpacing()) == (fixed.GetOrigin(), fixed.GetSpacing())
+    assert warped.GetPixelID() == sitk.sitkFloat32
+
+
+def test_field_file_maps_the_fixed_images_voxels_as_the_transform_does(study: Study) -> None:
+    study.infer([study.model("0")], ALL)
+    field = sitk.ReadImage(str(study.root / "fields/p1/field.nii.gz"), sitk.sitkVectorFloat64)
+    transform = transforms.read_transform(study.root / "fields/p1/transform.h5")
+    fixed = volumes.header(study.root / "p1-fixed.nii.gz")
+    voxels = np.random.default_rng(0).integers(0, fixed.shape, (30, 3))
+    points = geometry.apply(fixed.affine, voxels.astype(np.float64))
+    moved = [np.array(field[voxel]) * [-1, -1, 1] for voxel in voxels.tolist()]
+    np.testing.assert_allclose(points + moved, transform.map_points(points), rtol=0, atol=1e-3)
+
+
+def test_slabs_change_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = study.model("0")
+    study.infer([folder], ALL)
+    path = study.root / "fields/p1/warped_image.nii.gz"
+    before = volumes.read_image(path).array
+    monkeypatch.setattr(stage, "SLAB_VOXELS", 200)
+    study.infer([folder], ALL, code="other")
+    np.testing.assert_allclose(volumes.read_image(path).array, before, rtol=0, atol=1e-5)
+
+
+def test_ensemble_averages_fields_and_keeps_each_members(study: Study) -> None:
+    study.infer([study.model("0"), study.model("1")])
+    assert study.names() == {"transform.h5", "fold-0/transform.h5", "fold-1/transform.h5", "infer.json"}
+    members = [study.field(f"p1/fold-{fold}/transform.h5") for fold in (0, 1)]
+    assert not torch.allclose(members[0], members[1], atol=1e-3)
+    torch.testing.assert_close(study.field(), (members[0] + members[1]) / 2, rtol=0, atol=1e-6)
+
+
+def test_table_names_every_file_of_every_pair(study: Study) -> None:
+    study.infer([study.model("0")], ALL)
+    entries = tables.verified([study.root / "t.tsv"], study.root / "fields")
+    names = {"transform.h5", "field.nii.gz", "warped_image.nii.gz", "infer.json"}
+    for pair in ("p1", "p2"):
+        assert {item.file for item in entries[pair]} == {f"{pair}/{name}" for name in names}
+
+
+def test_sidecar_tells_models_and_largest_displacement(study: Study) -> None:
+    folder = study.model("0")
+    study.infer([folder])
+    said = json.loads((study.root / "fields/p1/infer.json").read_text())
+    sha256 = json.loads((folder / "model.json").read_text())["weights_sha256"]
+    assert said["models"] == [{"fold": "0", "sha256": sha256}]
+    moves = study.field() * torch.tensor(PLAN.spacing_mm).reshape(1, 3, 1, 1, 1)
+    assert said["largest_displacement_mm"] == pytest.approx(float(moves.norm(dim=1).max()), abs=1e-3)
+    assert said["files"]["transform.h5"]["bytes"] == (study.root / "fields/p1/transform.h5").stat().st_size
+
+
+def test_what_is_up_to_date_is_kept_and_what_is_damaged_is_made_again(study: Study) -> None:
+    folder = study.model("0")
+    study.infer([folder], ALL)
+    kept, damaged = (study.root / f"fields/{pair}/infer.json" for pair in ("p1", "p2"))
+    before = (kept.stat().st_mtime_ns, damaged.stat().st_mtime_ns)
+    (study.root / "fields/p2/field.nii.gz").write_bytes(b"cut")
+    study.infer([folder], ALL)
+    assert kept.stat().st_mtime_ns == before[0]
+    assert damaged.stat().st_mtime_ns > before[1]
+    tables.verified([study.root / "t.tsv"], study.root / "fields")
+
+
+@pytest.mark.parametrize("change", ["code", "model", "export"])
+def test_whatever_a_result_depends_on_makes_it_again(study: Study, change: str) -> None:
+    study.infer([study.model("0")], code="c")
+    sidecar = study.root / "fields/p1/infer.json"
+    before = sidecar.stat().st_mtime_ns
+    folder = study.model("1" if change == "model" else "0")
+    study.infer([folder], ALL if change == "export" else NOTHING, code="d" if change == "code" else "c")
+    assert sidecar.stat().st_mtime_ns > before
+
+
+def test_files_no_longer_asked_for_are_removed(study: Study) -> None:
+    study.infer([study.model("0"), study.model("1")], ALL)
+    study.infer([study.model("0")], NOTHING)
+    assert study.names() == {"transform.h5", "infer.json"}
+
+
+def test_one_bad_pair_does_not_stop_the_others(study: Study) -> None:
+    path = study.root / "cases/p1/moving.nii"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"p1: .*moving\.nii"):
+        study.infer([study.model("0")])
+    assert study.names("p2") == {"transform.h5", "infer.json"}
+    assert not (study.root / "t.tsv").exists()
+
+
+def test_original_that_changed_since_is_refused(study: Study) -> None:
+    volumes.write_image(study.root / "p1-moving.nii.gz", np.ones((11, 9, 10)), placed(-2.0, 2.0, 2.0))
+    with pytest.raises(DataError, match=r"p1-moving\.nii\.gz: changed"):
+        study.infer([study.model("0")], ALL)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"shape": (8, 8, 8)}, r"shape \[10, 12, 8\] \(model: \[8, 8, 8\]\)"),
+        ({"spacing_mm": (1.0, 2.0, 2.5)}, "spacing_mm"),
+        ({"moving_channels": 2}, "moving_channels 1"),
+        ({"intensity": "minmax"}, "intensity rule"),
+    ],
+)
+def test_model_of_other_cases_is_refused(study: Study, change: dict[str, object], told: str) -> None:
+    folder = study.model("0", replace(PLAN, **change))  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=told):
+        study.infer([folder])
+
+
+def test_model_trained_under_another_alignment_rule_is_welcome(study: Study) -> None:
+    study.infer([study.model("0", replace(PLAN, alignment="file"))])
+    assert "transform.h5" in study.names()
+
+
+def test_damaged_weights_are_refused(study: Study) -> None:
+    folder = study.model("0")
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        study.infer([folder])
+
+
+def test_field_that_is_not_finite_is_refused(study: Study) -> None:
+    folder = study.model("0")
+    weights = {name: torch.full_like(value, torch.nan) for name, value in models.weights(folder).items()}
+    models.save(folder, weights, json.loads((folder / "model.json").read_text()))
+    with pytest.raises(DataError, match="not finite"):
+        study.infer([folder])
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_members_must_be_of_different_folds(study: Study, count: int) -> None:
+    with pytest.raises(CheckpointError, match="different folds"):
+        study.infer([study.model("0")] * count)
+
+
+def test_labels_do_not_reach_registration(study: Study) -> None:
+    folder = study.model("0")
+    study.infer([folder])
+    first = study.field()
+    for path in study.root.glob("*-labels.nii.gz"):
+        path.write_bytes(np.random.default_rng(1).bytes(1000))
+    study.infer([folder], code="again")
+    assert torch.equal(study.field(), first)

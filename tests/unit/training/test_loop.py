@@ -1,0 +1,203 @@
+"""The loop: the same weights whatever happens on the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from learning import SPACING, case, settings
+from tenter import networks
+from tenter.data.cohort import Case, Side
+from tenter.errors import TrainingError
+from tenter.records import Role
+from tenter.shapes import Field, Image
+from tenter.training import loop
+from tenter.training.checkpoints import Checkpoints
+from tenter.training.loop import Outcome, Task
+from tenter.training.recorder import Recorder
+from tenter.training.step import Learner
+
+CHOSEN = settings(average=0.9, schedule="cosine", validation={"fraction": 0.1, "every": 3})
+TASK = Task(
+    settings=CHOSEN,
+    fold="0",
+    training=[case("p0"), case("p1", "b"), case("p2", "c")],
+    validation=[case("p3", "d")],
+    spacing_mm=SPACING,
+    log_every=2,
+)
+
+
+def train(folder: Path, task: Task = TASK, recorders: Sequence[Recorder] = ()) -> Outcome:
+    torch.manual_seed(5)
+    learner = Learner(networks.build(task.settings.network, 2), task.settings, task.spacing_mm)
+    return loop.fit(learner, task, Checkpoints(folder, {"fold": task.fold}), recorders)
+
+
+class At:
+    """A recorder that does something at a row."""
+
+    def __init__(self, step: int, act: Callable[[], object]) -> None:
+        self.step, self.act, self.steps = step, act, list[int]()
+
+    def record(self, row: Mapping[str, float]) -> None:
+        self.steps.append(int(row["step"]))
+        if int(row["step"]) == self.step:
+            self.act()
+
+
+def timeless(outcome: Outcome) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in outcome.history]
+
+
+def same(one: Outcome, other: Outcome) -> bool:
+    equal = all(torch.equal(value, other.weights[name]) for name, value in one.weights.items())
+    return equal and timeless(one) == timeless(other)
+
+
+def test_rows_come_at_reports_looks_and_the_end(tmp_path: Path) -> None:
+    outcome = train(tmp_path)
+    assert [int(row["step"]) for row in outcome.history] == [0, 2, 3, 4, 6]
+    assert [int(row["step"]) for row in outcome.history if "val_tre_mm" in row] == [0, 3, 6]
+    assert {
+        "seconds",
+        "learning_rate",
+        "loss",
+        "label",
+        "label_weighted",
+        "bending",
+        "bending_weighted",
+    } <= set(outcome.history[1])
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)]
+)
+@pytest.mark.parametrize("step", [0, 3, 4])
+def test_stopped_by_a_signal_and_resumed_it_ends_with_the_same_bits(
+    tmp_path: Path, number: signal.Signals, code: int, step: int
+) -> None:
+    whole = train(tmp_path / "whole")
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path / "cut", recorders=[At(step, lambda: os.kill(os.getpid(), number))])
+    assert stopped.value.code == code
+    assert [path.name for path in (tmp_path / "cut").glob("*.pt")] == [f"step-{step:09d}.pt"]
+    assert same(train(tmp_path / "cut"), whole)
+
+
+class Interrupting(Case):
+    """A case that asks the training to stop when it is looked at."""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ()
+
+
+def test_a_look_that_is_broken_off_is_repeated(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    first = TASK.validation[0]
+    asking = Interrupting(first.pair, first.patients, first.images, first.labels, first.boxes)
+    with pytest.raises(SystemExit):
+        train(tmp_path / "cut", replace(TASK, validation=[asking, first]))
+    assert same(train(tmp_path / "cut"), whole)
+
+
+class Asking(Case):
+    """A case that asks the training to stop when it is learnt from."""
+
+    def paste(self, side: Side, chosen: Sequence[int], target: Tensor) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        Case.paste(self, side, chosen, target)
+
+
+def test_what_was_not_reported_yet_is_not_lost(tmp_path: Path) -> None:
+    task = replace(TASK, validation=(), log_every=100)
+    whole = train(tmp_path / "whole", task)
+    asking = [Asking(one.pair, one.patients, one.images, one.labels, one.boxes) for one in TASK.training]
+    with pytest.raises(SystemExit):
+        train(tmp_path / "cut", replace(task, training=asking))
+    assert same(train(tmp_path / "cut", task), whole)
+
+
+def test_handlers_are_put_back(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    train(tmp_path)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_going_on_from_the_end_only_gives_the_model_again(tmp_path: Path) -> None:
+    first = train(tmp_path)
+    watcher = At(-1, list)
+    assert same(train(tmp_path, recorders=[watcher]), first)
+    assert watcher.steps == []
+
+
+def test_checkpoints_come_as_often_as_asked_and_change_nothing(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    often = train(tmp_path / "often", replace(TASK, checkpoint_s=0.0))
+    assert same(often, whole)
+    assert len(list((tmp_path / "often").glob("*.pt"))) == 2
+
+
+def test_without_averaging_the_network_itself_is_the_model(tmp_path: Path) -> None:
+    plain = replace(TASK, settings=settings(), validation=())
+    assert not same(train(tmp_path / "plain", plain), train(tmp_path / "averaged"))
+
+
+def poisoned(one: Case) -> Case:
+    return replace(one, images=(one.images[0] * torch.nan, one.images[1]))
+
+
+def test_one_bad_pair_is_skipped_and_counted(tmp_path: Path) -> None:
+    task = replace(TASK, training=[poisoned(TASK.training[0]), *(case(f"q{index}") for index in range(7))])
+    outcome = train(tmp_path, task)
+    assert sum(row.get("skipped", 0) for row in outcome.history) > 0
+    assert all(bool(torch.isfinite(value).all()) for value in outcome.weights.values())
+
+
+def test_too_many_bad_steps_stop_it_naming_them_and_the_checkpoint(tmp_path: Path) -> None:
+    train(tmp_path, replace(TASK, settings=settings(steps=4), validation=()))
+    broken = replace(TASK, settings=settings(steps=20), validation=(), training=[poisoned(TASK.training[0])])
+    with pytest.raises(
+        TrainingError, match=r"step 4: p0; step 5: p0; step 6: p0.*last good checkpoint"
+    ) as caught:
+        train(tmp_path, broken)
+    assert str(tmp_path) in str(caught.value)
+    kept = Checkpoints(tmp_path, {"fold": "0"}).latest()
+    assert kept is not None
+    assert kept["step"] == 4
+
+
+class Hungry(nn.Module):
+    """A network that no GPU is large enough for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, moving: Image, fixed: Image) -> Field:
+        message = f"no memory for {moving.shape} and {fixed.shape}"
+        raise torch.cuda.OutOfMemoryError(message)
+
+
+def test_too_little_memory_is_told_with_the_sizes_that_took_it(tmp_path: Path) -> None:
+    task = replace(TASK, validation=())
+    learner = Learner(Hungry(), CHOSEN, SPACING)
+    with pytest.raises(TrainingError, match=r"batch of 2 pairs of \(1, 10, 12, 8\).*lower training\.batch"):
+        loop.fit(learner, task, Checkpoints(tmp_path, {"fold": "0"}))
+
+
+def test_resuming_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path)
+    with caplog.at_level(logging.INFO):
+        train(tmp_path)
+    assert "training goes on from step 6" in caplog.text
