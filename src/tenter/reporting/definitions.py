@@ -1,0 +1,96 @@
+"""What each metric is called, measured in, means, and which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric, for people.
+
+    Attributes:
+        metric: name in `metrics.tsv`.
+        title: name in prose and on axes.
+        unit: `mm`, `%`, or empty for a number without unit.
+        better: the direction that is better.
+        decimals: digits after the point when it is printed.
+        meaning: one sentence.
+    """
+
+    metric: str
+    title: str
+    unit: str
+    better: Better
+    decimals: int
+    meaning: str
+
+    @property
+    def axis(self) -> str:
+        """Title with unit, for an axis."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+_KNOWN = (
+    Definition(
+        "dice", "Dice", "", "higher", 2,
+        "Overlap of a warped and a fixed label: twice their common volume over the sum of their volumes; "
+        "0 is none, 1 is perfect.",
+    ),
+    Definition(
+        "tre", "TRE", "mm", "lower", 1,
+        "Target registration error: distance between the centroids of a label warped and of the same label "
+        "in the fixed image.",
+    ),
+    Definition(
+        "rms_tre", "RMS TRE of a pair", "mm", "lower", 1,
+        "Root mean square of the TRE over all landmarks of one pair: one number a pair.",
+    ),
+    Definition(
+        "point_tre", "Point TRE", "mm", "lower", 1,
+        "Distance between a fixed point mapped by the transform and its partner in the moving image; "
+        "unlike a centroid it cannot vanish.",
+    ),
+    Definition(
+        "hd95", "95\N{NO-BREAK SPACE}% Hausdorff distance", "mm", "lower", 1,
+        "The distance within which 95 % of either surface of a structure lies to the other surface.",
+    ),
+    Definition(
+        "surface_distance", "Mean surface distance", "mm", "lower", 1,
+        "Mean distance from each point of either surface of a structure to the other surface.",
+    ),
+    Definition(
+        "folding", "Folding", "%", "lower", 2,
+        "Share of voxels where the map turns space inside out (Jacobian determinant at or below zero); "
+        "a physically possible deformation has none.",
+    ),
+    Definition(
+        "sd_log_jacobian", "SD of log Jacobian", "", "lower", 3,
+        "Standard deviation of the logarithm of the local change of volume: 0 for a rigid move, larger for "
+        "a rougher deformation.",
+    ),
+)  # fmt: skip
+
+DEFINITIONS = {definition.metric: definition for definition in _KNOWN}
+"""Known metrics in the order in which they are shown."""
+
+
+def definition(metric: str, unit: str = "") -> Definition:
+    """The definition of a metric; one that is not known is shown under its own name.
+
+    Args:
+        metric: name in `metrics.tsv`.
+        unit: unit in `metrics.tsv`, used where the metric is not known.
+    """
+    unit = "" if unit == "1" else unit
+    fallback = Definition(metric, metric.replace("_", " "), unit, "neither", 3, "Not described here.")
+    return DEFINITIONS.get(metric, fallback)
+
+
+def order(metric: str) -> tuple[int, str]:
+    """Sort key: known metrics first, in the order of their definitions."""
+    known = list(DEFINITIONS)
+    return (known.index(metric) if metric in known else len(known), metric)

@@ -1,0 +1,158 @@
+"""Which pairs are shown as pictures, and how their case and transform become a scene."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tenter.data import cases, metric_tables
+from tenter.data.transforms import read_transform
+from tenter.records import MetricRow
+from tenter.reporting import words
+from tenter.reporting.panels import Scene
+from tenter.reporting.results import Group, vanished
+from tenter.spatial import warp
+from tenter.spatial.geometry import spacing_mm
+
+_RANKED_BY = (
+    ("rms_tre", "landmark"),
+    ("dice", "structure"),
+    ("point_tre", "points"),
+    ("sd_log_jacobian", "field"),
+)
+"""Figures that order pairs, the first that there is before the others."""
+
+_SAID = {("structure", "dice"), ("landmark", "tre"), ("landmark", "rms_tre"), ("field", "folding")}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A pair worth showing.
+
+    Attributes:
+        place: `best`, `median`, `worst` or its rank.
+        pair: its id.
+        patient: its patient.
+        fold: whose network registered it.
+    """
+
+    place: str
+    pair: str
+    patient: str
+    fold: str
+
+
+def choose(groups: Sequence[Group], number: int) -> tuple[Example, ...]:
+    """Pairs evenly spread from the best to the worst: 1 the median, 2 best and worst, 3 all of these.
+
+    Pairs are ranked by the RMS TRE of their landmarks (a vanished one being worst), then by
+    the Dice of their structures; without labels by the roughness of the deformation.
+
+    Args:
+        groups: all of one model and set.
+        number: how many pairs are wanted.
+    """
+    ranked = _ranked(groups)
+    number = min(number, len(ranked))
+    middle = (len(ranked) - 1) // 2
+    places = [middle] if number == 1 else [round(x) for x in np.linspace(0, len(ranked) - 1, number)]
+    names = {0: "best", len(ranked) - 1: "worst"} if number > 1 else {}
+    return tuple(
+        Example(
+            names.get(place, "median" if abs(place - middle) <= 1 else f"rank {place + 1} of {len(ranked)}"),
+            ranked[place].pair,
+            ranked[place].patient,
+            ranked[place].fold,
+        )
+        for place in places[:number]
+    )
+
+
+def _ranked(groups: Sequence[Group]) -> list[MetricRow]:
+    """One row for each pair, best first."""
+    telling = [g for metric, role in _RANKED_BY for g in groups if (g.metric, g.role) == (metric, role)]
+    keys: dict[str, list[float]] = {}
+    rows: dict[str, MetricRow] = {}
+    for column, group in enumerate(telling):
+        sign = -1.0 if group.definition.better == "higher" else 1.0
+        for row in group.rows:
+            after = metric_tables.counted(row)[1]
+            cost = math.inf if after is None else sign * after
+            own = keys.setdefault(row.pair, [-math.inf] * len(telling))
+            own[column] = max(own[column], cost)
+            rows.setdefault(row.pair, row)
+    return [rows[pair] for pair in sorted(keys, key=lambda pair: (keys[pair], pair))]
+
+
+def scene(case: Path, transform: Path) -> Scene:
+    """What a panel shows of a pair, on the case grid.
+
+    A case that was prepared without labels is shown without contours.
+
+    Args:
+        case: folder of the prepared pair.
+        transform: its `transform.h5`.
+
+    Raises:
+        DataError: the case or the transform is missing or damaged.
+    """
+    images = cases.read_images(case)
+    field = read_transform(transform).field.float()
+    labels, moving_labels, fixed_labels = _labels(case, images.fixed.shape[1:])
+    return Scene(
+        fixed=np.asarray(images.fixed[0], dtype=np.float64),
+        moving=np.asarray(images.moving[0], dtype=np.float64),
+        warped=_warped(images.moving[:1], field, "border")[0],
+        field=field[0].double().numpy(),
+        spacing_mm=spacing_mm(images.affine),
+        fixed_labels=fixed_labels,
+        moving_labels=moving_labels,
+        warped_labels=_warped(moving_labels, field, "zeros") if labels else moving_labels,
+        structures=labels,
+    )
+
+
+def _labels(case: Path, shape: tuple[int, ...]) -> tuple[int, np.ndarray, np.ndarray]:
+    """Number of structures, then moving and fixed labels, structures first."""
+    if not (case / cases.LABELS_SIDECAR).is_file():
+        nothing = np.zeros((0, *shape))
+        return 0, nothing, nothing
+    found = cases.read_labels(case)
+    order = sorted(range(len(found.labels)), key=lambda place: found.labels[place].role != "structure")
+    moving, fixed = (np.asarray(side, dtype=np.float64)[order] / 255 for side in (found.moving, found.fixed))
+    return sum(label.role == "structure" for label in found.labels), moving, fixed
+
+
+def _warped(image: np.ndarray, field: Tensor, padding: warp.Padding) -> np.ndarray:
+    channels = torch.from_numpy(np.array(image, dtype=np.float32))[None]
+    warped: np.ndarray = warp.warp(channels, field, padding=padding)[0].double().numpy()
+    return warped
+
+
+def caption(example: Example, groups: Sequence[Group]) -> str:
+    """The pair's own figures before and after, in one line."""
+    said = []
+    for group in groups:
+        if (group.role, group.metric) not in _SAID:
+            continue
+        own = [row for row in group.rows if row.pair == example.pair]
+        said += [_said(row, group) for row in own if row.after is not None]
+        said += [f"{row.label} vanished" for row in own if row.after is None and vanished(row) and row.label]
+    return "; ".join(said)
+
+
+def _said(row: MetricRow, group: Group) -> str:
+    meaning = group.definition
+    after = words.number(row.after, meaning)
+    change = (
+        after
+        if row.before is None or row.role == "field"
+        else f"{words.number(row.before, meaning, unit=False)} → {after}"
+    )
+    return f"{row.label} {meaning.title if row.role != 'field' else meaning.title.lower()} {change}".strip()

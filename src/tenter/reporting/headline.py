@@ -1,0 +1,242 @@
+"""The main result: in sentences, in a few large figures, and model by model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenter.reporting import words
+from tenter.reporting.definitions import order
+from tenter.reporting.listings import HEADLINE
+from tenter.reporting.page import Card, Column, Table
+from tenter.reporting.statistics import Contrast, Figures, Line, pick
+
+_TEXT = False
+_NAMES = {
+    "dice": "The overlap of the {structure} (Dice; 1 is perfect)",
+    "tre": "The distance between corresponding landmarks (TRE; 0 is perfect)",
+    "point_tre": "The distance between corresponding points (point TRE; 0 is perfect)",
+}
+
+
+def headline(lines: Sequence[Line], model: str, kind: str) -> list[Line]:
+    """The lines that a model is judged by, over all folds and labels, as far as they were measured."""
+    found = [pick(lines, model=model, set=kind, role=role, metric=metric) for role, metric in HEADLINE]
+    return [line for line in found if line is not None]
+
+
+def summary(lines: Sequence[Line], model: str, kind: str, structure: str) -> str:
+    """The result of one model in plain language.
+
+    Args:
+        lines: of `summary.tsv`.
+        model: the model.
+        kind: `cv` or `test`.
+        structure: what the structures are called: the name of the only one, or `structures`.
+    """
+    known = headline(lines, model, kind)
+    if not known:
+        return _unlabelled(lines, model, kind)
+    sentences = [_who(known, model, kind)]
+    sentences += [_moved(line, structure) for line in known if line.metric in _NAMES]
+    sentences += _failures(known, structure)
+    return " ".join(sentences)
+
+
+def _who(known: Sequence[Line], model: str, kind: str) -> str:
+    widest = max(known, key=lambda line: line.pairs)
+    how = {
+        "cv": ", each with a network that had never seen the patient",
+        "test": " that took no part in cross-validation",
+    }[kind]
+    pairs, patients = words.count(widest.pairs, "image pair"), words.count(widest.patients, "patient")
+    return f"Model {model} registered {pairs} of {patients}{how}."
+
+
+def _moved(line: Line, structure: str) -> str:
+    meaning = line.definition
+    name = _NAMES[line.metric].format(structure=structure)
+    before, after = line.before.median, line.after.median
+    figures = words.number(before, meaning), words.number(after, meaning) + _interval(line)
+    if before is None or after is None or before == after:
+        return f"{name} was {figures[1]} in the median."
+    return f"{name} {'rose' if after > before else 'fell'} from a median of {figures[0]} to {figures[1]}."
+
+
+def _interval(line: Line) -> str:
+    low, high = line.after.low, line.after.high
+    if low is None or high is None:
+        return ""
+    unit = f"\N{NO-BREAK SPACE}{line.definition.unit}" if line.definition.unit else ""
+    return f" (95\N{NO-BREAK SPACE}% interval {words.interval(low, high, line.definition)}{unit})"
+
+
+def _failures(known: Sequence[Line], structure: str) -> list[str]:
+    by = {line.metric: line for line in known}
+    said = []
+    for metric, name in (
+        ("dice", f"by the Dice of the {structure}"),
+        ("rms_tre", "by the RMS TRE of their landmarks"),
+    ):
+        line = by.get(metric)
+        if line is not None and line.worse_pairs is not None:
+            said.append(f"{words.share(line.worse_pairs, line.pairs)} {name}")
+    sentences = [f"Pairs that registration made worse: {words.listed(said)}."] if said else []
+    landmarks = by.get("tre")
+    if landmarks is not None:
+        gone = words.share(landmarks.vanished, landmarks.n)
+        sentences.append(f"Landmarks that vanished when they were warped, and count as worst: {gone}.")
+    return sentences
+
+
+def _unlabelled(lines: Sequence[Line], model: str, kind: str) -> str:
+    folding = pick(lines, model=model, set=kind, role="field", metric="folding")
+    if folding is None:
+        return f"Model {model} has no figures."
+    median = words.number(folding.after.median, folding.definition)
+    return (
+        f"Model {model} registered {words.count(folding.pairs, 'image pair')} of "
+        f"{words.count(folding.patients, 'patient')}. No labels or points came with them, so how "
+        "well they match is not known. What is known is how plausible the deformations are: in the median "
+        f"pair {median} of the voxels fold."
+    )
+
+
+def cards(lines: Sequence[Line], model: str, kind: str, structure: str) -> tuple[Card, ...]:
+    """A model's main figures, before and after, with their intervals and counts."""
+    titles = {
+        "dice": f"Dice of the {structure}",
+        "tre": "Landmark TRE",
+        "rms_tre": "RMS TRE of a pair",
+        "point_tre": "Point TRE",
+    }
+    found = []
+    for line in headline(lines, model, kind):
+        before = words.number(line.before.median, line.definition, unit=False)
+        after = words.number(line.after.median, line.definition)
+        labelled = "" if line.n == line.pairs else f"{words.count(line.n, 'label')}, "
+        behind = f"{labelled}{words.count(line.pairs, 'pair')}, {words.count(line.patients, 'patient')}"
+        interval = words.interval(line.after.low, line.after.high, line.definition)
+        detail = (f"95\N{NO-BREAK SPACE}% interval {interval}", behind)
+        found.append(Card(titles[line.metric], before, after, detail))
+    folding = pick(lines, model=model, set=kind, role="field", metric="folding")
+    if folding is not None and len(found) < 4:
+        detail = ("of the voxels fold", words.count(folding.pairs, "pair"))
+        found.append(Card("Folding", "", words.number(folding.after.median, folding.definition), detail))
+    return tuple(found)
+
+
+def by_model(lines: Sequence[Line], models: Sequence[str], kind: str) -> Table:
+    """The main figures of every model, metric by metric, with intervals."""
+    found = [line for model in models for line in headline(lines, model, kind)]
+    metrics = list(dict.fromkeys(line.metric for line in found))
+    found.sort(key=lambda line: metrics.index(line.metric))
+    columns = [
+        Column("Metric", _TEXT),
+        Column("model", _TEXT),
+        Column("n"),
+        Column("pairs"),
+        Column("patients"),
+    ]
+    columns += [Column("before"), Column("after"), Column("worse pairs"), Column("vanished")]
+    rows = [
+        (
+            line.definition.axis,
+            line.model,
+            str(line.n),
+            str(line.pairs),
+            str(line.patients),
+            _bounded(line, line.before),
+            _bounded(line, line.after),
+            words.NONE if line.worse_pairs is None else _rate(line.worse_pairs, line.pairs),
+            _rate(line.vanished, line.n),
+        )
+        for line in found
+    ]
+    note = (
+        "Medians with 95\N{NO-BREAK SPACE}% intervals (bootstrap of patients). Worse pairs: those whose "
+        "figure was better with the alignment alone; a vanished landmark makes its pair worse."
+    )
+    return Table("Models side by side", tuple(columns), tuple(rows), note)
+
+
+def _rate(part: int, whole: int) -> str:
+    return words.share(part, whole).replace(f" of {whole}", "")
+
+
+def _bounded(line: Line, side: Figures) -> str:
+    median = words.number(side.median, line.definition, unit=False)
+    bounds = words.span(side.low, side.high, line.definition)
+    return median if bounds == words.NONE else f"{median} ({bounds})"
+
+
+def compared(contrasts: Sequence[Contrast]) -> Table:
+    """Each model against the reference."""
+    columns = [Column("Metric", _TEXT), Column("of", _TEXT), Column("model", _TEXT), Column("units")]
+    columns += [Column("median, model"), Column("median, reference"), Column("difference")]
+    columns += [Column("95\N{NO-BREAK SPACE}% interval"), Column("p (Holm)"), Column("better", _TEXT)]
+    rows = [
+        (
+            item.definition.axis,
+            item.role,
+            item.model,
+            words.count(item.units, item.test_unit),
+            words.number(item.model_median, item.definition, unit=False),
+            words.number(item.reference_median, item.definition, unit=False),
+            words.number(item.difference, item.definition, unit=False, sign=True),
+            words.interval(item.low, item.high, item.definition),
+            words.p_value(item.p_holm),
+            _better(item),
+        )
+        for item in sorted(contrasts, key=_order)
+    ]
+    note = (
+        "Difference: model less reference, median over units, each unit reduced to its own median first. "
+        "Interval: bootstrap of units. p: Wilcoxon's signed-rank test, two-sided, corrected for the number "
+        "of comparisons (Holm). Better: named where the interval leaves out 0 and p is below 0.05."
+    )
+    reference = words.listed(sorted({item.reference for item in contrasts}))
+    return Table(f"Differences from the reference model {reference}", tuple(columns), tuple(rows), note)
+
+
+def _order(item: Contrast) -> tuple[object, ...]:
+    key = (item.role, item.metric)
+    return (HEADLINE.index(key) if key in HEADLINE else len(HEADLINE), order(item.metric), item.role)
+
+
+def versus(
+    lines: Sequence[Line], contrasts: Sequence[Contrast], model: str, kind: str, structure: str
+) -> str:
+    """A further model in one line: its main figures, and how it differs from the reference."""
+    said = []
+    for line in headline(lines, model, kind):
+        if line.metric not in _NAMES:
+            continue
+        name = f"{structure} Dice" if line.metric == "dice" else f"{line.role} TRE"
+        told = next((item for item in contrasts if _same(item, line)), None)
+        said.append(f"{name} {words.number(line.after.median, line.definition)}{_difference(told)}")
+    return f"Model {model}: {'; '.join(said)}." if said else ""
+
+
+def _same(item: Contrast, line: Line) -> bool:
+    return (item.model, item.set, item.role, item.metric) == (line.model, line.set, line.role, line.metric)
+
+
+def _difference(item: Contrast | None) -> str:
+    if item is None:
+        return ""
+    bounds = words.interval(item.low, item.high, item.definition)
+    difference = words.number(item.difference, item.definition, unit=False, sign=True)
+    better = _better(item)
+    verdict = f"{better} is better" if better in {item.model, item.reference} else better
+    return f" ({difference} against {item.reference}, 95\N{NO-BREAK SPACE}% interval {bounds}: {verdict})"
+
+
+def _better(item: Contrast) -> str:
+    if item.low is None or item.high is None or item.p_holm is None:
+        return "not\N{NO-BREAK SPACE}told\N{NO-BREAK SPACE}apart"
+    if item.p_holm >= 0.05 or item.low <= 0 <= item.high:
+        return "not\N{NO-BREAK SPACE}told\N{NO-BREAK SPACE}apart"
+    if item.definition.better == "neither":
+        return "differs"
+    model_higher = item.low > 0
+    return item.model if model_higher == (item.definition.better == "higher") else item.reference

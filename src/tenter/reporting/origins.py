@@ -1,0 +1,141 @@
+"""Where the figures come from: versions, code, settings, files and accepted changes of code."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tenter import __version__, files, provenance
+from tenter.reporting import words
+from tenter.reporting.page import Column, Table
+
+DIGITS = 10
+"""Of a fingerprint, in a table."""
+
+_TEXT = False
+
+
+def software(code: str, settings: str) -> Table:
+    """Versions and code behind this page.
+
+    Args:
+        code: fingerprint of the report's code.
+        settings: digest of the report's settings.
+    """
+    rows = (
+        ("tenter", __version__),
+        ("git commit", commit() or "not run from a git clone"),
+        ("Python", platform.python_version()),
+        ("code of the report", code),
+        ("settings of the report (sha256)", settings[:DIGITS]),
+    )
+    return Table("Software that wrote this page", (Column("What", _TEXT), Column("Version", _TEXT)), rows)
+
+
+def commit() -> str | None:
+    """Commit of the clone that the package runs from, `-dirty` with uncommitted changes; None without one."""
+    root = provenance.PACKAGE.parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - no outside word
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip() or None
+
+
+def models(root: Path, names: Sequence[str]) -> Table | None:
+    """What each trained network was made from; None where none was trained here."""
+    rows = []
+    for name in names:
+        for path in sorted((root / name).glob("fold-*/model.json")):
+            said = files.read_json(path)
+            made, identity = said.get("provenance", {}), said.get("identity", {})
+            rows.append(
+                (
+                    name,
+                    path.parent.name.removeprefix("fold-"),
+                    _count(said.get("trained_on")),
+                    _text(said.get("steps")),
+                    _duration(said.get("seconds")),
+                    _short(made.get("tenter")),
+                    _short(made.get("commit")),
+                    _short(identity.get("code") or made.get("code")),
+                    _short(identity.get("settings")),
+                    _short(said.get("weights_sha256")),
+                )
+            )
+    columns = [Column("Model", _TEXT), Column("Fold", _TEXT), Column("pairs learnt from"), Column("steps")]
+    columns += [Column("time")]
+    columns += [Column(title, _TEXT) for title in ("tenter", "commit", "code", "settings", "weights")]
+    note = "Code, settings and weights by the first digits of their fingerprints; whole in each model.json."
+    return Table("Trained networks", tuple(columns), tuple(rows), note) if rows else None
+
+
+def made(paths: Sequence[tuple[str, Path, str]]) -> Table:
+    """The files that the report was written from.
+
+    Args:
+        paths: name to show (relative to the study's results), file, and the command that made it.
+    """
+    rows = tuple(
+        (
+            name,
+            command,
+            f"{path.stat().st_size:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
+            _short(files.sha256(path)),
+        )
+        for name, path, command in paths
+        if path.is_file()
+    )
+    columns = (Column("File", _TEXT), Column("made by", _TEXT), Column("bytes"), Column("sha256", _TEXT))
+    note = (
+        "Paths are relative to the study's results. Each command is a line that Snakemake prints with -p; "
+        "beside each result lies its provenance.json."
+    )
+    return Table("Files behind this page", columns, rows, note)
+
+
+def accepted(path: Path | None) -> Table | None:
+    """Changes of code that a person declared harmless; None where there are none."""
+    changes: list[dict[str, Any]] = files.read_json(path) if path is not None and path.is_file() else []
+    rows = tuple(
+        (
+            _text(change.get("stage")),
+            _text(change.get("when")),
+            _text(change.get("results")),
+            _short(change.get("then")),
+            _short(change.get("now")),
+            _text(change.get("reason")),
+        )
+        for change in changes
+    )
+    columns = [Column("Step", _TEXT), Column("when", _TEXT), Column("results kept")]
+    columns += [Column(title, _TEXT) for title in ("made by code", "accepted as", "reason")]
+    note = "Made by earlier code, and kept because a person said that the change cannot alter them."
+    return Table("Accepted changes of code", tuple(columns), rows, note) if rows else None
+
+
+def _text(value: object) -> str:
+    return words.NONE if value is None else str(value)
+
+
+def _short(value: object) -> str:
+    return _text(value)[:DIGITS]
+
+
+def _count(value: object) -> str:
+    return str(len(value)) if isinstance(value, list) else words.NONE
+
+
+def _duration(value: object) -> str:
+    if not isinstance(value, int | float):
+        return words.NONE
+    minutes = value / 60
+    return (
+        f"{minutes / 60:.1f}\N{NO-BREAK SPACE}h" if minutes >= 90 else f"{minutes:.1f}\N{NO-BREAK SPACE}min"
+    )

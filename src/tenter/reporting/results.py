@@ -1,0 +1,136 @@
+"""The figures of `metrics.tsv` in the groups that a report speaks of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tenter.data import metric_tables
+from tenter.metrics.summary import quantiles
+from tenter.records import MetricRow
+from tenter.reporting.definitions import Definition, definition, order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+
+def vanished(row: MetricRow) -> bool:
+    """Whether the label was there before registration and nothing of it was left after."""
+    return metric_tables.VANISHED in row.note
+
+
+def change(row: MetricRow) -> float | None:
+    """How much better (positive) or worse a figure became, in its unit; None where it has no meaning."""
+    better = definition(row.metric).better
+    before, after = metric_tables.counted(row)
+    if before is None or after is None or better == "neither":
+        return None
+    if before == after:
+        return 0.0
+    return (after - before) * (1 if better == "higher" else -1)
+
+
+def worse(row: MetricRow) -> bool:
+    """Whether the alignment alone was better, by this figure; a vanished label is worse."""
+    gained = change(row)
+    return gained is not None and gained < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All figures of one metric, one role and one way of registering.
+
+    Attributes:
+        model: the model's name.
+        set: `cv` (each pair by the network that never saw its patient) or `test`.
+        role: `structure`, `landmark`, `points` or `field`.
+        metric: the metric's name.
+        rows: its rows, ordered by pair and label.
+    """
+
+    model: str
+    set: str
+    role: str
+    metric: str
+    rows: tuple[MetricRow, ...]
+
+    @property
+    def definition(self) -> Definition:
+        """What the metric is called, and which way is better."""
+        return definition(self.metric, self.rows[0].unit if self.rows else "")
+
+    def only(self, keep: Callable[[MetricRow], bool]) -> Group:
+        """The same group with some of its rows."""
+        return Group(self.model, self.set, self.role, self.metric, tuple(filter(keep, self.rows)))
+
+    def count(self, keep: Callable[[MetricRow], bool]) -> int:
+        """Number of rows for which something holds."""
+        return sum(map(keep, self.rows))
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs."""
+        return len({row.pair for row in self.rows})
+
+    @property
+    def patients(self) -> int:
+        """Number of patients, those of a pair of two subjects counted each."""
+        return len({patient for row in self.rows for patient in row.patient.split("--")})
+
+    def before(self) -> tuple[float, ...]:
+        """Figures before registration, of those rows that have one; +inf where nothing was there."""
+        counted = (metric_tables.counted(row)[0] for row in self.rows)
+        return tuple(value for value in counted if value is not None)
+
+    def after(self) -> tuple[float, ...]:
+        """Figures after registration; a vanished label without a figure counts as +inf."""
+        counted = (metric_tables.counted(row)[1] for row in self.rows)
+        return tuple(value for value in counted if value is not None)
+
+
+def groups(rows: Iterable[MetricRow], models: Sequence[str]) -> tuple[Group, ...]:
+    """Group rows by model, set, role and metric: models as configured, metrics as defined.
+
+    Pairs of the test set are registered by every fold's network and by their ensemble: the
+    ensemble stands for the set where there is one.
+    """
+    rows = tuple(rows)
+    together = {(row.model, row.set) for row in rows if row.fold == "ensemble"}
+    gathered: dict[tuple[str, str, str, str], list[MetricRow]] = {}
+    for row in rows:
+        if row.fold == "ensemble" or (row.model, row.set) not in together:
+            gathered.setdefault((row.model, row.set, row.role, row.metric), []).append(row)
+    known = list(models)
+
+    def key(item: tuple[str, str, str, str]) -> tuple[object, ...]:
+        model, kind, role, metric = item
+        place = known.index(model) if model in known else len(known)
+        return (kind, order(metric), role, place, model)
+
+    def sort(found: list[MetricRow]) -> tuple[MetricRow, ...]:
+        return tuple(sorted(found, key=lambda row: (row.pair, row.label)))
+
+    return tuple(Group(*item, sort(gathered[item])) for item in sorted(gathered, key=key))
+
+
+def find(found: Iterable[Group], model: str, kind: str, metric: str, role: str | None = None) -> Group | None:
+    """The group of a model, a set and a metric (and a role), or None."""
+    for group in found:
+        if (group.model, group.set, group.metric) == (model, kind, metric) and role in {None, group.role}:
+            return group
+    return None
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """Quantile in which infinite values keep their rank, as in `summary.tsv`; None of no values."""
+    if not values:
+        return None
+    return float(quantiles(np.asarray(values, dtype=np.float64), (share,))[0])
+
+
+def notes(rows: Iterable[MetricRow]) -> dict[str, int]:
+    """Why figures are absent: each note with how many rows carry it, vanished labels left out."""
+    return dict(Counter(row.note for row in rows if row.note and not vanished(row)).most_common())

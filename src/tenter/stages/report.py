@@ -1,0 +1,235 @@
+"""Write the report: one self-contained HTML page that says what a study came to."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tenter import files
+from tenter import provenance as code_provenance
+from tenter.config import ReportSettings
+from tenter.data import metric_tables, plans
+from tenter.errors import DataError
+from tenter.records import MetricRow
+from tenter.reporting import examples, headline, origins, panels, sections, statistics, words
+from tenter.reporting.page import Block, Figure, Page, Section, render
+from tenter.reporting.results import Group, groups
+from tenter.training.recorder import read_history
+
+TRANSFORM = "transform.h5"
+
+
+def report(  # noqa: PLR0913 - flags of a command
+    *,
+    metrics: Path,
+    summary: Path,
+    comparison: Path,
+    cases: Path,
+    fields: Path,
+    models: Path,
+    plan: Path,
+    folds: Path | None = None,
+    provenance: Path | None = None,
+    settings: ReportSettings,
+    code: str,
+    output: Path,
+) -> None:
+    """Write the report of a study: figures, plots, pictures and where they come from.
+
+    Pictures need the prepared case and the transform of the pairs that are shown; where one
+    of them is gone the page says so in its place.
+
+    Args:
+        metrics: all figures in one table.
+        summary: table of distributions.
+        comparison: table of models against the reference.
+        cases: folder of prepared cases.
+        fields: folder of transforms, by model.
+        models: folder of trained models.
+        plan: the cohort's plan.
+        folds: table of patients and folds; none where a finished model was applied.
+        provenance: file of accepted changes of code; default: the one that the environment
+            variable TENTER_ACCEPTED names.
+        settings: what is shown.
+        code: fingerprint of the stage's code.
+        output: the page to write.
+
+    Raises:
+        DataError: a table is damaged.
+    """
+    rows = metric_tables.read(metrics)
+    lines = statistics.read_summary(summary)
+    contrasts = statistics.read_comparison(comparison)
+    names = [model for model in settings.models if any(row.model == model for row in rows)]
+    found = groups(rows, names)
+    parts: list[Section | None] = [
+        sections.cohort(rows, plans.read_plan(plan), _folds(folds), names),
+        sections.comparison(lines, contrasts, names),
+        sections.distributions(found, names),
+        _pictures(found, settings, cases, fields),
+        sections.details(lines, names),
+        sections.failures(found),
+        sections.deformation(found, names),
+        sections.training(_histories(models, names)),
+        sections.definitions({row.metric for row in rows}),
+        _origin(
+            settings, code, provenance, models, _sources(output, metrics, summary, comparison, plan, folds)
+        ),
+    ]
+    kinds = [kind for kind in sections.KINDS if any(row.set == kind for row in rows)]
+    structure = _structure(rows)
+    page = Page(
+        title=settings.report.title or settings.study,
+        subtitle=_subtitle(settings, rows),
+        summary=_summary(lines, contrasts, names, kinds, structure),
+        cautions=_cautions(rows, kinds),
+        cards_of=f"Medians before and after, model {names[0]}" if names else "",
+        cards=headline.cards(lines, names[0], kinds[0], structure) if rows else (),
+        sections=tuple(part for part in parts if part is not None),
+        colophon="Written by tenter. Every figure stands in metrics.tsv and summary.tsv beside this page.",
+    )
+    files.write_text(output, render(page))
+
+
+def _summary(
+    lines: Sequence[statistics.Line],
+    contrasts: Sequence[statistics.Contrast],
+    names: Sequence[str],
+    kinds: Sequence[str],
+    structure: str,
+) -> tuple[str, ...]:
+    """The first model in full for each set, then a line for each other model."""
+    said = [headline.summary(lines, names[0], kind, structure) for kind in kinds] if names else []
+    more = [headline.versus(lines, contrasts, name, kind, structure) for kind in kinds for name in names[1:]]
+    return (*said, *filter(None, more))
+
+
+def _folds(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    with path.open(newline="", encoding="utf-8") as stream:
+        return {line["patient"]: line["fold"] for line in csv.DictReader(stream, delimiter="\t")}
+
+
+def _structure(rows: Sequence[MetricRow]) -> str:
+    """The name of the only structure, else `structures`."""
+    found = {row.label for row in rows if row.role == "structure"}
+    return found.pop() if len(found) == 1 else "structures"
+
+
+def _subtitle(settings: ReportSettings, rows: Sequence[MetricRow]) -> str:
+    patients = {patient for row in rows for patient in row.patient.split("--")}
+    pairs = words.count(len({row.pair for row in rows}), "image pair")
+    models = words.count(len({row.model for row in rows}), "model")
+    return f"Study {settings.study}: {pairs}, {words.count(len(patients), 'patient')}, {models}"
+
+
+def _cautions(rows: Sequence[MetricRow], kinds: Sequence[str]) -> tuple[str, ...]:
+    said = []
+    if "cv" in kinds:
+        said.append(
+            "Figures of cross-validated pairs are out-of-fold: each pair was registered by the network of "
+            "the fold that its patient is in, which never learnt from that patient. They estimate how such a "
+            "network does on new patients of the same kind, scanners and annotators; they are no clinical "
+            "validation."
+        )
+    if "test" in kinds:
+        said.append(
+            "Test pairs took no part in the cross-validation of this study. Whether a network that was "
+            "trained elsewhere has seen one of these patients, it cannot know."
+        )
+    if all(row.role == "field" for row in rows):
+        said.append("Without labels or points nothing on this page says how accurate the registration is.")
+    return tuple(said)
+
+
+def _histories(models: Path, names: Sequence[str]) -> dict[str, dict[str, Sequence[Mapping[str, float]]]]:
+    found: dict[str, dict[str, Sequence[Mapping[str, float]]]] = {}
+    for name in names:
+        paths = sorted(
+            (models / name).glob("fold-*/history.csv"), key=lambda path: (len(path.parent.name), path)
+        )
+        if paths:
+            found[name] = {path.parent.name.removeprefix("fold-"): read_history(path) for path in paths}
+    return found
+
+
+def _pictures(found: Sequence[Group], settings: ReportSettings, cases: Path, fields: Path) -> Section | None:
+    """Image panels of chosen pairs, for each model and set."""
+    blocks = []
+    wanted = (
+        list(dict.fromkeys((group.set, group.model) for group in found)) if settings.report.examples else []
+    )
+    for kind, model in tqdm(wanted, desc="report: pictures", disable=None):
+        own = [group for group in found if (group.set, group.model) == (kind, model)]
+        for place, example in enumerate(examples.choose(own, settings.report.examples)):
+            name = f"{kind}-{settings.models.index(model)}-{place}"
+            title = f"{example.place.capitalize()} pair of model {model}: {example.pair}"
+            blocks.append(
+                _picture(example, own, title, name, (cases / example.pair, fields / model / example.pair))
+            )
+    text = (
+        "Three planes through the centre of the first structure (or of the grid). Orange, solid: labels of "
+        "the fixed image. Blue, dashed: the same labels of the moving image, with the alignment alone and "
+        "registered. Last column: length of the displacement, and the fixed image's grid where the map takes "
+        "it in the moving image."
+    )
+    return Section("examples", "Pairs in pictures", tuple(blocks), text) if blocks else None
+
+
+def _picture(
+    example: examples.Example, own: Sequence[Group], title: str, name: str, folders: tuple[Path, Path]
+) -> Block:
+    figures = examples.caption(example, own)
+    said = f"Patient {example.patient}, fold {example.fold}. {figures}."
+    try:
+        scene = examples.scene(folders[0], folders[1] / TRANSFORM)
+    except (DataError, OSError):
+        return Block(
+            title,
+            f"{said} No picture: the prepared case or the transform of this pair is missing or damaged.",
+        )
+    alt = f"{title}. Slices of fixed, aligned and registered image, and of the displacement. {figures}."
+    without = "" if len(scene.fixed_labels) else " No contours: this case was prepared without labels."
+    return Block(
+        title, figures=(Figure(panels.panel(scene, alt, f"panel-{name}"), said + without),), wide=True
+    )
+
+
+def _sources(output: Path, *paths: Path | None) -> list[tuple[str, Path, str]]:
+    commands = ("tenter summarise", "tenter summarise", "tenter summarise", "tenter plan", "tenter split")
+    known = [(path, command) for path, command in zip(paths, commands, strict=True) if path is not None]
+    return [(_shown(path, output.parent), path, command) for path, command in known]
+
+
+def _shown(path: Path, root: Path) -> str:
+    """A path below the results, or its name alone: never a path of this machine."""
+    path, root = path.absolute(), root.absolute()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def _origin(
+    settings: ReportSettings,
+    code: str,
+    provenance: Path | None,
+    models: Path,
+    sources: Sequence[tuple[str, Path, str]],
+) -> Section:
+    named = os.environ.get(code_provenance.ACCEPTED)
+    record = provenance or (Path(named) if named else None)
+    digest = files.digest(settings.model_dump(mode="json"))
+    tables = (
+        origins.software(code, digest),
+        origins.models(models, settings.models),
+        origins.accepted(record),
+        origins.made(sources),
+    )
+    return Section(
+        "origin",
+        "Where this comes from",
+        (Block(tables=tuple(table for table in tables if table is not None)),),
+    )

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import finished
+from tenter.errors import DataError
+from tenter.reporting import examples, results
+
+RMS = ("", "landmark", "rms_tre", "mm")
+DICE = ("gland", "structure", "dice", "1")
+SHAPE = (12, 14, 10)
+
+
+def groups(errors: list[float], dices: list[float] | None = None) -> tuple[results.Group, ...]:
+    rows = []
+    for place, error in enumerate(errors):
+        head = ("local", "0", "cv", f"pair{place}", f"patient{place}")
+        rows.append(finished.row(head, RMS, 10.0, error))
+        rows.append(finished.row(head, DICE, 0.5, dices[place] if dices else 0.8))
+    return results.groups(rows, ("local",))
+
+
+def chosen(found: tuple[results.Group, ...], number: int) -> list[tuple[str, str]]:
+    return [(example.place, example.pair) for example in examples.choose(found, number)]
+
+
+def test_three_examples_are_best_median_and_worst() -> None:
+    found = groups([5.0, 1.0, 9.0, 3.0, 7.0])
+    assert chosen(found, 3) == [("best", "pair1"), ("median", "pair0"), ("worst", "pair2")]
+
+
+def test_one_example_is_the_median() -> None:
+    assert chosen(groups([5.0, 1.0, 9.0]), 1) == [("median", "pair0")]
+
+
+def test_a_pair_with_a_vanished_landmark_is_worst() -> None:
+    assert chosen(groups([5.0, math.inf, 9.0]), 2)[-1] == ("worst", "pair1")
+
+
+def test_equal_errors_are_ranked_by_dice() -> None:
+    assert chosen(groups([5.0, 5.0], [0.6, 0.9]), 2) == [("best", "pair1"), ("worst", "pair0")]
+
+
+def test_more_examples_than_pairs_show_each_pair_once() -> None:
+    assert len(set(chosen(groups([5.0, 1.0]), 9))) == 2
+
+
+def test_unlabelled_pairs_are_ranked_by_roughness() -> None:
+    rows = [
+        finished.row(
+            ("m", "ensemble", "test", f"pair{place}", "p"), ("", "field", "sd_log_jacobian", "1"), 0.0, value
+        )
+        for place, value in enumerate((0.3, 0.1, 0.2))
+    ]
+    assert [pair for _, pair in chosen(results.groups(rows, ("m",)), 3)] == ["pair1", "pair2", "pair0"]
+
+
+def test_a_scene_is_warped_by_the_transform(tmp_path: Path) -> None:
+    finished.write_case(tmp_path, "pair0", SHAPE)
+    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    scene = examples.scene(tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5")
+    overlap = [
+        float(
+            ((labels[0] >= 0.5) & (scene.fixed_labels[0] >= 0.5)).sum() / (scene.fixed_labels[0] >= 0.5).sum()
+        )
+        for labels in (scene.moving_labels, scene.warped_labels)
+    ]
+    assert overlap[1] > overlap[0]
+    assert scene.structures == 1
+    assert scene.spacing_mm == finished.SPACING
+
+
+def test_structures_come_first_in_a_scene(tmp_path: Path) -> None:
+    finished.write_case(tmp_path, "pair0", SHAPE)
+    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    scene = examples.scene(tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5")
+    volumes = (scene.fixed_labels >= 0.5).sum(axis=(1, 2, 3))
+    assert np.argmax(volumes) == 0
+
+
+def test_a_case_without_labels_has_no_contours(tmp_path: Path) -> None:
+    finished.write_case(tmp_path, "pair0", SHAPE, labelled=False)
+    (tmp_path / "cases/pair0/labels.json").unlink()
+    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    scene = examples.scene(tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5")
+    assert scene.fixed_labels.shape == (0, *SHAPE)
+
+
+def test_a_missing_case_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="pair0"):
+        examples.scene(tmp_path / "cases/pair0", tmp_path / "transform.h5")
+
+
+def test_the_caption_says_figures_before_and_after() -> None:
+    found = groups([5.0], [0.81])
+    (example,) = examples.choose(found, 1)
+    said = examples.caption(example, found)
+    assert said == "gland Dice 0.50 → 0.81; RMS TRE of a pair 10.0 → 5.0\N{NO-BREAK SPACE}mm"

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import finished
+from tenter import files
+from tenter.reporting import origins
+
+
+def test_accepted_changes_are_shown_with_their_reason(tmp_path: Path) -> None:
+    change = {
+        "stage": "train",
+        "now": "b" * 16,
+        "then": "a" * 16,
+        "results": 3,
+        "reason": "only words",
+        "when": "2026",
+    }
+    path = tmp_path / "study.accepted.json"
+    files.write_json(path, [change])
+    table = origins.accepted(path)
+    assert table is not None
+    assert table.rows == (("train", "2026", "3", "a" * 10, "b" * 10, "only words"),)
+
+
+def test_without_accepted_changes_there_is_no_table(tmp_path: Path) -> None:
+    assert origins.accepted(None) is None
+    assert origins.accepted(tmp_path / "absent.json") is None
+
+
+def test_networks_are_named_by_their_fingerprints(tmp_path: Path) -> None:
+    finished.write_histories(tmp_path, ("local",), 2, steps=100)
+    table = origins.models(tmp_path, ("local",))
+    assert table is not None
+    assert [row[:6] for row in table.rows] == [
+        ("local", "0", "40", "100", "1.5\N{NO-BREAK SPACE}h", "0.1.0"),
+        ("local", "1", "40", "100", "1.5\N{NO-BREAK SPACE}h", "0.1.0"),
+    ]
+
+
+def test_a_study_that_trained_nothing_has_no_networks(tmp_path: Path) -> None:
+    assert origins.models(tmp_path, ("local",)) is None
+
+
+def test_files_are_named_with_size_and_hash(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.tsv"
+    path.write_text("x" * 1234)
+    table = origins.made(
+        [("metrics.tsv", path, "tenter summarise"), ("gone", tmp_path / "gone", "tenter plan")]
+    )
+    assert table.rows == (
+        ("metrics.tsv", "tenter summarise", "1\N{NARROW NO-BREAK SPACE}234", files.sha256(path)[:10]),
+    )

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import finished
+from tenter.errors import DataError
+from tenter.reporting import statistics
+
+
+def test_the_summary_is_read_as_it_is_written(tmp_path: Path) -> None:
+    root = finished.write_study(tmp_path, finished.rows())
+    line = statistics.pick(statistics.read_summary(root / "summary.tsv"), role="structure", metric="dice")
+    assert line is not None
+    assert (line.n, line.pairs, line.patients, line.vanished) == (12, 12, 9, 0)
+    assert line.after.q1 is not None
+    assert line.after.median is not None
+    assert line.after.q1 < line.after.median
+
+
+def test_infinite_quartiles_stay_infinite(tmp_path: Path) -> None:
+    lost = [
+        finished.row(("local", "0", "cv", f"pair{k}", f"p{k}"), ("cyst", "landmark", "tre", "mm"), 9.0, after)
+        for k, after in enumerate((1.0, float("inf"), float("inf")))
+    ]
+    root = finished.write_study(tmp_path, lost)
+    line = statistics.pick(statistics.read_summary(root / "summary.tsv"), metric="tre")
+    assert line is not None
+    assert line.after.median == float("inf")
+
+
+def test_the_comparison_is_read_as_it_is_written(tmp_path: Path) -> None:
+    models = ("local", "unet")
+    root = finished.write_study(tmp_path, finished.rows(models=models), models=models)
+    found = statistics.read_comparison(root / "comparison.tsv")
+    assert {(item.model, item.reference) for item in found} == {("unet", "local")}
+    assert all(item.units == 9 for item in found)
+
+
+def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "summary.tsv"
+    path.write_text("model\tset\nlocal\tcv\n")
+    with pytest.raises(DataError, match=r"summary.tsv:2: .*delete it and run again"):
+        statistics.read_summary(path)

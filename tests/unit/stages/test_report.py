@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import finished
+from tenter import files
+from tenter.data import metric_tables, plans
+from tenter.errors import DataError
+from tenter.provenance import ACCEPTED
+from tenter.records import Plan
+
+SECTIONS = [
+    "result",
+    "cohort",
+    "distributions",
+    "examples",
+    "details",
+    "failures",
+    "deformation",
+    "training",
+    "definitions",
+    "origin",
+]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return finished.write_study(tmp_path / "results", finished.rows(4, 3, surfaces=False))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with every file that the report can use, and its report; only to be read."""
+    root = finished.write_study(tmp_path_factory.mktemp("whole"), finished.rows(seed=3))
+    for pair, _ in finished.cohort(12, 9):
+        finished.write_case(root, pair, (12, 14, 10))
+        finished.write_field(root, "local", pair, (12, 14, 10))
+    finished.write_report(root, examples=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(whole: Path) -> str:
+    return (whole / "report.html").read_text(encoding="utf-8")
+
+
+def keys(page: str) -> list[str]:
+    return re.findall(r'<section id="(\w+)"', page)
+
+
+def test_the_report_has_every_section(page: str) -> None:
+    assert keys(page) == SECTIONS
+
+
+def test_two_models_are_compared(tmp_path: Path) -> None:
+    models = ("local", "unet")
+    root = finished.write_study(tmp_path, finished.rows(4, 3, models=models, surfaces=False), models=models)
+    assert "models" in keys(finished.write_report(root, models=models))
+
+
+def test_the_report_is_the_same_each_time(study: Path) -> None:
+    assert finished.write_report(study) == finished.write_report(study)
+
+
+def test_titles_are_escaped(study: Path) -> None:
+    page = finished.write_report(study, title="<img src=x onerror=alert(1)>")
+    assert "<img" not in page
+    assert "&lt;img src=x" in page
+
+
+def test_pairs_named_like_tags_are_escaped(tmp_path: Path) -> None:
+    rows = [
+        finished.row(("local", "0", "cv", "<b>pair", "<i>p"), ("gland", "structure", "dice", "1"), 0.9, 0.2)
+    ]
+    page = finished.write_report(finished.write_study(tmp_path, rows))
+    assert "<b>pair" not in page
+    assert "&lt;b&gt;pair" in page
+
+
+def test_no_path_of_this_machine_is_shown(whole: Path, page: str) -> None:
+    assert not re.findall(rf"{re.escape(str(whole))}|{re.escape(str(Path.home()))}", page)
+
+
+def test_pictures_are_drawn_of_pairs_whose_files_are_there(page: str) -> None:
+    assert page.count("Moving, registered") == 2
+    assert "No picture" not in page
+
+
+def test_a_missing_case_is_said_in_place_of_its_picture(study: Path) -> None:
+    assert finished.write_report(study, examples=2).count("No picture") == 2
+
+
+def test_out_of_fold_figures_are_called_so(page: str) -> None:
+    assert "Figures of cross-validated pairs are out-of-fold" in page
+
+
+def test_an_applied_cohort_without_labels_reads_well(tmp_path: Path) -> None:
+    rows = [
+        finished.row(
+            ("local", "ensemble", "test", f"pair{k}", f"p{k}"), ("", "field", metric, unit), 0.0, 0.1 * k
+        )
+        for k in range(5)
+        for metric, unit in (("folding", "%"), ("sd_log_jacobian", "1"))
+    ]
+    root = finished.write_study(tmp_path, rows, folds=1)
+    page = finished.write_report(root)
+    assert "how well they match is not known" in page
+    assert "nothing on this page says how accurate" in page
+    assert "out-of-fold:" not in page.partition('id="definitions"')[0]
+    assert not {"distributions", "details", "failures"} & set(keys(page))
+
+
+def test_tested_pairs_are_shown_by_the_ensemble_and_by_each_fold(tmp_path: Path) -> None:
+    rows = [
+        finished.row(
+            ("local", fold, "test", f"pair{k}", f"p{k}"), ("gland", "structure", "dice", "1"), 0.5, 0.7
+        )
+        for fold in ("0", "1", "ensemble")
+        for k in range(3)
+    ]
+    page = finished.write_report(finished.write_study(tmp_path, rows))
+    assert "3 points of 3 pairs" in page
+    assert ">ensemble</th>" in page
+
+
+def test_a_cohort_without_any_figure_still_gives_a_page(tmp_path: Path) -> None:
+    page = finished.write_report(finished.write_study(tmp_path, [], folds=1))
+    assert keys(page)[0] == "result"
+
+
+def test_accepted_changes_of_code_are_shown(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = {
+        "stage": "train",
+        "now": "b",
+        "then": "a",
+        "results": 1,
+        "reason": "renamed a variable",
+        "when": "2026",
+    }
+    files.write_json(study / "accepted.json", [change])
+    monkeypatch.setenv(ACCEPTED, str(study / "accepted.json"))
+    assert "renamed a variable" in finished.write_report(study)
+
+
+def test_a_damaged_table_is_named(study: Path) -> None:
+    (study / "metrics.tsv").write_text("nonsense\n")
+    with pytest.raises(DataError, match=r"metrics\.tsv"):
+        finished.write_report(study)
+
+
+def test_every_vanished_label_is_counted(whole: Path, page: str) -> None:
+    lost = [row for row in metric_tables.read(whole / "metrics.tsv") if row.metric == "tre" and row.note]
+    assert lost
+    assert f"vanished: {len(lost)}" in page
+    assert all(f">{row.pair}</th>" in page for row in lost)
+
+
+def test_a_coarse_plan_is_shown_as_it_is(study: Path) -> None:
+    plans.write_plan(study / "cohort" / "plan.json", Plan((8, 9, 10), (3.0, 3.0, 5.0), "minmax", "file"))
+    page = finished.write_report(study)
+    assert "by a transform given for each pair" in page
+    assert "minmax" in page
+
+
+def test_rows_of_models_that_are_not_configured_are_left_out(tmp_path: Path) -> None:
+    models = ("local", "old")
+    found = finished.rows(4, 3, models=models, surfaces=False)
+    root = finished.write_study(tmp_path, found, models=models)
+    assert "Model old" not in finished.write_report(root, models=("local",))
