@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -86,8 +87,8 @@ class Clone:
             path.write_bytes(content)
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
-    def settings(self) -> dict[str, object]:
-        content: dict[str, object] = yaml.safe_load(self.config.read_text())
+    def settings(self) -> dict[str, Any]:
+        content: dict[str, Any] = yaml.safe_load(self.config.read_text())
         return content
 
 
@@ -131,7 +132,7 @@ def write_config(made: Clone, **keys: object) -> None:
 
 def enlarge(path: Path, factor: int = 5) -> Path:
     """Store a volume uncompressed, each voxel as a block of voxels: several megabytes."""
-    image = nib.load(path)
+    image = nib.nifti1.Nifti1Image.from_filename(path)
     array = np.asarray(image.dataobj, dtype=np.float32)
     for axis in range(3):
         array = np.repeat(array, factor, axis=axis)

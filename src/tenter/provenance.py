@@ -206,7 +206,14 @@ def _imports(name: str) -> Iterator[str]:
 
 @functools.cache
 def _syntax_hash(name: str) -> str:
-    return hashlib.sha256(_text(_tree(name)).encode()).hexdigest()
+    """Hash of a module's syntax; of a package, also of the data files in it, such as templates."""
+    content = hashlib.sha256(_text(_tree(name)).encode())
+    path = _file(name)
+    if path is not None and path.name == "__init__.py":
+        for data in sorted(path.parent.rglob("*")):
+            if data.is_file() and data.suffix not in {".py", ".pyc", ".typed"}:
+                content.update(data.name.encode() + data.read_bytes())
+    return content.hexdigest()
 
 
 def _without_words(tree: ast.Module) -> ast.Module:

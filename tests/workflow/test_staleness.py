@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -70,7 +71,7 @@ def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
-def configure(study: Clone, change: Callable[[dict[str, object]], None]) -> None:
+def configure(study: Clone, change: Callable[[dict[str, Any]], None]) -> None:
     content = study.settings()
     change(content)
     study.config.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -118,7 +119,7 @@ MODEL_SETTINGS: list[tuple[str, dict[str, object]]] = [
 )
 def test_a_setting_of_one_model(finished: Clone, change: dict[str, object]) -> None:
     with finished.edited(finished.config):
-        configure(finished, lambda content: content["models"]["b"].update(change))  # type: ignore[index]
+        configure(finished, lambda content: content["models"]["b"].update(change))
         assert finished.stale() == trained(("b",))
 
 
@@ -126,7 +127,7 @@ def test_a_model_added(finished: Clone) -> None:
     with finished.edited(finished.config):
         configure(
             finished, lambda content: content["models"].update(c=content["models"]["b"] | {"seeds": [4]})
-        )  # type: ignore[attr-defined,index]
+        )
         assert finished.stale() == trained(("c",)) | {"publish c"}
 
 
@@ -139,6 +140,7 @@ CODE: list[tuple[str, str, str, set[str]]] = [
     ("network not in use", "networks/local.py", "\nEDITED = 1\n", set()),
     ("tracking", "tracking/mirror.py", "\nEDITED = 1\n", set()),
     ("texts of errors", "errors.py", "\nEDITED = 1\n", set()),
+    ("page", "reporting/templates/report.css", "\n.edited {}\n", {"report"}),
     ("report", "reporting/plots.py", "\nEDITED = 1\n", {"report"}),
     ("training loop", "training/loop.py", "\nEDITED = 1\n", trained()),
     ("inference", "stages/infer.py", "\nEDITED = 1\n", registered()),
@@ -186,7 +188,7 @@ def a_pair(study: Clone) -> tuple[list[str], str]:
 
 
 def scale(path: Path, factor: float) -> None:
-    image = nib.load(path)
+    image = nib.nifti1.Nifti1Image.from_filename(path)
     array = np.asarray(image.dataobj, dtype=np.float32) * factor
     nib.save(nib.Nifti1Image(array, image.affine), path)
 

@@ -40,7 +40,7 @@ rule infer:
         code=lambda wildcards: study.code("infer", wildcards.model),
         cases=R / "cases",
         fields=str(R / "fields/{model}"),
-        runtime=study.runtime_flags("device"),
+        runtime=lambda wildcards, input: study.runtime_flags("device"),
     message:
         "register chunk {wildcards.chunk} by {wildcards.model}"
     shell:

@@ -3,6 +3,7 @@
 Needs the prepared images and labels of the fold's training chunks. Gives
 models/<model>/fold-<k>/{model.safetensors, model.json, history.csv}. Checkpoints lie in a
 folder that is no output: Snakemake deletes outputs of failed jobs, training goes on from it.
+Parameters that ask for `input` are not tracked: where and how long work runs makes nothing stale.
 """
 
 
@@ -55,7 +56,7 @@ rule train:
         code=lambda wildcards: study.code("train", wildcards.model),
         folder=str(R / "models/{model}/fold-{fold}"),
         checkpoints=str(R / "checkpoints/{model}/fold-{fold}"),
-        runtime=study.runtime_flags("device", "checkpoint_s", "log_every"),
+        runtime=lambda wildcards, input: study.runtime_flags("device", "checkpoint_s", "log_every"),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
     shell:
