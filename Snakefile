@@ -34,6 +34,10 @@ except TenterError as error:
 
 R = study.results
 MODELS = study.registering_models
+TRACKING = R / "tracking/tracking.json"
+# Made once; a plan made by other rules than today's is renewed, with all that follows.
+PLAN = R / "cohort/plan.json"
+PLAN = ancient(PLAN) if study.plan_is_current(PLAN) else PLAN
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ["TENTER_ACCEPTED"] = str(study.accepted.absolute())
 
@@ -56,10 +60,7 @@ include: "workflow/rules/reporting.smk"
 
 localrules:
     all,
-    check,
     plan,
-    split,
-    start_tracking,
     publish,
 
 
@@ -68,12 +69,22 @@ rule all:
     input:
         R / "report.html",
         expand(R / "tracking/{model}.txt", model=list(study.models)),
-        [] if study.applied else R / "cohort/folds.tsv",
 
 
+# Before the first job; a fault stops everything. See docs/decisions/0005.
 onstart:
-    for line in study.stale_trainings(R / "models"):
-        print(line, file=sys.stderr)
+    shell(
+        "tenter check {study.path:q} --content {content:q} --plan {R}/cohort/plan.json "
+        "--cache {R}/cache/check.json --output {R}/cohort/check.json",
+        content=canonical(config),
+    )
+    if study.models:
+        study.record_folds(R / "cohort/folds.tsv")
+        shell(
+            "tenter start-tracking --uri {study.tracking_uri:q} --experiment {study.experiment:q} "
+            "--study {study.config.study:q} --timeout-s {study.config.tracking.timeout_s} --output {TRACKING:q}"
+        )
+    print("\n".join(study.stale_trainings(R / "models")), file=sys.stderr)
 
 
 onsuccess:

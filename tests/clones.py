@@ -20,10 +20,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 
 MESSAGES = {
-    r"check every file": "check",
     r"derive the common grid": "plan",
-    r"record the folds": "split",
-    r"make the MLflow experiment": "start_tracking",
     r"prepare the images of chunk (\S+)": "prepare_images {0}",
     r"prepare the labels of chunk (\S+)": "prepare_labels {0}",
     r"train (\S+), fold (\S+)": "train {0} {1}",

@@ -7,6 +7,7 @@ imports torch, MLflow or an image library.
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,6 +50,17 @@ class Study:
     def lock(self) -> Path:
         """The file that remembers the folds, beside the configuration."""
         return self.path.with_name(f"{self.path.stem}.folds.tsv")
+
+    def record_folds(self, copy: Path) -> None:
+        """Write the lock file, where it changes, and the study's own copy of it."""
+        if folds.read_lock(self.lock) != self.assignment:
+            folds.write_lock(self.lock, self.assignment)
+        folds.write_lock(copy, self.assignment)
+
+    def plan_is_current(self, plan: Path) -> bool:
+        """Whether a plan was made by the rules of today's configuration."""
+        recorded = provenance.recorded(plan) if plan.is_file() else None
+        return recorded is not None and recorded["settings"] == json.loads(self.settings("plan"))
 
     @property
     def results(self) -> Path:
@@ -156,10 +168,6 @@ class Study:
         """The file of accepted code changes, beside the configuration."""
         return self.path.with_name(f"{self.path.stem}.accepted.json")
 
-    def split_digest(self) -> str:
-        """Fingerprint of the assignment of patients to folds, in short."""
-        return files.digest(self.assignment)[:16]
-
     def runtime_flags(self, *names: str) -> str:
         """Flags that say where work runs; no part of what makes a step stale."""
         values = ((name, getattr(self.config.runtime, name)) for name in names)
@@ -169,6 +177,11 @@ class Study:
     def tracking_uri(self) -> str:
         """Address of the tracking server, or of the database inside the results."""
         return self.config.tracking.uri or f"sqlite:///{self.results / 'tracking/mlflow.db'}"
+
+    @property
+    def experiment(self) -> str:
+        """Name of the MLflow experiment."""
+        return self.config.tracking.experiment or self.config.study
 
     def stale_trainings(self, models: Path) -> list[str]:
         """Say which finished trainings are stale because the code behind them changed.
@@ -197,19 +210,6 @@ class Study:
         joined = self.path.parent / path
         plain = Path(os.path.normpath(joined))
         return plain if plain.resolve() == joined.resolve() else joined
-
-    def _check_settings(self) -> Section:
-        chosen = self.config
-        return config.CheckSettings(
-            stratum=chosen.stratum,
-            labels=chosen.labels,
-            plan=chosen.plan,
-            folds=chosen.folds,
-            export=chosen.export,
-        )
-
-    def _split_settings(self) -> Section:
-        return config.SplitSettings(folds=self.config.folds, stratum=self.config.stratum)
 
     def _plan_settings(self) -> Section:
         return self.config.plan

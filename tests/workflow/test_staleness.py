@@ -54,7 +54,7 @@ def prepared(fold: str, *kinds: str) -> set[str]:
 
 def changed_in(fold: str) -> set[str]:
     """What a change of a fold's images makes stale, the check included."""
-    return {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
+    return prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
 
 
 def lock(study: Clone) -> dict[str, int]:
@@ -197,7 +197,7 @@ def test_one_label_file(finished: Clone) -> None:
     (labels, _), fold = a_pair(finished)
     with finished.edited(finished.manifest.parent / labels) as path:
         scale(path, 0.9)
-        expected = {"check"} | prepared(fold, "labels") | trained(groups=others(fold)) | measured()
+        expected = prepared(fold, "labels") | trained(groups=others(fold)) | measured()
         assert finished.stale() == expected
 
 
@@ -205,9 +205,7 @@ def test_one_image(finished: Clone) -> None:
     (_, image), fold = a_pair(finished)
     with finished.edited(finished.manifest.parent / image) as path:
         scale(path, 2.0)
-        expected = (
-            {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
-        )
+        expected = prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
         assert finished.stale() == expected
 
 
@@ -224,9 +222,7 @@ def test_a_pair_of_an_old_patient_added(finished: Clone) -> None:
     fold = str(lock(finished)[row.split("\t")[1]])
     with finished.edited(finished.manifest) as path:
         append(path, row)
-        expected = (
-            {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
-        )
+        expected = prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
         assert finished.stale() == expected
 
 
@@ -237,7 +233,7 @@ def test_a_new_patient(finished: Clone) -> None:
     fold = str(loads.index(min(loads)))
     with finished.edited(finished.manifest) as path:
         append(path, (finished.root / "alone.tsv").read_text())
-        new = {"check", "split"} | prepared(fold, "images", "labels")
+        new = prepared(fold, "images", "labels")
         assert finished.stale() == new | trained(groups=others(fold)) | registered()
 
 
@@ -248,9 +244,7 @@ def test_a_pair_removed(finished: Clone) -> None:
     fold = str(lock(finished)[patients[position]])
     with finished.edited(finished.manifest) as path:
         path.write_text("\n".join([header, *rows[:position], *rows[position + 1 :]]) + "\n")
-        expected = (
-            {"check"} | prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
-        )
+        expected = prepared(fold, "images", "labels") | trained(groups=others(fold)) | registered()
         assert finished.stale() == expected
 
 
@@ -261,6 +255,26 @@ def test_what_is_made_once_and_rewritten(finished: Clone, name: str) -> None:
     with finished.edited(finished.results / name) as path:
         path.write_bytes(path.read_bytes() + b"\n")
         assert finished.stale() == set()
+
+
+def test_another_grid_renews_the_plan_and_all_that_follows(finished: Clone) -> None:
+    with finished.edited(finished.config):
+        configure(finished, lambda content: content["plan"].update(spacing_mm=7.0))
+        everything = (
+            every("prepare_images", chunks(FOLDS)) | every("prepare_labels", chunks(FOLDS)) | trained()
+        )
+        assert finished.stale() == {"plan"} | everything
+
+
+def test_a_patient_moved_by_hand_to_another_fold(finished: Clone) -> None:
+    path = finished.config.with_suffix(".folds.tsv")
+    assigned = lock(finished)
+    patient = next(name for name in assigned if list(assigned.values()).count(assigned[name]) > 1)
+    with finished.edited(path):
+        folds.write_lock(path, assigned | {patient: (assigned[patient] + 1) % 3})
+        stale = finished.stale()
+        assert trained() <= stale
+        assert "plan" not in stale
 
 
 def test_rows_and_columns_in_another_order(finished: Clone) -> None:

@@ -1,39 +1,13 @@
 """From the manifest to prepared cases.
 
-Needs the configuration and the manifest. Gives cohort/{check.json, plan.json, folds.tsv},
-and for each chunk of pairs a table of what was prepared below cases/: images by one rule,
-labels by another, so that registration can have the first without the second.
-The manifest, the folds, the check and the plan are no ordinary inputs of any rule: each
-job is stale by its own rows and files alone.
+Needs the configuration and the manifest. Gives cohort/plan.json, and for each chunk of
+pairs a table of what was prepared below cases/: images by one rule, labels by another, so
+that registration can have the first without the second. The manifest is no input of any
+rule: each job is stale by its own rows and files alone.
 """
 
 
-rule check:
-    input:
-        files=[path for pair in study.pairs for path in pair.files()],
-    output:
-        R / "cohort/check.json",
-    log:
-        R / "logs/check.log",
-    benchmark:
-        R / "benchmarks/check.tsv"
-    params:
-        config=study.path,
-        settings=lambda wildcards: study.settings("check"),
-        # Asking for `input` keeps Snakemake from tracking it: `settings` says what makes a check stale.
-        content=lambda wildcards, input: canonical(config),
-        plan=R / "cohort/plan.json",
-        cache=R / "cache/check.json",
-    message:
-        "check every file of {study.manifest}"
-    shell:
-        "tenter check {params.config:q} --content {params.content:q} --plan {params.plan:q} "
-        "--cache {params.cache:q} --output {output:q} 2> {log:q}"
-
-
 rule plan:
-    input:
-        ancient(R / "cohort/check.json"),
     output:
         R / "cohort/plan.json",
     log:
@@ -49,31 +23,9 @@ rule plan:
         "tenter plan --manifest {params.manifest:q} --settings {params.settings:q} --output {output:q} 2> {log:q}"
 
 
-rule split:
-    input:
-        ancient(R / "cohort/check.json"),
-    output:
-        R / "cohort/folds.tsv",
-    log:
-        R / "logs/split.log",
-    benchmark:
-        R / "benchmarks/split.tsv"
-    params:
-        manifest=study.manifest,
-        settings=lambda wildcards: study.settings("split"),
-        assignment=lambda wildcards: study.split_digest(),
-        lock=study.lock,
-    message:
-        "record the folds of {params.lock}"
-    shell:
-        "tenter split --manifest {params.manifest:q} --settings {params.settings:q} "
-        "--assignment {params.assignment:q} --lock {params.lock:q} --output {output:q} 2> {log:q}"
-
-
 rule prepare_images:
     input:
-        check=ancient(R / "cohort/check.json"),
-        plan=ancient(R / "cohort/plan.json"),
+        plan=PLAN,
         files=lambda wildcards: study.files(
             wildcards.chunk, ["moving", "fixed", "initial_transform"]
         ),

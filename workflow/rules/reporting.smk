@@ -10,8 +10,7 @@ rule report:
         metrics=R / "metrics.tsv",
         summary=R / "summary.tsv",
         comparison=R / "comparison.tsv",
-        plan=ancient(R / "cohort/plan.json"),
-        folds=[] if study.applied else ancient(R / "cohort/folds.tsv"),
+        plan=PLAN,
         histories=[
             R / f"models/{model}/fold-{fold}/history.csv"
             for model in study.models
@@ -43,7 +42,6 @@ rule report:
 
 rule publish:
     input:
-        tracking=ancient(R / "tracking/tracking.json"),
         models=lambda wildcards: [
             R / f"models/{wildcards.model}/fold-{fold}/model.json"
             for fold in study.trained_folds(wildcards.model)
@@ -57,6 +55,7 @@ rule publish:
     benchmark:
         R / "benchmarks/publish/{model}.tsv"
     params:
+        tracking=TRACKING,
         models=lambda wildcards: [
             f"{R}/models/{wildcards.model}/fold-{fold}"
             for fold in study.trained_folds(wildcards.model)
@@ -64,5 +63,5 @@ rule publish:
     message:
         "mirror {wildcards.model} to MLflow"
     shell:
-        "tenter publish --tracking {input.tracking:q} --model {wildcards.model:q} --models {params.models:q} "
+        "tenter publish --tracking {params.tracking:q} --model {wildcards.model:q} --models {params.models:q} "
         "--metrics {input.metrics:q} --summary {input.summary:q} --output {output:q} 2> {log:q}"

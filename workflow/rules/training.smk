@@ -7,32 +7,9 @@ Parameters that ask for `input` are not tracked: where and how long work runs ma
 """
 
 
-rule start_tracking:
-    input:
-        ancient(R / "cohort/check.json"),
-    output:
-        R / "tracking/tracking.json",
-    log:
-        R / "logs/start_tracking.log",
-    benchmark:
-        R / "benchmarks/start_tracking.tsv"
-    params:
-        uri=study.tracking_uri,
-        experiment=study.config.tracking.experiment or study.config.study,
-        study=study.config.study,
-        timeout=lambda wildcards, input: study.config.tracking.timeout_s,
-    message:
-        "make the MLflow experiment {params.experiment}"
-    shell:
-        "tenter start-tracking --uri {params.uri:q} --experiment {params.experiment:q} --study {params.study:q} "
-        "--timeout-s {params.timeout} --output {output:q} 2> {log:q}"
-
-
 rule train:
     input:
-        plan=ancient(R / "cohort/plan.json"),
-        folds=ancient(R / "cohort/folds.tsv"),
-        tracking=ancient(R / "tracking/tracking.json"),
+        plan=PLAN,
         images=lambda wildcards: expand(
             R / "cases/tables/{chunk}.images.tsv",
             chunk=study.training_chunks(wildcards.fold),
@@ -52,15 +29,18 @@ rule train:
     threads: study.config.runtime.threads
     params:
         cases=R / "cases",
+        tracking=TRACKING,
         settings=lambda wildcards: study.settings("train", wildcards.model),
         code=lambda wildcards: study.code("train", wildcards.model),
         folder=str(R / "models/{model}/fold-{fold}"),
         checkpoints=str(R / "checkpoints/{model}/fold-{fold}"),
-        runtime=lambda wildcards, input: study.runtime_flags("device", "checkpoint_s", "log_every"),
+        runtime=lambda wildcards, input: study.runtime_flags(
+            "device", "checkpoint_s", "log_every"
+        ),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
     shell:
         "tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
         "--plan {input.plan:q} --fold {wildcards.fold:q} --settings {params.settings:q} --code {params.code:q} "
-        "--output {params.folder:q} --checkpoints {params.checkpoints:q} --tracking {input.tracking:q} "
+        "--output {params.folder:q} --checkpoints {params.checkpoints:q} --tracking {params.tracking:q} "
         "{params.runtime} 2>> {log:q}"

@@ -25,7 +25,6 @@ COMMANDS = {
     "check": Command("tenter.stages.check", "find every fault of a study before anything runs"),
     "simulate": Command("tenter.stages.simulate", "make a cohort of MR-like and ultrasound-like phantoms"),
     "plan": Command("tenter.stages.plan", "derive the common grid and rules from a cohort's headers"),
-    "split": Command("tenter.stages.split", "record which patient is in which fold"),
     "start-tracking": Command("tenter.stages.start_tracking", "make the MLflow database and experiment"),
     "prepare-images": Command("tenter.stages.prepare_images", "bring image pairs onto the common grid"),
     "prepare-labels": Command("tenter.stages.prepare_labels", "bring their labels onto the common grid"),

@@ -82,24 +82,23 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """The command's function; where it takes `code`, that is verified before it runs."""
+    """The command's function; a stage's code is verified before it runs, and recorded after."""
     module = importlib.import_module(commands.COMMANDS[name].module)
     function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
-    if "code" not in inspect.signature(function).parameters:
+    if "settings" not in inspect.signature(function).parameters:
         return function
 
     @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the stage takes
+    def recorded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the stage takes
         stage = name.replace("-", "_")
-        settings = (
-            files.canonical(kwargs["settings"].model_dump(mode="json")) if "settings" in kwargs else "{}"
-        )
-        provenance.verify(stage, settings, kwargs["code"])
+        settings = files.canonical(kwargs["settings"].model_dump(mode="json"))
+        code = kwargs.get("code") or provenance.fingerprint(stage, settings)
+        provenance.verify(stage, settings, code)
         result = function(*args, **kwargs)
-        provenance.record(kwargs.get("table") or kwargs["output"], stage, settings, kwargs["code"])
+        provenance.record(kwargs.get("table") or kwargs["output"], stage, settings, code)
         return result
 
-    return checked
+    return recorded
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:

@@ -18,13 +18,11 @@ from tenter.config.model import (
 from tenter.config.results import Evaluation, Export, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
 from tenter.config.settings import (
-    CheckSettings,
     EvaluateSettings,
     ImageSettings,
     InferSettings,
     LabelSettings,
     ReportSettings,
-    SplitSettings,
     SummariseSettings,
     TrainSettings,
 )
@@ -32,7 +30,6 @@ from tenter.config.study import Config, parse, read
 
 __all__ = [
     "Augmentation",
-    "CheckSettings",
     "Chunks",
     "CompositeNetwork",
     "Config",
@@ -57,7 +54,6 @@ __all__ = [
     "ReportSettings",
     "Runtime",
     "Section",
-    "SplitSettings",
     "SummariseSettings",
     "Summary",
     "Tracking",

@@ -8,34 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tenter.config.cohort import Folds, LabelFiles, PlanRules
+from tenter.config.cohort import LabelFiles, PlanRules
 from tenter.config.model import Augmentation, Losses, Network, Training, Validation
 from tenter.config.results import Evaluation, Export, Report, Summary
 from tenter.config.section import Section
-
-
-class CheckSettings(Section):
-    """Settings of `check`: what it holds files against."""
-
-    stratum: str | None
-    """Column of strata."""
-    labels: LabelFiles
-    """How label files are read."""
-    plan: PlanRules
-    """Alignment and grid."""
-    folds: Folds
-    """Number of folds that patients must fill."""
-    export: Export
-    """What the estimate of disk counts."""
-
-
-class SplitSettings(Section):
-    """Settings of `split`."""
-
-    folds: Folds
-    """Number of folds and seed of the first deal."""
-    stratum: str | None
-    """Column of strata."""
 
 
 class ImageSettings(Section):
