@@ -5,6 +5,8 @@ VENV        ?= .venv
 TORCH       ?= torch==2.13.0
 TORCH_INDEX ?=
 CORES       ?= 2
+KILLS       ?= 100
+SEED        ?= 0
 BIN         := $(VENV)/bin
 PIP         := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CONFIG      ?= config/demo.yaml
@@ -46,11 +48,13 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tests/workflow/lint.py
+	$(BIN)/python -m tenter.config.reference --check
 
 check: lint test
 
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/soak -n 0 -s
+	TENTER_KILLS=$(KILLS) TENTER_SEED=$(SEED) $(BIN)/python -m pytest tests/workflow/test_training_resume.py
+	$(BIN)/python -m pytest tests/properties --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tenter.config.reference

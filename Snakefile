@@ -82,7 +82,7 @@ onstart:
         study.record_folds(R / "cohort/folds.tsv")
         shell(
             "tenter start-tracking --uri {study.tracking_uri:q} --experiment {study.experiment:q} "
-            "--study {study.config.study:q} --timeout-s {study.config.tracking.timeout_s} --output {TRACKING:q}"
+            "--study {study.config.study:q} --manifest {study.manifest:q} --timeout-s {study.config.tracking.timeout_s} --output {TRACKING:q}"
         )
     print("\n".join(study.stale_trainings(R / "models")), file=sys.stderr)
 

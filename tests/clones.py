@@ -162,8 +162,8 @@ def set_aside(made: Clone) -> None:
     (made.root / "alone.tsv").write_text(alone + "\n")
 
 
-def simulate(made: Clone, *flags: str) -> None:
+def simulate(made: Clone, folder: str, *flags: str) -> None:
     """Simulate a small cohort."""
-    size = ["--pairs", "10", "--patients", "7", "--spacing-mm", "4", "--seed", "1"]
-    done = made.tool(sys.executable, "-m", "tenter.cli.main", "simulate", "cohort", *size, *flags)
+    command = [sys.executable, "-m", "tenter.cli.main", "simulate", folder, "--spacing-mm", "4"]
+    done = made.tool(*command, *flags)
     assert done.returncode == 0, done.stderr

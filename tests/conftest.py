@@ -7,10 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+
+# Deadlines time the machine, not the code; `make soak` looks much longer.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=5000)
+hypothesis.settings.load_profile("default")
 
 STORAGES = ("RAS", "LAS", "LPS", "PIR")
 """Ways to store one volume: where its three axes point."""

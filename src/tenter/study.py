@@ -168,6 +168,10 @@ class Study:
         """The file of accepted code changes, beside the configuration."""
         return self.path.with_name(f"{self.path.stem}.accepted.json")
 
+    def accepted_digest(self) -> str:
+        """Fingerprint of the accepted code changes, in short; the report shows them."""
+        return files.sha256(self.accepted)[:16] if self.accepted.is_file() else ""
+
     def runtime_flags(self, *names: str) -> str:
         """Flags that say where work runs; no part of what makes a step stale."""
         values = ((name, getattr(self.config.runtime, name)) for name in names)

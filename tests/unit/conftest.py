@@ -17,7 +17,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an MLflow database `mlflow.db` and the record of it, `tracking.json`."""
     folder = tmp_path_factory.mktemp("database")
     uri = f"sqlite:///{folder}/mlflow.db"
-    start_tracking(uri=uri, experiment="demo", study="demo", output=folder / "tracking.json", timeout_s=20.0)
+    manifest = folder / "manifest.tsv"
+    manifest.write_text("pair\n")
+    place = folder / "tracking.json"
+    start_tracking(uri=uri, experiment="demo", study="demo", manifest=manifest, output=place, timeout_s=20.0)
     return folder
 
 

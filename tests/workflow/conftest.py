@@ -9,7 +9,7 @@ from clones import Clone, clone, enlarge_first, set_aside, simulate, write_confi
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A finished study; one more pair and one more patient lie ready to be added."""
     made = clone(tmp_path_factory.mktemp("clone"))
-    simulate(made)
+    simulate(made, "cohort", "--pairs", "10", "--patients", "7", "--seed", "1")
     set_aside(made)
     enlarge_first(made)
     write_config(made)

@@ -25,6 +25,7 @@ rule report:
     params:
         settings=lambda wildcards: study.settings("report"),
         code=lambda wildcards: study.code("report"),
+        accepted=lambda wildcards: study.accepted_digest(),
         cases=R / "cases",
         fields=R / "fields",
         models=R / "models",

@@ -60,7 +60,6 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
             prog=f"tenter {name}",
             args=words,
             registry=_registry(),
-            config=(tyro.conf.FlagConversionOff,),
         )
     except TenterError as error:
         if debug:

@@ -31,6 +31,7 @@ class Place:
         experiment_id: None where the server was not reached when the study began.
         study: the study's name.
         timeout_s: longest time a training may lose to the mirror.
+        manifest: sha256 of the cohort's table of pairs; a tag of every run.
     """
 
     uri: str
@@ -38,6 +39,7 @@ class Place:
     experiment_id: str | None
     study: str
     timeout_s: float = 10.0
+    manifest: str = ""
 
 
 def read_place(path: Path) -> Place:

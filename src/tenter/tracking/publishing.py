@@ -94,6 +94,7 @@ def _parent(server: MlflowClient, place: Place, result: ModelResult) -> str:
         "role": "cv",
         "tenter.model": result.model,
         "tenter.config": config,
+        "tenter.manifest": place.manifest,
         "tenter.nonfinite": skipped,
         runs.RUN_NAME: result.model,
         runs.COMMIT: first.get("provenance", {}).get("commit"),

@@ -108,6 +108,7 @@ def fold_run(client: MlflowClient, place: Place, model: str, description: Mappin
         "fold": fold,
         "tenter.config": identity["settings"],
         "tenter.cohort": identity["cohort"],
+        "tenter.manifest": place.manifest,
         "tenter.code": identity["code"],
         "tenter.version": provenance.get("tenter"),
         COMMIT: provenance.get("commit"),

@@ -1,1 +1,0 @@
-"""The few names that a notebook imports. They load when they are first used."""
