@@ -56,6 +56,9 @@ soak: $(VENV)/.dev
 	TENTER_KILLS=$(KILLS) TENTER_SEED=$(SEED) $(BIN)/python -m pytest tests/workflow/test_training_resume.py
 	$(BIN)/python -m pytest tests/properties --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
+bench: $(VENV)/.dev
+	$(BIN)/python tests/bench/run.py
+
 docs: $(VENV)/.dev
 	$(BIN)/python -m tenter.config.reference
 

@@ -63,7 +63,7 @@ class Clone:
         """Run a command in the copy, with its own package first on the path."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {"PYTHONPATH": str(self.root / "src"), "PATH": path}
-        environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "COLUMNS": "200"}
+        environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         return subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )

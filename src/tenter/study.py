@@ -237,7 +237,8 @@ class Study:
         )
 
     def _infer_settings(self, model: str) -> Section:
-        export = self.config.export.model_copy(update={"warped_labels": False})
+        chosen = self.config.export
+        export = config.RegistrationExport(field=chosen.field, warped_image=chosen.warped_image)
         if model in self.models:
             return config.InferSettings(network=self.models[model].network, export=export)
         described = files.read_json(self.applied_members[0] / "model.json")

@@ -41,7 +41,9 @@ def test_nobody_is_measured_by_a_model_that_saw_them(finished: Clone) -> None:
 
 
 def test_provenance_lies_beside_every_declared_output(finished: Clone) -> None:
-    tables = [*finished.results.glob("**/tables/**/*.tsv"), *finished.results.glob("metrics/*/*.tsv")]
+    patterns = ("cases/tables/*.tsv", "fields/tables/*/*.tsv", "metrics/*/*.tsv")
+    tables = [path for pattern in patterns for path in finished.results.glob(pattern)]
+    assert len(tables) == 6 + 6 + 6
     for path in [*tables, finished.results / "report.html", finished.results / "cohort/plan.json"]:
         assert path.with_name(f"{path.name}.provenance.json").is_file(), path
     assert len(list(finished.results.glob("models/*/fold-*/provenance.json"))) == 6

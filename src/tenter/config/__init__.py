@@ -15,7 +15,7 @@ from tenter.config.model import (
     UNetNetwork,
     Validation,
 )
-from tenter.config.results import Evaluation, Export, Report, Runtime, Summary, Tracking
+from tenter.config.results import Evaluation, Export, RegistrationExport, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
 from tenter.config.settings import (
     EvaluateSettings,
@@ -49,6 +49,7 @@ __all__ = [
     "NamedLabel",
     "Network",
     "PlanRules",
+    "RegistrationExport",
     "Regulariser",
     "Report",
     "ReportSettings",

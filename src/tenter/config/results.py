@@ -10,13 +10,18 @@ from tenter.config.cohort import Name, Positive
 from tenter.config.section import Section
 
 
-class Export(Section):
-    """What registration writes for each pair, besides `transform.h5`."""
+class RegistrationExport(Section):
+    """What registration itself writes for each pair, besides `transform.h5`."""
 
     field: bool = True
     """`field.nii.gz`: the whole map as displacement (LPS mm) on the fixed image's grid."""
     warped_image: bool = True
     """`warped_image.nii.gz`: the moving image on the fixed image's grid."""
+
+
+class Export(RegistrationExport):
+    """What is written for each pair, besides `transform.h5`."""
+
     warped_labels: bool = False
     """Labels warped onto the fixed image's grid; written by evaluation."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tenter.config.cohort import LabelFiles, PlanRules
 from tenter.config.model import Augmentation, Losses, Network, Training, Validation
-from tenter.config.results import Evaluation, Export, Report, Summary
+from tenter.config.results import Evaluation, RegistrationExport, Report, Summary
 from tenter.config.section import Section
 
 
@@ -52,7 +52,7 @@ class InferSettings(Section):
 
     network: Network | None
     """The network that the model holds; None where a finished study's model is applied."""
-    export: Export
+    export: RegistrationExport
     """Files written for each pair."""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tenter import files, tables
 from tenter import manifest as rows
-from tenter.config import Export, InferSettings
+from tenter.config import InferSettings, RegistrationExport
 from tenter.data import cases as layout
 from tenter.data import pairwork, plans, transforms, volumes
 from tenter.data.cases import CaseImages
@@ -117,7 +117,11 @@ def _sound(entries: Sequence[FileEntry], root: Path, table: Path) -> Sequence[Fi
 
 
 def _register(
-    pair: ImagePair, case_folder: Path, members: Sequence[LoadedModel], export: Export, folder: Path
+    pair: ImagePair,
+    case_folder: Path,
+    members: Sequence[LoadedModel],
+    export: RegistrationExport,
+    folder: Path,
 ) -> tuple[list[Path], dict[str, Any]]:
     """The files written for a pair, and what its sidecar says of it."""
     start = time.perf_counter()
@@ -206,7 +210,7 @@ def _write_exports(
     case: CaseImages,
     transform: Transform,
     *,
-    export: Export,
+    export: RegistrationExport,
     folder: Path,
     sources: dict[str, str],
 ) -> list[Path]:

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 import torch
 
 from tenter import networks, tables
-from tenter.config import Export, ImageSettings, InferSettings, PlanRules, UNetNetwork
+from tenter.config import ImageSettings, InferSettings, PlanRules, RegistrationExport, UNetNetwork
 from tenter.data import cases, plans, transforms, volumes
 from tenter.errors import CheckpointError, DataError
 from tenter.records import Plan
@@ -27,8 +27,8 @@ from tenter.training import models
 
 PLAN = Plan(shape=(10, 12, 8), spacing_mm=(2.0, 2.0, 2.5), intensity="zscore", alignment="centre")
 NETWORK = UNetNetwork(channels=2, depth=1)
-ALL = Export(field=True, warped_image=True)
-NOTHING = Export(field=False, warped_image=False)
+ALL = RegistrationExport(field=True, warped_image=True)
+NOTHING = RegistrationExport(field=False, warped_image=False)
 
 
 def placed(*diagonal: float) -> Matrix:
@@ -60,7 +60,12 @@ class Study:
         return folder
 
     def infer(
-        self, members: Sequence[Path], export: Export = NOTHING, *, code: str = "c", table: str = "t.tsv"
+        self,
+        members: Sequence[Path],
+        export: RegistrationExport = NOTHING,
+        *,
+        code: str = "c",
+        table: str = "t.tsv",
     ) -> None:
         infer(
             manifest=self.root / "manifest.tsv",
