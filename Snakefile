@@ -38,8 +38,7 @@ TRACKING = R / "tracking/tracking.json"
 # Made once; a plan made by other rules than today's is renewed, with all that follows.
 PLAN = R / "cohort/plan.json"
 PLAN = ancient(PLAN) if study.plan_is_current(PLAN) else PLAN
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ["TENTER_ACCEPTED"] = str(study.accepted.absolute())
+study.equip(os.environ)
 
 
 wildcard_constraints:

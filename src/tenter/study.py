@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
 from tenter import chunks, config, files, folds, manifest, provenance
@@ -132,12 +133,25 @@ class Study:
         """Chunks whose pairs are registered: cross-validated and tested ones."""
         return self.chunks_of([*self.folds, "test"])
 
-    def members(self, model: str, chunk: str) -> list[str]:
-        """Folds whose models register a chunk: the one that saw none of it, or all for tests."""
+    def members(self, models: Path, model: str, chunk: str) -> list[Path]:
+        """Folders of the models that register a chunk: of the fold that saw none of it, or all for tests.
+
+        Args:
+            models: folder of this study's models, `<model>/fold-<k>/`.
+            model: the model's name.
+            chunk: the chunk's name.
+        """
+        if self.applied is not None:
+            return list(self.applied_members)
         group = chunk.rpartition("-")[0]
-        if group != "test":
-            return [group]
-        return self.folds if model in self.models else []
+        folds = self.folds if group == "test" else [group]
+        return [models / model / f"fold-{fold}" for fold in folds]
+
+    def equip(self, environment: MutableMapping[str, str]) -> None:
+        """Let jobs find this installation's commands and this study's accepted code changes."""
+        commands = str(Path(sys.executable).parent)
+        environment["PATH"] = os.pathsep.join([commands, environment.get("PATH", os.defpath)])
+        environment[provenance.ACCEPTED] = str(self.accepted.absolute())
 
     def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
         """The files that a chunk's pairs name in these attributes of `Pair`."""

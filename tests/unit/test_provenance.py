@@ -54,21 +54,21 @@ def test_inference_counts_no_loss() -> None:
 
 def test_verify_refuses_other_code() -> None:
     with pytest.raises(CodeChangedError, match="run snakemake again"):
-        provenance.verify("split", "{}", "0" * 16)
+        provenance.verify("plan", "{}", "0" * 16)
 
 
 def test_verify_takes_an_accepted_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = provenance.fingerprint("split")
+    now = provenance.fingerprint("plan")
     files.write_json(tmp_path / "accepted.json", [{"now": now, "then": "feedfeedfeedfeed"}])
     monkeypatch.setenv(provenance.ACCEPTED, str(tmp_path / "accepted.json"))
-    provenance.verify("split", "{}", "feedfeedfeedfeed")
+    provenance.verify("plan", "{}", "feedfeedfeedfeed")
     assert provenance.accepted(now, tmp_path / "accepted.json") == "feedfeedfeedfeed"
 
 
 def test_provenance_is_written_beside_a_file_and_inside_a_folder(tmp_path: Path) -> None:
-    provenance.record(tmp_path, "split", "{}", "c")
+    provenance.record(tmp_path, "plan", "{}", "c")
     (tmp_path / "x.tsv").touch()
-    provenance.record(tmp_path / "x.tsv", "split", '{"a":1}', "d")
+    provenance.record(tmp_path / "x.tsv", "plan", '{"a":1}', "d")
     inside, beside = provenance.recorded(tmp_path), provenance.recorded(tmp_path / "x.tsv")
     assert inside is not None
     assert beside is not None

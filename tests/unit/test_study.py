@@ -49,7 +49,9 @@ def test_set_train_is_never_registered(tmp_path: Path) -> None:
 def test_a_tested_chunk_is_registered_by_all_folds(tmp_path: Path) -> None:
     rows = [f"p{i}\tP{i}\tm{i}\tf{i}\t{kind}" for i, kind in enumerate(["cv", "cv", "test"])]
     study = Study.load(write_study(tmp_path, rows))
-    assert (study.members("a", "test-0"), study.members("a", "1-0")) == (["0", "1"], ["1"])
+    folders = [Path(f"models/a/fold-{fold}") for fold in "01"]
+    assert study.members(Path("models"), "a", "test-0") == folders
+    assert study.members(Path("models"), "a", "1-0") == folders[1:]
 
 
 def test_settings_of_a_stage_hold_what_it_reads_and_nothing_else(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenter import tracking
+from tenter import files, tracking
 from tenter.errors import DataError, TrackingError
 from tenter.tracking import FoldResult, Mirror, ModelResult, Place
 from tenter.tracking.place import client
@@ -58,7 +58,8 @@ def history(place: Place, run: Run, key: str) -> list[tuple[int, float]]:
 
 def test_starting_records_the_place(database: Path) -> None:
     uri = f"sqlite:///{database}/mlflow.db"
-    assert tracking.read_place(database / "tracking.json") == Place(uri, "demo", "1", "demo", 20.0)
+    manifest = files.sha256(database / "manifest.tsv")
+    assert tracking.read_place(database / "tracking.json") == Place(uri, "demo", "1", "demo", 20.0, manifest)
     assert tracking.start(uri, "demo", "demo", 20.0).experiment_id == "1"
 
 

@@ -5,26 +5,13 @@ Gives for each chunk a table of what lies below fields/<model>/<pair>/.
 """
 
 
-def model_files(wildcards):
-    """The model files that register a chunk: one fold's, or all folds' for tested pairs."""
-    if study.applied:
-        return [member / "model.json" for member in study.applied_members]
-    folds = study.members(wildcards.model, wildcards.chunk)
-    return expand(R / "models/{{model}}/fold-{fold}/model.json", fold=folds)
-
-
-def model_folders(wildcards):
-    """The folders of those models."""
-    return [
-        str(Path(path).parent).format(model=wildcards.model)
-        for path in model_files(wildcards)
-    ]
-
-
 rule infer:
     input:
         images=R / "cases/tables/{chunk}.images.tsv",
-        models=model_files,
+        models=lambda wildcards: [
+            folder / "model.json"
+            for folder in study.members(R / "models", wildcards.model, wildcards.chunk)
+        ],
     output:
         table=R / "fields/tables/{model}/{chunk}.tsv",
     log:
@@ -35,7 +22,10 @@ rule infer:
     params:
         manifest=study.manifest,
         pairs=lambda wildcards: study.ids(wildcards.chunk),
-        models=model_folders,
+        models=lambda wildcards: [
+            str(folder)
+            for folder in study.members(R / "models", wildcards.model, wildcards.chunk)
+        ],
         settings=lambda wildcards: study.settings("infer", wildcards.model),
         code=lambda wildcards: study.code("infer", wildcards.model),
         cases=R / "cases",
