@@ -1,4 +1,4 @@
-"""Run `snakemake --lint` on a study of two pairs and fail on all it finds but what this project decided otherwise.
+"""Run `snakemake --lint` on a study of two pairs; fail on all it finds but what is set aside here.
 
 Set aside: a conda environment or container for each rule. One environment holds every stage of
 this package, so each rule would name the same thing.
