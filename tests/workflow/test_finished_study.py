@@ -87,6 +87,13 @@ def test_a_damaged_case_is_found_and_named(finished: Clone) -> None:
     assert f"{damaged.parent.name}: " in error
 
 
+def test_snakemakes_own_report_holds_the_tables_and_the_page(finished: Clone, tmp_path: Path) -> None:
+    done = finished.run("--report", str(tmp_path / "report.html"))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert all(name in page for name in ("summary.tsv", "comparison.tsv", "report.html"))
+
+
 def test_an_accepted_change_of_code_keeps_results(finished: Clone) -> None:
     accepted = finished.config.with_name("trial.accepted.json")
     with finished.edited(finished.root / "src/tenter/training/loop.py") as path:
