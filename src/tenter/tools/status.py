@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tenter import files, tables
@@ -46,9 +47,8 @@ def _model(study: Study, root: Path, model: str) -> list[str]:
         if path.is_file():
             lines.append(f"{model}, fold {fold}: trained ({files.read_json(path)['steps']} steps)")
         elif any((root / "checkpoints" / model / f"fold-{fold}").glob("*")):
-            lines.append(
-                f"{model}, fold {fold}: begun; see {root / 'logs/train' / model / f'fold-{fold}.log'}"
-            )
+            log = root / "logs/train" / model / f"fold-{fold}.log"
+            lines.append(f"{model}, fold {fold}: {_progress(log)} ({log})")
         else:
             lines.append(f"{model}, fold {fold}: waiting")
     chunks = study.registered_chunks()
@@ -56,6 +56,13 @@ def _model(study: Study, root: Path, model: str) -> list[str]:
     measured = sum((root / "metrics" / model / f"{chunk}.tsv").is_file() for chunk in chunks)
     lines.append(f"{model}: {done} of {len(chunks)} chunks registered, {measured} measured")
     return lines
+
+
+def _progress(log: Path) -> str:
+    """What a training last said of itself."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    told = re.findall(r"(step \d+/\d+.*)", text)
+    return told[-1] if told else "begun"
 
 
 def _verified(study: Study, root: Path) -> str:
