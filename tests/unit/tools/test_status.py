@@ -29,9 +29,8 @@ def test_a_training_under_way_tells_its_last_step_and_what_is_left(tmp_path: Pat
     (root / "checkpoints/a/fold-1/step-000000100.json").touch()
     log = root / "logs/train/a/fold-1.log"
     log.parent.mkdir(parents=True)
-    log.write_text(
-        "10:00:00 INFO fold 1: step 50/200, loss 1\n10:01:00 INFO fold 1: step 100/200, loss 0.5, 01:00 left\n"
-    )
+    said = ["step 50/200, loss 1", "step 100/200, loss 0.5, 01:00 left"]
+    log.write_text("".join(f"10:00:00 INFO fold 1: {line}\n" for line in said))
     told = status(study(tmp_path, tmp_path / "r"))
     assert "a, fold 1: step 100/200, loss 0.5, 01:00 left" in told
     assert "step 50/200" not in told
