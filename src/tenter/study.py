@@ -192,6 +192,12 @@ class Study:
         return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in values)
 
     @property
+    def gpus_per_job(self) -> int:
+        """GPUs of a training or registration on this machine; a cluster's profile says its own."""
+        wanted = self.config.runtime.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))
+        return int(wanted)
+
+    @property
     def tracking_uri(self) -> str:
         """Address of the tracking server, or of the database inside the results."""
         return self.config.tracking.uri or f"sqlite:///{self.results / 'tracking/mlflow.db'}"

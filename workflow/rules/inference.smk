@@ -19,6 +19,8 @@ rule infer:
     benchmark:
         R / "benchmarks/infer/{model}/{chunk}.tsv"
     threads: study.config.runtime.threads
+    resources:
+        gpu=study.gpus_per_job,
     params:
         manifest=study.manifest,
         pairs=lambda wildcards: study.ids(wildcards.chunk),

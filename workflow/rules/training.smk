@@ -27,6 +27,8 @@ rule train:
     benchmark:
         R / "benchmarks/train/{model}/fold-{fold}.tsv"
     threads: study.config.runtime.threads
+    resources:
+        gpu=study.gpus_per_job,
     params:
         cases=R / "cases",
         tracking=TRACKING,
