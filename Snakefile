@@ -5,6 +5,7 @@ Without --configfile it runs the simulated cohort of config/demo.yaml.
 """
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -72,17 +73,15 @@ rule all:
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
 onstart:
-    shell(
-        "tenter check {study.path:q} --content {content:q} --plan {R}/cohort/plan.json "
-        "--cache {R}/cache/check.json --output {R}/cohort/check.json",
-        content=canonical(config),
-    )
+    for command in study.opening_commands(
+        canonical(config), R / "cohort", TRACKING
+    ):
+        if subprocess.run(command).returncode:
+            raise WorkflowError(
+                f"nothing was started: {command[1]} says why, above"
+            )
     if study.models:
         study.record_folds(R / "cohort/folds.tsv")
-        shell(
-            "tenter start-tracking --uri {study.tracking_uri:q} --experiment {study.experiment:q} "
-            "--study {study.config.study:q} --manifest {study.manifest:q} --timeout-s {study.config.tracking.timeout_s} --output {TRACKING:q}"
-        )
     print("\n".join(study.stale_trainings(R / "models")), file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
 from tenter import chunks, config, files, folds, manifest, provenance
@@ -57,6 +57,33 @@ class Study:
         if folds.read_lock(self.lock) != self.assignment:
             folds.write_lock(self.lock, self.assignment)
         folds.write_lock(copy, self.assignment)
+
+    def opening_commands(self, content: str, cohort: Path, tracking: Path) -> list[list[str]]:
+        """Commands that must succeed before the first job: the check, and MLflow's start.
+
+        Args:
+            content: JSON of the configuration, with what the command line overrides.
+            cohort: folder of check.json and plan.json.
+            tracking: record of the tracking server.
+        """
+        check: dict[str, object] = {
+            "content": content,
+            "plan": cohort / "plan.json",
+            "cache": self.results / "cache/check.json",
+            "output": cohort / "check.json",
+        }
+        commands = [["tenter", "check", str(self.path), *_flags(check)]]
+        if self.models:
+            start: dict[str, object] = {
+                "uri": self.tracking_uri,
+                "experiment": self.experiment,
+                "study": self.config.study,
+                "manifest": self.manifest,
+                "timeout-s": self.config.tracking.timeout_s,
+                "output": tracking,
+            }
+            commands.append(["tenter", "start-tracking", *_flags(start)])
+        return commands
 
     def plan_is_current(self, plan: Path) -> bool:
         """Whether a plan was made by the rules of today's configuration."""
@@ -188,8 +215,9 @@ class Study:
 
     def runtime_flags(self, *names: str) -> str:
         """Flags that say where work runs; no part of what makes a step stale."""
-        values = ((name, getattr(self.config.runtime, name)) for name in names)
-        return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in values)
+        return " ".join(
+            _flags({name.replace("_", "-"): getattr(self.config.runtime, name) for name in names})
+        )
 
     @property
     def gpus_per_job(self) -> int:
@@ -281,6 +309,10 @@ class Study:
             labels=self.config.labels,
             models=tuple(self.registering_models),
         )
+
+
+def _flags(values: Mapping[str, object]) -> list[str]:
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]
 
 
 def _as_test(pair: Pair) -> Pair:

@@ -93,3 +93,16 @@ def test_tested_and_always_trained_patients_repeats_and_a_final_model(finished: 
     tested = {row["patient"] for row in table(manifest) if row["set"] == "test"}
     assert not tested & set(everyone)
     assert len(everyone) == len({row["patient"] for row in table(manifest)}) - len(tested)
+
+
+def test_a_damaged_file_stops_the_run_before_any_job(finished: Clone) -> None:
+    labels = next(finished.manifest.parent.rglob("*fixed*.nii.gz"))
+    with finished.edited(labels) as path:
+        path.write_bytes(path.read_bytes()[:500])
+        done = finished.run()
+        told = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"{labels.name}: is truncated" in told
+    assert "nothing was started" in told
+    assert not jobs(told)
+    assert finished.stale() == set()
