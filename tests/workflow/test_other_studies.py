@@ -96,7 +96,7 @@ def test_tested_and_always_trained_patients_repeats_and_a_final_model(finished: 
 
 
 def test_a_damaged_file_stops_the_run_before_any_job(finished: Clone) -> None:
-    labels = next(finished.manifest.parent.rglob("*fixed*.nii.gz"))
+    labels = finished.manifest.parent / table(finished.manifest)[0]["fixed_labels"]
     with finished.edited(labels) as path:
         path.write_bytes(path.read_bytes()[:500])
         done = finished.run()
