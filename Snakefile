@@ -82,7 +82,8 @@ onstart:
             )
     if study.models:
         study.record_folds(R / "cohort/folds.tsv")
-    print("\n".join(study.stale_trainings(R / "models")), file=sys.stderr)
+    for line in study.stale_trainings(R / "models"):
+        print(line, file=sys.stderr)
 
 
 onsuccess:
