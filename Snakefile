@@ -86,7 +86,10 @@ onstart:
         print(line, file=sys.stderr)
 
 
+# A run of some steps alone (--until) has neither a report nor a line of MLflow's to show.
 onsuccess:
-    print(f"report: {R / 'report.html'}", file=sys.stderr)
-    for model in study.models:
-        print((R / f"tracking/{model}.txt").read_text(), file=sys.stderr, end="")
+    if (R / "report.html").exists():
+        print(f"report: {R / 'report.html'}", file=sys.stderr)
+    for said in (R / f"tracking/{model}.txt" for model in study.models):
+        if said.exists():
+            print(said.read_text(), file=sys.stderr, end="")
