@@ -34,11 +34,17 @@ $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --constraint constraints/reproducible.txt --editable ".[test,lint]"
 	touch $@
 
+# ANTsPy, a peer in the tests, pins older NumPy and SciPy: it has an environment of its own.
+$(VENV)/.ants: constraints/ants.txt
+	$(PYTHON) -m venv $(VENV)/ants
+	$(VENV)/ants/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints/ants.txt
+	touch $@
+
 demo: $(VENV)/.run
 	$(BIN)/tenter simulate results/demo-cohort
 	$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.ants
 	$(BIN)/python -m pytest -n $(CORES)
 
 lint: $(VENV)/.dev
@@ -52,7 +58,7 @@ lint: $(VENV)/.dev
 
 check: lint test
 
-soak: $(VENV)/.dev
+soak: $(VENV)/.dev $(VENV)/.ants
 	TENTER_KILLS=$(KILLS) TENTER_SEED=$(SEED) $(BIN)/python -m pytest tests/workflow/test_training_resume.py
 	$(BIN)/python -m pytest tests/properties --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 

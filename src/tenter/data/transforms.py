@@ -1,83 +1,99 @@
-"""Transform files: ITK composites (.h5), displacement fields (NIfTI), users' initial transforms.
+"""Transform files: ITK composites written, and read whatever ITK, ANTs and 3D Slicer write that fits.
 
 Files hold LPS mm, the program RAS mm; both map a fixed point to its moving point.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 import torch
-from isal import igzip
-from jaxtyping import Float
 from torch import Tensor
 
 from tenter import files
+from tenter.data import fields
 from tenter.errors import DataError, OutputError
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
 
-GZIP_LEVEL = 2
-"""Of isal: the fastest on displacement fields, and no larger than the others."""
-
-HEADER_BYTES = 352
 LARGEST_MM = 1e6
 ORTHOGONAL = 1e-6
 
+MORE_FIELDS = (
+    "bring them together in one (antsApplyTransforms -o [field.nii.gz,1], or harden them in 3D Slicer)"
+)
+NO_FIELD = (
+    "store it as a displacement field (3D Slicer: Transforms, Convert; SimpleITK: "
+    "TransformToDisplacementField)"
+)
+
 
 def write_transform(path: Path, transform: Transform) -> None:
-    """Write the whole map as an ITK composite: the field on the case grid, then the alignment.
+    """Write the whole map as an ITK composite of the field and the alignment.
 
-    ITK applies the last transform of a composite first, so the alignment comes first in it.
+    ITK applies the last transform of a composite first: in the file the alignment comes first
+    and the field on its grid last. Where the grid has shear but its image under the alignment has
+    none, as of an inverse, the field comes first, on that image, and the alignment last.
 
     Args:
         path: `.h5`.
-        transform: its grid must be free of shear.
+        transform: its grid, or the grid's image under the alignment, must be free of shear.
 
     Raises:
         OutputError: it could not be written whole.
     """
-    moves = _itk_field(transform)
+    last = not _is_sheared(transform.affine)
+    moves = _itk_field(transform, transform.affine if last else transform.alignment @ transform.affine)
     # The transform takes the image over and leaves it empty, so that it is copied.
-    field = sitk.DisplacementFieldTransform(sitk.Image(moves))
-    composite = sitk.CompositeTransform([_itk_affine(transform.alignment), field])
+    parts = [_itk_affine(transform.alignment), sitk.DisplacementFieldTransform(sitk.Image(moves))]
+    composite = sitk.CompositeTransform(parts if last else parts[::-1])
     with files.written_whole(path) as temporary:
         try:
             sitk.WriteTransform(composite, str(temporary))
-            kept = _parts(temporary)
+            kept = next(filter(_is_field, _parts(temporary)))
         except (RuntimeError, DataError) as error:
             message = f"{path}: could not be written whole ({_reason(error)}); is the disk full?"
             raise OutputError(message) from error
-        if not np.array_equal(_moves(kept[1]), sitk.GetArrayViewFromImage(moves)):
+        if not np.array_equal(_moves(kept), sitk.GetArrayViewFromImage(moves)):
             message = f"{path}: reads back otherwise than it was written; check the disk"
             raise OutputError(message)
 
 
 def read_transform(path: Path) -> Transform:
-    """Read what `write_transform` wrote.
+    """Read a transform from fixed to moving points, whoever wrote it.
 
     Args:
-        path: `.h5`.
+        path: what `write_transform` wrote; any linear ITK transform; a displacement field, as a
+            transform (`.h5`, `.tfm`, `.mat`) or as an image (`fields.read_field`); or a composite
+            of linear transforms and at most one displacement field, in any order.
 
     Returns:
-        The same map, its field in float32 on the CPU.
+        The same map, its field in float32 on the CPU; 2 x 2 x 2 zeros if it has none.
 
     Raises:
         DataError: it is missing, damaged, or another kind of transform.
     """
-    alignment, field = _parts(path)
-    image = field.GetDisplacementField()
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    affine = geometry.LPS @ affine
-    to_voxels = np.linalg.inv(affine)[:3, :3] @ geometry.LPS[:3, :3]
-    voxels = np.einsum("rc,zyxc->rxyz", to_voxels, _moves(field))
-    return Transform(_ras(_matrix(alignment)), torch.from_numpy(voxels[None].astype(np.float32)), affine)
+    if path.name.lower().endswith(fields.IMAGES):
+        return fields.read_field(path)
+    parts = _parts(path)
+    places = [place for place, part in enumerate(parts) if _is_field(part)]
+    others = [part for part in parts if not _is_field(part) and not part.IsLinear()]
+    if others:
+        message = f"{path}: holds a {others[0].GetName()}, which is neither linear nor a field; {NO_FIELD}"
+        raise DataError(message)
+    if len(places) > 1:
+        message = f"{path}: holds {len(places)} displacement fields; {MORE_FIELDS}"
+        raise DataError(message)
+    if not places:
+        return Transform(_linear(path, parts), torch.zeros(1, 3, 2, 2, 2), np.eye(4))
+    before, after = _linear(path, parts[places[0] + 1 :]), _linear(path, parts[: places[0]])
+    grid, voxels = _grid_and_voxels(path, sitk.DisplacementFieldTransform(parts[places[0]]))
+    return Transform(after @ before, voxels, np.linalg.inv(before) @ grid)
 
 
 def read_alignment(path: Path) -> Matrix:
@@ -94,13 +110,15 @@ def read_alignment(path: Path) -> Matrix:
         DataError: it cannot be read, is not affine, or cannot be inverted.
     """
     transform = _read(path)
-    if transform.GetDimension() != 3:
-        message = f"{path}: is a {transform.GetDimension()}-D transform; give a 3-D one"
-        raise DataError(message)
     if not transform.IsLinear():
         message = f"{path}: is {transform.GetName()}, which is not affine; give a rigid or affine transform"
         raise DataError(message)
-    matrix = _matrix(transform)
+    return _linear(path, [transform])
+
+
+def _linear(path: Path, parts: Sequence[sitk.Transform]) -> Matrix:
+    """The matrix of linear transforms, RAS mm to RAS mm, the last one applied first."""
+    matrix: Matrix = functools.reduce(np.matmul, map(_matrix, parts), np.eye(4))
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > LARGEST_MM:
         message = f"{path}: holds numbers that are no transform in mm; make it again"
         raise DataError(message)
@@ -108,66 +126,6 @@ def read_alignment(path: Path) -> Matrix:
         message = f"{path}: maps space onto a plane (its matrix is singular); make it again"
         raise DataError(message)
     return _ras(matrix)
-
-
-def write_field(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> None:
-    """Write a displacement field as ITK, ANTs and 3D Slicer read it.
-
-    NIfTI, axes (x, y, z, 1, component), float32, LPS mm, intent 1007 (vector).
-
-    Args:
-        path: `.nii.gz`.
-        displacement_mm: `[3, x, y, z]`, moving minus fixed point, RAS mm.
-        affine: voxel to RAS mm.
-
-    Raises:
-        OutputError: it could not be written whole.
-    """
-    # On disk x runs fastest and the component slowest.
-    lps = torch.empty((3, *reversed(displacement_mm.shape[1:])), dtype=torch.float32)
-    lps.copy_(displacement_mm.detach().permute(0, 3, 2, 1))
-    lps[:2].neg_()
-    content = lps.numpy().data.cast("B")
-    header = _field_header(displacement_mm.shape[1:], affine)
-    with files.written_whole(path) as temporary:
-        with (
-            temporary.open("wb") as plain,
-            # Neither name nor time inside, so that equal fields are equal files.
-            igzip.IGzipFile("", "wb", GZIP_LEVEL, plain, mtime=0) as stream,
-        ):
-            stream.write(header)
-            stream.write(content)
-        _verify(path, temporary, HEADER_BYTES + content.nbytes)
-
-
-def _field_header(shape: torch.Size, affine: Matrix) -> bytes:
-    header = nib.nifti1.Nifti1Header()
-    header.set_data_dtype(np.float32)
-    header.set_data_shape((*shape, 1, 3))
-    header.set_intent("vector")
-    header.set_xyzt_units("mm")
-    header.set_sform(affine, code=1)
-    header.set_qform(affine, code=1, strip_shears=True)
-    header["magic"] = b"n+1"
-    header["vox_offset"] = HEADER_BYTES
-    header.set_slope_inter(1, 0)
-    block: bytes = header.binaryblock
-    return block + bytes(HEADER_BYTES - len(block))
-
-
-def _verify(path: Path, temporary: Path, expected: int) -> None:
-    """Unpack it all: checks what the disk kept, to the checksum at its end."""
-    found = 0
-    try:
-        with igzip.open(temporary, "rb") as stream:
-            while block := stream.read(2**22):
-                found += len(block)
-    except (EOFError, igzip.BadGzipFile) as error:
-        message = f"{path}: could not be written whole ({error}); is the disk full?"
-        raise OutputError(message) from error
-    if found != expected:
-        message = f"{path}: {found} of {expected} bytes were written; is the disk full?"
-        raise OutputError(message)
 
 
 def _itk_affine(matrix: Matrix) -> sitk.AffineTransform:
@@ -178,33 +136,54 @@ def _itk_affine(matrix: Matrix) -> sitk.AffineTransform:
     return affine
 
 
-def _itk_field(transform: Transform) -> sitk.Image:
-    lps = geometry.LPS @ transform.affine
-    spacing = np.array(geometry.spacing_mm(transform.affine))
-    direction = lps[:3, :3] / spacing
-    if np.abs(direction.T @ direction - np.eye(3)).max() > ORTHOGONAL:
+def _is_sheared(grid: Matrix) -> bool:
+    direction = grid[:3, :3] / geometry.spacing_mm(grid)
+    return bool(np.abs(direction.T @ direction - np.eye(3)).max() > ORTHOGONAL)
+
+
+def _itk_field(transform: Transform, grid: Matrix) -> sitk.Image:
+    """The field in mm on a grid of the same voxels."""
+    if _is_sheared(grid):
         message = "a grid with shear cannot be written as an ITK displacement field"
         raise ValueError(message)
+    lps = geometry.LPS @ grid
+    spacing = np.array(geometry.spacing_mm(grid))
     voxels = transform.field[0].detach().to(device="cpu", dtype=torch.float64)
     moves = torch.einsum("rc,cxyz->zyxr", torch.from_numpy(lps[:3, :3]), voxels)
     image = sitk.GetImageFromArray(moves.numpy(), isVector=True)
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(lps[:3, 3].tolist())
-    image.SetDirection(direction.ravel().tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     return image
 
 
-def _parts(path: Path) -> tuple[sitk.Transform, sitk.DisplacementFieldTransform]:
-    """The alignment and the field of a composite that `write_transform` wrote."""
+def _grid_and_voxels(path: Path, field: sitk.DisplacementFieldTransform) -> tuple[Matrix, Tensor]:
+    """The grid of a field, voxel to RAS mm, and the field in its voxels."""
+    image = field.GetDisplacementField()
+    grid = np.eye(4)
+    grid[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    grid[:3, 3] = image.GetOrigin()
+    grid = geometry.LPS @ grid
+    to_voxels = np.linalg.inv(grid)[:3, :3] @ geometry.LPS[:3, :3]
+    voxels = np.einsum("rc,zyxc->rxyz", to_voxels, _moves(field))[None].astype(np.float32)
+    if not np.isfinite(voxels).all():
+        message = f"{path}: holds displacements that are NaN or infinite; make it again"
+        raise DataError(message)
+    return grid, torch.from_numpy(voxels)
+
+
+def _parts(path: Path) -> list[sitk.Transform]:
+    """The transforms that a file holds, the last one applied first."""
     transform = _read(path)
-    if transform.GetDimension() == 3 and transform.GetTransformEnum() == sitk.sitkComposite:
-        composite = sitk.CompositeTransform(transform)
-        count = composite.GetNumberOfTransforms()
-        parts = [composite.GetNthTransform(position) for position in range(count)]
-        if [part.GetTransformEnum() for part in parts] == [sitk.sitkAffine, sitk.sitkDisplacementField]:
-            return parts[0], sitk.DisplacementFieldTransform(parts[1])
-    message = f"{path}: is no registration of this program (an affine transform and a displacement field)"
-    raise DataError(message)
+    if transform.GetTransformEnum() != sitk.sitkComposite:
+        return [transform]
+    composite = sitk.CompositeTransform(transform)
+    composite.FlattenTransform()
+    return [composite.GetNthTransform(place) for place in range(composite.GetNumberOfTransforms())]
+
+
+def _is_field(transform: sitk.Transform) -> bool:
+    return bool(transform.GetTransformEnum() == sitk.sitkDisplacementField)
 
 
 def _read(path: Path) -> sitk.Transform:
@@ -216,12 +195,16 @@ def _read(path: Path) -> sitk.Transform:
     except RuntimeError as error:
         message = f"{path}: is no ITK transform, or is damaged ({_reason(error)}); copy or make it again"
         raise DataError(message) from error
+    if transform.GetDimension() != 3:
+        message = f"{path}: is a {transform.GetDimension()}-D transform; give a 3-D one"
+        raise DataError(message)
     return transform
 
 
-def _moves(field: sitk.DisplacementFieldTransform) -> np.ndarray:
+def _moves(field: sitk.Transform) -> np.ndarray:
     """Displacements `[z, y, x, 3]`, LPS mm."""
-    array: np.ndarray = sitk.GetArrayFromImage(field.GetDisplacementField())
+    image = sitk.DisplacementFieldTransform(field).GetDisplacementField()
+    array: np.ndarray = sitk.GetArrayFromImage(image)
     return array
 
 

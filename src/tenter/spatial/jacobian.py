@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tenter.shapes import Field
+from tenter.shapes import Field, PerSample
+
+SLAB_VOXELS = 2**17
 
 
 def determinant(field: Field, spacing_mm: Sequence[float] | None = None) -> Float[Tensor, "b *interior"]:
@@ -33,9 +37,7 @@ def determinant(field: Field, spacing_mm: Sequence[float] | None = None) -> Floa
     if dimensions == 2:
         (a, c), (b, d) = (column.unbind(1) for column in columns)
         return a * d - b * c
-    first, second, third = columns
-    result: Tensor = (torch.linalg.cross(first, second, dim=1) * third).sum(dim=1)
-    return result
+    return _triple(*columns)
 
 
 def _slope(field: Field, axis: int, step: float) -> Tensor:
@@ -45,3 +47,108 @@ def _slope(field: Field, axis: int, step: float) -> Tensor:
     before[axis + 2] = slice(None, -2)
     slope: Tensor = (field[tuple(after)] - field[tuple(before)]) / (2 * step)
     return slope
+
+
+def non_diffeomorphic_map(field: Float[Tensor, "b 3 x y z"]) -> Float[Tensor, "b i j k"]:
+    """How much volume is turned inside out around each voxel, in voxels: 0 where nothing is.
+
+    Liu et al., On finite difference Jacobian computation in deformable image registration, IJCV
+    2024, as LUMIR's evaluation counts it. A cube of eight neighbouring voxels falls into five
+    tetrahedra in two ways. Around a voxel lie the right-angled ones with their corner there (the
+    determinants by forward or backward differences along each axis, eight in all) and two central
+    ones that start there. Each determinant is six times a signed volume, and each of the two
+    ways counts for half.
+
+    Args:
+        field: `[b, 3, x, y, z]`, displacement in voxels.
+
+    Returns:
+        `[b, x - 2, y - 2, z - 2]`: the outermost voxels lack neighbours and are left out.
+    """
+    return _by_slabs(field, _turned)
+
+
+def non_diffeomorphic_volume(
+    field: Float[Tensor, "b 3 x y z"], inside: Bool[Tensor, "b x y z"] | None = None
+) -> PerSample:
+    """Share of volume that is turned inside out, from 0 to about 1 (NDV; times 100 is LUMIR's %).
+
+    Args:
+        field: `[b, 3, x, y, z]`, displacement in voxels.
+        inside: voxels to look at, such as a body; all by default. The outermost ones never count.
+
+    Returns:
+        Each sample's; NaN where no voxel counts.
+    """
+    return _share(non_diffeomorphic_map(field), inside)
+
+
+def non_diffeomorphic_voxels(
+    field: Float[Tensor, "b 3 x y z"], inside: Bool[Tensor, "b x y z"] | None = None
+) -> PerSample:
+    """Share of voxels around which any of the ten tetrahedra is flat or turned inside out.
+
+    What Liu et al. (IJCV 2024) call not digitally diffeomorphic. Their programs print another
+    number under this name: the voxels where `determinant`, of central differences, is not above 0.
+
+    Args:
+        field: `[b, 3, x, y, z]`, displacement in voxels.
+        inside: as in `non_diffeomorphic_volume`.
+
+    Returns:
+        Each sample's, from 0 to 1; NaN where no voxel counts.
+    """
+    return _share(_by_slabs(field, _unsound), inside)
+
+
+def _by_slabs(field: Tensor, measure: Callable[[Tensor], Tensor]) -> Tensor:
+    """A measure of inner voxels, a few layers of them at a time: bounds memory, and is the faster way."""
+    inner = field.shape[2] - 2
+    thickness = max(1, SLAB_VOXELS // field[:, 0, 0].numel())
+    slabs = [measure(field[:, :, first : first + thickness + 2]) for first in range(0, inner, thickness)]
+    return torch.cat(slabs, dim=1) if slabs else measure(field)
+
+
+def _turned(field: Tensor) -> Tensor:
+    return -functools.reduce(torch.add, (volume.clamp(max=0) for volume in _six_volumes(field))) / 12
+
+
+def _unsound(field: Tensor) -> Tensor:
+    sound = functools.reduce(torch.logical_and, (volume > 0 for volume in _six_volumes(field)))
+    return (~sound).to(field.dtype)
+
+
+def _six_volumes(field: Tensor) -> Iterator[Tensor]:
+    """Six times the signed volume of each of the ten tetrahedra at each inner voxel."""
+    axes = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    edges = [(_edge(field, axis, 1), -_edge(field, axis, -1)) for axis in axes]
+    for first, second, third in itertools.product(*edges):
+        yield _triple(first, second, third)
+    # The central tetrahedron of the cube ahead of the voxel, and of the one behind it.
+    for sign, diagonals in ((1, ((1, 1, 0), (0, 1, 1), (1, 0, 1))), (-1, ((1, 1, 0), (1, 0, 1), (0, 1, 1)))):
+        yield _triple(*(_edge(field, diagonal, sign) for diagonal in diagonals))
+
+
+def _edge(field: Tensor, steps: Sequence[int], sign: int) -> Tensor:
+    """From where each inner voxel lands to where its neighbour lands, voxels."""
+    step = field.new_tensor(steps).reshape(1, 3, 1, 1, 1) * sign
+    return _neighbour(field, [sign * size for size in steps]) - _neighbour(field, (0, 0, 0)) + step
+
+
+def _neighbour(field: Tensor, steps: Sequence[int]) -> Tensor:
+    """Values so many voxels away from each inner voxel."""
+    ranges = [slice(1 + step, size - 1 + step) for step, size in zip(steps, field.shape[2:], strict=True)]
+    return field[(slice(None), slice(None), *ranges)]
+
+
+def _triple(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+    product: Tensor = (torch.linalg.cross(first, second, dim=1) * third).sum(dim=1)
+    return product
+
+
+def _share(amount: Tensor, inside: Tensor | None) -> Tensor:
+    """Mean of a quantity of inner voxels over those that count."""
+    if inside is None:
+        return amount.flatten(1).mean(dim=1)
+    counted = inside[:, 1:-1, 1:-1, 1:-1].to(amount.dtype)
+    return (amount * counted).flatten(1).sum(dim=1) / counted.flatten(1).sum(dim=1)

@@ -12,23 +12,27 @@ from torch import Tensor
 
 from tenter.shapes import Image
 
-Kind = Literal["gaussian", "cauchy"]
+Kind = Literal["gaussian", "cauchy", "box"]
+
+_TAILS = {"gaussian": 3, "cauchy": 5, "box": 1}
+"""Where a kernel is cut, in its widths."""
 
 
 def kernel(sigma: float, kind: Kind = "gaussian") -> Float[Tensor, " k"]:
     """Weights of a symmetric kernel, summing to 1 (Hu et al., 2018, label-reg's `losses.py`).
 
     Args:
-        sigma: standard deviation (`gaussian`) or half-width at half-maximum (`cauchy`), voxels.
+        sigma: standard deviation (`gaussian`), half-width at half-maximum (`cauchy`) or
+            half-width (`box`), voxels.
         kind: `gaussian`, exp(-x^2 / 2 sigma^2) cut at int(3 sigma); `cauchy`,
-            1 / (1 + (x / sigma)^2) cut at int(5 sigma).
+            1 / (1 + (x / sigma)^2) cut at int(5 sigma); `box`, 1 cut at int(sigma).
 
     Returns:
-        `[2 int(3 sigma) + 1]` or `[2 int(5 sigma) + 1]` weights, float64.
+        `[2 tail + 1]` weights, float64; the tail is where the kernel is cut.
     """
-    tail = int((3 if kind == "gaussian" else 5) * sigma)
-    if tail == 0:
-        return torch.ones(1, dtype=torch.float64)
+    tail = int(_TAILS[kind] * sigma)
+    if tail == 0 or kind == "box":
+        return torch.full((2 * tail + 1,), 1 / (2 * tail + 1), dtype=torch.float64)
     ratio = (torch.arange(-tail, tail + 1, dtype=torch.float64) / sigma) ** 2
     weights = torch.exp(-ratio / 2) if kind == "gaussian" else 1 / (1 + ratio)
     return weights / weights.sum()
@@ -36,7 +40,7 @@ def kernel(sigma: float, kind: Kind = "gaussian") -> Float[Tensor, " k"]:
 
 @functools.lru_cache(maxsize=128)
 def matrix(
-    size: int, sigma: float, kind: Kind, *, dtype: torch.dtype, device: torch.device
+    size: int, sigma: float, kind: Kind, *, times: int = 1, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "n n"]:
     """The symmetric matrix that smooths a line of `size` voxels; zeros lie beyond its ends.
 
@@ -44,6 +48,7 @@ def matrix(
         size: voxels of the line.
         sigma: as in `kernel`, voxels.
         kind: as in `kernel`.
+        times: how often in a row.
         dtype: of the result.
         device: of the result.
 
@@ -57,10 +62,11 @@ def matrix(
         index = torch.arange(size)
         distance = (index[:, None] - index).abs()
         entries = torch.cat([weights[tail:], weights.new_zeros(1)])[distance.clamp(max=tail + 1)]
-        return entries.to(device=device, dtype=dtype)
+        power: Tensor = torch.linalg.matrix_power(entries, times)
+        return power.to(device=device, dtype=dtype)
 
 
-def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian") -> Image:
+def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian", *, times: int = 1) -> Image:
     """Convolve each channel with the separable kernel, zeros beyond the border; differentiable.
 
     The matrix is the convolution itself, not an approximation of it: label-reg pads with
@@ -69,7 +75,8 @@ def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian"
     Args:
         volume: `[b, c, *space]`.
         sigma_voxels: kernel width along each axis; 0 leaves an axis as it is.
-        kind: `gaussian` or `cauchy`.
+        kind: as in `kernel`.
+        times: how often in a row, zeros beyond the border each time; costs as much as once.
 
     Returns:
         `[b, c, *space]`.
@@ -77,7 +84,8 @@ def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian"
     for axis, sigma in enumerate(sigma_voxels):
         if sigma > 0:
             size = volume.shape[axis + 2]
-            weights = matrix(size, float(sigma), kind, dtype=volume.dtype, device=volume.device)
+            device, dtype = volume.device, volume.dtype
+            weights = matrix(size, float(sigma), kind, times=times, dtype=dtype, device=device)
             volume = _along(volume, weights, axis + 2)
     return volume
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -64,3 +64,20 @@ def warp(
     """
     start = grids.identity(field.shape[2:], dtype=field.dtype, device=field.device)
     return sample(image, start + field, mode=mode, padding=padding)
+
+
+def inside(field: Field) -> Bool[Tensor, "b 1 *space"]:
+    """Which voxels a field takes to places within the grid, its outermost voxels whole.
+
+    Args:
+        field: `[b, d, *space]`, displacement in voxels on the same grid.
+
+    Returns:
+        `[b, 1, *space]`, whether p + u(p) lies in [-0.5, n - 0.5] along each axis; no gradient.
+    """
+    places = grids.identity(field.shape[2:], dtype=field.dtype, device=field.device) + field.detach()
+    within = [
+        (place >= -0.5) & (place <= size - 0.5)
+        for place, size in zip(places.unbind(1), field.shape[2:], strict=True)
+    ]
+    return torch.stack(within, dim=1).all(dim=1, keepdim=True)

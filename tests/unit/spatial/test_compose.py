@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import torch
+from scipy.spatial.transform import Rotation
 
-from tenter.spatial import compose, smooth, warp
-
-
-def wavy(seed: int, size: int, shape: tuple[int, int, int] = (24, 24, 24)) -> torch.Tensor:
-    field = torch.randn(1, 3, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    field = smooth.smooth(field, (4.0, 4.0, 4.0))
-    return field * size / field.abs().max()
+from tenter.spatial import compose, grids
 
 
 def test_translations_add() -> None:
@@ -30,15 +25,17 @@ def test_inner_is_applied_first() -> None:
     assert before[0, 0, 2, 3] == 2 + 1  # 2 -> 4 -> 5
 
 
-def test_one_warp_equals_two_but_for_blur() -> None:
-    image = smooth.smooth(
-        torch.rand(1, 1, 24, 24, 24, generator=torch.Generator().manual_seed(9), dtype=torch.float64),
-        (2.0, 2.0, 2.0),
-    )
-    image = (image - image.min()) / (image.max() - image.min())
-    outer, inner = wavy(1, 2), wavy(2, 2)
-    twice = warp.warp(warp.warp(image, outer), inner)
-    once = warp.warp(image, compose.compose(outer, inner))
-    error = (twice - once)[..., 4:-4, 4:-4, 4:-4].abs()
-    assert error.mean() < 5e-3
-    assert error.max() < 3e-2
+def test_turns_about_one_centre_compose_as_matrices() -> None:
+    shape, centre = (15, 15, 15), torch.full((3,), 7.0, dtype=torch.float64)
+
+    def turned(degrees: tuple[float, float, float]) -> tuple[torch.Tensor, torch.Tensor]:
+        matrix = torch.from_numpy(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix())
+        rows = matrix - torch.eye(3)
+        return matrix, grids.mapped(torch.cat([rows, -(rows @ centre)[:, None]], dim=1)[None], shape)
+
+    (first, inner), (second, outer) = turned((30, 0, 20)), turned((0, -25, 40))
+    rows = second @ first - torch.eye(3)
+    expected = grids.mapped(torch.cat([rows, -(rows @ centre)[:, None]], dim=1)[None], shape)
+    middle = (slice(None), slice(None), *[slice(4, 11)] * 3)
+    ours = compose.compose(outer, inner)
+    torch.testing.assert_close(ours[middle], expected[middle], rtol=0, atol=1e-10)

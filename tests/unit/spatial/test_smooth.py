@@ -34,7 +34,20 @@ def test_cauchy_values_by_hand() -> None:
     assert abs(float(weights[12] / weights[10]) - 0.5) < 1e-12  # half its height at sigma
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "cauchy"])
+def test_box_reaches_its_half_width() -> None:
+    assert smooth.kernel(1.9, "box").tolist() == [1 / 3] * 3
+    assert smooth.kernel(2.0, "box").tolist() == [1 / 5] * 5
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "cauchy", "box"])
+def test_twice_in_one_pass_is_twice_in_a_row(kind: smooth.Kind) -> None:
+    volume = torch.rand(1, 2, 9, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sigma = (1.5, 0.0, 4.0)
+    twice = smooth.smooth(smooth.smooth(volume, sigma, kind), sigma, kind)
+    torch.testing.assert_close(smooth.smooth(volume, sigma, kind, times=2), twice)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "cauchy", "box"])
 @pytest.mark.parametrize("sigma", [(1.5, 0.8, 4.0), (0.0, 2.0, 0.0)])
 def test_volume_agrees_with_scipy(kind: smooth.Kind, sigma: tuple[float, float, float]) -> None:
     volume = torch.rand(2, 2, 9, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -8,8 +8,10 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from stored import STORAGES, gentle_transform, voxel_points
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
+from tenter.spatial import transform as transforms
 from tenter.spatial.transform import Transform, moving_voxels
 
 SHAPE = (6, 5, 7)
@@ -89,3 +91,96 @@ def test_without_its_field_only_the_alignment_is_left() -> None:
 
 def test_no_points_map_to_no_points() -> None:
     assert random_transform().map_points(np.zeros((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("sheared", [False, True])
+def test_points_return_by_the_exact_inverse(storage: str, sheared: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    transform = gentle_transform(5, storage, sheared=sheared)
+    points = voxel_points(transform.affine, tuple(transform.field.shape[2:]), between=True)
+    home, residual_mm = transform.inverse_points(transform.map_points(points))
+    np.testing.assert_allclose(home, points, rtol=0, atol=1e-6)
+    assert residual_mm.shape == (50,)
+    assert residual_mm.max() < 1e-6
+
+
+def test_points_beyond_the_grid_return_by_the_alignment() -> None:
+    transform = gentle_transform(0, "oblique", sheared=True)
+    points = geometry.apply(transform.affine, np.array([[-60.0, 3, 4], [5, 70, 2], [5, 3, -40]]))
+    home, residual_mm = transform.inverse_points(geometry.apply(transform.alignment, points))
+    np.testing.assert_allclose(home, points, rtol=0, atol=1e-9)
+    assert residual_mm.max() < 1e-9
+
+
+def test_residual_tells_of_the_gap_at_a_moved_edge() -> None:
+    """The field moves all by 3 voxels: the first three layers are where no point is taken."""
+    field = torch.tensor([3.0, 0, 0]).reshape(1, 3, 1, 1, 1).expand(1, 3, 8, 8, 8)
+    transform = Transform(np.eye(4), field, np.diag([2.0, 2, 2, 1]))
+    points = np.array([[3.0, 4, 4], [8, 4, 4]])
+    home, residual_mm = transform.inverse_points(points)
+    np.testing.assert_allclose(residual_mm, [6, 0], atol=1e-9)
+    np.testing.assert_allclose(home[1], [2, 4, 4], atol=1e-9)
+
+
+def test_no_points_return_to_no_points() -> None:
+    home, residual_mm = random_transform().inverse_points(np.zeros((0, 3)))
+    assert (home.shape, residual_mm.shape) == ((0, 3), (0,))
+
+
+def test_inverse_displacement_is_the_fixed_minus_the_moving_point() -> None:
+    transform = gentle_transform(2, "left-handed", sheared=True)
+    grid, shape = affine(-33, (2.0, 1.7, 2.1)), (4, 5, 3)
+    grid[:3, 3] += geometry.centre_mm(transform.affine, tuple(transform.field.shape[2:]))
+    points = geometry.apply(grid, np.indices(shape).reshape(3, -1).T.astype(np.float64))
+    expected, _ = transform.inverse_points(points)
+    moves = transform.inverse_displacement_mm(grid, shape)
+    np.testing.assert_allclose(points + moves.flatten(1).T.numpy(), expected, rtol=0, atol=1e-4)
+
+
+def test_inverse_of_a_translation_moves_back_where_the_grid_landed() -> None:
+    field = torch.tensor([1.0, 0, -2]).reshape(1, 3, 1, 1, 1).expand(1, 3, 5, 5, 5)
+    transform = Transform(geometry.translation((10.0, 0.0, 0.0)), field, np.diag([2.0, 2, 2, 1]))
+    inverse, residual_mm = transform.inverse()
+    assert residual_mm < 1e-6
+    np.testing.assert_allclose(
+        inverse.map_points(np.array([[16.0, 4, 2], [50, 4, 4]])), [[4, 4, 6], [40, 4, 4]]
+    )
+
+
+def test_inverse_is_refined_until_points_between_voxels_return() -> None:
+    transform = gentle_transform(3, "RAS", sheared=False)
+    coarse, left_mm = transform.inverse(1)
+    fine, less_mm = transform.inverse()
+    assert geometry.spacing_mm(fine.affine)[0] < 0.6 * geometry.spacing_mm(coarse.affine)[0]
+    assert less_mm < 0.05 < left_mm
+    points = voxel_points(transform.affine, tuple(transform.field.shape[2:]), between=True)
+    inner = points[transform.inverse_points(points)[1] < 1e-6]
+    gaps = [
+        np.linalg.norm(item.map_points(transform.map_points(inner)) - inner, axis=1).max()
+        for item in (coarse, fine)
+    ]
+    assert gaps[1] < gaps[0]
+
+
+@pytest.mark.parametrize("size", [8, 40], ids=["all of it", "a part"])
+def test_inverse_of_a_fold_says_what_is_left_and_is_not_refined_for_it(size: int) -> None:
+    field = torch.zeros(1, 3, size, 6, 6)
+    field[:, 0, 3], field[:, 0, 4] = 3, -3
+    inverse, residual_mm = Transform(np.eye(4), field, np.diag([2.0, 2, 2, 1])).inverse()
+    assert residual_mm > 1
+    np.testing.assert_allclose(geometry.spacing_mm(inverse.affine), 2)
+
+
+def test_inverse_stays_within_the_memory_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    transform = gentle_transform(3, "RAS", sheared=False)
+    monkeypatch.setattr(transforms, "MOST_VOXELS", 20_000)
+    inverse, residual_mm = transform.inverse()
+    assert inverse.field[0, 0].numel() < 20_000
+    assert residual_mm > 0.02
+
+
+def test_inverse_grid_does_not_grow_with_one_wild_voxel() -> None:
+    field = torch.zeros(1, 3, 6, 6, 6)
+    field[0, :, 3, 3, 3] = 1e5
+    inverse, _ = Transform(np.eye(4), field, np.eye(4)).inverse(1)
+    assert max(inverse.field.shape[2:]) <= 20

@@ -1,0 +1,76 @@
+"""Uniform cubic B-splines over a lattice of control points that is centred on the grid."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.shapes import Image
+
+
+def lattice(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
+    """Control points along each axis that the spline needs so as to cover every voxel of a grid.
+
+    Args:
+        shape: voxels along each axis.
+        spacing: distance of control points along each axis, voxels.
+
+    Returns:
+        an odd number for each axis: one point lies at the grid's centre, two beyond either end.
+    """
+    return tuple(
+        2 * (math.floor((size - 1) / 2 / step) + 2) + 1 for size, step in zip(shape, spacing, strict=True)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def weights(size: int, spacing: float, *, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "n k"]:
+    """What each control point of a line adds to each voxel of it; each voxel's weights sum to 1.
+
+    Args:
+        size: voxels of the line.
+        spacing: distance of control points, voxels.
+        dtype: of the result.
+        device: of the result.
+
+    Returns:
+        `[size, k]` with k from `lattice`; kept between calls, so it must not be written to.
+    """
+    # A matrix made inside inference mode could not take part in a later training step.
+    with torch.inference_mode(mode=False), torch.no_grad():
+        (count,) = lattice((size,), (spacing,))
+        voxels = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+        controls = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
+        distance = (voxels[:, None] / spacing - controls).abs()
+        near = 2 / 3 - distance**2 + distance**3 / 2
+        far = (2 - distance).clamp(min=0) ** 3 / 6
+        return torch.where(distance < 1, near, far).to(device=device, dtype=dtype)
+
+
+def spline(controls: Float[Tensor, "b c *lattice"], spacing: Sequence[float], shape: Sequence[int]) -> Image:
+    """The uniform cubic B-spline of control values, at each voxel of a grid; differentiable.
+
+    It stays between the least and the greatest control value, and a lattice that is linear in
+    place gives the same linear function.
+
+    Args:
+        controls: `[b, c, *lattice(shape, spacing)]`.
+        spacing: distance of control points along each axis, voxels.
+        shape: voxels along each axis.
+
+    Returns:
+        `[b, c, *shape]`.
+    """
+    values: Tensor = controls
+    # From the last axis on, so that the largest product is with the shortest axis left.
+    for axis in reversed(range(len(shape))):
+        # Where arithmetic is counted without doing it, tensors are of another kind that must not be kept.
+        make = weights if type(controls) is Tensor else weights.__wrapped__
+        matrix = make(shape[axis], float(spacing[axis]), dtype=controls.dtype, device=controls.device)
+        values = torch.tensordot(values, matrix, dims=([2 + axis], [1])).movedim(-1, 2 + axis)
+    return values.contiguous()

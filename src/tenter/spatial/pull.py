@@ -1,0 +1,121 @@
+"""Images and displacements on whole grids of any size, made slab by slab so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.shapes import Matrix
+from tenter.spatial import geometry, warp
+from tenter.spatial.transform import Transform, moving_voxels
+
+SLAB_VOXELS = 2**19
+"""Voxels worked on at a time: bounds memory, and small slabs are the faster ones."""
+
+
+@torch.no_grad()
+def displacement(
+    transform: Transform, affine: Matrix, shape: Sequence[int], *, inverse: bool = False
+) -> Float[Tensor, "3 *grid"]:
+    """The whole map minus identity at the voxels of a grid.
+
+    Args:
+        transform: fixed point to moving point.
+        affine: the grid's, voxel to RAS mm of the fixed image's world; of the moving image's
+            with `inverse`.
+        shape: the grid's voxels.
+        inverse: take moving points to fixed points.
+
+    Returns:
+        `[3, *shape]` RAS mm, in the field's dtype, on the CPU.
+    """
+    result = torch.empty((3, *shape), dtype=transform.field.dtype)
+    for slab, moves, _ in _slabs(transform, affine, shape, inverse=inverse):
+        result[:, slab] = moves.to(result)
+    return result
+
+
+@torch.no_grad()
+def pull(
+    image: Float[Tensor, "1 c *inside"],
+    transform: Transform,
+    fixed: tuple[Matrix, Sequence[int]],
+    moving_affine: Matrix,
+    *,
+    mode: warp.Mode = "linear",
+    padding: warp.Padding = "border",
+    inverse: bool = False,
+) -> Float[Tensor, "c *grid"]:
+    """A moving image on a fixed grid; interpolated once, at the place where each voxel's centre lies.
+
+    Args:
+        image: `[1, c, *in]`, the moving image; the fixed one with `inverse`.
+        transform: fixed point to moving point.
+        fixed: affine (voxel to RAS mm) and voxels of the grid to fill, in the fixed image's
+            world; in the moving image's with `inverse`.
+        moving_affine: voxel to RAS mm of `image`.
+        mode: `linear`, or the `nearest` voxel for a map of labels.
+        padding: beyond the image, `border` for images, `zeros` for labels.
+        inverse: bring a fixed image onto a grid of the moving one's world.
+
+    Returns:
+        `[c, *shape]`, in the field's dtype, on the CPU.
+    """
+    affine, shape = fixed
+    source = image.to(transform.field)
+    result = torch.empty((image.shape[1], *shape), dtype=source.dtype)
+    for slab, moves, here in _slabs(transform, affine, shape, inverse=inverse):
+        places = moving_voxels(moves, here, moving_affine)
+        result[:, slab] = warp.sample(source, places, mode=mode, padding=padding)[0].to(result)
+    return result
+
+
+@torch.no_grad()
+def pull_by(
+    image: Float[Tensor, "1 c *inside"],
+    displacement_mm: Float[Tensor, "3 *grid"],
+    affine: Matrix,
+    moving_affine: Matrix,
+    *,
+    mode: warp.Mode = "linear",
+    padding: warp.Padding = "border",
+) -> Float[Tensor, "c *grid"]:
+    """A moving image on a fixed grid where the displacement is known already; as `pull`.
+
+    Args:
+        image: `[1, c, *in]`, on the device to work on.
+        displacement_mm: `[3, *shape]` RAS mm, as `displacement` gives it.
+        affine: voxel to RAS mm of the grid that the displacement lies on.
+        moving_affine: voxel to RAS mm of `image`.
+        mode: as in `pull`.
+        padding: as in `pull`.
+
+    Returns:
+        `[c, *shape]`, in the displacement's dtype, on the CPU.
+    """
+    shape = displacement_mm.shape[1:]
+    source = image.to(displacement_mm.dtype)
+    result = torch.empty((image.shape[1], *shape), dtype=source.dtype)
+    for slab, here in _ranges(affine, shape):
+        places = moving_voxels(displacement_mm[:, slab].to(source.device), here, moving_affine)
+        result[:, slab] = warp.sample(source, places, mode=mode, padding=padding)[0].to(result)
+    return result
+
+
+def _slabs(
+    transform: Transform, affine: Matrix, shape: Sequence[int], *, inverse: bool
+) -> Iterator[tuple[slice, Tensor, Matrix]]:
+    """Range along the first axis, displacement `[3, slab, y, z]` RAS mm, and affine of each slab."""
+    moved = transform.inverse_displacement_mm if inverse else transform.displacement_mm
+    for slab, here in _ranges(affine, shape):
+        yield slab, moved(here, (slab.stop - slab.start, *shape[1:])), here
+
+
+def _ranges(affine: Matrix, shape: Sequence[int]) -> Iterator[tuple[slice, Matrix]]:
+    thickness = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
+    for first in range(0, shape[0], thickness):
+        slab = slice(first, min(first + thickness, shape[0]))
+        yield slab, affine @ geometry.translation((float(first), 0.0, 0.0))
