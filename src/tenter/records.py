@@ -10,7 +10,7 @@ Set = Literal["cv", "train", "test"]
 """`cv`: cross-validated; `train`: always trained on; `test`: never."""
 
 Role = Literal["structure", "landmark"]
-AlignmentRule = Literal["header", "centre", "file"]
+AlignmentRule = Literal["header", "centre", "mass", "file"]
 Severity = Literal["ERROR", "WARNING"]
 
 
@@ -46,14 +46,15 @@ class ImagePair:
 
     Attributes:
         id: the pair's name, `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
-        patients: one id, or two for a pair of subjects.
+        patients: one id, or two for a pair of subjects, the moving image's first.
         moving: file of the moving image.
         fixed: file of the fixed image.
         initial_transform: ITK transform file, fixed to moving points, or None.
         set: cross-validated, always trained on, or never.
         fold: the user's own fold, or None.
         stratum: value of the configured stratum column, or None.
-        row: 1-based line of the manifest.
+        row: 1-based line of the manifest; of the moving subject, where it is one of subjects.
+        fixed_row: line of the fixed subject in a manifest of subjects, else None.
     """
 
     id: str
@@ -65,6 +66,7 @@ class ImagePair:
     fold: int | None = None
     stratum: str | None = None
     row: int = 0
+    fixed_row: int | None = None
 
     @property
     def patient(self) -> str:
@@ -98,6 +100,7 @@ class Pair(ImagePair):
             fold=self.fold,
             stratum=self.stratum,
             row=self.row,
+            fixed_row=self.fixed_row,
         )
 
     def files(self) -> tuple[Path, ...]:
@@ -112,6 +115,40 @@ class Pair(ImagePair):
             self.initial_transform,
         )
         return tuple(path for path in some if path is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A row of a manifest of subjects: one image, to be paired with others.
+
+    Attributes:
+        id: the subject's name, as a pair's but with at most 31 characters and no `--`.
+        patient: who it is of; all images of a patient stay together.
+        image: file of the image.
+        labels: file of its labels, or None.
+        points: file of its points, or None.
+        group: what decides who is paired with whom, such as a modality; may be empty.
+        set: cross-validated, always trained on, or never.
+        fold: the user's own fold, or None.
+        stratum: what is spread evenly over folds: the configured column's value, else the group.
+        row: 1-based line of the manifest.
+    """
+
+    id: str
+    patient: str
+    image: Path
+    labels: Path | None = None
+    points: Path | None = None
+    group: str = ""
+    set: Set = "cv"
+    fold: int | None = None
+    stratum: str | None = None
+    row: int = 0
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The patient, as a pair has one or two."""
+        return (self.patient,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +221,7 @@ class MetricRow:
         label: the label's name; empty for figures of the whole field or pair.
         role: `structure`, `landmark`, `points` or `field`.
         metric: such as `dice`, `tre`, `rms_tre`, `hd95`, `surface_distance`, `folding`.
-        unit: `1`, `mm`, `%`.
+        unit: `1`, `mm`, `%`, `voxel`.
         before: with the alignment alone; None where it has no meaning.
         after: with the network's field; None where it could not be measured.
         note: why a figure is absent or counts as worst (`vanished`, `absent in moving`).

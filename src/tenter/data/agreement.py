@@ -80,11 +80,11 @@ def _images(own: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Probl
     placed = own["initial_transform"].matrix if alignment == "file" else np.eye(4)
     middle = geometry.apply(placed, fixed.centre_mm)
     distance = float(np.linalg.norm(moving.centre_mm - middle))
-    centre = "set `plan.alignment: centre`, or check both headers (unit, origin)"
+    centre = "set `plan.alignment` to `centre` or `mass`, or check both headers (unit, origin)"
     if distance > FAR_MM:
         message = f"centre is {distance:.0f} mm from the fixed image's"
         yield Problem(message, centre, "WARNING", "moving_image")
-    if alignment != "centre" and not overlap(moving, fixed, placed):
+    if alignment not in {"centre", "mass"} and not overlap(moving, fixed, placed):
         message = f"does not overlap the fixed image at all (centres {distance:.1f} mm apart)"
         yield Problem(message, centre, "WARNING", "moving_image")
 
@@ -185,6 +185,8 @@ def _point_sets(moving: Finding, fixed: Finding) -> Iterator[Problem]:
 def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Problem]]:
     """Images whose content stands under two patients: folds by patient would leak it.
 
+    Of a pair of two patients the moving image is the first one's.
+
     Yields:
         The later row and the problem, one for each content.
     """
@@ -195,10 +197,10 @@ def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Pro
                 seen[findings[use].sha256].append((pair, column))
     for shared in seen.values():
         first = shared[0][0]
-        others = [(pair, column) for pair, column in shared if not set(pair.patients) & set(first.patients)]
+        others = [item for item in shared if _owner(*item) != _owner(*shared[0])]
         if others:
             pair, column = others[0]
-            ids = dict.fromkeys(item.patient for item, _ in shared)
+            ids = dict.fromkeys(_owner(*item) for item in shared)
             message = (
                 f"leak: the same image stands under patients {_some(tuple(ids))} (first in row {first.row})"
             )
@@ -206,6 +208,11 @@ def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Pro
                 pair,
                 Problem(message, "give them one patient id, so that they share a fold", "WARNING", column),
             )
+
+
+def _owner(pair: Pair, column: str) -> str:
+    """The patient whose image a column of a row is."""
+    return pair.patients[0 if column == "moving_image" else -1]
 
 
 def _some(names: Iterable[object]) -> str:

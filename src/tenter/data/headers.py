@@ -83,7 +83,10 @@ def require_file(path: Path) -> bytes:
 
 
 def sized(path: Path, sizes: Sequence[int]) -> tuple[tuple[int, int, int], int]:
-    """Shape and channels that stored sizes stand for; trailing axes of size 1 count as absent.
+    """Shape and channels that stored sizes stand for.
+
+    Trailing axes of size 1 count as absent, and so does a fourth axis of size 1 before a fifth one (ITK
+    writes several values a voxel so into NIfTI: the fourth axis of that format is time).
 
     Raises:
         DataError: not 3-D or 4-D, a size below 1, a single slice, or absurdly many voxels.
@@ -97,6 +100,8 @@ def sized(path: Path, sizes: Sequence[int]) -> tuple[tuple[int, int, int], int]:
     kept = list(stored)
     while len(kept) > 3 and kept[-1] == 1:
         kept.pop()
+    if len(kept) == 5 and kept[3] == 1:
+        kept.pop(3)
     if len(kept) < 3 or 1 in kept[:3]:
         raise refusal(path, f"is flat (sizes {stored})", "give a volume of at least 2 voxels along each axis")
     if len(kept) > 4:

@@ -85,7 +85,7 @@ class Finding:
 
     Attributes:
         kind: what the file must be.
-        bytes: size of the file; 0 where there is none.
+        bytes: size of the file, or of all that make up a volume; 0 where there is none.
         sha256: of its content; empty where it could not be read.
         shape: voxels of a volume along its stored axes, or None.
         channels: of an image.
@@ -155,7 +155,7 @@ def examine(path: Path, kind: Kind, labels: LabelFiles, *, quick: bool = False) 
     """Read one file to its last byte.
 
     Args:
-        path: the file.
+        path: the file, or the folder of a DICOM series for an image.
         kind: what it must be.
         labels: how label files are read.
         quick: read the headers of volumes only.
@@ -163,25 +163,33 @@ def examine(path: Path, kind: Kind, labels: LabelFiles, *, quick: bool = False) 
     Returns:
         What was found; problems are in it, nothing is raised for a bad file.
     """
-    standing = _standing(path)
+    standing = _standing(path, kind)
     if standing is not None:
         return Finding(kind=kind, problems=(standing,))
     try:
         found = _READERS[kind](path, labels, quick=quick)
         digest = "" if quick else _sha256(path, kind)
     except DataError as error:
-        return Finding(kind=kind, bytes=path.stat().st_size, problems=(_told(path, error),))
+        return Finding(kind=kind, bytes=_bytes(path, kind), problems=(_told(path, error),))
     except MemoryError:
         problem = Problem("needs more memory than there is", "crop or resample it, or check its header")
         return Finding(kind=kind, problems=(problem,))
     except OSError as error:
         problem = Problem(f"cannot be read ({error.strerror})", "check its permissions and the disk")
         return Finding(kind=kind, problems=(problem,))
-    return replace(found, bytes=path.stat().st_size, sha256=digest)
+    return replace(found, bytes=_bytes(path, kind), sha256=digest)
 
 
-def _standing(path: Path) -> Problem | None:
-    """What a name stands for when it is no regular file; opens nothing."""
+def _bytes(path: Path, kind: Kind) -> int:
+    """Size of all files behind a name; 0 where they cannot be told."""
+    try:
+        return sum(part.stat().st_size for part in _parts(path, kind))
+    except (DataError, OSError):
+        return 0
+
+
+def _standing(path: Path, kind: Kind) -> Problem | None:
+    """What a name stands for when it is no regular file, nor a folder of images; opens nothing."""
     if re.search(r"(^|/)(https?|ftp|s3|gs|file):/", path.as_posix()):
         return Problem("is a URL", "download the file and give its path")
     try:
@@ -193,7 +201,7 @@ def _standing(path: Path) -> Problem | None:
     except (OSError, ValueError):
         return Problem("cannot be reached", "check the path, its links and permissions")
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(mode) and not (kind == "image" and stat.S_ISDIR(mode)):
         name = kinds.get(stat.S_IFMT(mode), "device")
         return Problem(
             f"is {'a link to ' if linked else ''}a {name}, not a file", "give the path of one file"
@@ -234,7 +242,8 @@ def stamp(path: Path, kind: Kind) -> tuple[int, ...]:
     Equal stamps mean that the file need not be read again.
     """
     try:
-        states = [part.stat() for part in _parts(path, kind)]
+        folder = [path.stat()] if path.is_dir() else []
+        states = [*folder, *(part.stat() for part in _parts(path, kind))]
     except (DataError, OSError):
         return ()
     return tuple(value for state in states for value in (state.st_size, state.st_mtime_ns, state.st_ctime_ns))

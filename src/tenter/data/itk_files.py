@@ -1,11 +1,13 @@
 """MetaImage and NRRD, read by SimpleITK after every byte of their data was verified.
 
-SimpleITK returns images from files whose compressed data are cut or damaged; it never does here.
+SimpleITK returns images from files whose compressed data are cut or damaged, and takes a place, a unit
+or a scaling that it does not know for its own; it never does here.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +25,18 @@ SUFFIXES = tuple(READERS)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LONGEST_HEADER = 2**20
 AGAIN = "export the image again, or convert it to NIfTI"
+
+PLACES = (
+    ("Offset", "Position", "Origin"),
+    ("TransformMatrix", "Orientation", "Rotation"),
+    ("ElementSpacing",),
+)
+"""What says where a MetaImage lies, each with its other names."""
+
+SPACES = ("right-anterior-superior", "left-anterior-superior", "left-posterior-superior")
+"""NRRD's names of anatomical spaces; also in short, and with time."""
+
+MILLIMETRES = frozenset(("", "?", "mm", "millimeter", "millimeters", "millimetre", "millimetres"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,11 @@ def header(path: Path) -> Header:
     """
     for part in parts(path):
         headers.require_file(part)
+    said, _ = _read_text(path)
+    if _is_meta(path):
+        _require_meta(path, said)
+    else:
+        _require_nrrd(path, said)
     return _described(path, _reader(path))
 
 
@@ -110,18 +129,55 @@ def _dtype(path: Path, reader: sitk.ImageFileReader) -> np.dtype[np.generic]:
     return np.dtype(f"{'u' if 'unsigned' in words else ''}int{bits}")
 
 
-def _payload(path: Path) -> _Payload:
+def _is_meta(path: Path) -> bool:
+    return path.suffix.lower() in {".mha", ".mhd"}
+
+
+def _require_meta(path: Path, said: dict[str, str]) -> None:
+    """Refuse a MetaImage about which tools would differ."""
+    for names in PLACES:
+        if not said.keys() & set(names):
+            raise refusal(path, f"does not say where it lies (no {names[0]} in its header)", AGAIN)
+    if said.get("DistanceUnits", "").lower() not in MILLIMETRES:
+        raise refusal(path, "is not measured in mm (DistanceUnits)", "export it in mm")
+    for name, usual in (("ElementToIntensityFunctionSlope", 1.0), ("ElementToIntensityFunctionOffset", 0.0)):
+        if _number(said.get(name, str(usual))) != usual:
+            raise refusal(path, f"says {name}, which most tools ignore", "store the scaled values themselves")
+
+
+def _require_nrrd(path: Path, said: dict[str, str]) -> None:
+    """Refuse a NRRD file about which tools would differ."""
+    space = said.get("space", "").lower().removesuffix("-time").removesuffix("t")
+    short = {"".join(word[0] for word in name.split("-")) for name in SPACES}
+    # No name fits four axes: ITK writes none then, and means LPS as it always does.
+    named = space in {*SPACES, *short} or said.get("spacedimension") == "4"
+    if not named or not {"spacedirections", "spaceorigin"} <= said.keys():
+        what = "does not say where it lies (space, space directions and space origin)"
+        raise refusal(path, what, "export it in the space left-posterior-superior or right-anterior-superior")
+    units = [unit.lower() for unit in re.findall(r'"([^"]*)"', said.get("spaceunits", ""))[:3]]
+    if not MILLIMETRES.issuperset(units):
+        raise refusal(path, "is not measured in mm (space units)", "export it in mm")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _read_text(path: Path) -> tuple[dict[str, str], int]:
+    """The fields of a header in text, and the bytes before what follows it."""
     try:
         with path.open("rb") as stream:
             start = stream.read(LONGEST_HEADER)
     except OSError:
         headers.require_file(path)
         raise
-    meta = path.suffix.lower() in {".mha", ".mhd"}
-    return _meta_payload(path, start) if meta else _nrrd_payload(path, start)
+    return _meta_text(start) if _is_meta(path) else _nrrd_text(path, start)
 
 
-def _meta_payload(path: Path, start: bytes) -> _Payload:
+def _meta_text(start: bytes) -> tuple[dict[str, str], int]:
     said: dict[str, str] = {}
     offset = 0
     for line in start.split(b"\n"):
@@ -132,6 +188,29 @@ def _meta_payload(path: Path, start: bytes) -> _Payload:
         said[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
             break
+    return said, offset
+
+
+def _nrrd_text(path: Path, start: bytes) -> tuple[dict[str, str], int]:
+    if not start.startswith(b"NRRD"):
+        raise refusal(path, "is no NRRD file", AGAIN)
+    end = re.search(rb"\r?\n\r?\n", start)
+    text = start[: end.start()] if end else start
+    said: dict[str, str] = {}
+    for line in text.decode("latin-1").splitlines()[1:]:
+        key, _, value = line.partition(":")
+        said[key.strip().lower().replace(" ", "")] = value.lstrip("=").strip()
+    if end is None and "datafile" not in said:
+        raise refusal(path, "is truncated inside its header", "copy it again from its source")
+    return said, end.end() if end else len(start)
+
+
+def _payload(path: Path) -> _Payload:
+    said, offset = _read_text(path)
+    return _meta_payload(path, said, offset) if _is_meta(path) else _nrrd_payload(path, said, offset)
+
+
+def _meta_payload(path: Path, said: dict[str, str], offset: int) -> _Payload:
     name = said.get("ElementDataFile", "")
     if not name or name == "LIST" or "%" in name:
         raise refusal(path, "is no MetaImage of one data file", AGAIN)
@@ -142,25 +221,13 @@ def _meta_payload(path: Path, start: bytes) -> _Payload:
     return _Payload(path if local else path.parent / name, offset if local else 0, packing)
 
 
-def _nrrd_payload(path: Path, start: bytes) -> _Payload:
-    if not start.startswith(b"NRRD"):
-        raise refusal(path, "is no NRRD file", AGAIN)
-    text, found, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
-    gap = b"\r\n\r\n" if b"\r\n\r\n" in start[: len(text) * 2] else b"\n\n"
-    said: dict[str, str] = {}
-    for line in text.decode("latin-1").splitlines()[1:]:
-        key, _, value = line.partition(":")
-        said[key.strip().lower().replace(" ", "")] = value.lstrip("=").strip()
+def _nrrd_payload(path: Path, said: dict[str, str], offset: int) -> _Payload:
     packing = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}.get(said.get("encoding", "").lower())
     name = said.get("datafile", "")
     skips = {said.get("byteskip", "0"), said.get("lineskip", "0")} != {"0"}
     if packing is None or skips or name.upper().startswith("LIST") or "%" in name:
         raise refusal(path, "is packed in a way that cannot be verified", AGAIN)
-    if name:
-        return _Payload(path.parent / name, 0, packing)
-    if not found:
-        raise refusal(path, "is truncated inside its header", "copy it again from its source")
-    return _Payload(path, start.index(gap) + len(gap), packing)
+    return _Payload(path.parent / name, 0, packing) if name else _Payload(path, offset, packing)
 
 
 def _verify(path: Path, payload: _Payload, expected: int) -> None:

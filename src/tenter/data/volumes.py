@@ -1,6 +1,7 @@
 """Image and label files, read by one rule and written whole: RAS mm inside, whatever the file says.
 
-NIfTI (.nii, .nii.gz, .hdr/.img), MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr).
+NIfTI (.nii, .nii.gz, .hdr/.img), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr); for images also folders
+of DICOM slices.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jaxtyping import Float32
 
 from tenter import files
 from tenter.config import LabelFiles
-from tenter.data import headers, itk_files, nifti
+from tenter.data import dicom, headers, itk_files, nifti
 from tenter.data.headers import Header, refusal
 from tenter.errors import DataError, OutputError
 from tenter.shapes import Matrix
@@ -30,9 +31,11 @@ __all__ = [
     "parts",
     "read_image",
     "read_labels",
+    "read_values",
     "sha256",
     "write_image",
     "write_labels",
+    "write_values",
 ]
 
 MAX_LABELS = 1000
@@ -96,6 +99,8 @@ def header(path: Path) -> Header:
     Raises:
         DataError: the file or its header cannot be relied on.
     """
+    if path.is_dir():
+        return dicom.header(path)
     if _is_nifti(path):
         return nifti.layout(path).header
     return itk_files.header(path)
@@ -107,11 +112,13 @@ def parts(path: Path) -> tuple[Path, ...]:
     Raises:
         DataError: the format is not known, or the header that names the other is unreadable.
     """
+    if path.is_dir():
+        return dicom.parts(path)
     return nifti.parts(path) if _is_nifti(path) else itk_files.parts(path)
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a volume's content, of all its files.
+    """Hexadecimal sha256 of a volume's content, of all its files; of a DICOM series whatever their names.
 
     Raises:
         DataError: one of them cannot be read.
@@ -119,6 +126,8 @@ def sha256(path: Path) -> str:
     for part in parts(path):
         headers.require_file(part)
     hashes = [files.sha256(part) for part in parts(path)]
+    if path.is_dir():
+        return files.digest(sorted(hashes))  # names of slices are no content
     return hashes[0] if len(hashes) == 1 else files.digest(hashes)
 
 
@@ -126,6 +135,9 @@ def read_image(path: Path) -> Volume:
     """Read an image to its last byte.
 
     A slope of 0, NaN or Inf means no scaling, and then the intercept does not count.
+
+    Args:
+        path: file, or folder of a DICOM series.
 
     Raises:
         DataError: the file is damaged, doubtful, or holds NaN or Inf.
@@ -153,12 +165,31 @@ def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
         DataError: as `read_image`; or values are no labels (fractional or negative in a map,
             outside [0, 1] in a stack).
     """
+    if path.is_dir():
+        raise refusal(path, "is a folder", "give labels as one file: DICOM is read for images alone")
     head, stored, (slope, inter) = _stored(path)
     values = stored if (slope, inter) == (1.0, 0.0) else stored * np.float64(slope) + inter
     _require_finite(path, values)
     if settings.format == "map":
         return _label_map(path, head, values)
     return _label_stack(path, head, values)
+
+
+def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
+    """Read a volume of whatever it is, to its last byte.
+
+    Returns:
+        `[c, x, y, z]` in the type in which the file stores it (float64 where it scales its
+        numbers), and voxel to RAS mm.
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    head, stored, (slope, inter) = _stored(path)
+    values = stored if (slope, inter) == (1.0, 0.0) else stored * np.float64(slope) + inter
+    with np.errstate(over="ignore"):
+        _require_finite(path, values.astype(np.float32) if values.dtype == np.float64 else values)
+    return values[None] if head.channels == 1 else np.moveaxis(values, 3, 0), head.affine
 
 
 def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
@@ -195,6 +226,20 @@ def write_labels(path: Path, array: np.ndarray, affine: Matrix) -> None:
         _write(path, _channels_last(array.astype(np.min_scalar_type(largest))), affine)
 
 
+def write_values(path: Path, array: np.ndarray, affine: Matrix) -> None:
+    """Write a volume of whatever it is as NIfTI, in the array's own type of number.
+
+    Args:
+        path: `.nii` or `.nii.gz`.
+        array: `[x, y, z]` or `[c, x, y, z]`; integers of up to 32 bits, or real numbers.
+        affine: voxel to RAS mm.
+
+    Raises:
+        OutputError: it could not be written whole.
+    """
+    _write(path, _channels_last(array.astype(array.dtype.newbyteorder("="), copy=False)), affine)
+
+
 def _is_nifti(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith(nifti.SUFFIXES):
@@ -202,11 +247,14 @@ def _is_nifti(path: Path) -> bool:
     if name.endswith(itk_files.SUFFIXES):
         return False
     known = ", ".join((*nifti.SUFFIXES, *itk_files.SUFFIXES))
-    raise refusal(path, "is of no known format by its name", f"give one of {known}")
+    mend = f"give one of {known}, or for an image the folder of a DICOM series"
+    raise refusal(path, "is of no known format by its name", mend)
 
 
 def _stored(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
     """Header, verified values `[x, y, z(, c)]` before scaling, slope and intercept."""
+    if path.is_dir():
+        return dicom.voxels(path)
     if _is_nifti(path):
         layout = nifti.layout(path)
         return layout.header, nifti.voxels(layout), (layout.slope, layout.inter)

@@ -69,7 +69,7 @@ def test_a_moving_image_5_m_away_is_warned_of_with_figures() -> None:
 def test_images_without_overlap_are_told_to_use_centres() -> None:
     (problem,) = problems(moving=image(affine((0, 17, 0)), "m"))
     assert "does not overlap" in problem.message
-    assert "plan.alignment: centre" in problem.fix
+    assert "`plan.alignment` to `centre` or `mass`" in problem.fix
 
 
 def test_alignment_by_centres_needs_no_overlap() -> None:

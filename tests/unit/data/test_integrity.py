@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import dicoms
 import faulty
 from tenter.config import LabelFiles
 from tenter.data import integrity
@@ -191,3 +192,41 @@ def test_the_stamp_changes_with_the_file(image: Path) -> None:
     assert integrity.stamp(image, "image") != before
     image.unlink()
     assert integrity.stamp(image, "image") == ()
+
+
+@pytest.fixture
+def slices(tmp_path: Path) -> Path:
+    """A sound DICOM series."""
+    noise = np.random.default_rng(0).integers(0, 1000, faulty.SHAPE).astype(np.int16)
+    folder: Path = dicoms.write_series(tmp_path / "slices", noise, faulty.affine())
+    return folder
+
+
+def test_a_dicom_series_is_an_image_but_no_label_file(slices: Path) -> None:
+    found = integrity.examine(slices, "image", MAP)
+    assert (found.problems, found.shape) == ((), faulty.SHAPE)
+    assert found.bytes == sum(path.stat().st_size for path in slices.iterdir())
+    assert "is a folder, not a file" in told(integrity.examine(slices, "labels", MAP))
+
+
+def test_a_faulty_series_is_told_without_a_word_of_its_headers(slices: Path) -> None:
+    faulty.cut_half(slices / dicoms.name_of(3))
+    (slices / "notes.txt").write_text("SECRET", encoding="utf-8")
+    text = told(integrity.examine(slices, "image", MAP))
+    assert "2 of 9 files cannot be used as slices: 021.dcm is truncated" in text
+    assert "notes.txt is no DICOM file" in text
+    assert dicoms.PATIENT not in text
+
+
+def test_a_quick_look_at_a_series_reads_headers_only(tmp_path: Path) -> None:
+    folder = dicoms.write_series(tmp_path / "flat", np.zeros(faulty.SHAPE, np.uint8), faulty.affine())
+    assert integrity.examine(folder, "image", MAP, quick=True).sound
+    assert "is constant" in told(integrity.examine(folder, "image", MAP))
+
+
+def test_the_stamp_of_a_series_changes_with_each_slice_and_with_the_folder(slices: Path) -> None:
+    first = integrity.stamp(slices, "image")
+    os.utime(slices / dicoms.name_of(5), ns=(1, 1))
+    second = integrity.stamp(slices, "image")
+    (slices / "more").mkdir()
+    assert len({first, second, integrity.stamp(slices, "image")}) == 3

@@ -82,3 +82,134 @@ def test_a_changed_voxel_file_changes_the_hash(tmp_path: Path) -> None:
     raw = volumes.parts(path)[1]
     raw.write_bytes(raw.read_bytes()[::-1])
     assert volumes.sha256(path) != before
+
+
+RAMP = np.arange(120, dtype="<i2").reshape(6, 5, 4)
+META = {
+    "ObjectType": "Image",
+    "NDims": "3",
+    "BinaryData": "True",
+    "BinaryDataByteOrderMSB": "False",
+    "TransformMatrix": "1 0 0 0 1 0 0 0 1",
+    "Offset": "10 -20 30",
+    "ElementSpacing": "1 1.5 2",
+    "DimSize": "6 5 4",
+    "ElementType": "MET_SHORT",
+}
+NRRD = {
+    "type": "int16",
+    "endian": "little",
+    "encoding": "raw",
+    "dimension": "3",
+    "sizes": "6 5 4",
+    "space": "left-posterior-superior",
+    "space directions": "(1,0,0) (0,1.5,0) (0,0,2)",
+    "space origin": "(10,-20,30)",
+}
+LPS_AFFINE = np.array([[-1, 0, 0, -10], [0, -1.5, 0, 20], [0, 0, 2, 30], [0, 0, 0, 1]])
+
+
+def meta(folder: Path, **changes: str | None) -> Path:
+    """A MetaImage by hand; None takes a field away."""
+    said = {key: value for key, value in (META | changes).items() if value is not None}
+    text = "".join(f"{key} = {value}\n" for key, value in said.items()) + "ElementDataFile = LOCAL\n"
+    (folder / "a.mha").write_bytes(text.encode() + RAMP.tobytes(order="F"))
+    return folder / "a.mha"
+
+
+def nrrd(folder: Path, array: np.ndarray = RAMP, /, **changes: str | None) -> Path:
+    """A NRRD file by hand; None takes a field away."""
+    words = {key.replace("_", " "): value for key, value in changes.items()}
+    said = {key: value for key, value in (NRRD | words).items() if value is not None}
+    text = "NRRD0005\n" + "".join(f"{key}: {value}\n" for key, value in said.items()) + "\n"
+    (folder / "a.nrrd").write_bytes(text.encode() + array.tobytes(order="F"))
+    return folder / "a.nrrd"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("Offset", None, "where it lies"),
+        ("TransformMatrix", None, "where it lies"),
+        ("ElementSpacing", None, "where it lies"),
+        ("DistanceUnits", "um", "not measured in mm"),
+        ("ElementToIntensityFunctionSlope", "2", "most tools ignore"),
+        ("ElementToIntensityFunctionOffset", "-1024", "most tools ignore"),
+    ],
+)
+def test_a_doubtful_metaimage_is_refused(
+    tmp_path: Path, field: str, value: str | None, complaint: str
+) -> None:
+    with pytest.raises(DataError, match=complaint):
+        volumes.header(meta(tmp_path, **{field: value}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"Offset": None, "Position": "10 -20 30"},
+        {"TransformMatrix": None, "Orientation": "1 0 0 0 1 0 0 0 1"},
+        {"DistanceUnits": "mm", "ElementToIntensityFunctionSlope": "1"},
+        {"AnatomicalOrientation": "RAS"},
+    ],
+)
+def test_a_metaimage_lies_in_lps(tmp_path: Path, changes: dict[str, str | None]) -> None:
+    read = volumes.read_image(meta(tmp_path, **changes))
+    assert np.array_equal(read.affine, LPS_AFFINE)
+    assert np.array_equal(read.array[0], RAMP)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"space": None, "space directions": None, "space origin": None}, "where it lies"),
+        (
+            {"space": None, "space directions": None, "space origin": None, "spacings": "1 2 3"},
+            "where it lies",
+        ),
+        ({"space": None, "space dimension": "3"}, "where it lies"),
+        ({"space": "scanner-xyz"}, "where it lies"),
+        ({"space": "right-up"}, "where it lies"),
+        ({"space origin": None}, "where it lies"),
+        ({"space units": '"m" "m" "m"'}, "not measured in mm"),
+        ({"space directions": "(1,0,0) (0.3,1.5,0) (0,0,2)"}, "sheared"),
+        ({"encoding": "ascii"}, "cannot be verified"),
+    ],
+)
+def test_a_doubtful_nrrd_is_refused(tmp_path: Path, changes: dict[str, str | None], complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        volumes.read_image(nrrd(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [
+        ("left-posterior-superior", (-1, -1)),
+        ("LPS", (-1, -1)),
+        ("right-anterior-superior", (1, 1)),
+        ("RAS", (1, 1)),
+        ("left-anterior-superior", (-1, 1)),
+    ],
+)
+def test_a_nrrd_lies_in_the_space_that_it_names(tmp_path: Path, space: str, signs: tuple[int, int]) -> None:
+    affine = volumes.header(nrrd(tmp_path, space=space, space_units='"mm" "mm" "mm"')).affine
+    assert np.array_equal(affine, np.diag([-signs[0], -signs[1], 1, 1]) @ LPS_AFFINE)
+
+
+@pytest.mark.parametrize("kind", ["list", "vector"])
+@pytest.mark.parametrize("axis", [0, 3])
+def test_a_list_axis_of_a_nrrd_is_channels(tmp_path: Path, kind: str, axis: int) -> None:
+    stack = np.stack([RAMP, RAMP + 1, RAMP + 2], axis=axis)
+    kinds, directions = ["domain"] * 3, NRRD["space directions"].split(" ")
+    kinds.insert(axis, kind)
+    directions.insert(axis, "none")
+    fields = {
+        "dimension": "4",
+        "sizes": " ".join(map(str, stack.shape)),
+        "kinds": " ".join(kinds),
+        "space directions": " ".join(directions),
+    }
+    read = volumes.read_image(nrrd(tmp_path, stack, **fields))
+    assert np.array_equal(read.array, np.moveaxis(stack, axis, 0))
+    assert np.array_equal(read.affine, LPS_AFFINE)

@@ -210,7 +210,12 @@ def test_a_slope_that_is_none_scales_nothing(
 
 @pytest.mark.parametrize(
     ("shape", "kept", "channels"),
-    [((6, 5, 4, 1), SHAPE, 1), ((6, 5, 4, 1, 1), SHAPE, 1), ((6, 5, 4, 3), SHAPE, 3)],
+    [
+        ((6, 5, 4, 1), SHAPE, 1),
+        ((6, 5, 4, 1, 1), SHAPE, 1),
+        ((6, 5, 4, 3), SHAPE, 3),
+        ((6, 5, 4, 1, 3), SHAPE, 3),
+    ],
 )
 def test_single_trailing_axes_are_dropped_and_a_fourth_axis_is_channels(
     tmp_path: Path, shape: tuple[int, ...], kept: tuple[int, ...], channels: int
@@ -251,5 +256,5 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         volumes.header(tmp_path / "none.nii.gz")
     (tmp_path / "folder.nii").mkdir()
-    with pytest.raises(DataError, match="no regular file"):
+    with pytest.raises(DataError, match="is a folder without a DICOM image"):
         volumes.header(tmp_path / "folder.nii")

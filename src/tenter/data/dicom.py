@@ -1,0 +1,239 @@
+"""A folder of DICOM slices as one volume: whole, evenly spaced, upright, of one series; else refused.
+
+Nothing of a DICOM file but its geometry, scaling and pixels is used or told of.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tenter import manifest
+from tenter.data import dicom_elements as tags
+from tenter.data import dicom_pixels, headers
+from tenter.data.dicom_elements import UnusableError
+from tenter.data.dicom_pixels import Image
+from tenter.data.headers import Header, refusal
+from tenter.spatial import geometry
+
+TOLERANCE_MM = 0.01
+TOLERANCE_STEPS = 0.01
+"""Slices may lie this far from even places: mm, or parts of their distance where that is more.
+
+Positions are decimal numbers that scanners round. Where slices are very thin, a tenth of their distance."""
+
+TOLERANCE_AXES = 1e-3
+"""Direction cosines as written may deviate this much from unit length and right angles."""
+
+SCALING = {tags.SLOPE: "1", tags.INTERCEPT: "0"}
+"""Elements that scale values, and what they are where a file lacks them."""
+
+AGAIN = "export the series again, alone, into a folder of its own"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Slice:
+    """One plane of pixels.
+
+    Attributes:
+        image: the file that it is in.
+        frame: number of the plane in the file, from 0.
+        position: of its first pixel, LPS mm.
+        axes: unit directions in which columns and rows count up, LPS, `[3, 2]`.
+        steps: distance between columns and between rows, mm.
+        scaling: slope and intercept of its values.
+    """
+
+    image: Image
+    frame: int
+    position: np.ndarray
+    axes: np.ndarray
+    steps: tuple[float, float]
+    scaling: tuple[float, float]
+
+    @property
+    def name(self) -> str:
+        """For complaints."""
+        frame = f" frame {self.frame + 1}" if len(self.image.groups) > 1 else ""
+        return f"{self.image.path.name}{frame}"
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Unit direction in which slices are counted up, LPS."""
+        normal: np.ndarray = np.cross(self.axes[:, 0], self.axes[:, 1])
+        return normal
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """The files in a series' folder, by name.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = manifest.files_behind(path)
+    if found == (path,):
+        raise refusal(path, "is a folder without a DICOM image", "give the folder that holds the slices")
+    return found
+
+
+def header(path: Path) -> Header:
+    """Read what every slice says, and verify that they make up one volume.
+
+    Raises:
+        DataError: naming what is wrong with files, or between them.
+    """
+    return _header(path, _series(path))
+
+
+def voxels(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
+    """Header, values `[x, y, z]`, and the slope and intercept that they still need.
+
+    Slices that are scaled differently come as float32, scaled already.
+
+    Raises:
+        DataError: as `header`, or pixels cannot be decoded.
+    """
+    slices = _series(path)
+    head = _header(path, slices)
+    scalings = {item.scaling for item in slices}
+    values = np.empty(head.shape[::-1], head.dtype if len(scalings) == 1 else np.float32)
+    places: dict[Path, list[int]] = {}
+    for place, item in enumerate(slices):
+        places.setdefault(item.image.path, []).append(place)
+    try:
+        for own in places.values():
+            frames = dicom_pixels.stored_values(slices[own[0]].image)
+            for place in own:
+                plane = frames[slices[place].frame]
+                slope, inter = slices[place].scaling
+                values[place] = plane if len(scalings) == 1 else plane * np.float64(slope) + inter
+    except UnusableError as error:
+        raise refusal(path, f"{slices[own[0]].name} {error}", AGAIN) from error
+    return head, values.transpose(2, 1, 0), scalings.pop() if len(scalings) == 1 else (1.0, 0.0)
+
+
+def _series(path: Path) -> list[_Slice]:
+    """All slices of a folder in their order, after every rule for a series was found kept."""
+    found = parts(path)
+    folders = sorted(item.name for item in os.scandir(path) if item.is_dir() and item.name[0] != ".")
+    if folders:
+        raise refusal(path, f"holds folders ({_some(folders)})", "give the folder of one series alone")
+    slices: list[_Slice] = []
+    faults = []
+    for part in found:
+        try:
+            slices += _slices(dicom_pixels.read_image(part))
+        except UnusableError as error:
+            faults.append(f"{part.name} {error}")
+    if faults:
+        many = f"{len(faults)} of {len(found)} files cannot be used as slices: " if len(faults) > 1 else ""
+        raise refusal(path, f"{many}{_some(faults)}", AGAIN)
+    _require_alike(path, slices)
+    return _ordered(path, slices)
+
+
+def _slices(image: Image) -> list[_Slice]:
+    return [_slice(image, frame) for frame in range(len(image.groups))]
+
+
+def _slice(image: Image, frame: int) -> _Slice:
+    own = image.groups[frame]
+    said = {**image.said, **own}
+    if len(image.groups) > 1 and tags.POSITION not in own:
+        message = "holds several frames but does not say where each of them lies"
+        raise UnusableError(message)
+    if not all(said.get(tag) for tag in (tags.POSITION, tags.ORIENTATION, tags.SPACING)):
+        message = "does not say where it lies (position, orientation and pixel spacing)"
+        raise UnusableError(message)
+    rows, columns = tags.decimals(said[tags.SPACING], 2)
+    (slope,), (inter,) = (tags.decimals(said.get(tag) or usual, 1) for tag, usual in SCALING.items())
+    if min(rows, columns) <= 0 or slope == 0:
+        message = "says a pixel spacing or rescale slope of 0"
+        raise UnusableError(message)
+    position = np.array(tags.decimals(said[tags.POSITION], 3))
+    axes = _axes(np.array(tags.decimals(said[tags.ORIENTATION], 6)).reshape(2, 3).T)
+    return _Slice(image, frame, position, axes, (columns, rows), (slope, inter))
+
+
+def _axes(written: np.ndarray) -> np.ndarray:
+    """The nearest unit directions at a right angle."""
+    if np.abs(written.T @ written - np.eye(2)).max() > TOLERANCE_AXES:
+        message = "says directions of rows and columns that are not at right angles"
+        raise UnusableError(message)
+    left, _, right = np.linalg.svd(written, full_matrices=False)
+    nearest: np.ndarray = left @ right
+    return nearest
+
+
+# ---- between slices
+
+
+def _require_alike(path: Path, slices: Sequence[_Slice]) -> None:
+    _require_one(path, "series", [str(item.image.said.get(tags.SERIES)) for item in slices], slices)
+    _require_one(path, "sizes", [item.image.shape[1:] for item in slices], slices)
+    _require_one(path, "grey scales", [str(item.image.said.get(tags.PHOTOMETRIC)) for item in slices], slices)
+    first = slices[0]
+    for item in slices:
+        turned = np.abs(item.axes - first.axes).max() > headers.TOLERANCE_DIRECTION
+        stretch = np.divide(item.steps, first.steps) - 1
+        if turned or np.abs(stretch).max() > headers.TOLERANCE_DIRECTION:
+            aspect = "orientations" if turned else "pixel spacings"
+            raise refusal(path, f"holds slices of several {aspect} ({first.name}, {item.name})", AGAIN)
+
+
+def _require_one(path: Path, aspect: str, kinds: Sequence[Hashable], slices: Sequence[_Slice]) -> None:
+    counts = Counter(kinds)
+    if len(counts) > 1:
+        told = [f"{count} like {slices[kinds.index(kind)].name}" for kind, count in counts.items()]
+        raise refusal(path, f"holds slices of {len(counts)} {aspect} ({_some(told)})", AGAIN)
+
+
+def _ordered(path: Path, slices: Sequence[_Slice]) -> list[_Slice]:
+    """Slices in the order of their places along the normal, once those proved to be even."""
+    normal = slices[0].normal
+    order = sorted(slices, key=lambda item: float(item.position @ normal))
+    if len(order) < 2:
+        return order
+    offsets = np.array([item.position for item in order]) - order[0].position
+    heights = offsets @ normal
+    gaps = np.diff(heights)
+    usual = float(np.median(gaps))
+    slack = min(max(TOLERANCE_MM, TOLERANCE_STEPS * usual), usual / 10)
+    for place in np.flatnonzero(gaps <= slack)[:1]:
+        what = f"holds two slices at one place ({order[place].name}, {order[place + 1].name})"
+        raise refusal(path, what, "give one volume: one time, echo or phase, and no slice twice")
+    even = np.linspace(0, heights[-1], len(order))
+    if np.abs(heights - even).max() > slack:
+        place = int(np.argmax(gaps))
+        ratio = gaps[place] / usual
+        lacks = gaps[place] > usual + slack and abs(ratio - round(ratio)) < 0.1
+        where = f"{gaps[place]:.4g} mm between {order[place].name} and {order[place + 1].name}"
+        what = f"{'lacks slices' if lacks else 'has uneven slices'}: {where}, {usual:.4g} mm between most"
+        raise refusal(path, what, "complete the series" if lacks else "resample it on even slices")
+    aside = np.linalg.norm(offsets - heights[:, None] * normal, axis=1)
+    if aside.max() > slack:
+        angle = np.degrees(np.arctan2(aside[-1], heights[-1]))
+        what = f"is sheared: its slices are shifted against each other (gantry tilt, {angle:.3g} degrees)"
+        raise refusal(path, what, "resample it on a rectangular grid")
+    return order
+
+
+def _header(path: Path, slices: Sequence[_Slice]) -> Header:
+    first, count = slices[0], len(slices)
+    rows, columns = first.image.shape[1:]
+    shape, _ = headers.sized(path, (columns, rows, count))
+    step = float((slices[-1].position - first.position) @ first.normal) / (count - 1)
+    lps = np.eye(4)
+    lps[:3, :3] = np.column_stack([first.axes, first.normal]) * [*first.steps, step]
+    lps[:3, 3] = first.position
+    dtype = np.result_type(*{item.image.dtype.newbyteorder("=") for item in slices})
+    return Header(shape, 1, headers.placed(path, geometry.LPS @ lps), dtype)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
