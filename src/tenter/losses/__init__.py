@@ -1,7 +1,8 @@
-"""Losses: how unlike two labels are, and what a deformation costs.
+"""Losses: how unlike two labels or two images are, and what a deformation costs.
 
 The loss called `x` in the configuration is the function `x` of `losses/x.py`, imported when
-it is asked for, so that a training reads the code of its own losses alone.
+it is asked for, so that a training reads the code of its own losses alone. `objective` puts
+them together.
 """
 
 from __future__ import annotations
@@ -9,54 +10,112 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import Any
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tenter import config
-from tenter.losses import scales
-from tenter.shapes import Field, Labels, Scalar
+from tenter.losses import presence, scales
+from tenter.shapes import Image, Labels, PerSample, Scalar
 
-if TYPE_CHECKING:
-    from tenter.losses.scales import Measure
-
-LabelTerm = Callable[[Labels, Labels, Bool[Tensor, "b l"]], Scalar]
-FieldTerm = Callable[[Field], Scalar]
+LabelTerm = Callable[[Labels, Labels, Float[Tensor, "b l"]], Scalar]
+ImageTerm = Callable[[Image, Image, Bool[Tensor, "b 1 *space"]], PerSample]
+FieldTerm = Callable[..., Scalar]
 
 
-def label_loss(settings: config.LabelLoss, spacing_mm: Sequence[float]) -> LabelTerm:
-    """The label term of the total loss, not yet multiplied by its weight.
+def label_loss(settings: config.LabelTerm, spacing_mm: Sequence[float]) -> LabelTerm:
+    """A term of labels, not yet multiplied by its weight.
 
     Args:
-        settings: the measure, its scales in mm and the smoothing kernel.
+        settings: the measure and its options.
         spacing_mm: voxel size of the grid along each axis.
 
     Returns:
-        A function of warped labels `[b, l, *space]`, fixed labels (likewise) and which of them
-        are present, `[b, l]`: the mean over scales and present labels.
+        A function of warped labels `[b, l, *space]`, fixed labels (likewise) and the labels' own
+        weights, `[b, l]`, 0 where a pair lacks the label: the mean over labels that count.
     """
-    measure: Measure = _function(settings.name)
-    voxels = tuple(tuple(scale / size for size in spacing_mm) for scale in settings.scales_mm)
-    return scales.MultiScale(measure, voxels, settings.kernel)
+    module = _module(settings.name)
+    if isinstance(settings, config.CentroidLoss):
+        distance = functools.partial(
+            module.centroid, spacing_mm=tuple(spacing_mm), norm=settings.norm, beta_mm=settings.beta_mm
+        )
+        return functools.partial(_mean_distance, distance)
+    lengths = _voxels(settings.scales_mm, settings.scales_voxel, spacing_mm)
+    if hasattr(module, "of_sums"):
+        return scales.MultiScaleSums(module.of_sums, lengths, settings.kernel)
+    return scales.MultiScale(getattr(module, settings.name), lengths, settings.kernel)
+
+
+def image_loss(settings: config.ImageTerm, spacing_mm: Sequence[float]) -> ImageTerm:
+    """A term of images, not yet multiplied by its weight.
+
+    Args:
+        settings: the measure and its options.
+        spacing_mm: voxel size of the grid along each axis.
+
+    Returns:
+        A function of warped and fixed images `[b, c, *space]` and of where they overlap,
+        `[b, 1, *space]`: one number a pair.
+    """
+    options: dict[str, Any] = {}
+    match settings:
+        case config.GnccLoss():
+            options = {"signed": settings.signed}
+        case config.LnccLoss():
+            lengths = _voxels(_single(settings.window_mm), _single(settings.window_voxel), spacing_mm)
+            options = {"window": lengths[0], "kernel": settings.kernel, "signed": settings.signed}
+        case config.MutualInformationLoss():
+            options = {"bins": settings.bins, "normalised": settings.normalised}
+        case config.MindLoss():
+            options = {"radius": settings.radius_voxel, "distance": settings.distance_voxel}
+    return functools.partial(getattr(_module(settings.name), settings.name), **options)
 
 
 def regulariser(settings: config.Regulariser, spacing_mm: Sequence[float]) -> FieldTerm:
-    """A deformation term of the total loss, not yet multiplied by its weight.
+    """A term of deformations, not yet multiplied by its weight.
 
     Args:
-        settings: the energy, its norm and its units.
-        spacing_mm: voxel size of the grid along each axis; read for `units: mm` alone.
+        settings: the energy and its options.
+        spacing_mm: voxel size of the grid along each axis.
 
     Returns:
-        A function of fields `[b, d, *space]` in voxels: the mean energy.
+        A function of fields `[b, d, *space]` in voxels, fixed to moving; of
+        `inverse_consistency`, of the fields of the exchanged images too: the mean energy.
     """
-    spacing = tuple(spacing_mm) if settings.units == "mm" else (1.0,) * len(spacing_mm)
-    energy: Callable[..., Scalar] = _function(settings.name)
-    options = {"norm": settings.norm} if settings.name == "gradient" else {}
-    return functools.partial(energy, spacing=spacing, **options)
+    options: dict[str, Any] = {}
+    if not isinstance(settings, config.FoldingLoss):
+        options["spacing"] = tuple(spacing_mm) if settings.units == "mm" else (1.0,) * len(spacing_mm)
+    if isinstance(settings, config.GradientLoss | config.FoldingLoss):
+        options["norm"] = settings.norm
+    if isinstance(settings, config.FoldingLoss):
+        options["margin"] = settings.margin
+    return functools.partial(getattr(_module(settings.name), settings.name), **options)
 
 
-def _function(name: str) -> Callable[..., Tensor]:
-    function: Callable[..., Tensor] = getattr(importlib.import_module(f"tenter.losses.{name}"), name)
-    return function
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"tenter.losses.{name}")
+
+
+def _single(length: float | None) -> tuple[float] | None:
+    return None if length is None else (length,)
+
+
+def _voxels(
+    lengths_mm: Sequence[float] | None, lengths_voxel: Sequence[float] | None, spacing_mm: Sequence[float]
+) -> tuple[tuple[float, ...], ...]:
+    """Each length along each axis, in voxels."""
+    if lengths_voxel is not None:
+        return tuple((float(length),) * len(spacing_mm) for length in lengths_voxel)
+    return tuple(tuple(length / size for size in spacing_mm) for length in lengths_mm or ())
+
+
+def _mean_distance(
+    distance: Callable[[Labels, Labels], tuple[Float[Tensor, "b l"], Bool[Tensor, "b l"]]],
+    warped: Labels,
+    fixed: Labels,
+    weights: Float[Tensor, "b l"],
+) -> Scalar:
+    values, found = distance(warped, fixed)
+    return presence.weighted_mean(values, weights * found)

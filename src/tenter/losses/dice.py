@@ -5,7 +5,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from tenter.shapes import Labels
+from tenter.losses import presence
+from tenter.losses.scales import Sums
+from tenter.shapes import Labels, Scalar
 
 EPSILON = 1e-6
 
@@ -23,5 +25,13 @@ def dice(warped: Labels, fixed: Labels) -> Float[Tensor, "b l"]:
         `[b, l]`, from 0 (alike and binary) to 1 (no overlap).
     """
     warped, fixed = warped.flatten(2), fixed.flatten(2)
-    shared = (warped * fixed).sum(dim=2)
-    return 1 - 2 * shared / (warped.sum(dim=2) + fixed.sum(dim=2) + EPSILON)
+    return _dice(Sums((warped * fixed).sum(dim=2), warped.sum(dim=2), fixed.sum(dim=2)))
+
+
+def of_sums(sums: Sums, weights: Float[Tensor, "b l"]) -> Scalar:
+    """`dice` from its sums, as a mean over the labels that count."""
+    return presence.weighted_mean(_dice(sums), weights)
+
+
+def _dice(sums: Sums) -> Float[Tensor, "b l"]:
+    return 1 - 2 * sums.shared / (sums.warped + sums.fixed + EPSILON)

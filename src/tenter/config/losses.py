@@ -1,0 +1,255 @@
+"""Configuration of losses: the terms whose weighted sum training minimises.
+
+A loss called `x` lives in `losses/x.py`; provenance relies on it to tell which modules a
+training reads. A length carries its unit in its key.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tenter.config.cohort import NotNegative, Positive
+from tenter.config.section import Section
+
+Units = Literal["mm", "voxel"]
+Scales = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
+
+REFERENCE_MM = 3.0
+"""Voxel size at which the default weight of bending means the same in mm as in voxels."""
+
+
+def _without_default(values: Any, key: str) -> Any:  # noqa: ANN401 - any YAML value
+    """A length in voxels takes the place of the default in mm."""
+    millimetres, voxels = f"{key}_mm", f"{key}_voxel"
+    if isinstance(values, dict) and values.get(voxels) is not None and millimetres not in values:
+        return {**values, millimetres: None}
+    return values
+
+
+def _require_one(key: str, millimetres: object, voxels: object) -> None:
+    if (millimetres is None) == (voxels is None):
+        message = f"give either {key}_mm or {key}_voxel"
+        raise ValueError(message)
+
+
+class RoleWeights(Section):
+    """What a label's loss is multiplied by; the mean runs over labels whose weight is not 0."""
+
+    structure: NotNegative = 1.0
+    """Factor for structures."""
+    landmark: NotNegative = 1.0
+    """Factor for landmarks."""
+
+
+class LandmarkWeights(RoleWeights):
+    """As other role weights, but structures count for nothing unless they are told to."""
+
+    structure: NotNegative = 0.0
+    """Factor for structures."""
+
+
+class LabelLoss(Section):
+    """How unlike two labels are voxel by voxel, over several scales of smoothing."""
+
+    name: Literal["dice", "generalised_dice", "jaccard", "cross_entropy", "mean_squared"] = "dice"
+    """The measure at each scale."""
+    weight: NotNegative = 1.0
+    """Factor in the total loss."""
+    scales_mm: Scales | None = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0)
+    """Standard deviations in mm of the kernels that smooth both labels; 0 is none.
+
+    The measure is averaged over them."""
+    scales_voxel: Scales | None = None
+    """The same in voxels of the grid, instead of `scales_mm`; label-reg has 0, 1, 2, 4, 8, 16."""
+    kernel: Literal["gaussian", "cauchy"] = "gaussian"
+    """Shape of the smoothing kernel."""
+    role_weights: RoleWeights = RoleWeights()
+    """Factors by a label's role."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _voxels_instead(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
+        return _without_default(values, "scales")
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> LabelLoss:
+        _require_one("scales", self.scales_mm, self.scales_voxel)
+        return self
+
+
+class CentroidLoss(Section):
+    """How far the centroids of two labels are apart, in mm."""
+
+    name: Literal["centroid"] = "centroid"
+    """Distance of centres of mass; labels without mass on either side are left out."""
+    weight: NotNegative = 0.1
+    """Factor in the total loss, per mm (`smooth_l1`) or mm² (`squared`)."""
+    norm: Literal["smooth_l1", "squared"] = "smooth_l1"
+    """`squared` distance, or Huber's: squared when near, the distance itself when far."""
+    beta_mm: Positive = 1.0
+    """Distance at which `smooth_l1` turns from squared to straight."""
+    role_weights: LandmarkWeights = LandmarkWeights()
+    """Factors by a label's role."""
+
+
+class SsdLoss(Section):
+    """Mean squared difference of intensities: one modality, one scale of grey."""
+
+    name: Literal["ssd"] = "ssd"
+    """Mean squared difference."""
+    weight: NotNegative = 1.0
+    """Factor in the total loss, per squared unit of normalised intensity."""
+
+
+class GnccLoss(Section):
+    """One minus the squared correlation of all intensities: one modality up to a linear map."""
+
+    name: Literal["gncc"] = "gncc"
+    """Global normalised cross-correlation."""
+    weight: NotNegative = 1.0
+    """Factor in the total loss."""
+    signed: bool = False
+    """One minus the correlation itself, so that inverted contrast counts as unlike."""
+
+
+class LnccLoss(Section):
+    """One minus the mean squared correlation within windows: contrast may change slowly over space."""
+
+    name: Literal["lncc"] = "lncc"
+    """Local normalised cross-correlation."""
+    weight: NotNegative = 1.0
+    """Factor in the total loss."""
+    window_mm: Positive | None = 15.0
+    """Width of the window in mm; at least three voxels are taken."""
+    window_voxel: Annotated[float, Field(ge=3, allow_inf_nan=False)] | None = None
+    """The same in voxels of the grid, instead of `window_mm`."""
+    kernel: Literal["box", "gaussian"] = "box"
+    """Shape of the window; `gaussian` has the box's variance."""
+    signed: bool = False
+    """One minus the correlation itself, so that inverted contrast counts as unlike."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _voxels_instead(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
+        return _without_default(values, "window")
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> LnccLoss:
+        _require_one("window", self.window_mm, self.window_voxel)
+        return self
+
+
+class MutualInformationLoss(Section):
+    """How little one image's intensities tell of the other's: any two modalities."""
+
+    name: Literal["mutual_information"] = "mutual_information"
+    """Mutual information of intensities, from a smooth joint histogram."""
+    weight: NotNegative = 1.0
+    """Factor in the total loss."""
+    normalised: bool = True
+    """2 - (H(a) + H(b)) / H(a, b), in [0, 1]; otherwise minus the information in nats."""
+    bins: Annotated[int, Field(ge=2, le=256)] = 32
+    """Bins of each image's intensities."""
+
+
+class MindLoss(Section):
+    """How unlike the images' self-similarities are: two modalities with the same edges."""
+
+    name: Literal["mind"] = "mind"
+    """Modality independent neighbourhood descriptor, self-similarity context."""
+    weight: NotNegative = 1.0
+    """Factor in the total loss."""
+    radius_voxel: Annotated[int, Field(ge=0)] = 1
+    """Half-width of the patches that are compared, in voxels; 0 is a voxel."""
+    distance_voxel: Annotated[int, Field(ge=1)] = 2
+    """From a voxel to the patches around it, in voxels."""
+
+
+def _bending_weight(values: dict[str, Any]) -> float:
+    return 0.5 if values.get("units") == "voxel" else 0.5 * REFERENCE_MM**2
+
+
+class BendingLoss(Section):
+    """Squared second derivatives of the displacement; an affine map costs nothing."""
+
+    name: Literal["bending"] = "bending"
+    """Bending energy."""
+    units: Units = "mm"
+    """Whether derivatives are taken in mm or, as label-reg does, in voxels of the grid."""
+    weight: NotNegative = Field(default_factory=_bending_weight)
+    """Factor in the total loss; default: 4.5 (mm²) in mm, 0.5 in voxels, equal for voxels of 3 mm."""
+
+
+class GradientLoss(Section):
+    """First derivatives of the displacement; a translation costs nothing."""
+
+    name: Literal["gradient"] = "gradient"
+    """Gradient energy."""
+    weight: NotNegative = 0.5
+    """Factor in the total loss."""
+    units: Units = "mm"
+    """Whether derivatives are taken in mm or in voxels of the grid; for cubic voxels both are equal."""
+    norm: Literal["l1", "l2"] = "l2"
+    """Absolute or squared values."""
+
+
+class FoldingLoss(Section):
+    """Jacobian determinants below a margin; a deformation that does not fold costs nothing."""
+
+    name: Literal["folding"] = "folding"
+    """Mean of max(0, margin - J)."""
+    weight: NotNegative = 1.0
+    """Factor in the total loss."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Determinant (1 keeps volume, 0 folds) below which a voxel costs."""
+    norm: Literal["l1", "l2"] = "l1"
+    """What is below the margin, or its square."""
+
+
+class InverseConsistencyLoss(Section):
+    """Where a point lands that is taken from fixed to moving and back; runs the network twice a step."""
+
+    name: Literal["inverse_consistency"] = "inverse_consistency"
+    """Mean squared distance of points from where they started; both images need as many channels."""
+    weight: NotNegative = 0.1
+    """Factor in the total loss, per mm² (or squared voxel)."""
+    units: Units = "mm"
+    """Whether distances are in mm or in voxels of the grid."""
+
+
+LabelTerm = Annotated[LabelLoss | CentroidLoss, Field(discriminator="name")]
+ImageTerm = Annotated[
+    SsdLoss | GnccLoss | LnccLoss | MutualInformationLoss | MindLoss, Field(discriminator="name")
+]
+Regulariser = Annotated[
+    BendingLoss | GradientLoss | FoldingLoss | InverseConsistencyLoss, Field(discriminator="name")
+]
+
+
+class Losses(Section):
+    """The weighted sum that training minimises."""
+
+    labels: tuple[LabelTerm, ...] = (LabelLoss(),)
+    """Terms of the moving labels, warped, and the fixed labels."""
+    images: tuple[ImageTerm, ...] = ()
+    """Terms of the moving image, warped, and the fixed image.
+
+    With any, pairs without labels are learnt from too."""
+    regularisers: tuple[Regulariser, ...] = (BendingLoss(),)
+    """Terms of the deformation alone."""
+
+    @model_validator(mode="after")
+    def _something_aligns(self) -> Losses:
+        if not any(term.weight for term in (*self.labels, *self.images)):
+            message = "give at least one term of `labels` or `images` a weight above 0: nothing else aligns"
+            raise ValueError(message)
+        return self
+
+    @property
+    def comparing(self) -> tuple[str, ...]:
+        """Names of the terms that need as many channels in the moving image as in the fixed one."""
+        alone = (BendingLoss, GradientLoss, FoldingLoss)
+        terms = (*self.images, *self.regularisers)
+        return tuple(term.name for term in terms if not isinstance(term, alone))

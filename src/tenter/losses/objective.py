@@ -1,0 +1,159 @@
+"""All terms of the loss together: which are asked for, what each is, and their weighted sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from tenter import config, losses
+from tenter.errors import TrainingError
+from tenter.losses import presence
+from tenter.shapes import Field, Image, Labels, Scalar
+from tenter.spatial import warp
+
+TOTAL = "loss"
+EMPTY = "empty_labels"
+
+
+@runtime_checkable
+class Pairs(Protocol):
+    """What the loss reads of a batch."""
+
+    @property
+    def moving(self) -> Image:
+        """`[b, c, *space]`."""
+
+    @property
+    def fixed(self) -> Image:
+        """`[b, c, *space]`."""
+
+    @property
+    def moving_labels(self) -> Labels:
+        """`[b, l, *space]` in [0, 1]; of zeros where a pair has fewer than l labels."""
+
+    @property
+    def fixed_labels(self) -> Labels:
+        """`[b, l, *space]`, likewise."""
+
+    @property
+    def present(self) -> Bool[Tensor, "b l"]:
+        """Which of them are labels."""
+
+    @property
+    def structures(self) -> Bool[Tensor, "b l"]:
+        """Which of these are structures; the others are landmarks."""
+
+
+class Objective:
+    """The weighted sum that training minimises.
+
+    Label terms are means over the labels that the batch has, image terms over all of its pairs;
+    so a pair without labels takes part in the image terms alone.
+
+    Args:
+        settings: all terms.
+        spacing_mm: voxel size of the grid along each axis.
+
+    Attributes:
+        weights: of each term by its name: the loss's own, numbered where a name repeats.
+        columns: names of all that a call returns, in its order.
+        two_way: whether the field of the exchanged images is needed too.
+    """
+
+    def __init__(self, settings: config.Losses, spacing_mm: Sequence[float]) -> None:
+        self._settings = settings
+        terms = (*settings.labels, *settings.images, *settings.regularisers)
+        names = list(_numbered([term.name for term in terms]))
+        self.weights = {name: term.weight for name, term in zip(names, terms, strict=True)}
+        self.columns = (TOTAL, *names, *([EMPTY] if settings.labels else []))
+        self.two_way = any(isinstance(term, config.InverseConsistencyLoss) for term in settings.regularisers)
+        self._labels = [losses.label_loss(term, spacing_mm) for term in settings.labels]
+        self._images = [losses.image_loss(term, spacing_mm) for term in settings.images]
+        self._regularisers = [losses.regulariser(term, spacing_mm) for term in settings.regularisers]
+
+    def __call__(self, field: Field, batch: Pairs, backward: Field | None = None) -> dict[str, Scalar]:
+        """Every term of a batch, and their weighted sum.
+
+        Args:
+            field: `[b, d, *space]` in voxels, from the fixed to the moving images.
+            batch: the pairs that it registers.
+            backward: the field of the exchanged images; read where the loss is `two_way`.
+
+        Returns:
+            The sum, called `loss`, each term by name, not weighted, and, where labels are compared,
+            `empty_labels`: the share of the batch's labels that hold nothing on one side or both.
+
+        Raises:
+            TrainingError: images are compared whose channels differ in number.
+        """
+        require_equal_channels(batch.moving.shape[1], batch.fixed.shape[1], self._settings)
+        figures: dict[str, Scalar] = {}
+        values = [
+            *self._of_labels(field, batch, figures),
+            *self._of_images(field, batch),
+            *self._of_fields(field, backward),
+        ]
+        total = field.new_zeros(())
+        for weight, value in zip(self.weights.values(), values, strict=True):
+            total = total + weight * value
+        return {TOTAL: total, **dict(zip(self.weights, values, strict=True)), **figures}
+
+    def _of_labels(self, field: Field, batch: Pairs, figures: dict[str, Scalar]) -> list[Scalar]:
+        if not self._labels:
+            return []
+        warped = warp.warp(batch.moving_labels, field, padding="zeros")
+        both = presence.filled(warped) & presence.filled(batch.fixed_labels)
+        figures[EMPTY] = (batch.present & ~both).sum() / batch.present.sum().clamp(min=1)
+        roles = [settings.role_weights for settings in self._settings.labels]
+        return [
+            term(warped, batch.fixed_labels, _weights(batch, role))
+            for role, term in zip(roles, self._labels, strict=True)
+        ]
+
+    def _of_images(self, field: Field, batch: Pairs) -> list[Scalar]:
+        if not self._images:
+            return []
+        warped = warp.warp(batch.moving, field, padding="border")
+        inside = warp.inside(field)
+        return [term(warped, batch.fixed, inside).mean() for term in self._images]
+
+    def _of_fields(self, field: Field, backward: Field | None) -> list[Scalar]:
+        return [
+            term(field, backward) if isinstance(settings, config.InverseConsistencyLoss) else term(field)
+            for settings, term in zip(self._settings.regularisers, self._regularisers, strict=True)
+        ]
+
+
+def require_equal_channels(moving: int, fixed: int, settings: config.Losses) -> None:
+    """Refuse terms that need as many channels on both sides where these differ.
+
+    Args:
+        moving: channels of moving images.
+        fixed: channels of fixed images.
+        settings: all terms.
+
+    Raises:
+        TrainingError: naming the terms.
+    """
+    if moving != fixed and settings.comparing:
+        message = (
+            f"moving images have {moving} channels, fixed ones {fixed}: {', '.join(settings.comparing)} "
+            "cannot compare them; leave it out of `losses`, or give both as many channels"
+        )
+        raise TrainingError(message)
+
+
+def _weights(batch: Pairs, roles: config.RoleWeights) -> Float[Tensor, "b l"]:
+    """What each label is multiplied by; 0 where there is none."""
+    dtype = batch.fixed_labels.dtype
+    structures = batch.structures.to(dtype)
+    return batch.present.to(dtype) * (roles.structure * structures + roles.landmark * (1 - structures))
+
+
+def _numbered(names: Sequence[str]) -> Iterator[str]:
+    for index, name in enumerate(names):
+        before = names[:index].count(name)
+        yield f"{name}-{before + 1}" if before else name

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.losses.image_dissimilarity import LocalNormalizedCrossCorrelationLoss
+from scipy import ndimage
+from torch import Tensor
+
+from tenter import config, losses
+from tenter.losses.lncc import lncc
+
+SHAPE = (12, 10, 11)
+
+
+def _images() -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(0)
+    warped, fixed = torch.rand(2, 1, 1, *SHAPE, dtype=torch.float64)
+    return warped + 0.7 * fixed, fixed, torch.ones(1, 1, *SHAPE, dtype=torch.bool)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray, place: tuple[int, ...], half: int) -> float:
+    """Of the window around a voxel, as far as it lies in the image."""
+    window = tuple(slice(max(0, index - half), index + half + 1) for index in place)
+    return float(np.corrcoef(one[window].ravel(), other[window].ravel())[0, 1])
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_it_is_the_mean_correlation_of_windows_those_at_the_border_too(signed: bool) -> None:  # noqa: FBT001
+    warped, fixed, inside = _images()
+    rows = [
+        _correlation(warped[0, 0].numpy(), fixed[0, 0].numpy(), place, half=2) for place in np.ndindex(SHAPE)
+    ]
+    expected = 1 - np.mean(np.array(rows) ** (1 if signed else 2))
+    value = lncc(warped, fixed, inside, window=(5.0, 5.0, 5.0), signed=signed)
+    assert value.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_inside_the_image_it_agrees_with_monai() -> None:
+    warped, fixed, _ = _images()
+    reference = LocalNormalizedCrossCorrelationLoss(kernel_size=5, reduction="none", smooth_dr=0.0)
+    inner = (slice(None), slice(None), *[slice(2, -2)] * 3)
+    theirs = reference(warped, fixed)[inner].mean() + 1
+    mask = torch.zeros(1, 1, *SHAPE, dtype=torch.bool)
+    mask[inner] = True
+    near = ndimage.uniform_filter  # the same means by SciPy, over whole windows
+    maps = [image[0, 0].numpy() for image in (warped, fixed)]
+    means = [near(image, 5) for image in (*maps, maps[0] ** 2, maps[1] ** 2, maps[0] * maps[1])]
+    variances = (means[2] - means[0] ** 2) * (means[3] - means[1] ** 2)
+    local = (means[4] - means[0] * means[1]) ** 2 / variances
+    assert theirs.item() == pytest.approx(1 - local[2:-2, 2:-2, 2:-2].mean(), abs=1e-9)
+
+
+def test_voxels_outside_count_in_no_window() -> None:
+    warped, fixed, inside = _images()
+    inside[:, :, 6:] = False
+    value = lncc(warped, fixed, inside, window=(3.0, 3.0, 3.0))
+    cut = lncc(warped[:, :, :6], fixed[:, :, :6], inside[:, :, :6], window=(3.0, 3.0, 3.0))
+    torch.testing.assert_close(value, cut)
+
+
+def test_a_window_in_mm_is_rounded_to_an_odd_number_of_voxels_along_each_axis() -> None:
+    warped, fixed, inside = _images()
+    term = losses.image_loss(config.LnccLoss(window_mm=9.0), (1.0, 2.0, 9.0))
+    expected = lncc(warped, fixed, inside, window=(9.0, 5.0, 3.0))
+    torch.testing.assert_close(term(warped, fixed, inside), expected)
+
+
+def test_a_gaussian_window_has_the_boxs_variance() -> None:
+    warped, fixed, inside = _images()
+    box, gaussian = (
+        lncc(warped, fixed, inside, window=(7.0, 7.0, 7.0), kernel=kernel) for kernel in ("box", "gaussian")
+    )
+    assert gaussian.item() == pytest.approx(box.item(), abs=0.02)
+    assert gaussian.item() != box.item()
+
+
+def test_contrast_may_change_from_place_to_place() -> None:
+    torch.manual_seed(0)
+    fixed = torch.rand(1, 1, 24, 24, dtype=torch.float64)
+    slope = torch.linspace(1, 3, 24, dtype=torch.float64)
+    inside = torch.ones(1, 1, 24, 24, dtype=torch.bool)
+    changed = slope * fixed + 2 * slope[:, None]
+    assert lncc(changed, fixed, inside, window=(3.0, 3.0)).item() < 0.15
+    assert lncc(torch.rand_like(fixed), fixed, inside, window=(3.0, 3.0)).item() > 0.8
