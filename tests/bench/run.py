@@ -23,7 +23,7 @@ from monai.networks.nets.regunet import LocalNet
 from torch import Tensor
 
 from tenter import files, losses, networks
-from tenter.config import LabelLoss, LocalNetwork, Regulariser
+from tenter.config import BendingLoss, LabelLoss, LocalNetwork
 from tenter.spatial import warp
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -62,12 +62,12 @@ def label_loss(size: int, runs: int) -> Figure:
     """Multi-scale Dice, forward and backward."""
     fixed = torch.rand(2, 1, size, size, size)
     warped = torch.rand_like(fixed).requires_grad_()
-    present = torch.ones(2, 1, dtype=torch.bool)
+    weights = torch.ones(2, 1)
     ours = losses.label_loss(LabelLoss(scales_mm=SCALES), (1.0, 1.0, 1.0))
     peer = MultiScaleLoss(DiceLoss(), scales=list(SCALES))
     return compare(
         "multi-scale Dice, forward and backward",
-        lambda: torch.autograd.backward(ours(warped, fixed, present)),
+        lambda: torch.autograd.backward(ours(warped, fixed, weights)),
         lambda: torch.autograd.backward(peer(warped, fixed)),
         runs,
     )
@@ -77,15 +77,15 @@ def training_step(size: int, channels: int, runs: int) -> Figure:
     """label-reg's network and losses, against MONAI's recipe with equal channels."""
     moving, fixed = torch.rand(2, 1, size, size, size), torch.rand(2, 1, size, size, size)
     moving_label, fixed_label = (torch.rand(2, 1, size, size, size) for _ in range(2))
-    present = torch.ones(2, 1, dtype=torch.bool)
+    weights = torch.ones(2, 1)
     network = networks.build(LocalNetwork(channels=channels), 2)
     label = losses.label_loss(LabelLoss(scales_mm=SCALES), (1.0, 1.0, 1.0))
-    bending = losses.regulariser(Regulariser(), (1.0, 1.0, 1.0))
+    bending = losses.regulariser(BendingLoss(units="voxel"), (1.0, 1.0, 1.0))
 
     def ours() -> None:
         field = network(moving, fixed)
         warped = warp.warp(moving_label, field, padding="zeros")
-        torch.autograd.backward(label(warped, fixed_label, present) + 0.5 * bending(field))
+        torch.autograd.backward(label(warped, fixed_label, weights) + 0.5 * bending(field))
 
     levels = (0, 1, 2, 3, 4)
     theirs = LocalNet(

@@ -12,16 +12,25 @@ from torch import nn
 
 from tenter import config
 
-CLASSES = {"local": "LocalNet", "global": "GlobalNet", "unet": "UNet", "composite": "CompositeNet"}
+CLASSES = {
+    "local": "LocalNet",
+    "global": "GlobalNet",
+    "keypoint": "KeypointNet",
+    "unet": "UNet",
+    "cascade": "CascadeNet",
+    "composite": "CompositeNet",
+}
 """Module of each network, and the class in it."""
 
 
-def build(settings: config.Network, channels: int, dimensions: int = 3) -> nn.Module:
-    """A network with fresh weights, drawn from torch's generator; its field is exactly zero.
+def build(settings: config.Network, channels: int | tuple[int, int], dimensions: int = 3) -> nn.Module:
+    """A network with fresh weights, drawn from torch's generator.
+
+    Its field is exactly zero, but for `keypoint`, whose first points lie near the centre.
 
     Args:
         settings: which network, and its sizes.
-        channels: of the moving and the fixed image together; 2 for one channel each.
+        channels: of the moving and of the fixed image; one number is both together, half each.
         dimensions: 3, or 2.
 
     Returns:
@@ -29,5 +38,6 @@ def build(settings: config.Network, channels: int, dimensions: int = 3) -> nn.Mo
         grid and gives the field `[b, d, *space]`, in voxels: warped(p) = moving(p + u(p)).
     """
     module = importlib.import_module(f"tenter.networks.{settings.name}")
-    network: nn.Module = getattr(module, CLASSES[settings.name])(settings, channels, dimensions)
+    sides = (channels - channels // 2, channels // 2) if isinstance(channels, int) else channels
+    network: nn.Module = getattr(module, CLASSES[settings.name])(settings, sides, dimensions)
     return network

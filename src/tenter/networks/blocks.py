@@ -7,14 +7,15 @@ On a CPU convolutions run about twice as fast on tensors whose channels lie inne
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tenter.config.model import Norm
+from tenter.config.networks import Norm
 from tenter.shapes import Field, Image
 
 CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -26,12 +27,22 @@ GROUPS = 8
 EPSILON = 1e-5
 MOMENTUM = 0.1
 
+Kind = Norm | Literal["label-reg"]
+"""How features are normalised: as configured, or as label-reg does it."""
+
+LABELREG_EPSILON = 1e-3
+"""TensorFlow's default, which label-reg leaves as it is."""
+
 
 def side_by_side(
     moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
 ) -> Float[Tensor, "b c *space"]:
     """Both images as channels of one, moving first."""
-    images = torch.cat([moving, fixed], dim=1)
+    return innermost(torch.cat([moving, fixed], dim=1))
+
+
+def innermost(images: Image) -> Image:
+    """The same images, on a CPU with channels innermost in memory."""
     if images.device.type != "cpu":
         return images
     return images.contiguous(
@@ -52,22 +63,35 @@ def resize(features: Float[Tensor, "b c *inside"], shape: Sequence[int]) -> Floa
     Returns:
         `[b, c, *shape]`.
     """
+    matrices = []
+    for cells, size in zip(features.shape[2:], shape, strict=True):
+        identity = torch.eye(cells, dtype=torch.float32, device=features.device)
+        rows = functional.interpolate(identity[None], size, mode="linear", align_corners=False)[0]
+        matrices.append(rows.mT)
+    return along_axes(features, matrices)
+
+
+def along_axes(
+    features: Float[Tensor, "b c *inside"], matrices: Sequence[Float[Tensor, "_ _"]]
+) -> Float[Tensor, "b c *outside"]:
+    """Apply a matrix to the lines along each axis, outside autocast; differentiable.
+
+    Args:
+        features: `[b, c, *inside]`.
+        matrices: one an axis, `[outside, inside]`.
+
+    Returns:
+        `[b, c, *outside]`, channels innermost.
+    """
     values = features.movedim(1, -1)
-    for axis in reversed(range(len(shape))):
+    for axis in reversed(range(len(matrices))):
         sizes = list(values.shape)
         lines = values.reshape(math.prod(sizes[: axis + 1]), sizes[axis + 1], -1)
-        sizes[axis + 1] = shape[axis]
+        sizes[axis + 1] = len(matrices[axis])
         # Autocast would round displacements to three digits here.
         with torch.autocast(lines.device.type, enabled=False):
-            values = (_weights(lines, shape[axis]) @ lines).reshape(sizes)
+            values = (matrices[axis].to(lines.dtype) @ lines).reshape(sizes)
     return values.movedim(-1, 1)
-
-
-def _weights(lines: Tensor, size: int) -> Tensor:
-    """The matrix that resamples a line."""
-    identity = torch.eye(lines.shape[1], dtype=torch.float32, device=lines.device)
-    rows = functional.interpolate(identity[None], size, mode="linear", align_corners=False)[0]
-    return rows.mT.to(lines.dtype)
 
 
 def halve(features: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *half"]:
@@ -84,20 +108,21 @@ class Normalisation(nn.Module):
     everywhere, and neither sees it.
 
     `instance`: over the voxels of each channel of each sample. `group`: over eight groups of
-    channels. `batch`: over the batch while training, by running averages afterwards. Where a
-    single value remains to normalise by itself (`instance` at one voxel), there is no
-    variance, and the values pass through to the offset.
+    channels. `batch`: over the batch while training, by running averages afterwards.
+    `label-reg`: over the batch always, which for a single sample is `instance`. Where a single
+    value remains to normalise by itself (`instance` at one voxel), there is no variance, and the
+    values pass through to the offset.
     """
 
     mean: Tensor
     variance: Tensor
     scale: Tensor
 
-    def __init__(self, channels: int, kind: Norm) -> None:
+    def __init__(self, channels: int, kind: Kind) -> None:
         """Start with no offset."""
         super().__init__()
         self.kind = kind
-        self.groups = channels if kind == "instance" else math.gcd(channels, GROUPS)
+        self.groups = math.gcd(channels, GROUPS) if kind == "group" else channels
         self.offset = nn.Parameter(torch.zeros(channels))
         # Some kernels take an offset only beside a scale; this one is no weight.
         self.register_buffer("scale", torch.ones(channels), persistent=False)
@@ -107,16 +132,47 @@ class Normalisation(nn.Module):
 
     def forward(self, features: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
         """Normalise `[b, c, *space]`."""
+        if self.kind == "batch" and not self.training:
+            return self._by_averages(features)
+        alone = 1 if self.kind in {"batch", "label-reg"} else len(features)
+        if features.numel() == alone * self.groups:
+            return features + self.offset.view(-1, *[1] * (features.ndim - 2))
         if self.kind == "batch":
+            return self._by_averages(features)
+        if self.kind == "label-reg":
             return functional.batch_norm(
-                features, self.mean, self.variance, self.scale, self.offset, self.training, MOMENTUM, EPSILON
+                features, None, None, self.scale, self.offset, training=True, eps=LABELREG_EPSILON
             )
-        batch, channels = features.shape[:2]
-        if features.numel() == batch * self.groups:
-            return features + self.offset.view(channels, *[1] * (features.ndim - 2))
         if self.kind == "instance":
             return functional.instance_norm(features, weight=self.scale, bias=self.offset, eps=EPSILON)
         return functional.group_norm(features.contiguous(), self.groups, self.scale, self.offset, EPSILON)
+
+    def _by_averages(self, features: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+        return functional.batch_norm(
+            features, self.mean, self.variance, self.scale, self.offset, self.training, MOMENTUM, EPSILON
+        )
+
+
+def convolve(
+    layer: Callable[[Tensor], Tensor], features: Float[Tensor, "b i *inside"], kernel: int
+) -> Float[Tensor, "b o *outside"]:
+    """Convolve, in float32 where half precision cannot be trusted.
+
+    On a CPU, oneDNN's bfloat16 convolutions of grids that are shorter than the kernel along an axis
+    return weight gradients of uninitialised memory, or write beyond their own (PyTorch 2.13).
+
+    Args:
+        layer: the convolution.
+        features: `[b, i, *inside]`.
+        kernel: its width.
+
+    Returns:
+        what the layer returns.
+    """
+    if features.device.type != "cpu" or min(features.shape[2:]) >= kernel:
+        return layer(features)
+    with torch.autocast("cpu", enabled=False):
+        return layer(features.float() if features.dtype == torch.bfloat16 else features)
 
 
 class Convolution(nn.Module):
@@ -129,7 +185,7 @@ class Convolution(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        norm: Norm,
+        norm: Kind,
         *,
         kernel: int = 3,
         stride: int = 1,
@@ -143,11 +199,12 @@ class Convolution(nn.Module):
         )
         nn.init.xavier_uniform_(self.convolution.weight)
         self.normalisation = Normalisation(outputs, norm)
+        self.kernel = kernel
         self.linear = linear
 
     def forward(self, features: Float[Tensor, "b i *inside"]) -> Float[Tensor, "b o *outside"]:
         """`[b, i, *space]` to `[b, o, *space / stride]`, sizes rounded up."""
-        result: Tensor = self.normalisation(self.convolution(features))
+        result: Tensor = self.normalisation(convolve(self.convolution, features, self.kernel))
         return result if self.linear else functional.relu(result, inplace=True)
 
 
@@ -155,7 +212,7 @@ class ResidualDown(nn.Module):
     """label-reg's encoder block: a convolution, a residual unit of two more, and a halving."""
 
     def __init__(
-        self, inputs: int, outputs: int, norm: Norm, *, kernel: int = 3, dimensions: int = 3
+        self, inputs: int, outputs: int, norm: Kind, *, kernel: int = 3, dimensions: int = 3
     ) -> None:
         """Draw the weights; `kernel` is the first convolution's."""
         super().__init__()
@@ -185,5 +242,5 @@ class FieldHead(nn.Module):
     def forward(self, features: Image) -> Field:
         """`[b, c, *space]` to `[b, d, *space]`, in voxels."""
         with torch.autocast(features.device.type, enabled=False):
-            field: Tensor = self.convolution(features.float())
+            field: Tensor = self.convolution(features.to(self.convolution.weight.dtype))
             return field

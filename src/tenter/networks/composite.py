@@ -16,23 +16,27 @@ class CompositeNet(nn.Module):
 
     label-reg (Hu et al., 2018) adds the two displacements; that is not the map by which the
     dense part saw the image. Here a fixed point goes through the dense map first and the
-    affine one after it, so that warping once by the total equals warping twice.
+    affine one after it, so that warping once by the total equals warping twice. With `parity`
+    they are added.
     """
 
-    def __init__(self, settings: config.CompositeNetwork, channels: int, dimensions: int = 3) -> None:
+    def __init__(
+        self, settings: config.CompositeNetwork, channels: tuple[int, int], dimensions: int = 3
+    ) -> None:
         """Draw the weights.
 
         Args:
-            settings: the affine and the dense part.
-            channels: of the moving and the fixed image together.
+            settings: the affine and the dense part, and whether displacements are added.
+            channels: of the moving and of the fixed image.
             dimensions: 3, or 2.
         """
         super().__init__()
         self.first = build(settings.first, channels, dimensions)
         self.second = build(settings.second, channels, dimensions)
+        self.added = settings.parity
 
     def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
         """The total field in voxels, `[b, d, *space]`."""
         placing: Field = self.first(moving, fixed)
-        placed = warp.warp(moving, placing)
-        return compose.compose(placing, self.second(placed, fixed))
+        moved: Field = self.second(warp.warp(moving, placing), fixed)
+        return placing + moved if self.added else compose.compose(placing, moved)

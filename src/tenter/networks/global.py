@@ -1,4 +1,4 @@
-"""Global-Net: label-reg's encoder that predicts one affine map, about the grid's centre."""  # noqa: N999 - named as in the configuration
+"""Global-Net: label-reg's encoder that predicts one affine map."""  # noqa: N999 - named as in the configuration
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenter import config
-from tenter.networks import blocks
+from tenter.errors import TrainingError
+from tenter.networks import blocks, parity
 from tenter.shapes import Affine, Field
 from tenter.spatial import affine
 
@@ -28,45 +29,80 @@ class GlobalNet(nn.Module):
     sum is divided by the root of its number of terms: an optimiser such as Adam moves all of
     its weights by equal steps, which would otherwise throw the map from bound to bound.
     With `finest: 1` the images are halved and enter at the second block.
+
+    With `parity` the head is label-reg's: one layer from all features to the matrix itself, of
+    voxel coordinates, which is the identity at first.
     """
 
-    def __init__(self, settings: config.GlobalNetwork, channels: int, dimensions: int = 3) -> None:
+    def __init__(
+        self, settings: config.GlobalNetwork, channels: tuple[int, int], dimensions: int = 3
+    ) -> None:
         """Draw the weights.
 
         Args:
-            settings: channels at full resolution, finest level, normalisation, bound.
-            channels: of the moving and the fixed image together.
+            settings: channels at full resolution, finest level, normalisation, bound, parity, size.
+            channels: of the moving and of the fixed image.
             dimensions: 3, or 2.
         """
         super().__init__()
+        norm: blocks.Kind = "label-reg" if settings.parity else settings.norm
         widths = [settings.channels * 2**level for level in range(settings.finest, HALVINGS + 1)]
         self.bound = settings.bound
         self.halved = settings.finest > 0
+        self.size = settings.size
         self.encoder = nn.ModuleList(
-            blocks.ResidualDown(inputs, outputs, settings.norm, kernel=kernel, dimensions=dimensions)
-            for inputs, outputs, kernel in zip([channels, *widths], widths[:-1], [7, 3, 3, 3], strict=False)
+            blocks.ResidualDown(inputs, outputs, norm, kernel=kernel, dimensions=dimensions)
+            for inputs, outputs, kernel in zip(
+                [sum(channels), *widths], widths[:-1], [7, 3, 3, 3], strict=False
+            )
         )
-        self.bottom = blocks.Convolution(widths[-2], widths[-1], settings.norm, dimensions=dimensions)
-        self.head = nn.Linear(widths[-1] * CELLS**dimensions, dimensions * (dimensions + 1))
+        self.bottom = blocks.Convolution(widths[-2], widths[-1], norm, dimensions=dimensions)
+        cells = [-(-size // 2**HALVINGS) for size in self.size] if self.size else [CELLS] * dimensions
+        self.head = nn.Linear(widths[-1] * math.prod(cells), dimensions * (dimensions + 1))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        if self.size:
+            nn.init.eye_(self.head.bias.view(dimensions, dimensions + 1))
 
     def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
         """The affine map's field in voxels, `[b, d, *space]`."""
         return affine.displacement(self.affine_map(moving, fixed), fixed.shape[2:])
 
     def affine_map(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Affine:
-        """The map in the grid's normalised centred coordinates, `[b, d + 1, d + 1]`."""
-        dimensions = fixed.ndim - 2
+        """The map in the grid's normalised centred coordinates, `[b, d + 1, d + 1]`.
+
+        Raises:
+            TrainingError: the network is tied to another size.
+        """
+        shape = tuple(fixed.shape[2:])
         features = blocks.side_by_side(moving, fixed)
         if self.halved:
-            features = blocks.resize(features, [(size + 1) // 2 for size in fixed.shape[2:]])
+            features = blocks.resize(features, [(size + 1) // 2 for size in shape])
         for down in self.encoder:
             _, features = down(features)
+        features = self.bottom(features)
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.to(self.head.weight.dtype)
+            change = self._bounded(features) if self.size is None else self._tied(features, shape)
+        change = functional.pad(change, (0, 0, 0, 1))
+        return change + torch.eye(len(shape) + 1, dtype=change.dtype, device=change.device)
+
+    def _bounded(self, features: Float[Tensor, "b c *cells"]) -> Float[Tensor, "b d e"]:
+        """The matrix's change from identity, less its last row."""
+        dimensions = features.ndim - 2
         pool = functional.adaptive_avg_pool3d if dimensions == 3 else functional.adaptive_avg_pool2d
-        cells = pool(self.bottom(features), CELLS)
-        with torch.autocast(cells.device.type, enabled=False):
-            terms = cells.flatten(1).float()
-            change = self.bound * torch.tanh(self.head(terms / math.sqrt(terms.shape[1])))
-        change = functional.pad(change.view(-1, dimensions, dimensions + 1), (0, 0, 0, 1))
-        return change + torch.eye(dimensions + 1, dtype=change.dtype, device=change.device)
+        terms = pool(features, CELLS).flatten(1)
+        change = self.bound * torch.tanh(self.head(terms / math.sqrt(terms.shape[1])))
+        return change.view(-1, dimensions, dimensions + 1)
+
+    def _tied(self, features: Float[Tensor, "b c *cells"], shape: tuple[int, ...]) -> Float[Tensor, "b d e"]:
+        """The same by label-reg's head."""
+        if shape != self.size:
+            tied, given = (" x ".join(map(str, sizes)) for sizes in (self.size or (), shape))
+            message = (
+                f"this global network is tied to {tied} voxels and the grid has {given}; set the network's "
+                "`size` to the shape of the plan, or leave out `parity`"
+            )
+            raise TrainingError(message)
+        rows = self.head(features.flatten(1)).view(-1, len(shape), len(shape) + 1)
+        return parity.centred_change(rows, shape)

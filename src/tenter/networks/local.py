@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tenter import config
-from tenter.config.model import Norm
-from tenter.networks import blocks
+from tenter.networks import blocks, outputs, parity
 from tenter.shapes import Field
 
 HALVINGS = 4
@@ -24,27 +23,33 @@ class LocalNet(nn.Module):
     a bottom convolution, and decoder blocks down to the finest level that has a head. Heads
     are zero at first; what they give is resized to full resolution and summed.
     With 32 channels and all levels 18 906 351 weights, whatever the normalisation.
+
+    With `parity` each voxel lies where TensorFlow put it in label-reg; otherwise resized and
+    transposed voxels lie about the same centre, so that nothing drifts towards a corner.
     """
 
-    def __init__(self, settings: config.LocalNetwork, channels: int, dimensions: int = 3) -> None:
+    def __init__(self, settings: config.LocalNetwork, channels: tuple[int, int], dimensions: int = 3) -> None:
         """Draw the weights.
 
         Args:
-            settings: channels at full resolution, levels with a head, normalisation.
-            channels: of the moving and the fixed image together.
+            settings: channels at full resolution, levels with a head, normalisation, output, parity.
+            channels: of the moving and of the fixed image.
             dimensions: 3, or 2.
         """
         super().__init__()
+        norm: blocks.Kind = "label-reg" if settings.parity else settings.norm
         widths = [settings.channels * 2**level for level in range(HALVINGS + 1)]
         self.encoder = nn.ModuleList(
-            blocks.ResidualDown(inputs, outputs, settings.norm, kernel=kernel, dimensions=dimensions)
-            for inputs, outputs, kernel in zip([channels, *widths], widths[:-1], [7, 3, 3, 3], strict=False)
+            blocks.ResidualDown(inputs, width, norm, kernel=kernel, dimensions=dimensions)
+            for inputs, width, kernel in zip(
+                [sum(channels), *widths], widths[:-1], [7, 3, 3, 3], strict=False
+            )
         )
-        self.bottom = blocks.Convolution(widths[-2], widths[-1], settings.norm, dimensions=dimensions)
+        self.bottom = blocks.Convolution(widths[-2], widths[-1], norm, dimensions=dimensions)
         # Coarse to fine; nothing finer than the finest head is built.
         self.decoder = nn.ModuleList(
-            AdditiveUp(inputs, outputs, settings.norm, dimensions)
-            for inputs, outputs in itertools.pairwise(reversed(widths[min(settings.levels) :]))
+            AdditiveUp(inputs, width, norm, dimensions, seed=settings.parity)
+            for inputs, width in itertools.pairwise(reversed(widths[min(settings.levels) :]))
         )
         self.heads = nn.ModuleDict(
             {
@@ -52,6 +57,7 @@ class LocalNet(nn.Module):
                 for level in sorted(set(settings.levels))
             }
         )
+        self.output = outputs.Output(settings, parity.resize if settings.parity else blocks.resize)
 
     def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
         """The field in voxels, `[b, d, *space]`, of images on one grid of any size."""
@@ -63,10 +69,7 @@ class LocalNet(nn.Module):
         levels = {HALVINGS: self.bottom(features)}
         for level, up in zip(reversed(range(HALVINGS)), self.decoder, strict=False):
             levels[level] = up(levels[level + 1], skips[level])
-        fields = [
-            blocks.resize(head(levels[int(level)]), fixed.shape[2:]) for level, head in self.heads.items()
-        ]
-        return torch.stack(fields).sum(dim=0)
+        return self.output([head(levels[int(level)]) for level, head in self.heads.items()], fixed.shape[2:])
 
 
 class AdditiveUp(nn.Module):
@@ -76,9 +79,12 @@ class AdditiveUp(nn.Module):
     joins in the residual sum alone.
     """
 
-    def __init__(self, inputs: int, outputs: int, norm: Norm, dimensions: int = 3) -> None:
-        """Draw the weights."""
+    def __init__(
+        self, inputs: int, outputs: int, norm: blocks.Kind, dimensions: int = 3, *, seed: bool = False
+    ) -> None:
+        """Draw the weights; `seed` is whether voxels lie as in label-reg."""
         super().__init__()
+        self.seed = seed
         self.transposed = blocks.TRANSPOSED[dimensions](inputs, outputs, 3, stride=2, padding=1, bias=False)
         nn.init.xavier_uniform_(self.transposed.weight)
         self.normalisation = blocks.Normalisation(outputs, norm)
@@ -90,8 +96,15 @@ class AdditiveUp(nn.Module):
     ) -> Float[Tensor, "b o *space"]:
         """`[b, 2 o, *space / 2]` and the skip to `[b, o, *space]`."""
         shape = skip.shape[2:]
-        raised = functional.relu(self.normalisation(self.transposed(features, output_size=list(shape))))
+        raised = blocks.convolve(lambda inputs: self._transpose(inputs, shape), features, kernel=3)
+        raised = functional.relu(self.normalisation(raised))
         # Both are linear: summing the halves of the channels first leaves half to resize.
         first, second = features.chunk(2, dim=1)
-        raised = raised + blocks.resize(first + second, shape)
+        raised = raised + (parity.resize if self.seed else blocks.resize)(first + second, shape)
         return functional.relu(self.second(self.first(raised)) + raised + skip)
+
+    def _transpose(self, features: Tensor, shape: Sequence[int]) -> Tensor:
+        if self.seed:
+            return parity.transposed(self.transposed, features, shape)
+        raised: Tensor = self.transposed(features, output_size=list(shape))
+        return raised

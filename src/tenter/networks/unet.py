@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tenter import config
-from tenter.config.model import Norm
-from tenter.networks import blocks
+from tenter.config.networks import Norm
+from tenter.networks import blocks, outputs
 from tenter.shapes import Field
 
 
@@ -23,12 +23,12 @@ class UNet(nn.Module):
     et al., IEEE TMI 38, 2019): deformations are smoother than images.
     """
 
-    def __init__(self, settings: config.UNetNetwork, channels: int, dimensions: int = 3) -> None:
+    def __init__(self, settings: config.UNetNetwork, channels: tuple[int, int], dimensions: int = 3) -> None:
         """Draw the weights.
 
         Args:
-            settings: channels at full resolution, number of halvings, finest level, normalisation.
-            channels: of the moving and the fixed image together.
+            settings: channels at full resolution, halvings, finest level, normalisation, output.
+            channels: of the moving and of the fixed image.
             dimensions: 3, or 2.
         """
         super().__init__()
@@ -36,18 +36,19 @@ class UNet(nn.Module):
         widths = [settings.channels * 2**level for level in range(settings.finest, settings.depth + 1)]
         self.encoder = nn.ModuleList(
             nn.Sequential(
-                blocks.Convolution(inputs, outputs, norm, stride=stride, dimensions=dimensions),
-                blocks.Convolution(outputs, outputs, norm, dimensions=dimensions),
+                blocks.Convolution(inputs, width, norm, stride=stride, dimensions=dimensions),
+                blocks.Convolution(width, width, norm, dimensions=dimensions),
             )
-            for inputs, outputs, stride in zip(
-                [channels, *widths], widths, [1 + settings.finest] + [2] * len(widths), strict=False
+            for inputs, width, stride in zip(
+                [sum(channels), *widths], widths, [1 + settings.finest] + [2] * len(widths), strict=False
             )
         )
         self.decoder = nn.ModuleList(
-            ConcatenatingUp(inputs, outputs, norm, dimensions)
-            for inputs, outputs in itertools.pairwise(reversed(widths))
+            ConcatenatingUp(inputs, width, norm, dimensions)
+            for inputs, width in itertools.pairwise(reversed(widths))
         )
         self.head = blocks.FieldHead(widths[0], dimensions)
+        self.output = outputs.Output(settings)
 
     def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
         """The field in voxels, `[b, d, *space]`, of images on one grid of any size."""
@@ -58,7 +59,7 @@ class UNet(nn.Module):
             skips.append(features)
         for up, skip in zip(self.decoder, reversed(skips[:-1]), strict=True):
             features = up(features, skip)
-        return blocks.resize(self.head(features), fixed.shape[2:])
+        return self.output([self.head(features)], fixed.shape[2:])
 
 
 class ConcatenatingUp(nn.Module):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tenter.config.model import Norm
+from tenter.config.networks import Norm
 from tenter.networks import blocks
 
 NORMS: tuple[Norm, ...] = ("instance", "group", "batch")
@@ -94,6 +94,29 @@ def test_offset_is_added_after_normalisation(norm: Norm) -> None:
 def test_a_single_voxel_passes_instance_normalisation() -> None:
     features = torch.randn(1, 4, 1, 1, 1)
     torch.testing.assert_close(blocks.Normalisation(4, "instance")(features), features)
+
+
+def test_a_single_value_passes_batch_normalisation_while_training() -> None:
+    features = torch.randn(1, 4, 1, 1, 1)
+    torch.testing.assert_close(blocks.Normalisation(4, "batch")(features), features)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (2, 5, 4), (5, 1, 4), (1, 1, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_half_precision_has_gradients_of_its_own_memory(shape: tuple[int, int, int], stride: int) -> None:
+    block = blocks.Convolution(16, 32, "group", stride=stride)
+    features = torch.randn(2, 16, *shape)
+    gradients = []
+    for half in (False, True):
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            result = block(features)
+        torch.autograd.backward(result.float().square().sum())
+        gradient = block.convolution.weight.grad
+        assert gradient is not None
+        gradients.append(gradient.clone())
+    largest = float(gradients[0].abs().max())
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0.05 * largest + 1e-6)
 
 
 def test_residual_down_forwards_the_features_before_its_residual_unit() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenter import config, networks
-from tenter.config.model import Norm
+from tenter.config.networks import Norm
 from tenter.networks import local
 
 

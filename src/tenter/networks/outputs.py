@@ -1,0 +1,135 @@
+"""What a dense network's heads mean: a displacement, a velocity, or control points of a spline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter import config
+from tenter.networks import blocks
+from tenter.shapes import Field
+from tenter.spatial import bspline, integrate
+
+Heads = Sequence[Float[Tensor, "b d ..."]]
+"""What each head says, the finest first."""
+
+Resize = Callable[[Tensor, Sequence[int]], Tensor]
+
+
+class Output:
+    """The field that a network's heads give together; their values are summed over levels."""
+
+    def __init__(self, settings: config.FieldNetwork, resize: Resize = blocks.resize) -> None:
+        """Remember how to read the heads.
+
+        Args:
+            settings: what is predicted, and its numbers.
+            resize: how a displacement is brought to full resolution.
+        """
+        self.settings = settings
+        self.resize = resize
+
+    def __call__(self, heads: Heads, shape: Sequence[int]) -> Field:
+        """The displacement field.
+
+        Args:
+            heads: what each head says, `[b, d, *cells]`, the finest first; in voxels of the result.
+            shape: voxels along each axis of the result.
+
+        Returns:
+            `[b, d, *shape]`, voxels.
+        """
+        if self.settings.output == "displacement":
+            return _sum([self.resize(head, shape) for head in heads])
+        with torch.autocast(heads[0].device.type, enabled=False):
+            if self.settings.output == "velocity":
+                return flow(heads, shape, self.settings.squarings)
+            return spline(heads, shape, self.settings.control_spacing)
+
+
+def flow(heads: Heads, shape: Sequence[int], squarings: int) -> Field:
+    """Integrate a stationary velocity, on the finest head's own grid, which costs and folds less.
+
+    After Dalca et al., Unsupervised learning of probabilistic diffeomorphic registration for images
+    and surfaces, Medical Image Analysis 57 (2019).
+
+    Args:
+        heads: velocities `[b, d, *cells]`, the finest first; voxels of the result per unit time.
+        shape: voxels along each axis of the result.
+        squarings: of the first step, 2^-squarings of the time.
+
+    Returns:
+        the displacement `[b, d, *shape]`, voxels.
+    """
+    cells = heads[0].shape[2:]
+    velocity = _sum([head if head.shape[2:] == cells else blocks.resize(head, cells) for head in heads])
+    if tuple(cells) == tuple(shape):
+        return integrate.integrate(velocity, squarings)
+    share = _shares(cells, shape, velocity)
+    return blocks.resize(integrate.integrate(velocity * share, squarings), shape) / share
+
+
+def spline(heads: Heads, shape: Sequence[int], spacing: int) -> Field:
+    """A uniform cubic B-spline whose control displacements are read from the heads.
+
+    The control points lie at equal distances about the grid's centre, two beyond either end, where
+    they take the outermost voxels' values. A control point's value is an average about it that falls
+    to zero at the next one; of coarser heads it is interpolated.
+
+    Args:
+        heads: displacements `[b, d, *cells]`, voxels of the result.
+        shape: voxels along each axis of the result.
+        spacing: distance of control points, voxels.
+
+    Returns:
+        `[b, d, *shape]`, voxels.
+    """
+    spacings = [float(spacing)] * len(shape)
+    lattice = bspline.lattice(shape, spacings)
+    controls = _sum([control_values(head, lattice, shape, spacing) for head in heads])
+    return bspline.spline(controls, spacings, shape)
+
+
+def control_values(
+    head: Float[Tensor, "b c *cells"], lattice: Sequence[int], shape: Sequence[int], spacing: int
+) -> Float[Tensor, "b c *points"]:
+    """A head's values at the points of a lattice that is centred on the grid.
+
+    Args:
+        head: `[b, c, *cells]`, its cells side by side over the grid.
+        lattice: control points along each axis.
+        shape: voxels along each axis of the grid.
+        spacing: distance of control points, voxels.
+
+    Returns:
+        `[b, c, *lattice]`.
+    """
+    matrices = [
+        _averages(cells, count, size, spacing, head.device)
+        for cells, count, size in zip(head.shape[2:], lattice, shape, strict=True)
+    ]
+    return blocks.along_axes(head, matrices)
+
+
+def _averages(cells: int, count: int, size: int, spacing: int, device: torch.device) -> Float[Tensor, "n k"]:
+    """Each control point's weights on the cells of a line; they sum to 1."""
+    pitch = size / cells
+    first = (pitch - 1) / 2
+    centres = torch.arange(cells, device=device) * pitch + first
+    points = (torch.arange(count, device=device) - (count - 1) / 2) * spacing + (size - 1) / 2
+    points = points.clamp(first, size - 1 - first)
+    tents = (1 - (points[:, None] - centres).abs() / max(pitch, spacing)).clamp(min=0)
+    return tents / tents.sum(dim=1, keepdim=True)
+
+
+def _shares(cells: Sequence[int], shape: Sequence[int], like: Field) -> Tensor:
+    """Cells a voxel along each axis, to multiply a field by."""
+    shares = [inside / outside for inside, outside in zip(cells, shape, strict=True)]
+    return torch.tensor(shares, dtype=like.dtype, device=like.device).view(1, -1, *[1] * len(shape))
+
+
+def _sum(fields: Sequence[Field]) -> Field:
+    return fields[0] if len(fields) == 1 else torch.stack(list(fields)).sum(dim=0)
