@@ -54,11 +54,15 @@ def settings(**changed: Any) -> config.TrainSettings:
     training = {"steps": 6, "batch": 2, "learning_rate": 1e-2}
     sections: dict[str, Any] = {
         "network": {"name": "unet", "channels": 2, "depth": 1},
-        "losses": {"label": {"scales_mm": [0, 4]}, "regularisers": [{"name": "bending", "weight": 0.5}]},
+        "losses": {
+            "labels": [{"name": "dice", "scales_mm": [0, 4]}],
+            "regularisers": [{"name": "bending", "weight": 0.5}],
+        },
         "augmentation": {"affine": 0.1},
         "validation": {"fraction": 0, "every": 3},
         "seed": 1,
         "warm_start": None,
+        "twins": (),
     }
     for key, value in changed.items():
         (sections if key in sections else training)[key] = value

@@ -1,8 +1,4 @@
-"""Configuration of a model: its network, losses, sampling, augmentation and training.
-
-A network or loss called `x` lives in `networks/x.py` or `losses/x.py`; provenance
-relies on it to tell which modules a training reads.
-"""
+"""Configuration of a model: its network, sampling, augmentation and training."""
 
 from __future__ import annotations
 
@@ -12,114 +8,117 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tenter.config.cohort import NotNegative, Positive
+from tenter.config.losses import Losses
+from tenter.config.networks import LocalNetwork, Network
 from tenter.config.section import Section
 
-Norm = Literal["instance", "group", "batch"]
+STEEPEST = 0.4
+"""Largest control displacement, in spacings of the lattice, at which a cubic B-spline cannot fold.
+
+Choi and Lee (2000) prove 1 / 2.479 = 0.403 in three dimensions."""
 
 
-class LocalNetwork(Section):
-    """Local-Net of label-reg: an encoder-decoder whose displacement heads are summed over levels."""
+class Deformation(Section):
+    """A smooth random deformation: cubic B-splines over a lattice of control displacements.
 
-    name: Literal["local"] = "local"
-    """Displacement field by Local-Net."""
-    channels: Annotated[int, Field(ge=1)] = 32
-    """Channels at full resolution; doubled at each of the four halvings."""
-    levels: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
-    """Levels that carry a displacement head: 0 full resolution ... 4 a sixteenth."""
-    norm: Norm = "instance"
-    """Normalisation after each convolution; `batch` uses batch statistics while training only."""
+    Folds are kept out by the bound of Choi and Lee (Injectivity conditions of 2D and 3D uniform
+    cubic B-spline functions, Graphical Models 62, 2000): no control point moves along any axis
+    by more than 0.4 of the lattice's spacing.
+    """
 
+    amplitude_mm: Positive
+    """Largest displacement of a control point along each axis, drawn uniformly, in mm."""
+    spacing_mm: Positive
+    """Distance of control points in mm; at least 2.5 times the amplitude."""
 
-class GlobalNetwork(Section):
-    """Global-Net of label-reg: an encoder that predicts one affine map."""
-
-    name: Literal["global"] = "global"
-    """Affine map by Global-Net, about the grid's centre, pooled so that any size fits."""
-    channels: Annotated[int, Field(ge=1)] = 8
-    """Channels at full resolution; doubled at each of the four halvings."""
-    finest: Literal[0, 1] = 1
-    """Finest level with features: 0 full resolution, as label-reg; 1 half, seven times as fast."""
-    norm: Norm = "instance"
-    """Normalisation after each convolution."""
-    bound: Positive = 0.5
-    """Largest change of each matrix entry, and of the shift in half-widths of the grid (tanh-bounded)."""
+    @model_validator(mode="after")
+    def _does_not_fold(self) -> Deformation:
+        if self.amplitude_mm > STEEPEST * self.spacing_mm:
+            message = (
+                f"an amplitude of {self.amplitude_mm:g} mm may fold at a spacing of {self.spacing_mm:g} mm; "
+                f"use at most {STEEPEST * self.spacing_mm:g} mm, or a spacing of at least "
+                f"{self.amplitude_mm / STEEPEST:g} mm"
+            )
+            raise ValueError(message)
+        return self
 
 
-class UNetNetwork(Section):
-    """A U-Net with one displacement head."""
+class Pose(Section):
+    """A random affine map in mm about the grid's centre: a rotation of a scaling of a shear, and a shift."""
 
-    name: Literal["unet"] = "unet"
-    """Displacement field by a U-Net."""
-    channels: Annotated[int, Field(ge=1)] = 16
-    """Channels at full resolution; doubled at each halving."""
-    depth: Annotated[int, Field(ge=1, le=5)] = 3
-    """Number of halvings."""
-    finest: Literal[0, 1] = 1
-    """Finest level with features; its head gives the field: 0 full resolution; 1 half, thrice as fast."""
-    norm: Norm = "instance"
-    """Normalisation after each convolution."""
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest angle in degrees, about an axis of any direction."""
+    scale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Largest change of scale s: a factor between 1 / (1 + s) and 1 + s along each axis."""
+    shear: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest shear of each pair of axes, in mm a mm."""
+    translation_mm: NotNegative = 0.0
+    """Largest shift along each axis in mm."""
 
 
-class CompositeNetwork(Section):
-    """Global-Net, then a dense network on the image it has placed; composed as maps."""
+class Bias(Section):
+    """A smooth random factor over an image, as of a coil or of attenuation: exp of a cubic B-spline."""
 
-    name: Literal["composite"] = "composite"
-    """Affine map by Global-Net, then a displacement field; trained jointly."""
-    first: GlobalNetwork = GlobalNetwork()
-    """The affine part."""
-    second: Annotated[LocalNetwork | UNetNetwork, Field(discriminator="name")] = UNetNetwork()
-    """The dense part."""
+    amplitude: Positive
+    """Largest change a: the factor stays between 1 / (1 + a) and 1 + a."""
+    spacing_mm: Positive
+    """Distance of control points in mm."""
 
 
-Network = Annotated[
-    LocalNetwork | GlobalNetwork | UNetNetwork | CompositeNetwork, Field(discriminator="name")
-]
+class Appearance(Section):
+    """Random intensities of one side, each channel by itself.
+
+    In units of the normalised image: under `plan.intensity: zscore` 1 is its standard deviation,
+    else the width of its window. Applied in the order blur, bias, gamma, gain, offset, noise.
+    """
+
+    blur_mm: NotNegative = 0.0
+    """Largest standard deviation of Gaussian smoothing in mm, drawn uniformly from 0."""
+    bias: Bias | None = None
+    """Smooth multiplicative field, with the darkest voxel as its zero; default: none."""
+    gamma: NotNegative = 0.0
+    """Largest change g of contrast: an exponent between 1 / (1 + g) and 1 + g.
+
+    It acts on the place between the channel's darkest and brightest voxel, which it leaves as they
+    are; so images with negative values are as good as others."""
+    gain: NotNegative = 0.0
+    """Largest change g of the factor, which lies between 1 / (1 + g) and 1 + g; about the value 0."""
+    offset: NotNegative = 0.0
+    """Largest value that is added or taken away."""
+    noise: NotNegative = 0.0
+    """Largest standard deviation of Gaussian noise in each voxel, drawn uniformly from 0."""
 
 
-class LabelLoss(Section):
-    """How unlike two labels are, over several scales of smoothing."""
+class Intensity(Section):
+    """Random intensities, drawn independently for the two sides."""
 
-    name: Literal["dice", "jaccard", "cross_entropy", "mean_squared"] = "dice"
-    """The measure at each scale."""
-    weight: NotNegative = 1.0
-    """Factor in the total loss."""
-    scales_mm: Annotated[tuple[NotNegative, ...], Field(min_length=1)] = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0)
-    """Standard deviations in mm of the kernels that smooth both labels; 0 is none.
-
-    The measure is averaged over them."""
-    kernel: Literal["gaussian", "cauchy"] = "gaussian"
-    """Shape of the smoothing kernel."""
-
-
-class Regulariser(Section):
-    """What a deformation costs."""
-
-    name: Literal["bending", "gradient"] = "bending"
-    """`bending`: squared second derivatives; `gradient`: first derivatives."""
-    weight: NotNegative = 0.5
-    """Factor in the total loss."""
-    units: Literal["mm", "voxel"] = "voxel"
-    """Whether derivatives are taken in mm or, as label-reg does, in voxels of the grid."""
-    norm: Literal["l1", "l2"] = "l2"
-    """Absolute or squared values (`gradient` only)."""
-
-
-class Losses(Section):
-    """The weighted sum that training minimises."""
-
-    label: LabelLoss = LabelLoss()
-    """The label term."""
-    regularisers: tuple[Regulariser, ...] = (Regulariser(),)
-    """Deformation terms."""
+    moving: Appearance | None = None
+    """Of the moving image; default: unchanged."""
+    fixed: Appearance | None = None
+    """Of the fixed image; default: unchanged."""
 
 
 class Augmentation(Section):
-    """Random deformation of both sides, drawn anew for each sample of each step."""
+    """What is changed at random, anew for each sample of each step.
+
+    Both sides are deformed independently (but mirrored together), each image with its labels, by all
+    maps in one interpolation. Switching one on does not change what another draws.
+    """
 
     affine: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Largest inward move of the cube's corners, as a share of its half-width; 0 is off.
 
     label-reg's corner_scale."""
+    pose: Pose | None = None
+    """Random affine map in mm about the grid's centre; default: none."""
+    deformation: Deformation | None = None
+    """Smooth random deformation; default: none."""
+    mirror: bool = False
+    """Whether half of the samples are mirrored, both sides together, along the grid's left-right axis.
+
+    Labels then change names with their twins (`mirror` in `labels.names`)."""
+    intensity: Intensity = Intensity()
+    """Random intensities."""
 
 
 class Validation(Section):
@@ -129,6 +128,19 @@ class Validation(Section):
     """Share of the training part's patients that is set aside; 0 is none."""
     every: Annotated[int, Field(ge=1)] = 500
     """Steps between two looks."""
+    measure: Literal["tre_mm", "dice", "soft_dice"] = "soft_dice"
+    """What `keep` and `patience` go by: `tre_mm` of landmarks, or an overlap of structures."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights become the model: those of the last step, or of the look with the best measure."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Looks in a row without a better measure after which training stops; default: it never does."""
+
+    @model_validator(mode="after")
+    def _something_is_watched(self) -> Validation:
+        if self.fraction == 0 and (self.keep == "best" or self.patience is not None):
+            message = "`keep: best` and `patience` need patients that are set aside: set `fraction` above 0"
+            raise ValueError(message)
+        return self
 
 
 class Training(Section):
@@ -138,14 +150,27 @@ class Training(Section):
     """Optimiser steps."""
     batch: Annotated[int, Field(ge=1)] = 4
     """Pairs a step."""
-    labels_per_pair: Annotated[int, Field(ge=1)] = 1
-    """Labels drawn for each pair of a step."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Equal parts that a batch is learnt in, one after another: less memory for the same step.
+
+    Their gradients are averaged; `batch` must be a multiple of it."""
+    labels_per_pair: Annotated[int, Field(ge=1)] | Literal["all"] = 1
+    """Labels drawn for each pair of a step, or `all` of them."""
     label_sampling: Literal["uniform", "balanced"] = "uniform"
     """`uniform` over a pair's labels (label-reg); `balanced` draws the role first."""
     learning_rate: Positive = 1e-5
     """Adam's step size."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine` lets the learning rate fall to zero at the last step."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate rises evenly to its full size, before the schedule begins."""
+    schedule: Literal["constant", "cosine", "exponential", "steps"] = "constant"
+    """How the learning rate falls.
+
+    `cosine` to zero at the last step; `exponential` evenly to the share `decay` at the last step;
+    `steps` by the factor `decay` at each of `decay_at`."""
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the learning rate that is left (`exponential` and `steps` only)."""
+    decay_at: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Steps at which the learning rate drops (`steps` only)."""
     weight_decay: NotNegative = 0.0
     """Decoupled weight decay (AdamW)."""
     clip: Positive | None = None
@@ -154,6 +179,27 @@ class Training(Section):
     """Decay of the exponential moving average of weights that becomes the model; 0 is off."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network: `bfloat16` is autocast; losses stay in float32."""
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Training:
+        if self.batch % self.accumulate:
+            message = f"a batch of {self.batch} pairs has no {self.accumulate} equal parts (`accumulate`)"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _rate_has_a_course(self) -> Training:
+        if self.warmup >= self.steps:
+            message = f"`warmup` of {self.warmup} steps leaves nothing of {self.steps} `steps`"
+            raise ValueError(message)
+        if (self.schedule == "steps") != bool(self.decay_at):
+            message = "`decay_at` belongs to `schedule: steps`, which needs it"
+            raise ValueError(message)
+        ordered = tuple(sorted(set(self.decay_at)))
+        if self.decay_at != ordered or (ordered and ordered[-1] >= self.steps):
+            message = f"`decay_at` must rise and stay below {self.steps} `steps`"
+            raise ValueError(message)
+        return self
 
 
 class Model(Section):
@@ -164,7 +210,7 @@ class Model(Section):
     losses: Losses = Losses()
     """What is minimised."""
     augmentation: Augmentation = Augmentation()
-    """Random deformation of the training data."""
+    """What is changed at random in the training data."""
     validation: Validation = Validation()
     """What is watched while training."""
     training: Training = Training()

@@ -20,6 +20,7 @@ from tenter.config import TrainSettings
 from tenter.data import cohort, plans
 from tenter.data.cohort import Case
 from tenter.errors import CheckpointError, DataError
+from tenter.losses import objective
 from tenter.records import Plan
 from tenter.tracking import Mirror, read_place
 from tenter.training import loop, models, recorder
@@ -75,11 +76,14 @@ def train(  # noqa: PLR0913 - flags of a command
         DataError: cases that are missing, damaged, without labels or on different grids.
         DeviceError: a GPU was asked for and there is none.
         OutputError: a result could not be written.
-        TrainingError: the loss was not finite in several steps in a row, or memory ran out.
+        TrainingError: the loss was not finite in several steps in a row, memory ran out, or losses
+            compare images that differ in channels.
     """
     where = select_device(device)
     grid = plans.read_plan(plan)
-    found, digest = _cohort(images, labels, cases, where)
+    found, digest = _cohort((images, labels), cases, where, unlabelled=bool(settings.losses.images))
+    channels = _channels(found[0])
+    objective.require_equal_channels(channels["moving"], channels["fixed"], settings.losses)
     split = _split(found, settings, fold)
     start = _warm_start(settings.warm_start, fold)
     identity = {"code": code, "fold": fold, **_identity(settings, digest, grid, start)}
@@ -103,23 +107,23 @@ def train(  # noqa: PLR0913 - flags of a command
             mirrors.append(stack.enter_context(mirror))
         outcome = loop.fit(Learner(network, settings, grid.spacing_mm), task, kept, mirrors)
     recorder.write_history(output / models.HISTORY, outcome.history)
-    finished = {"steps": outcome.steps, "seconds": round(outcome.seconds, 3)}
+    finished = {"steps": outcome.steps, "kept_step": outcome.kept, "seconds": round(outcome.seconds, 3)}
     models.save(output, outcome.weights, description | finished)
     kept.prune(1)
 
 
 def _cohort(
-    images: Sequence[Path], labels: Sequence[Path], root: Path, device: torch.device
+    kinds: tuple[Sequence[Path], Sequence[Path]], root: Path, device: torch.device, *, unlabelled: bool
 ) -> tuple[tuple[Case, ...], str]:
-    """The cases that both kinds of tables name, and a digest of all their bytes."""
-    pictured, labelled = (tables.verified(kind, root) for kind in (images, labels))
+    """The cases that both kinds of tables, of images and of labels, name, and a digest of all their bytes."""
+    pictured, labelled = (tables.verified(kind, root) for kind in kinds)
     pairs = sorted(pictured.keys() & labelled.keys())
     if not pairs:
         message = f"{root}: the training part has no prepared pairs; training needs some"
         raise DataError(message)
     entries = [entry for pair in pairs for entry in (*pictured[pair], *labelled[pair])]
     digest = files.digest(sorted((entry.pair, entry.file, entry.sha256) for entry in entries))
-    return cohort.load(root, pairs, device), digest
+    return cohort.load(root, pairs, device, unlabelled=unlabelled), digest
 
 
 def _split(found: Sequence[Case], settings: TrainSettings, fold: str) -> Split:
@@ -149,7 +153,8 @@ def _network(settings: TrainSettings, fold: str, case: Case, start: Path | None)
     words = hashlib.sha256(f"{settings.seed}/{fold}".encode()).digest()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(words[:7]))
-        network = networks.build(settings.network, sum(_channels(case).values()))
+        moving, fixed = case.images
+        network = networks.build(settings.network, (moving.shape[0], fixed.shape[0]))
     if start is not None:
         models.assign(network, models.weights(start), start / models.WEIGHTS)
         _log.info("fold %s: starts from the weights of %s", fold, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,10 @@ from tenter.training.interruption import Stop, stop_on_signals
 from tenter.training.optimiser import learning_rate
 from tenter.training.progress import Progress
 from tenter.training.recorder import History, Recorder, Row
+from tenter.training.selection import Selection
 from tenter.training.step import PATIENCE, Learner
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +58,14 @@ class Outcome:
         weights: of the model.
         history: every report.
         steps: done.
+        kept: steps after which the weights were the model's; fewer than `steps` where the best are kept.
         seconds: spent, over all interruptions.
     """
 
     weights: dict[str, Tensor]
     history: list[Row]
     steps: int
+    kept: int
     seconds: float
 
 
@@ -95,7 +101,8 @@ class _Loop:
         self.clock = _Clock()
         self.history = History()
         self.others = list(recorders)
-        self.roles = [case.roles for case in task.training]
+        self.selection = Selection(task.settings.validation)
+        self.outline = sampling.outline(task.training, task.spacing_mm)
         self.total = task.settings.training.steps
 
     def resume(self) -> None:
@@ -106,6 +113,7 @@ class _Loop:
         self.learner.restore(state["learner"])
         self.clock = _Clock(state["step"], state["seen"], state["seconds"])
         self.history = History(state["history"])
+        self.selection.restore(state["selection"])
 
     def save(self) -> None:
         self.watch()
@@ -115,6 +123,7 @@ class _Loop:
             "seconds": self.clock.elapsed(),
             "history": self.history.rows,
             "learner": self.learner.state(),
+            "selection": self.selection.state(),
         }
         self.checkpoints.write(self.clock.step, state)
         self.clock.saved = time.monotonic()
@@ -127,7 +136,7 @@ class _Loop:
             if stop.code is not None:
                 self.save()
                 raise SystemExit(stop.code)
-            if self.clock.step == self.total:
+            if self.clock.step == self.total or self.selection.enough:
                 break
             if time.monotonic() - self.clock.saved >= self.task.checkpoint_s:
                 self.save()
@@ -158,6 +167,8 @@ class _Loop:
         if figures is None:
             return
         self.watch()
+        if self.look():
+            self.selection.look(figures, self.learner.model, self.clock.step)
         row: Row = {"step": float(self.clock.step), "seconds": round(self.clock.elapsed(), 3)}
         if self.clock.step:
             row["learning_rate"] = learning_rate(self.task.settings.training, self.clock.step - 1)
@@ -185,15 +196,7 @@ class _Loop:
         return ", ".join(pairs)
 
     def draw(self, step: int) -> sampling.Draw:
-        settings = self.task.settings
-        return sampling.draw(
-            self.roles,
-            settings.training,
-            settings.augmentation.affine,
-            seed=settings.seed,
-            fold=self.task.fold,
-            step=step,
-        )
+        return sampling.draw(self.outline, self.task.settings, fold=self.task.fold, step=step)
 
 
 def fit(
@@ -222,6 +225,8 @@ def fit(
     loop = _Loop(learner, task, checkpoints, recorders)
     loop.resume()
     name = f"fold {task.fold}"
+    if loop.selection.needed and not task.validation:
+        _log.warning("%s: no patient is set aside, so it is trained to the last step and keeps that", name)
     with stop_on_signals() as stop, Progress(name, loop.total, loop.clock.step) as progress:
         try:
             loop.run(stop, progress)
@@ -229,20 +234,24 @@ def fit(
             raise TrainingError(_too_large(task)) from error
         seconds = loop.clock.elapsed()
         loop.save()
-    weights = dict(learner.model.state_dict())
+    weights, kept = loop.selection.chosen(learner.model, loop.clock.step)
+    if kept < loop.clock.step or loop.clock.step < loop.total:
+        _log.info("%s: the model is that of step %d; training ended at step %d", name, kept, loop.clock.step)
     broken = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
     if broken:
         names = ", ".join(broken[:5])
         message = f"{name}: the final weights are not finite ({names}); lower training.learning_rate"
         raise TrainingError(message)
-    return Outcome(weights, loop.history.rows, loop.clock.step, seconds)
+    return Outcome(weights, loop.history.rows, loop.clock.step, kept, seconds)
 
 
 def _too_large(task: Task) -> str:
     moving, fixed = (tuple(image.shape) for image in task.training[0].images)
     training = task.settings.training
+    pairs = training.batch // training.accumulate
     return (
-        f"fold {task.fold}: the GPU's memory does not hold a batch of {training.batch} pairs of {moving} and "
-        f"{fixed} voxels with {training.labels_per_pair} labels each; lower training.batch, network.channels "
-        "or training.labels_per_pair, set training.precision to bfloat16, or coarsen plan.spacing_mm"
+        f"fold {task.fold}: the GPU's memory does not hold a batch of {pairs} pairs of {moving} and "
+        f"{fixed} voxels with {training.labels_per_pair} labels each; raise training.accumulate, lower "
+        "training.batch, network.channels or training.labels_per_pair, set training.precision to bfloat16, "
+        "or coarsen plan.spacing_mm"
     )

@@ -135,8 +135,9 @@ def load(folder: Path, device: torch.device) -> LoadedModel:
         CheckpointError: a file is absent, damaged, or does not fit the network it names.
     """
     description = describe(folder)
+    channels = description["channels"]
     network = networks.build(
-        _NETWORK.validate_python(description["network"]), sum(description["channels"].values())
+        _NETWORK.validate_python(description["network"]), (channels["moving"], channels["fixed"])
     )
     assign(network, weights(folder), folder / WEIGHTS)
     network.eval().requires_grad_(requires_grad=False).to(device)

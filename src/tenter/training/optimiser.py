@@ -15,15 +15,23 @@ from tenter.shapes import Scalar
 
 
 def learning_rate(training: Training, step: int) -> float:
-    """The step size of a step: constant, or falling by half a cosine to zero after the last one.
+    """The step size of a step: an even rise at first, then the schedule over the steps that are left.
 
     Args:
-        training: base rate, schedule and number of steps.
+        training: base rate, warm-up, schedule and number of steps.
         step: from 0.
     """
-    if training.schedule == "constant":
-        return training.learning_rate
-    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * step / training.steps))
+    if step < training.warmup:
+        return training.learning_rate * (step + 1) / training.warmup
+    if training.schedule == "steps":
+        drops = sum(step >= drop for drop in training.decay_at)
+        return training.learning_rate * math.pow(training.decay, drops)
+    way = (step - training.warmup) / (training.steps - training.warmup)
+    if training.schedule == "cosine":
+        return training.learning_rate * 0.5 * (1 + math.cos(math.pi * way))
+    if training.schedule == "exponential":
+        return training.learning_rate * math.pow(training.decay, way)
+    return training.learning_rate
 
 
 class GuardedAdamW(torch.optim.AdamW):

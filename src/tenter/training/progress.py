@@ -68,4 +68,4 @@ class Progress:
 
 def _shown(name: str, value: float) -> bool:
     hidden = name in {"step", "seconds", "learning_rate"} or name.endswith("_weighted")
-    return not hidden and (name != "skipped" or value > 0)
+    return not hidden and (name not in {"skipped", "empty_labels"} or value > 0)

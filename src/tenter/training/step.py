@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from tenter import losses
 from tenter.config import TrainSettings
 from tenter.data.sampling import Batch
-from tenter.shapes import Field, Image, Scalar
-from tenter.spatial import warp
+from tenter.losses.objective import Objective
+from tenter.shapes import Field, Image
 from tenter.training.optimiser import Average, GuardedAdamW, learning_rate
 
 PATIENCE = 3
@@ -36,13 +36,11 @@ class Learner:
         self.settings = settings
         self.device = next(network.parameters()).device
         spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
-        self._label = losses.label_loss(settings.losses.label, spacing)
-        self._regularisers = [losses.regulariser(item, spacing) for item in settings.losses.regularisers]
+        self._objective = Objective(settings.losses, spacing)
         self._optimiser = GuardedAdamW(network, settings.training)
         decay = settings.training.average
         self._average = Average(network, decay) if decay else None
-        terms = 2 + len(self._regularisers)
-        self._sums = torch.zeros(terms, dtype=torch.float64, device=self.device)
+        self._sums = torch.zeros(len(self._objective.columns), dtype=torch.float64, device=self.device)
         # good steps and bad steps since the last report, bad steps in a row, step that was one too many
         self._counts = torch.tensor([0, 0, 0, -1], device=self.device)
 
@@ -53,22 +51,24 @@ class Learner:
 
     def learn(self, batch: Batch, step: int) -> None:
         """Learn from one batch; a loss or gradient that is not finite leaves the weights alone."""
-        field = forward(self.network, batch.moving, batch.fixed, self.settings)
-        warped = warp.warp(batch.moving_labels, field, padding="zeros")
-        label = self._label(warped, batch.fixed_labels, batch.present)
-        costs = [regulariser(field) for regulariser in self._regularisers]
-        loss = self._total(label, costs)
-        loss.backward()  # type: ignore[no-untyped-call] # torch does not annotate it
-        good = self._optimiser.advance(learning_rate(self.settings.training, step), loss)
+        parts = batch.parts(self.settings.training.accumulate)
+        values = torch.zeros_like(self._sums)
+        for part in parts:
+            terms = self._terms(part)
+            (terms[0] / len(parts)).backward()  # type: ignore[no-untyped-call] # torch does not annotate it
+            values += terms.detach() / len(parts)
+        good = self._optimiser.advance(learning_rate(self.settings.training, step), values[0])
         if self._average is not None:
             self._average.update(self.network, step)
-        self._count(good, torch.stack([loss, label, *costs]).detach(), step)
+        self._count(good, values, step)
 
-    def _total(self, label: Scalar, costs: Sequence[Scalar]) -> Scalar:
-        total = self.settings.losses.label.weight * label
-        for item, cost in zip(self.settings.losses.regularisers, costs, strict=True):
-            total = total + item.weight * cost
-        return total
+    def _terms(self, batch: Batch) -> Float[Tensor, " k"]:
+        """The figures of a batch by the objective's columns; the first, the total, is differentiable."""
+        field = forward(self.network, batch.moving, batch.fixed, self.settings)
+        backward = None
+        if self._objective.two_way:
+            backward = forward(self.network, batch.fixed, batch.moving, self.settings)
+        return torch.stack(list(self._objective(field, batch, backward).values()))
 
     def _count(self, good: Tensor, values: Tensor, step: int) -> None:
         self._sums += torch.where(good, values, 0)
@@ -88,12 +88,10 @@ class Learner:
         row: dict[str, float] = {}
         if applied:
             means = (self._sums / applied).tolist()
-            chosen = self.settings.losses
-            weights = [chosen.label.weight, *(item.weight for item in chosen.regularisers)]
-            row["loss"] = means[0]
-            for name, weight, mean in zip(term_names(self.settings), weights, means[1:], strict=True):
+            for name, mean in zip(self._objective.columns, means, strict=True):
                 row[name] = mean
-                row[f"{name}_weighted"] = weight * mean
+                if name in self._objective.weights:
+                    row[f"{name}_weighted"] = self._objective.weights[name] * mean
         if applied or skipped:
             row["skipped"] = float(skipped)
         self._sums.zero_()
@@ -126,12 +124,3 @@ def forward(network: nn.Module, moving: Image, fixed: Image, settings: TrainSett
     with torch.autocast(moving.device.type, torch.bfloat16, enabled=half):
         field: Tensor = network(moving, fixed)
     return field.float()
-
-
-def term_names(settings: TrainSettings) -> list[str]:
-    """Columns of the terms of the loss: `label`, then regularisers, numbered where a name repeats."""
-    names = ["label"]
-    for item in settings.losses.regularisers:
-        repeats = sum(name.partition("-")[0] == item.name for name in names)
-        names.append(f"{item.name}-{repeats + 1}" if repeats else item.name)
-    return names

@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
 
-from learning import SHAPE, case
-from tenter.config import Training
-from tenter.data.sampling import Draw, apply, draw, warp_together
-from tenter.records import Role
+from learning import SHAPE, SPACING, ball, box, case, settings
+from tenter.data.augmentation.changes import Change
+from tenter.data.cohort import Case
+from tenter.data.sampling import Draw, Outline, apply, draw, outline, warp_together
+from tenter.records import Label, Role
 from tenter.spatial import affine, warp
 
 CPU = torch.device("cpu")
-STILL = np.zeros((2, 2, 4, 3))
+EVERYTHING: dict[str, Any] = {
+    "affine": 0.1,
+    "mirror": True,
+    "pose": {"rotation_deg": 5, "translation_mm": 1},
+    "deformation": {"amplitude_mm": 1, "spacing_mm": 6},
+    "intensity": {"moving": {"gamma": 0.3, "noise": 0.1}, "fixed": {"blur_mm": 1, "gain": 0.2}},
+}
+
+
+BOTH: tuple[Role, ...] = ("structure", "landmark")
+ONE: tuple[Role, ...] = ("landmark",)
+
+
+def cohort_of(*roles: tuple[Role, ...]) -> Outline:
+    labels = [tuple(Label(f"label-{key}", key, role) for key, role in enumerate(each)) for each in roles]
+    return Outline(tuple(labels), (1, 1), SHAPE, SPACING)
+
+
+def still(pairs: tuple[int, ...], labels: tuple[tuple[int, ...], ...], **changed: Any) -> Draw:
+    plain = Draw(0, pairs, labels, (False,) * len(pairs), labels, (Change(), Change()))
+    return replace(plain, **changed)
 
 
 def test_a_draw_is_the_same_on_every_machine_and_version() -> None:
-    drawn = draw([["structure", "landmark"]] * 5, Training(batch=3), 0.1, seed=7, fold="2", step=11)
+    chosen = settings(batch=3, seed=7)
+    drawn = draw(cohort_of(*[BOTH] * 5), chosen, fold="2", step=11)
     assert drawn.pairs == (1, 0, 4)
     assert drawn.labels == ((1,), (1,), (0,))
-    assert drawn.corners[0, 0, 0].round(6).tolist() == [0.003619, 0.027282, 0.069083]
+    assert drawn.changes[0].corners is not None
+    assert drawn.changes[0].corners[0, 0].round(6).tolist() == [0.003619, 0.027282, 0.069083]
 
 
 def labels_drawn(sampled: Literal["uniform", "balanced"], roles: tuple[Role, ...]) -> list[int]:
-    training = Training(batch=4, label_sampling=sampled)
-    steps = (draw([roles] * 4, training, 0.1, seed=0, fold="0", step=step) for step in range(600))
+    chosen = settings(batch=4, label_sampling=sampled)
+    steps = (draw(cohort_of(*[roles] * 4), chosen, fold="0", step=step) for step in range(600))
     return [labels[0] for drawn in steps for labels in drawn.labels]
 
 
@@ -43,28 +67,36 @@ def test_balanced_sampling_draws_the_role_first() -> None:
     assert chisquare([counts[index] for index in range(4)], [1200, 400, 400, 400]).pvalue > 0.01
 
 
+def test_all_labels_are_all_labels_of_each_pair() -> None:
+    cohort = cohort_of(("structure",), ("structure", "landmark", "landmark"))
+    drawn = draw(cohort, settings(labels_per_pair="all"), fold="0", step=0)
+    assert {pair: sorted(labels) for pair, labels in zip(drawn.pairs, drawn.labels, strict=True)} == {
+        0: [0],
+        1: [0, 1, 2],
+    }
+
+
 def test_both_sides_and_all_pairs_move_independently() -> None:
-    steps = [
-        draw([["landmark"]] * 2, Training(batch=2), 0.1, seed=0, fold="0", step=step) for step in range(400)
-    ]
-    moves = np.stack([drawn.corners.ravel() for drawn in steps])
+    cohort = cohort_of(*[ONE] * 2)
+    steps = [draw(cohort, settings(batch=2), fold="0", step=step).changes for step in range(400)]
+    moves = np.stack(
+        [np.stack([side.corners for side in sides if side.corners is not None]).ravel() for sides in steps]
+    )
     correlation = np.corrcoef(moves.T) - np.eye(48)
     assert abs(correlation).max() < 0.25
     assert moves.mean() == pytest.approx(0.05, abs=0.001)
 
 
 def test_other_folds_seeds_and_steps_draw_something_else() -> None:
-    roles: list[list[Role]] = [["landmark"]] * 9
+    cohort = cohort_of(*[ONE] * 9)
     keys = [(0, "0", 0), (1, "0", 0), (0, "1", 0), (0, "0", 1)]
-    drawn = [
-        draw(roles, Training(batch=2), 0.1, seed=seed, fold=fold, step=step) for seed, fold, step in keys
-    ]
-    assert len({item.corners.tobytes() for item in drawn}) == 4
+    drawn = [draw(cohort, settings(seed=seed), fold=fold, step=step).changes[0] for seed, fold, step in keys]
+    assert len({item.corners.tobytes() for item in drawn if item.corners is not None}) == 4
 
 
 def test_an_unmoved_batch_holds_the_cases_themselves() -> None:
     cohort = [case("p0"), case("p1"), case("p2")]
-    batch = apply(Draw(0, (2, 0), ((1,), (0,)), STILL), cohort, CPU)
+    batch = apply(still((2, 0), ((1,), (0,))), cohort, CPU)
     assert torch.equal(batch.moving[0], cohort[2].images[0])
     assert torch.equal(batch.fixed[1], cohort[0].images[1])
     expected = cohort[2].boxes[1][1].values.float() / 255
@@ -73,10 +105,73 @@ def test_an_unmoved_batch_holds_the_cases_themselves() -> None:
 
 def test_a_pair_with_fewer_labels_is_filled_up_and_marked() -> None:
     cohort = [case("p0", roles=("structure",)), case("p1")]
-    batch = apply(Draw(0, (0, 1), ((0,), (1, 0)), STILL), cohort, CPU)
+    batch = apply(still((0, 1), ((0,), (1, 0))), cohort, CPU)
     assert batch.present.tolist() == [[True, False], [True, True]]
+    assert batch.structures.tolist() == [[True, False], [False, True]]
     assert not batch.moving_labels[0, 1].any()
     assert batch.moving_labels[1, 1].any()
+
+
+def test_pairs_without_labels_may_be_drawn() -> None:
+    cohort = [case("p0", roles=("structure",)), replace(case("p1"), labels=(), boxes=())]
+    for cases in (cohort, cohort[1:]):
+        chosen = settings(batch=2, labels_per_pair=2, augmentation=EVERYTHING)
+        drawn = draw(outline(cases, SPACING), chosen, fold="0", step=0)
+        batch = apply(drawn, cases, CPU)
+        assert batch.moving.shape == (2, 1, *SHAPE)
+        assert int(batch.present.sum()) == len(cases) - 1
+
+
+def test_a_mirrored_pair_is_flipped_on_both_sides_with_its_labels() -> None:
+    cohort = [case("p0"), case("p1")]
+    plain = apply(still((0, 1), ((0,), (1,))), cohort, CPU)
+    batch = apply(still((0, 1), ((0,), (1,)), mirrored=(False, True)), cohort, CPU)
+    for name in ("moving", "fixed", "moving_labels", "fixed_labels"):
+        before, after = getattr(plain, name), getattr(batch, name)
+        assert torch.equal(after[0], before[0])
+        assert torch.equal(after[1], before[1].flip(1))
+        assert not torch.equal(after[1], before[1])
+
+
+LEFT, RIGHT, MIDDLE = (Label(name, key, "structure") for key, name in enumerate(("left", "right", "middle")))
+TWINS = (("left", "right"),)
+
+
+def mirrored_draws(*labels: Label) -> list[Draw]:
+    """Draws of a cohort of one pair, half of them mirrored."""
+    cohort = Outline((labels,), (1, 1), SHAPE, SPACING)
+    chosen = settings(batch=1, augmentation={"mirror": True}, labels_per_pair="all", twins=TWINS)
+    return [draw(cohort, chosen, fold="0", step=step) for step in range(100)]
+
+
+def test_half_of_the_samples_are_mirrored() -> None:
+    assert 35 <= sum(drawn.mirrored[0] for drawn in mirrored_draws(LEFT)) <= 65
+
+
+def test_labels_of_mirrored_samples_change_places_with_their_twins() -> None:
+    for drawn in mirrored_draws(LEFT, RIGHT, MIDDLE):
+        turned = dict(zip(drawn.labels[0], drawn.sources[0], strict=True))
+        assert turned == ({0: 1, 1: 0, 2: 2} if drawn.mirrored[0] else {0: 0, 1: 1, 2: 2})
+
+
+def test_a_label_whose_twin_the_pair_lacks_stands_for_itself() -> None:
+    assert {drawn.sources for drawn in mirrored_draws(LEFT)} == {((0,),)}
+
+
+def test_a_mirrored_label_holds_its_twins_voxels_flipped() -> None:
+    cohort = [case("p0", roles=("structure", "structure"))]
+    batch = apply(still((0,), ((0, 1),), mirrored=(True,), sources=((1, 0),)), cohort, CPU)
+    twin = cohort[0].boxes[1][0].values.float() / 255
+    assert torch.equal(batch.moving_labels[0, 0], twin.flip(0))
+
+
+def test_parts_of_a_batch_are_the_batch() -> None:
+    cohort = [case(f"p{index}") for index in range(4)]
+    batch = apply(still((0, 1, 2, 3), ((0,), (1,), (0,), (1,))), cohort, CPU)
+    parts = batch.parts(2)
+    assert [part.moving.shape[0] for part in parts] == [2, 2]
+    assert torch.equal(torch.cat([part.fixed_labels for part in parts]), batch.fixed_labels)
+    assert torch.equal(torch.cat([part.structures for part in parts]), batch.structures)
 
 
 def test_one_pass_equals_two_with_their_own_paddings() -> None:
@@ -89,19 +184,49 @@ def test_one_pass_equals_two_with_their_own_paddings() -> None:
 
 
 def test_image_and_label_lie_under_the_map_that_the_corners_tell() -> None:
-    corners = np.random.default_rng(0).uniform(0, 0.1, (2, 2, 4, 3))
+    corners = np.random.default_rng(0).uniform(0, 0.1, (2, 4, 3))
     cohort = [case("p0"), case("p1")]
-    batch = apply(Draw(0, (0, 1), ((0,), (0,)), corners), cohort, CPU)
-    maps = affine.corner_affine(torch.from_numpy(corners[1])).float()
-    field = affine.displacement(maps, SHAPE)
+    batch = apply(still((0, 1), ((0,), (0,)), changes=(Change(), Change(corners=corners))), cohort, CPU)
+    field = affine.displacement(affine.corner_affine(torch.from_numpy(corners)).float(), SHAPE)
     images = torch.stack([item.images[1] for item in cohort])
     assert torch.allclose(batch.fixed, warp.warp(images, field), atol=1e-5)
     assert not torch.allclose(batch.fixed, images, atol=1e-2)
 
 
+def shown(name: str) -> Case:
+    """A case whose images are its first label, away from the border, where paddings differ."""
+    made = case(name)
+    pictures = ball((5.0, 6.5, 4.0), 2.0), ball((4.0, 5.0, 3.5), 2.0)
+    first = box(pictures[0]), box(pictures[1])
+    images = pictures[0][None].float(), pictures[1][None].float()
+    return replace(made, images=images, boxes=(first, *made.boxes[1:]))
+
+
+def test_an_image_and_its_label_stay_aligned_under_everything() -> None:
+    cohort = [shown("p0"), shown("p1")]
+    chosen = settings(batch=2, augmentation=EVERYTHING | {"intensity": {}})
+    for step in range(5):
+        drawn = replace(draw(outline(cohort, SPACING), chosen, fold="0", step=step), sources=((0,), (0,)))
+        batch = apply(drawn, cohort, CPU)
+        for image, label in ((batch.moving, batch.moving_labels), (batch.fixed, batch.fixed_labels)):
+            assert float(label.max()) > 0.5
+            assert torch.allclose(image, label, atol=1e-5)
+
+
+def test_intensities_change_no_label() -> None:
+    cohort = [case("p0"), case("p1")]
+    batches = []
+    for intensity in (None, EVERYTHING["intensity"]):
+        chosen = settings(batch=2, augmentation=EVERYTHING | {"intensity": intensity or {}})
+        batches.append(apply(draw(outline(cohort, SPACING), chosen, fold="0", step=1), cohort, CPU))
+    assert torch.equal(batches[0].moving_labels, batches[1].moving_labels)
+    assert not torch.allclose(batches[0].moving, batches[1].moving, atol=1e-2)
+    assert not torch.allclose(batches[0].fixed, batches[1].fixed, atol=1e-2)
+
+
 def test_applying_twice_gives_the_same_bits() -> None:
     cohort = [case(f"p{index}") for index in range(4)]
-    drawn = draw([item.roles for item in cohort], Training(batch=3), 0.1, seed=0, fold="0", step=5)
+    drawn = draw(outline(cohort, SPACING), settings(batch=3, augmentation=EVERYTHING), fold="0", step=5)
     first, second = (apply(drawn, cohort, CPU) for _ in range(2))
     assert torch.equal(first.moving, second.moving)
     assert torch.equal(first.moving_labels, second.moving_labels)
@@ -110,6 +235,6 @@ def test_applying_twice_gives_the_same_bits() -> None:
 def test_no_generator_is_touched() -> None:
     before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002 - the global one is meant
     cohort = [case("p0")]
-    apply(draw([cohort[0].roles], Training(), 0.1, seed=0, fold="0", step=0), cohort, CPU)
+    apply(draw(outline(cohort, SPACING), settings(augmentation=EVERYTHING), fold="0", step=0), cohort, CPU)
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == str(np.random.get_state())  # noqa: NPY002 - likewise

@@ -8,7 +8,9 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,8 +73,8 @@ def test_rows_come_at_reports_looks_and_the_end(tmp_path: Path) -> None:
         "seconds",
         "learning_rate",
         "loss",
-        "label",
-        "label_weighted",
+        "dice",
+        "dice_weighted",
         "bending",
         "bending_weighted",
     } <= set(outcome.history[1])
@@ -194,6 +196,79 @@ def test_too_little_memory_is_told_with_the_sizes_that_took_it(tmp_path: Path) -
     learner = Learner(Hungry(), CHOSEN, SPACING)
     with pytest.raises(TrainingError, match=r"batch of 2 pairs of \(1, 10, 12, 8\).*lower training\.batch"):
         loop.fit(learner, task, Checkpoints(tmp_path, {"fold": "0"}))
+
+
+EVERYTHING: dict[str, Any] = {
+    "augmentation": {
+        "affine": 0.1,
+        "pose": {"rotation_deg": 5, "scale": 0.1, "shear": 0.1, "translation_mm": 1},
+        "deformation": {"amplitude_mm": 1, "spacing_mm": 6},
+        "mirror": True,
+        "intensity": {
+            "moving": {"gamma": 0.3, "noise": 0.1, "bias": {"amplitude": 0.2, "spacing_mm": 8}},
+            "fixed": {"blur_mm": 1, "gain": 0.2, "offset": 0.1, "noise": 0.1},
+        },
+    },
+    "validation": {"fraction": 0.1, "every": 2, "measure": "tre_mm", "keep": "best", "patience": 5},
+    "average": 0.9,
+    "accumulate": 2,
+    "labels_per_pair": "all",
+    "warmup": 2,
+    "schedule": "steps",
+    "decay_at": (4,),
+    "clip": 1.0,
+}
+
+
+@pytest.mark.parametrize("step", [3, 4])
+def test_with_everything_on_it_resumes_with_the_same_bits(tmp_path: Path, step: int) -> None:
+    task = replace(TASK, settings=settings(**EVERYTHING), log_every=1)
+    whole = train(tmp_path / "whole", task)
+    with pytest.raises(SystemExit):
+        train(tmp_path / "cut", task, [At(step, lambda: os.kill(os.getpid(), signal.SIGTERM))])
+    assert same(train(tmp_path / "cut", task), whole)
+
+
+def worsening(**validation: Any) -> Task:
+    """A training whose rate is so high that its second step is its best."""
+    watched = {"fraction": 0.1, "every": 1, "measure": "tre_mm", **validation}
+    return replace(TASK, settings=settings(steps=12, learning_rate=3.0, validation=watched))
+
+
+def errors_mm(outcome: Outcome) -> list[float]:
+    return [row["val_tre_mm"] for row in outcome.history]
+
+
+def test_the_best_weights_are_those_of_their_look(tmp_path: Path) -> None:
+    task = worsening(keep="best")
+    outcome = train(tmp_path / "long", task)
+    assert 0 < outcome.kept < outcome.steps == 12
+    assert outcome.kept == 1 + int(np.argmin(errors_mm(outcome)[1:]))
+    shorter = replace(task, settings=settings(steps=outcome.kept, learning_rate=3.0))
+    assert same(replace(outcome, history=[]), replace(train(tmp_path / "short", shorter), history=[]))
+
+
+def test_patience_ends_a_training_after_looks_that_were_no_better(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", worsening(keep="best"))
+    outcome = train(tmp_path / "cut", worsening(keep="best", patience=3))
+    assert outcome.kept + 3 == outcome.steps < 12
+    assert errors_mm(outcome) == errors_mm(whole)[: outcome.steps + 1]
+
+
+def test_a_training_that_patience_ended_stays_ended(tmp_path: Path) -> None:
+    first = train(tmp_path, worsening(keep="best", patience=3))
+    again = train(tmp_path, worsening(keep="best", patience=3))
+    assert same(again, first)
+    assert (again.steps, again.kept) == (first.steps, first.kept)
+
+
+def test_keeping_the_best_without_anyone_to_watch_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = replace(worsening(keep="best"), validation=())
+    with caplog.at_level(logging.WARNING):
+        assert train(tmp_path, task).kept == 12
+    assert "no patient is set aside" in caplog.text
 
 
 def test_resuming_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -30,6 +30,23 @@ def test_a_cosine_rate_falls_from_the_whole_over_the_half_to_zero() -> None:
     assert learning_rate(training, 10) == pytest.approx(0)
 
 
+def test_a_warm_up_rises_evenly_and_the_schedule_begins_after_it() -> None:
+    training = Training(steps=12, learning_rate=0.4, warmup=2, schedule="cosine")
+    rates = [learning_rate(training, step) for step in (0, 1, 2, 7, 12)]
+    assert rates == pytest.approx([0.2, 0.4, 0.4, 0.2, 0])
+
+
+def test_an_exponential_rate_falls_evenly_to_its_share() -> None:
+    training = Training(steps=10, learning_rate=0.4, schedule="exponential", decay=0.01)
+    rates = [learning_rate(training, step) for step in (0, 5, 10)]
+    assert rates == pytest.approx([0.4, 0.04, 0.004])
+
+
+def test_a_rate_in_steps_drops_at_each() -> None:
+    training = Training(steps=10, learning_rate=0.4, schedule="steps", decay=0.5, decay_at=(3, 7))
+    assert [learning_rate(training, step) for step in (0, 2, 3, 6, 7, 9)] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
+
+
 def test_the_first_step_is_adams_sign_of_the_gradient_and_decoupled_decay() -> None:
     network = layer()
     network.weight.grad = torch.tensor([[3.0, -0.2]])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from learning import SPACING, case, settings
 from tenter import losses, networks
 from tenter.config import TrainSettings
-from tenter.data.sampling import Batch, apply, draw
+from tenter.data.sampling import Batch, apply, draw, outline
+from tenter.losses.inverse_consistency import inverse_consistency
 from tenter.spatial import warp
-from tenter.training.step import Learner, term_names
+from tenter.training.step import Learner
 
 CPU = torch.device("cpu")
+TERMS = {
+    "labels": [{"name": "dice", "weight": 3, "scales_mm": [2]}],
+    "regularisers": [{"name": "bending", "weight": 7}],
+}
 CASES = [case("p0"), case("p1", "b"), case("p2", "c")]
 
 
@@ -22,12 +29,11 @@ def network(chosen: TrainSettings) -> nn.Module:
 
 
 def batch(chosen: TrainSettings, step: int = 0) -> Batch:
-    roles = [item.roles for item in CASES]
-    return apply(draw(roles, chosen.training, 0.1, seed=1, fold="0", step=step), CASES, CPU)
+    return apply(draw(outline(CASES, SPACING), chosen, fold="0", step=step), CASES, CPU)
 
 
 def broken(good: Batch) -> Batch:
-    return Batch(good.moving * torch.nan, good.fixed, good.moving_labels, good.fixed_labels, good.present)
+    return replace(good, moving=good.moving * torch.nan)
 
 
 def weights(learner: Learner) -> torch.Tensor:
@@ -35,16 +41,16 @@ def weights(learner: Learner) -> torch.Tensor:
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
-    chosen = settings(losses={"label": {"weight": 3, "scales_mm": [2]}, "regularisers": [{"weight": 7}]})
+    chosen = settings(losses=TERMS)
     learner, one = Learner(network(chosen), chosen, SPACING), batch(chosen)
     field = learner.network(one.moving, one.fixed)
     warped = warp.warp(one.moving_labels, field, padding="zeros")
-    label = losses.label_loss(chosen.losses.label, SPACING)(warped, one.fixed_labels, one.present)
+    label = losses.label_loss(chosen.losses.labels[0], SPACING)(warped, one.fixed_labels, one.present.float())
     learner.learn(one, 0)
     row = learner.means()
-    assert row["label"] == float(label.detach())
-    assert abs(row["loss"] - row["label_weighted"] - row["bending_weighted"]) < 1e-6
-    assert row["label_weighted"] == 3 * row["label"]
+    assert row["dice"] == float(label.detach())
+    assert abs(row["loss"] - row["dice_weighted"] - row["bending_weighted"]) < 1e-6
+    assert row["dice_weighted"] == 3 * row["dice"]
 
 
 def test_learning_lowers_the_loss_of_one_batch() -> None:
@@ -105,6 +111,36 @@ def test_a_state_that_is_restored_goes_on_with_the_same_bits() -> None:
     assert whole.means() == second.means()
 
 
+def gradients(learner: Learner) -> torch.Tensor:
+    """The first gradient, of which Adam keeps a tenth."""
+    moments = learner.state()["optimiser"]["state"].values()
+    return torch.cat([10 * one["exp_avg"].flatten() for one in moments])
+
+
+def test_a_batch_in_parts_teaches_what_the_whole_one_does() -> None:
+    rows, moments = [], []
+    for accumulate in (1, 2):
+        chosen = settings(accumulate=accumulate)
+        learner = Learner(network(chosen), chosen, SPACING)
+        learner.learn(batch(chosen), 0)
+        rows.append(learner.means())
+        moments.append(gradients(learner))
+    assert torch.allclose(moments[0], moments[1], atol=1e-6)
+    assert float(moments[0].abs().max()) > 1e-3
+    assert abs(rows[0]["loss"] - rows[1]["loss"]) < 1e-6
+
+
+def test_one_bad_part_spoils_the_step() -> None:
+    chosen = settings(accumulate=2)
+    learner, one = Learner(network(chosen), chosen, SPACING), batch(chosen)
+    before = weights(learner)
+    learner.learn(
+        replace(one, moving=one.moving * torch.tensor([1.0, torch.nan])[:, None, None, None, None]), 0
+    )
+    assert torch.equal(weights(learner), before)
+    assert learner.means() == {"skipped": 1.0}
+
+
 def test_half_precision_learns_and_keeps_losses_in_float32() -> None:
     chosen = settings(precision="bfloat16")
     learner = Learner(network(chosen), chosen, SPACING)
@@ -114,11 +150,14 @@ def test_half_precision_learns_and_keeps_losses_in_float32() -> None:
     assert next(learner.network.parameters()).dtype == torch.float32
 
 
-def test_terms_of_one_name_are_numbered() -> None:
-    terms = [{"name": "bending"}, {"name": "gradient"}, {"name": "bending"}]
-    assert term_names(settings(losses={"regularisers": terms})) == [
-        "label",
-        "bending",
-        "gradient",
-        "bending-2",
-    ]
+def test_inverse_consistency_runs_the_network_on_the_exchanged_images() -> None:
+    terms = {"labels": [{"name": "dice"}], "regularisers": [{"name": "inverse_consistency"}]}
+    chosen = settings(losses=terms)
+    learner, one = Learner(network(chosen), chosen, SPACING), batch(chosen)
+    for parameter in learner.network.parameters():  # away from the zero field that it begins with
+        torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
+    fields = learner.network(one.moving, one.fixed), learner.network(one.fixed, one.moving)
+    expected = inverse_consistency(fields[0].detach(), fields[1].detach(), SPACING)
+    learner.learn(one, 0)
+    assert expected > 0
+    torch.testing.assert_close(learner.means()["inverse_consistency"], float(expected))

@@ -1,0 +1,52 @@
+"""Where a deformed sample reads its image and labels: all maps of a side as one displacement field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.data.augmentation.changes import Change
+from tenter.shapes import Affine, Field
+from tenter.spatial import affine, bspline
+
+
+def displacement(change: Change, shape: Sequence[int], device: torch.device) -> Field | None:
+    """The displacement of p -> corners(pose(p + d(p))); d by cubic B-splines.
+
+    Args:
+        change: of one side.
+        shape: voxels of the grid.
+        device: where the field is wanted.
+
+    Returns:
+        `[b, 3, *shape]` float32, voxels; None where nothing is deformed.
+    """
+    maps = _maps(change)
+    placed = None if maps is None else maps.to(device, torch.float32, non_blocking=True)
+    straight = None if placed is None else affine.displacement(placed, shape)
+    if change.controls is None:
+        return straight
+    controls = torch.from_numpy(change.controls.values).to(device, torch.float32, non_blocking=True)
+    bent = bspline.spline(controls, change.controls.spacing, shape)
+    if placed is None or straight is None:
+        return bent
+    # An affine map takes p + d(p) to its image of p, and its linear part of d(p) further.
+    turned = _linear(placed, shape) @ bent.flatten(2)
+    return straight + turned.reshape(bent.shape)
+
+
+def _maps(change: Change) -> Affine | None:
+    corners = None if change.corners is None else affine.corner_affine(torch.from_numpy(change.corners))
+    if change.pose is None:
+        return corners
+    pose = torch.from_numpy(change.pose)
+    return pose if corners is None else corners @ pose
+
+
+def _linear(maps: Affine, shape: Sequence[int]) -> Float[Tensor, "b 3 3"]:
+    """The linear part of maps in normalised coordinates, in voxels."""
+    half = torch.tensor([max(size - 1, 1) / 2 for size in shape], dtype=maps.dtype, device=maps.device)
+    return half[:, None] * maps[:, :3, :3] / half
