@@ -194,6 +194,7 @@ def write_study(
         output=root / "metrics.tsv",
         summary=root / "summary.tsv",
         comparison=root / "comparison.tsv",
+        challenges=root / "challenges.tsv",
     )
     patients = {item.patient for item in found}
     write_cohort(root, len({item.pair for item in found}), len(patients), folds, shape)
@@ -209,6 +210,7 @@ def write_report(
         metrics=root / "metrics.tsv",
         summary=root / "summary.tsv",
         comparison=root / "comparison.tsv",
+        challenges=root / "challenges.tsv",
         cases=root / "cases",
         fields=root / "fields",
         models=root / "models",

@@ -27,7 +27,10 @@ NAMES = (
     NamedLabel(name="lump", key=5),
 )
 MAP = EvaluateSettings(
-    labels=LabelFiles(format="map", names=NAMES), evaluation=Evaluation(), warped_labels=False
+    labels=LabelFiles(format="map", names=NAMES),
+    evaluation=Evaluation(),
+    warped_labels=False,
+    mapped_points=False,
 )
 
 
@@ -141,5 +144,6 @@ class Study:
             code="c",
             output=self.root / "metrics.tsv",
             warped_labels=self.root / "warped",
+            mapped_points=self.root / "mapped",
         )
         return list(metric_tables.read(self.root / "metrics.tsv"))

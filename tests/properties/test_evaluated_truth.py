@@ -23,7 +23,10 @@ from tenter.stages.simulate import simulate
 PAIRS = tuple(f"case-{number:03d}" for number in range(1, 7))
 GLAND = NamedLabel(name="gland", key=0, role="structure")
 SETTINGS = EvaluateSettings(
-    labels=LabelFiles(format="stack", names=(GLAND,)), evaluation=Evaluation(), warped_labels=False
+    labels=LabelFiles(format="stack", names=(GLAND,)),
+    evaluation=Evaluation(),
+    warped_labels=False,
+    mapped_points=False,
 )
 Array = NDArray[np.float64]
 

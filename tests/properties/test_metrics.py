@@ -6,9 +6,14 @@ import math
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.meandice import compute_dice
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from tenter.metrics.centroids import centroid_distance_mm
@@ -18,7 +23,7 @@ from tenter.metrics.regions import Region, region
 from tenter.metrics.strict import label_figures
 from tenter.metrics.summary import generator, median_interval, quantiles
 from tenter.metrics.surfaces import surface_distances
-from tenter.shapes import Mask
+from tenter.shapes import Mask, Matrix
 
 SPACING = (0.7, 1.3, 2.0)
 
@@ -29,16 +34,37 @@ def _cut(mask: Mask) -> Region:
     return found
 
 
+def _image(mask: Mask, affine: Matrix) -> sitk.Image:
+    """A mask as SimpleITK sees it, on an oblique and anisotropic grid; LPS."""
+    image = sitk.GetImageFromArray(mask.T.astype(np.uint8))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    to_lps = np.diag([-1.0, -1.0, 1.0])
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((to_lps @ affine[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin((to_lps @ affine[:3, 3]).tolist())
+    return image
+
+
+def _oblique(spacing: tuple[float, float, float], seed: int) -> Matrix:
+    random = np.random.default_rng(seed)
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.random(rng=random).as_matrix() * spacing * random.choice([-1, 1], 3)
+    affine[:3, 3] = random.uniform(-50, 50, 3)
+    return affine
+
+
+def _figures(first: Mask, second: Mask, affine: Matrix) -> dict[str, float]:
+    found = label_figures(Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine, surfaces=True)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _shell(mask: Mask) -> Mask:
+    return np.asarray(mask ^ ndimage.binary_erosion(mask))
+
+
 masks = hnp.arrays(np.bool_, (5, 4, 6), elements=st.booleans())
 spacings = st.tuples(*[st.floats(0.3, 4)] * 3)
 errors = st.lists(st.floats(0, 100) | st.just(math.inf), min_size=1, max_size=30)
-
-
-@given(masks, masks)
-def test_dice_is_symmetric_and_lies_between_0_and_1(first: Mask, second: Mask) -> None:
-    assume(first.any() or second.any())
-    assert dice(first, second) == dice(second, first)
-    assert 0 <= dice(first, second) <= 1
 
 
 @given(masks)
@@ -112,3 +138,72 @@ def test_holms_correction_never_lowers_a_p_and_keeps_their_order(values: list[fl
     adjusted = holm(values)
     assert all(value <= found <= 1 for value, found in zip(values, adjusted, strict=True))
     assert [adjusted[i] for i in np.argsort(values, kind="stable")] == sorted(adjusted)
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(masks, masks, spacings, seeds)
+@settings(max_examples=25)
+def test_overlap_and_centroids_are_those_of_simpleitk_on_oblique_grids(
+    first: Mask, second: Mask, spacing: tuple[float, float, float], seed: int
+) -> None:
+    assume(first.any() and second.any())
+    affine = _oblique(spacing, seed)
+    images = [_image(mask, affine) for mask in (first, second)]
+    overlap, shapes = sitk.LabelOverlapMeasuresImageFilter(), sitk.LabelShapeStatisticsImageFilter()
+    overlap.Execute(*images)
+    ends = []
+    for image in images:
+        shapes.Execute(image)
+        ends.append(np.array(shapes.GetCentroid(1)))
+    found = _figures(first, second, affine)
+    assert found["dice"] == pytest.approx(overlap.GetDiceCoefficient(1), abs=1e-6)
+    assert found["tre"] == pytest.approx(float(np.linalg.norm(ends[0] - ends[1])), abs=1e-6)
+
+
+@given(masks, masks, spacings, seeds)
+@settings(max_examples=25)
+def test_hausdorffs_distance_is_that_of_simpleitk_between_surfaces(
+    first: Mask, second: Mask, spacing: tuple[float, float, float], seed: int
+) -> None:
+    """SimpleITK measures between sets: it is given the shells that SciPy's erosion leaves."""
+    assume(first.any() and second.any())
+    affine = _oblique(spacing, seed)
+    measure = sitk.HausdorffDistanceImageFilter()
+    measure.Execute(*(_image(_shell(mask), affine) for mask in (first, second)))
+    found = surface_distances(first, second, spacing)
+    assert found is not None
+    assert found.hausdorff(100.0) == pytest.approx(measure.GetHausdorffDistance(), rel=1e-6)
+
+
+@given(masks, masks, spacings, seeds)
+@settings(max_examples=25)
+def test_mean_and_95_percent_distance_are_those_of_scipys_distance_transform(
+    first: Mask, second: Mask, spacing: tuple[float, float, float], seed: int
+) -> None:
+    assume(first.any() and second.any())
+    shells = [_shell(first), _shell(second)]
+    maps = [ndimage.distance_transform_edt(~shell, sampling=spacing) for shell in shells]
+    directed = [maps[1][shells[0]], maps[0][shells[1]]]
+    found = _figures(first, second, _oblique(spacing, seed))
+    assert found["surface_distance"] == pytest.approx(float(np.mean(np.concatenate(directed))), abs=1e-6)
+    assert found["hd95"] == pytest.approx(max(float(np.percentile(d, 95)) for d in directed), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+@given(masks, masks, spacings)
+@settings(max_examples=25)
+def test_dice_and_95_percent_distance_are_those_of_monai(
+    first: Mask, second: Mask, spacing: tuple[float, float, float]
+) -> None:
+    assume(first.any() and second.any())
+    sides = [torch.from_numpy(np.pad(mask, 1))[None, None].float() for mask in (first, second)]
+    expected = compute_hausdorff_distance(
+        sides[0], sides[1], include_background=True, percentile=95, spacing=list(spacing)
+    )
+    found = _figures(first, second, np.diag([*spacing, 1.0]))
+    assert found["hd95"] == pytest.approx(float(expected), abs=1e-5)  # MONAI rounds to float32
+    assert found["dice"] == pytest.approx(
+        float(compute_dice(sides[0], sides[1], include_background=True)), abs=1e-6
+    )

@@ -1,7 +1,7 @@
 """Measurement of every registered pair, and its statistics.
 
 Needs the transforms, and the manifest's own labels and points. Gives metrics.tsv (long
-form), summary.tsv and comparison.tsv.
+form), summary.tsv, comparison.tsv and challenges.tsv.
 """
 
 
@@ -27,13 +27,14 @@ rule evaluate:
         code=lambda wildcards: study.code("evaluate"),
         transforms=str(R / "fields/{model}"),
         labels=str(R / "warped_labels/{model}"),
+        points=str(R / "mapped_points/{model}"),
     message:
         "measure chunk {wildcards.chunk} of {wildcards.model}"
     shell:
         "tenter evaluate --manifest {params.manifest:q} --pairs {params.pairs:q} --fields {input.fields:q} "
         "--transforms {params.transforms:q} --model {wildcards.model:q} --fold {params.fold:q} "
         "--settings {params.settings:q} --code {params.code:q} --warped-labels {params.labels:q} "
-        "--output {output:q} 2> {log:q}"
+        "--mapped-points {params.points:q} --output {output:q} 2> {log:q}"
 
 
 rule summarise:
@@ -49,6 +50,7 @@ rule summarise:
             caption="../report/comparison.rst",
             category="Results",
         ),
+        challenges=R / "challenges.tsv",
     log:
         R / "logs/summarise.log",
     benchmark:
@@ -60,4 +62,5 @@ rule summarise:
         "summarise {study.config.study}"
     shell:
         "tenter summarise --metrics {input:q} --settings {params.settings:q} --code {params.code:q} "
-        "--output {output.metrics:q} --summary {output.summary:q} --comparison {output.comparison:q} 2> {log:q}"
+        "--output {output.metrics:q} --summary {output.summary:q} --comparison {output.comparison:q} "
+        "--challenges {output.challenges:q} 2> {log:q}"

@@ -10,6 +10,7 @@ rule report:
         metrics=R / "metrics.tsv",
         summary=R / "summary.tsv",
         comparison=R / "comparison.tsv",
+        challenges=R / "challenges.tsv",
         plan=PLAN,
         histories=[
             R / f"models/{model}/fold-{fold}/history.csv"
@@ -36,6 +37,7 @@ rule report:
         "write the report of {study.config.study}"
     shell:
         "tenter report --metrics {input.metrics:q} --summary {input.summary:q} --comparison {input.comparison:q} "
+        "--challenges {input.challenges:q} "
         "--plan {input.plan:q} {params.folds:q} --cases {params.cases:q} --fields {params.fields:q} "
         "--models {params.models:q} --settings {params.settings:q} --code {params.code:q} "
         "--output {output:q} 2> {log:q}"

@@ -78,6 +78,16 @@ def counted(row: MetricRow) -> tuple[float | None, float | None]:
     return before, after
 
 
+def note(*, empty_before: bool, vanished: bool) -> str:
+    """What a row says of a label of which nothing is left, before or after registration."""
+    return "; ".join([*([VANISHED] if vanished else []), *([EMPTY_BEFORE] if empty_before else [])])
+
+
+def plain(name: str) -> str:
+    """A point may bear any name; one that begins like a formula shall not act in a spreadsheet."""
+    return f"_{name}" if name[0] in "=+-@" else name
+
+
 def _row(path: Path, number: int, line: list[str]) -> MetricRow:
     cells = dict(zip(COLUMNS, line, strict=True))
     try:

@@ -45,6 +45,11 @@ class Grid:
     shape: tuple[int, int, int]
 
 
+def same_grid(first: Grid, second: Grid) -> bool:
+    """Whether two grids have the same voxels at the same places."""
+    return first.shape == second.shape and np.array_equal(first.affine, second.affine)
+
+
 def bounds(mask: Mask) -> Box | None:
     """Smallest box that holds all set voxels; None if there are none."""
     columns: Flags = np.any(mask, axis=2)

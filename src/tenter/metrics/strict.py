@@ -1,7 +1,7 @@
 """The strict family of metrics: every distance Euclidean and in mm, nothing averaged away.
 
-Other families (those of challenges, with their own rules) may stand beside it, with the
-same functions under the same names.
+It is always measured. `learn2reg` and `muregpro` stand beside it for comparison with
+figures of those challenges.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ UNITS = {
     "surface_distance": "mm",
     "point_tre": "mm",
     "folding": "%",
+    "ndv": "%",
     "sd_log_jacobian": "1",
 }
 """Every metric of the family, with its unit."""

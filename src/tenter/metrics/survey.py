@@ -5,6 +5,7 @@ The grid is worked off in slabs, so that a large image needs no more memory than
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from tenter.metrics.deformation import determinants
+from tenter.metrics.deformation import determinants, turned_volume
 from tenter.metrics.regions import Box, Grid, bounds, hull, shifted
 from tenter.shapes import Matrix
 from tenter.spatial.transform import Transform, moving_voxels
@@ -30,12 +31,23 @@ class Survey:
 
     Attributes:
         determinants: Jacobian determinants (mm to mm) at the inner voxels.
+        turned: volume turned inside out around them, in voxels.
         landings: for each box of moving voxels the box of fixed voxels that map less than a
             voxel from it; None if there are none.
     """
 
     determinants: Float[np.ndarray, "x y z"]
+    turned: float
     landings: tuple[Box | None, ...]
+
+    @property
+    def ndv_percent(self) -> float:
+        """Non-diffeomorphic volume: what is turned, in % of the inner voxels' volume.
+
+        NaN for a grid without inner voxels. Source: Liu et al., IJCV 2024.
+        """
+        inner = self.determinants.size
+        return 100 * self.turned / inner if inner else math.nan
 
 
 def survey(transform: Transform, fixed: Grid, moving: Matrix, boxes: Sequence[Box] = ()) -> Survey:
@@ -48,16 +60,19 @@ def survey(transform: Transform, fixed: Grid, moving: Matrix, boxes: Sequence[Bo
         boxes: of moving voxels, whose landing places are wanted.
     """
     parts: list[np.ndarray] = []
+    turned = []
     found: list[list[Box]] = [[] for _ in boxes]
     for start, shape in _slabs(fixed.shape):
         affine = shifted(fixed.affine, (start, 0, 0))
         displacement = transform.displacement_mm(affine, shape)
         parts.append(determinants(displacement, affine))
+        turned.append(turned_volume(displacement, affine))
         places = moving_voxels(displacement, affine, moving)[0]
         for known, landing in zip(found, _landings(places, boxes), strict=True):
             if landing is not None:
                 known.append((slice(landing[0].start + start, landing[0].stop + start), *landing[1:]))
-    return Survey(np.concatenate(parts), tuple(hull(known) if known else None for known in found))
+    landings = tuple(hull(known) if known else None for known in found)
+    return Survey(np.concatenate(parts), math.fsum(turned), landings)
 
 
 def _slabs(shape: tuple[int, int, int]) -> Iterator[tuple[int, tuple[int, int, int]]]:

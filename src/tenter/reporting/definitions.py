@@ -68,6 +68,11 @@ _KNOWN = (
         "a physically possible deformation has none.",
     ),
     Definition(
+        "ndv", "Non-diffeomorphic volume", "%", "lower", 3,
+        "Share of volume that the map turns inside out, measured between neighbouring voxels: it sees folds "
+        "that the determinant at voxels steps over.",
+    ),
+    Definition(
         "sd_log_jacobian", "SD of log Jacobian", "", "lower", 3,
         "Standard deviation of the logarithm of the local change of volume: 0 for a rigid move, larger for "
         "a rougher deformation.",

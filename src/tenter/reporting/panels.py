@@ -109,7 +109,7 @@ def panel(scene: Scene, alt: str, name: str) -> Markup:
     """
     extents = [size * step for size, step in zip(scene.fixed.shape, scene.spacing_mm, strict=True)]
     with drawing.style():
-        layout = _Layout([extents[plane.up] / extents[plane.across] for plane in PLANES])
+        layout = Layout([extents[plane.up] / extents[plane.across] for plane in PLANES], len(COLUMNS))
         drawn = drawing.figure(WIDTH, layout.height, laid_out=False)
         for column, title in enumerate(COLUMNS):
             layout.write(drawn, title, column)
@@ -117,22 +117,27 @@ def panel(scene: Scene, alt: str, name: str) -> Markup:
             axes = [layout.axes(drawn, row, column) for column in range(len(COLUMNS))]
             shown = _row(scene, plane, axes)
             layout.write(drawn, f"{plane.title}, slice {scene.centre()[plane.normal] + 1}", -1, row)
-        _scale_bar(drawn, shown, layout)
+        layout.scale_bar(drawn, shown)
     return drawing.inline(drawn, alt, name)
 
 
-class _Layout:
+class Layout:
     """Where the tiles of a panel stand, in inches from the top left; no text has to be measured.
 
     Args:
         ratios: height over width of each row's tiles.
+        columns: tiles in each row.
+        width: of the figure.
     """
 
-    def __init__(self, ratios: Sequence[float]) -> None:
+    def __init__(self, ratios: Sequence[float], columns: int, width: float = WIDTH) -> None:
         left, right, gap, self._head = 0.26, 0.74, 0.07, 0.26
-        self._tile = min((WIDTH - left - right - 3 * gap) / 4, (TALLEST - 1) / sum(ratios))
-        self._left = left + (WIDTH - left - right - 4 * self._tile - 3 * gap) / 2
+        room = width - left - right - (columns - 1) * gap
+        self._tile = min(room / columns, (TALLEST - 1) / sum(ratios))
+        self._left = left + (room - columns * self._tile) / 2
         self._gap = gap
+        self._columns = columns
+        self._width = width
         self._heights = [self._tile * ratio for ratio in ratios]
         self.height = self._head + sum(self._heights) + gap * (len(ratios) - 1)
 
@@ -140,7 +145,12 @@ class _Layout:
         """Left, bottom, width, height as shares of the figure."""
         left = self._left + column * (self._tile + self._gap)
         low = self.height - self._head - sum(self._heights[: row + 1]) - row * self._gap
-        return left / WIDTH, low / self.height, self._tile / WIDTH, self._heights[row] / self.height
+        return (
+            left / self._width,
+            low / self.height,
+            self._tile / self._width,
+            self._heights[row] / self.height,
+        )
 
     def axes(self, drawn: Figure, row: int, column: int) -> Axes:
         """An empty tile."""
@@ -164,27 +174,36 @@ class _Layout:
         else:
             drawn.text(left + width / 2, 1 - 0.06 / self.height, text, ha="center", va="top", fontsize=10)
 
+    def scale_bar(self, drawn: Figure, shown: AxesImage) -> None:
+        """What the colours of the last column mean, in mm."""
+        left, low, width, height = self.box(0, self._columns - 1)
+        place = drawn.add_axes((left + width + 0.01, low + 0.15 * height, 0.01, 0.7 * height))
+        bar = drawn.colorbar(shown, cax=place)
+        bar.set_label("mm")
+        bar.outline.set_visible(False)
+
 
 def _row(scene: Scene, plane: Plane, axes: list[Axes]) -> AxesImage:
-    tiles = [_Tile(each, scene, plane) for each in axes]
+    tiles = [Tile(each, scene, plane) for each in axes]
     images = (scene.fixed, scene.moving, scene.warped)
     others = (None, scene.moving_labels, scene.warped_labels)
     for tile, image, labels in zip(tiles, images, others, strict=False):
-        low, high = (float(edge) for edge in np.percentile(image, (1, 99.5)))
-        tile.show(image, (low, max(high, low + 1e-6)), "gray")
+        tile.show(image, window(image), "gray")
         tile.contours(scene.fixed_labels, FIXED, "solid")
         if labels is not None:
             tile.contours(labels, MOVED, "dashed")
     tiles[0].letters()
-    length = scene.magnitude_mm()
-    shown = tiles[3].show(length, (0.0, max(float(length.max()), 1e-3)), "cividis")
-    tiles[3].grid()
-    tiles[3].contours(scene.fixed_labels[: scene.structures], FIXED, "solid")
-    return shown
+    return tiles[3].displacement()
+
+
+def window(image: Volume) -> tuple[float, float]:
+    """Values that are shown as black and as white."""
+    low, high = (float(edge) for edge in np.percentile(image, (1, 99.5)))
+    return low, max(high, low + 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
-class _Tile:
+class Tile:
     """One slice on paper.
 
     Attributes:
@@ -215,6 +234,19 @@ class _Tile:
             if cut.max() >= 0.5 > cut.min():
                 width = 1.6 if place < self.scene.structures else 1.0
                 self.axes.contour(x, y, cut, levels=[0.5], colors=colour, linewidths=width, linestyles=dashes)
+
+    def displacement(self, longest_mm: float | None = None) -> AxesImage:
+        """Draw the length of the displacement, the deformed grid and the outline of structures.
+
+        Args:
+            longest_mm: shown in the brightest colour; default: the scene's longest.
+        """
+        length = self.scene.magnitude_mm()
+        longest = float(length.max()) if longest_mm is None else longest_mm
+        shown = self.show(length, (0.0, max(longest, 1e-3)), "cividis")
+        self.grid()
+        self.contours(self.scene.fixed_labels[: self.scene.structures], FIXED, "solid")
+        return shown
 
     def grid(self) -> None:
         """Lines of the fixed grid, drawn where the map takes them in the aligned moving image."""
@@ -264,11 +296,3 @@ def _coarse(cut: Slice) -> Float[np.ndarray, "i j"]:
     blocks = padded.reshape(rows // block, block, columns // block, block)
     means: Float[np.ndarray, "i j"] = blocks.mean(axis=(1, 3))
     return means
-
-
-def _scale_bar(drawn: Figure, shown: AxesImage, layout: _Layout) -> None:
-    left, low, width, height = layout.box(0, len(COLUMNS) - 1)
-    place = drawn.add_axes((left + width + 0.01, low + 0.15 * height, 0.01, 0.7 * height))
-    bar = drawn.colorbar(shown, cax=place)
-    bar.set_label("mm")
-    bar.outline.set_visible(False)

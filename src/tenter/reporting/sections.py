@@ -146,11 +146,11 @@ def _distribution(own: Sequence[Group], kind: str, *, alone: bool) -> Block:
 
 
 def deformation(groups: Sequence[Group], models: Sequence[str]) -> Section | None:
-    """How plausible the deformations are: folding and roughness, every pair shown."""
+    """How plausible the deformations are: folding, turned volume and roughness, every pair shown."""
     blocks = []
     for kind in _kinds(groups):
         figures = []
-        for metric in ("folding", "sd_log_jacobian"):
+        for metric in ("folding", "ndv", "sd_log_jacobian"):
             own = [group for model in models if (group := find(groups, model, kind, metric, "field"))]
             if own:
                 drawing = plots.strips(own, f"field-{kind}-{metric}")

@@ -8,24 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from tenter import tables
 from tenter.config import EvaluateSettings
-from tenter.data import metric_tables, pairwork, volumes
-from tenter.data.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED
+from tenter.data import challenges, metric_tables, pairwork
+from tenter.data.metric_tables import ABSENT
 from tenter.data.transforms import read_transform
 from tenter.data.truth import LabelTruth, Truth, read_truth
-from tenter.data.volumes import LabelVolume
 from tenter.errors import DataError
 from tenter.manifest import pairs as manifest_pairs
-from tenter.metrics import deformation, strict
+from tenter.metrics import deformation, families, strict
 from tenter.metrics.points import point_errors_mm, root_mean_square
-from tenter.metrics.regions import Box, Grid, Region
-from tenter.metrics.survey import survey
+from tenter.metrics.regions import Box, Region, same_grid
+from tenter.metrics.survey import Survey, survey
 from tenter.metrics.warped import Warper
 from tenter.records import FileEntry, MetricRow, Pair
-from tenter.spatial import warp
+from tenter.registration import carried
 from tenter.spatial.transform import Transform
 
 TRANSFORM = "transform.h5"
@@ -60,7 +58,7 @@ class _Head:
             label=label,
             role=role,
             metric=metric,
-            unit=strict.UNITS[metric],
+            unit=families.UNITS[metric],
             before=figures[0],
             after=figures[1],
             note=note,
@@ -79,13 +77,15 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
     code: str,  # noqa: ARG001 - verified and recorded by the command line
     output: Path,
     warped_labels: Path | None = None,
+    mapped_points: Path | None = None,
 ) -> None:
     """Measure pairs, each before (alignment alone) and after registration.
 
     A pair without labels or points gets the figures of its field only. A label that
     vanished keeps its rows: its Dice is 0, its distances are absent with the note
     `vanished`, and summaries count them as worst. A label that only one side has gives one
-    Dice row without figures that says so.
+    Dice row without figures that says so. Rows of challenges' families, where settings name
+    them, follow these challenges' own rules for such labels.
 
     Args:
         manifest: table of pairs.
@@ -100,6 +100,7 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         code: fingerprint of the stage's code.
         output: table of figures to write.
         warped_labels: folder for the warped labels, where settings ask for them.
+        mapped_points: folder for tables of mapped points, likewise.
 
     Raises:
         DataError: naming every pair that could not be measured; no table is written then.
@@ -115,19 +116,39 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         for name, path in paths.items():
             transform = read_transform(path)
             rows.extend(_rows(_Head(model, name, kind, pair), truth, transform, settings))
-            if path == transforms / pair.id / TRANSFORM and settings.warped_labels and truth.labels:
-                _write_labels(truth.labels.moving, truth.image, transform, _file(warped_labels, pair))
+            if path == transforms / pair.id / TRANSFORM:
+                _carry(pair, truth, transform, settings, (warped_labels, mapped_points))
         return rows
 
     measured = pairwork.each_pair(manifest_pairs(manifest, pairs), measure, "evaluate")
     metric_tables.write(output, (row for rows in measured for row in rows))
 
 
-def _file(folder: Path | None, pair: Pair) -> Path:
-    if folder is None:
-        message = "settings ask for warped labels; say where by --warped-labels"
+def _carry(
+    pair: Pair,
+    truth: Truth,
+    transform: Transform,
+    settings: EvaluateSettings,
+    folders: tuple[Path | None, Path | None],
+) -> None:
+    """Write the pair's labels on the fixed grid and its points in the moving image, where asked for."""
+    labels, fixed = truth.labels, truth.fixed_points
+    path = _place(folders[0], f"{pair.id}.nii.gz", wanted=settings.warped_labels and labels is not None)
+    if path is not None and labels is not None:
+        carried.write_warped_labels(labels.moving, truth.image, transform, path)
+    path = _place(folders[1], f"{pair.id}.tsv", wanted=settings.mapped_points and bool(fixed))
+    if path is not None:
+        carried.write_mapped_points(fixed, truth.moving_points, transform, path)
+
+
+def _place(folder: Path | None, name: str, *, wanted: bool) -> Path | None:
+    """Where to write a file, or None where it is not wanted; then none stays from an earlier run."""
+    if folder is None and wanted:
+        message = "settings ask for labels or points; say where by --warped-labels and --mapped-points"
         raise DataError(message)
-    return folder / f"{pair.id}.nii.gz"
+    if folder is not None and not wanted:
+        (folder / name).unlink(missing_ok=True)
+    return folder / name if folder is not None and wanted else None
 
 
 def _folds(pair: Pair, entries: Sequence[FileEntry], root: Path, fold: str) -> dict[str, Path]:
@@ -151,17 +172,14 @@ def _rows(head: _Head, truth: Truth, transform: Transform, settings: EvaluateSet
     moving = labels.moving.affine if labels else truth.image.affine
     boxes = [item.own for item in labels.pieces.values()] if labels else []
     found = survey(transform, truth.image, moving, boxes)
-    yield from _field_rows(head, transform, found.determinants)
+    yield from _field_rows(head, transform, found)
     yield from _point_rows(head, truth, transform)
     if labels is not None:
-        if not _same(labels.grid, truth.image):
+        if not same_grid(labels.grid, truth.image):
             found = survey(transform, labels.grid, moving, boxes)
         warped = _warped(labels, transform, found.landings, settings.evaluation.threshold)
         yield from _label_rows(head, labels, warped, settings)
-
-
-def _same(grid: Grid, other: Grid) -> bool:
-    return grid.shape == other.shape and np.array_equal(grid.affine, other.affine)
+    yield from _challenge_rows(head, truth, transform, settings)
 
 
 def _warped(
@@ -175,24 +193,24 @@ def _warped(
     return dict(zip(labels.pieces, zip(*states, strict=True), strict=True))
 
 
-def _field_rows(
-    head: _Head, transform: Transform, determinants: Float[np.ndarray, "x y z"]
-) -> Iterator[MetricRow]:
+def _field_rows(head: _Head, transform: Transform, found: Survey) -> Iterator[MetricRow]:
     """The alignment alone is one matrix: its Jacobian is the same everywhere."""
     plain = np.linalg.det(transform.alignment[:3, :3]).reshape(1)
     for metric, figure in (
         ("folding", deformation.folding_percent),
         ("sd_log_jacobian", deformation.sd_log_jacobian),
     ):
-        yield head.row(metric, (figure(plain), figure(determinants)), role="field")
+        yield head.row(metric, (figure(plain), figure(found.determinants)), role="field")
+    turned = 100 * max(0.0, -float(plain[0]))
+    yield head.row("ndv", (turned, found.ndv_percent), role="field")
 
 
 def _point_rows(head: _Head, truth: Truth, transform: Transform) -> Iterator[MetricRow]:
     fixed, moving = truth.fixed_points, truth.moving_points
     for side, lacking in (("fixed", moving.keys() - fixed.keys()), ("moving", fixed.keys() - moving.keys())):
         for name in sorted(lacking):
-            note = ABSENT.format(side)
-            yield head.row("point_tre", (None, None), label=_plain(name), role="points", note=note)
+            label, note = metric_tables.plain(name), ABSENT.format(side)
+            yield head.row("point_tre", (None, None), label=label, role="points", note=note)
     names = sorted(fixed.keys() & moving.keys())
     if not names:
         return
@@ -201,12 +219,7 @@ def _point_rows(head: _Head, truth: Truth, transform: Transform) -> Iterator[Met
     after = point_errors_mm(transform.map_points(starts), ends)
     for index, name in enumerate(names):
         figures = (float(before[index]), float(after[index]))
-        yield head.row("point_tre", figures, label=_plain(name), role="points")
-
-
-def _plain(name: str) -> str:
-    """A point may bear any name; one that begins like a formula shall not act in a spreadsheet."""
-    return f"_{name}" if name[0] in "=+-@" else name
+        yield head.row("point_tre", figures, label=metric_tables.plain(name), role="points")
 
 
 def _label_rows(
@@ -226,13 +239,24 @@ def _label_rows(
             strict.label_figures(state, labels.fixed[key], labels.grid.affine, surfaces=surfaces)
             for state in warped[key]
         )
-        note = _note(empty_before=warped[key][0].empty, vanished=warped[key][1].empty)
+        note = metric_tables.note(empty_before=warped[key][0].empty, vanished=warped[key][1].empty)
         for metric in before:
             figures = (before[metric], after[metric])
             yield head.row(metric, figures, label=label.name, role=label.role, note=note)
         if label.role == "landmark":
             errors.append((before["tre"], after["tre"]))
     yield from _case_rows(head, errors)
+
+
+def _challenge_rows(
+    head: _Head, truth: Truth, transform: Transform, settings: EvaluateSettings
+) -> Iterator[MetricRow]:
+    """Figures of the families that settings name beside the strict one."""
+    chosen = settings.evaluation
+    of = challenges.Measurand(head.pair, truth, transform, settings.labels, chosen.threshold)
+    for family in dict.fromkeys(chosen.families):
+        for item in challenges.findings(of, family):
+            yield head.row(item.metric, item.figures, label=item.label, role=item.role, note=item.note)
 
 
 def _absent_rows(
@@ -247,21 +271,5 @@ def _case_rows(head: _Head, errors: Sequence[tuple[float | None, float | None]])
     """The pair's root mean square over its landmarks; absent, and so worst, if one vanished."""
     if errors:
         before, after = (root_mean_square(side) for side in zip(*errors, strict=True))
-        note = _note(empty_before=before is None, vanished=after is None)
+        note = metric_tables.note(empty_before=before is None, vanished=after is None)
         yield head.row("rms_tre", (before, after), role="landmark", note=note)
-
-
-def _note(*, empty_before: bool, vanished: bool) -> str:
-    return "; ".join([*([VANISHED] if vanished else []), *([EMPTY_BEFORE] if empty_before else [])])
-
-
-def _write_labels(labels: LabelVolume, image: Grid, transform: Transform, path: Path) -> None:
-    """The moving labels on the fixed grid: the nearest value of a map, soft stacks linearly."""
-    places = transform.coordinates(image.affine, image.shape, labels.affine)
-    if labels.values.ndim == 3:
-        values = torch.from_numpy(labels.values.astype(np.float64))[None, None]
-        warped = warp.sample(values, places.to(torch.float64), mode="nearest", padding="zeros")
-        volumes.write_labels(path, warped[0, 0].numpy().astype(np.int32), image.affine)
-    else:
-        warped = warp.sample(torch.from_numpy(labels.values)[None], places, padding="zeros")
-        volumes.write_labels(path, warped[0].numpy(), image.affine)

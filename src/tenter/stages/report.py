@@ -12,10 +12,12 @@ from tqdm import tqdm
 from tenter import files
 from tenter import provenance as code_provenance
 from tenter.config import ReportSettings
-from tenter.data import metric_tables, plans
+from tenter.data import challenge_tables, metric_tables, plans
 from tenter.errors import DataError
+from tenter.metrics.families import STRICT, family
 from tenter.records import MetricRow
 from tenter.reporting import examples, headline, origins, panels, sections, statistics, words
+from tenter.reporting.challenges import section as challenge_section
 from tenter.reporting.page import Block, Figure, Page, Section, render
 from tenter.reporting.results import Group, groups
 from tenter.training.recorder import read_history
@@ -28,6 +30,7 @@ def report(  # noqa: PLR0913 - flags of a command
     metrics: Path,
     summary: Path,
     comparison: Path,
+    challenges: Path,
     cases: Path,
     fields: Path,
     models: Path,
@@ -47,6 +50,7 @@ def report(  # noqa: PLR0913 - flags of a command
         metrics: all figures in one table.
         summary: table of distributions.
         comparison: table of models against the reference.
+        challenges: table of what the cohort comes to by the rules of challenges.
         cases: folder of prepared cases.
         fields: folder of transforms, by model.
         models: folder of trained models.
@@ -61,7 +65,7 @@ def report(  # noqa: PLR0913 - flags of a command
     Raises:
         DataError: a table is damaged.
     """
-    rows = metric_tables.read(metrics)
+    rows = [row for row in metric_tables.read(metrics) if family(row.metric) == STRICT]
     lines = statistics.read_summary(summary)
     contrasts = statistics.read_comparison(comparison)
     names = [model for model in settings.models if any(row.model == model for row in rows)]
@@ -74,6 +78,7 @@ def report(  # noqa: PLR0913 - flags of a command
         sections.details(lines, names),
         sections.failures(found),
         sections.deformation(found, names),
+        challenge_section(challenge_tables.read(challenges)),
         sections.training(_histories(models, names)),
         sections.definitions({row.metric for row in rows}),
         _origin(

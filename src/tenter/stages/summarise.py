@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from tenter.config import SummariseSettings, Summary
-from tenter.data import metric_tables
+from tenter.data import challenge_tables, metric_tables
 from tenter.data.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED, counted
 from tenter.errors import DataError
 from tenter.metrics.comparison import Comparison, compare, holm
+from tenter.metrics.families import STRICT, family
 from tenter.metrics.strict import HIGHER_IS_BETTER
 from tenter.metrics.summary import Distribution, Patients, Values, describe, generator, wilson
 from tenter.records import MetricRow
@@ -68,6 +69,7 @@ def summarise(
     output: Path,
     summary: Path,
     comparison: Path,
+    challenges: Path,
 ) -> None:
     """Gather tables of figures; summarise each model, and compare it with the reference.
 
@@ -82,6 +84,9 @@ def summarise(
     of one patient count once; pairs of two subjects are units of their own. P-values are
     corrected for the number of models and metrics (Holm), within each set of pairs.
 
+    Both are of the strict family alone: figures by the rules of challenges have a table of
+    their own, where they are aggregated by these rules.
+
     Args:
         metrics: tables written by `evaluate`.
         settings: number of resamples, their seed, the reference, the models in order.
@@ -89,15 +94,19 @@ def summarise(
         output: all figures in one table.
         summary: table of distributions.
         comparison: table of models against the reference.
+        challenges: table of what the cohort comes to by the rules of challenges; only a header
+            where no such family was measured.
 
     Raises:
         DataError: a table is damaged, two tables hold the same figure, or the reference has none.
     """
     rows = sorted((row for path in metrics for row in metric_tables.read(path)), key=metric_tables.key)
     metric_tables.write(output, rows)
+    order = _order(rows, settings.models)
+    challenge_tables.write(challenges, rows, order)
+    rows = [row for row in rows if family(row.metric) == STRICT]
     groups = _grouped(rows)
     absent = _absences(rows)
-    order = _order(rows, settings.models)
     lines = [_line(group, members, absent, settings.summary) for group, members in groups.items()]
     lines.sort(key=lambda line: (order.index(str(line[0])), *line[1:6]))
     metric_tables.table(summary, SUMMARY, lines)

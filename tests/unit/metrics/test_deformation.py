@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from tenter.metrics.deformation import determinants, folding_percent, sd_log_jacobian
+from tenter.metrics.deformation import determinants, folding_percent, sd_log_jacobian, turned_volume
 from tenter.shapes import Matrix
 from tenter.spatial import grids
 
@@ -31,18 +31,24 @@ def displacement(scale: tuple[float, float, float], affine: Matrix) -> Tensor:
 @pytest.mark.parametrize(
     "affine", [np.eye(4), oblique(), oblique(-1.0)], ids=["plain", "oblique", "mirrored"]
 )
-def test_the_determinant_of_a_scaling_is_its_product_on_any_grid(affine: Matrix) -> None:
-    found = determinants(displacement((1.1, 0.9, 1.3), affine), affine)
-    np.testing.assert_allclose(found, np.full((6, 5, 4), 1.287), atol=1e-12)
+def test_a_map_that_turns_everything_round_turns_its_own_volume(affine: Matrix) -> None:
+    turned = turned_volume(displacement((-0.5, 1, 1.5), affine), affine)
+    assert turned == pytest.approx(0.75 * 6 * 5 * 4, abs=1e-9)
+    assert turned_volume(displacement((0.5, 1, 1.5), affine), affine) == 0
 
 
-def test_a_map_that_turns_space_inside_out_folds_everywhere() -> None:
-    assert folding_percent(determinants(displacement((-1, 1, 1), np.eye(4)), np.eye(4))) == 100
+def zigzag(size: float) -> Tensor:
+    """Every other plane is moved forwards, the others backwards: neighbours but one never differ."""
+    field = torch.zeros(3, *SHAPE, dtype=torch.float64)
+    field[0] = (size * (-1.0) ** torch.arange(SHAPE[0]))[:, None, None]
+    return field
 
 
-def test_the_identity_folds_nothing_and_changes_no_volume() -> None:
-    found = determinants(displacement((1, 1, 1), oblique()), oblique())
-    assert (folding_percent(found), sd_log_jacobian(found)) == (0, 0)
+def test_a_fold_between_voxels_is_not_seen_at_voxels_but_by_its_volume() -> None:
+    """Planes that are 1 apart and moved 0.6 towards each other overlap by 0.2, every other pair of them."""
+    assert folding_percent(determinants(zigzag(0.6), np.eye(4))) == 0
+    assert turned_volume(zigzag(0.6), np.eye(4)) == pytest.approx(0.2 * 6 * 5 * 4 / 2)
+    assert turned_volume(zigzag(0.4), np.eye(4)) == 0
 
 
 def test_a_grid_without_inner_voxels_has_no_share_of_folds() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenter.metrics.regions import Region, bounds, hull, on_one_grid, region, shifted
+from tenter.metrics.regions import Grid, Region, bounds, hull, on_one_grid, region, same_grid, shifted
 from tenter.shapes import Mask
 
 
@@ -52,3 +52,10 @@ def test_a_hull_holds_all_boxes() -> None:
 def test_a_shifted_affine_puts_its_first_voxel_where_the_old_one_had_it() -> None:
     affine = np.array([[0, -2.0, 0, 5], [3.0, 0, 0, 6], [0, 0, 4.0, 7], [0, 0, 0, 1]])
     np.testing.assert_allclose(shifted(affine, (1, 2, 3)) @ [0, 0, 0, 1], affine @ [1, 2, 3, 1])
+
+
+def test_grids_are_the_same_if_shape_and_place_are() -> None:
+    grid = Grid(np.eye(4), (3, 4, 5))
+    assert same_grid(grid, Grid(np.eye(4), (3, 4, 5)))
+    assert not same_grid(grid, Grid(np.eye(4), (3, 4, 6)))
+    assert not same_grid(grid, Grid(shifted(np.eye(4), (1, 0, 0)), (3, 4, 5)))

@@ -51,14 +51,6 @@ def test_distances_are_those_of_an_exact_distance_transform() -> None:
     np.testing.assert_allclose(measured().forth, to_second[surface(FIRST)], atol=1e-10)
 
 
-def test_a_cube_shifted_by_three_slices_is_as_many_slices_off() -> None:
-    cube = np.zeros((8, 8, 16), dtype=np.bool_)
-    cube[2:6, 2:6, 2:6] = True
-    found = surface_distances(cube, np.roll(cube, 3, axis=2), (1.0, 1.0, 2.5))
-    assert found is not None
-    assert found.hausdorff(100.0) == pytest.approx(7.5, abs=1e-12)
-
-
 def test_the_hausdorff_distance_is_that_of_simpleitk() -> None:
     images = []
     for mask in (FIRST, SECOND):

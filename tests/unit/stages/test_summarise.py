@@ -55,6 +55,7 @@ def run(
         output=folder / "metrics.tsv",
         summary=folder / "summary.tsv",
         comparison=folder / "comparison.tsv",
+        challenges=folder / "challenges.tsv",
     )
     return table(folder / "summary.tsv")
 

@@ -1,0 +1,116 @@
+"""Learn2Reg's measures as its published evaluation computes them (version 2.0), faults included.
+
+For comparison with figures made by that program; `metrics.strict` is what this project
+judges by. The program sees arrays, not space: displacement, labels and points in voxels.
+Source: the evaluation of https://github.com/MDL-UzL/L2R; where it differs from what the
+challenge describes, docs/reference/metrics.md says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from tenter.metrics import indices
+from tenter.metrics.indices import IndexField
+from tenter.metrics.overlap import dice
+from tenter.metrics.regions import Region, on_one_grid
+from tenter.metrics.surfels import robust_hausdorff
+from tenter.spatial import jacobian
+
+UNITS = {
+    "learn2reg_dice": "1",
+    "learn2reg_hd95": "voxel",
+    "learn2reg_tre": "mm",
+    "learn2reg_sd_log_jacobian": "1",
+    "learn2reg_foldings": "1",
+}
+"""Every metric of the family, with its unit; `learn2reg_foldings` counts voxels, and is always 0."""
+
+HIGH_TAIL = frozenset({"learn2reg_tre", "learn2reg_sd_log_jacobian"})
+"""Metrics whose aggregate `30` is the quantile 0.7; of all others it is 0.3, for hd95 the better tail."""
+
+AGGREGATES = ("mean", "std", "30")
+
+
+def label_figures(warped: Region, fixed: Region) -> dict[str, float]:
+    """What is measured of a label that both images have.
+
+    Args:
+        warped: the moving label, carried to the fixed grid by `indices.nearest`.
+        fixed: the fixed label; not empty.
+
+    Returns:
+        Value by metric; `learn2reg_hd95`, in voxels whatever their size, is infinite if the
+        warped label is empty.
+    """
+    ours, theirs, _ = on_one_grid(warped, fixed)
+    return {"learn2reg_dice": dice(ours, theirs), "learn2reg_hd95": robust_hausdorff(ours, theirs)}
+
+
+def point_errors_mm(
+    fixed: Float[np.ndarray, "n 3"],
+    moving: Float[np.ndarray, "n 3"],
+    field: IndexField,
+    spacing_mm: tuple[float, float, float],
+) -> Float[np.ndarray, "n"]:
+    """Distance of mapped fixed points to their moving counterparts.
+
+    The displacement is read by cubic splines (0 beyond the outermost voxel centres), so that
+    it is not quite the one that labels and images are warped by.
+
+    Args:
+        fixed: points in voxels of the fixed grid.
+        moving: points in voxels of the moving grid.
+        field: displacement in voxels, on the fixed grid.
+        spacing_mm: voxel size of the moving grid.
+
+    Returns:
+        mm, one a point.
+    """
+    moves = [ndimage.map_coordinates(part.astype(np.float64), fixed.T, order=3) for part in field]
+    gaps = (fixed + np.stack(moves, axis=1) - moving) * np.array(spacing_mm)
+    errors: Float[np.ndarray, "n"] = np.linalg.norm(gaps, axis=1)
+    return errors
+
+
+def field_figures(field: IndexField) -> dict[str, float]:
+    """Spread of volume change, and the number of folded voxels that the program finds.
+
+    Determinants J of index + u are raised by 3 and clipped to [1e-9, 1e9] before the logarithm;
+    folds are counted after that, as values at or below 0: there can be none.
+
+    Returns:
+        Value by metric; NaN for a grid with less than 5 voxels along an axis, as 2 on each side
+        are left out.
+    """
+    raised = np.clip(_determinants(field) + 3, 1e-9, 1e9)
+    spread = float(np.std(np.log(raised))) if raised.size else float("nan")
+    return {
+        "learn2reg_sd_log_jacobian": spread,
+        "learn2reg_foldings": float(np.count_nonzero(raised <= 0)),
+    }
+
+
+def _determinants(field: IndexField) -> Float[np.ndarray, "..."]:
+    parts = [
+        jacobian.determinant(indices.tensor(field[:, start:stop]))[0, :, 1:-1, 1:-1].numpy()
+        for start, stop in indices.slabs(field.shape[1:], overlap=2)
+    ]
+    return np.asarray(np.concatenate(parts)[1:-1])
+
+
+def aggregate(metric: str, cases: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, standard deviation (of the population) and the `30` of a cohort, in the order of `AGGREGATES`.
+
+    Args:
+        metric: its name; decides which quantile `30` is.
+        cases: at least one value, the mean over a pair's labels or points; one NaN makes all NaN.
+    """
+    values = np.array(cases, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # what vanished is infinite
+        share = 0.7 if metric in HIGH_TAIL else 0.3
+        return float(values.mean()), float(values.std()), float(np.quantile(values, share))

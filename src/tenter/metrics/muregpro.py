@@ -1,0 +1,231 @@
+"""µ-RegPro's measures as the challenge's public code computes them, faults included.
+
+For comparison with figures made by that code; `metrics.strict` is what this project judges
+by. The code sees arrays, not space: everything is in voxels.
+Source: https://github.com/muregpro/Baseline-Networks; where it differs from what the
+challenge describes, docs/reference/metrics.md says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from tenter.metrics import indices
+from tenter.metrics.indices import IndexField
+from tenter.metrics.regions import bounds, hull
+from tenter.shapes import Mask
+
+UNITS = {
+    "muregpro_dice": "1",
+    "muregpro_tre": "voxel",
+    "muregpro_hd95": "voxel",
+    "muregpro_unregistered_tre": "voxel",
+    "muregpro_unregistered_hd95": "voxel",
+}
+"""Every metric of the family, with its unit."""
+
+ROBUST = 0.68
+"""Share of cases, or of a case's labels, that the robust measures keep."""
+
+DIVIDED = {"tre": 0.3, "rtre": 0.1, "rts": 0.1, "hd95": 0.2}
+"""Measures of a cohort that are divided by those of the unregistered one, with their weights in the score."""
+
+CUT = ("tre", "rtre", "rts")
+"""Those that are others in whole numbers."""
+
+SoftLabel = Float[np.ndarray, "x y z"]
+Elsewhere = Float[np.ndarray, "i j k"]
+"""A soft label on another grid."""
+
+Errors = Float[np.ndarray, "cases labels"]
+
+
+def stretched(values: SoftLabel) -> SoftLabel:
+    """Values brought to [0, 1]; a constant stays as it is."""
+    low, high = float(values.min()), float(values.max())
+    return values if low == high else np.asarray((values - low) / (high - low))
+
+
+def warped(moving: Elsewhere, field: IndexField) -> SoftLabel:
+    """A moving label on the fixed grid; one that touches its image's edge is drawn out beyond it."""
+    return indices.linear(stretched(moving), field)
+
+
+def soft_dice(first: SoftLabel, second: SoftLabel) -> float:
+    """Twice the sum of the products over the sum of all values; 0 where both are empty."""
+    total = float(np.sum(first)) + float(np.sum(second))
+    return 2 * float(np.sum(first * second)) / total if total else 0.0
+
+
+def centroid_error(first: SoftLabel, second: Elsewhere) -> float:
+    """Mean over the three axes of the distance between centroids, in whole voxels each.
+
+    Centroids are those of the values above 0.5, cut to whole voxels; that of an empty label is
+    voxel (0, 0, 0). The two grids may differ: only indices are compared.
+    """
+    ends = [_whole_centroid(values > 0.5) for values in (first, second)]
+    return float(np.abs(ends[0] - ends[1]).sum()) / 3
+
+
+def _whole_centroid(mask: Mask) -> Float[np.ndarray, "3"]:
+    places = np.argwhere(mask)
+    return np.asarray(places.sum(axis=0) // max(1, len(places)), dtype=np.float64)
+
+
+def hd95(first: SoftLabel, second: SoftLabel) -> float:
+    """95th percentile of distances between two labels, both directions pooled, in voxels.
+
+    Every voxel above the lowest value belongs to a label, and every voxel of a label counts,
+    not its boundary's alone: those that the labels share are at distance 0. With one label
+    empty, distances are to the corner of the array; with both it is 0.
+
+    Args:
+        first: in [0, 1].
+        second: on the same grid.
+    """
+    sides = [(stretched(values) != 0, values != 0) for values in (first, second)]
+    pooled = np.concatenate([_distances(sides[1][0], sides[0][1]), _distances(sides[0][0], sides[1][1])])
+    return float(np.percentile(pooled, 95)) if pooled.size else 0.0
+
+
+def _distances(voxels: Mask, target: Mask) -> Float[np.ndarray, "n"]:
+    """From each set voxel to the nearest set voxel of the target, which may be the same."""
+    box, other = bounds(voxels), bounds(target)
+    if box is None:
+        return np.zeros(0)
+    if other is None:
+        # What SciPy's distance transform gives where there is nothing to measure the distance to.
+        return np.asarray(np.sqrt(1 + np.square(np.argwhere(voxels)).sum(axis=1, dtype=np.float64)))
+    area = hull((box, other))
+    apart = np.argwhere(voxels[area] & ~target[area])
+    shared = np.zeros(int(np.count_nonzero(voxels)) - len(apart))
+    if not len(apart):
+        return shared
+    found, _ = cKDTree(np.argwhere(target[area])).query(apart)
+    return np.concatenate([shared, np.asarray(found)])
+
+
+def resized(label: Elsewhere, shape: tuple[int, int, int]) -> SoftLabel:
+    """A label squeezed or stretched to other numbers of voxels, without any regard to space.
+
+    Linear, smoothed before along axes that shrink; as scikit-image's `resize` does it, which
+    the code uses to bring an unregistered moving label to the fixed image's shape.
+    """
+    if label.shape == shape:
+        return stretched(label)
+    factors = np.divide(label.shape, shape)
+    smooth = ndimage.gaussian_filter(label, np.maximum(0, (factors - 1) / 2), mode="mirror")
+    return stretched(ndimage.zoom(smooth, 1 / factors, order=1, mode="mirror", grid_mode=True))
+
+
+def figures(fixed: SoftLabel, moved: SoftLabel) -> dict[str, float]:
+    """What is measured of a label.
+
+    Args:
+        fixed: the fixed label, stretched.
+        moved: the moving label on the fixed grid, by `warped`.
+
+    Returns:
+        Value by metric.
+    """
+    return {
+        "muregpro_dice": soft_dice(fixed, moved),
+        "muregpro_tre": centroid_error(fixed, moved),
+        "muregpro_hd95": hd95(fixed, moved),
+    }
+
+
+def unregistered(fixed: SoftLabel, moving: Elsewhere) -> dict[str, float]:
+    """What figures are divided by: the label's two arrays as they are, wherever they lie in space.
+
+    Args:
+        fixed: the fixed label, stretched.
+        moving: the moving label, stretched, on its own grid.
+
+    Returns:
+        Value by metric.
+    """
+    return {
+        "muregpro_unregistered_tre": centroid_error(fixed, moving),
+        "muregpro_unregistered_hd95": hd95(fixed, resized(moving, fixed.shape)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Errors of all pairs (rows) and labels (columns); 0 where a pair lacks a label on both sides.
+
+    Attributes:
+        tre: by `centroid_error`.
+        hd95: by `hd95`.
+    """
+
+    tre: Errors
+    hd95: Errors
+
+    def aggregates(self, *, whole: bool) -> dict[str, float]:
+        """`tre`, `rtre`, `rts` and `hd95` of the cohort, voxels; NaN where no label is left.
+
+        A label that has no error in any pair is left out of the first three.
+
+        Args:
+            whole: means of errors over axes, and of squares over labels, are cut to whole numbers,
+                as the code does with TensorFlow before 2.16.
+        """
+        errors = self.tre[:, np.any(self.tre != 0, axis=0)]
+        errors = np.floor(errors + 1e-9) if whole else errors
+        cases = np.array([_rms(case, whole=whole) for case in errors])
+        robust = np.array([_rms(_lowest(case), whole=whole) for case in errors])
+        return {
+            "tre": _mean(cases),
+            "rtre": _mean(_lowest(cases)),
+            "rts": _mean(robust),
+            "hd95": _mean(self.hd95.ravel()),
+        }
+
+
+def robust_dice(values: Sequence[float]) -> float:
+    """Mean of the 68 % best cases."""
+    return -_mean(_lowest(-np.array(values, dtype=np.float64)))
+
+
+def score(dice: Sequence[float], registered: dict[str, float], before: dict[str, float]) -> float:
+    """The challenge's weighted sum, from 0 to 1.
+
+    Args:
+        dice: of the first label, a value a case.
+        registered: aggregates of the cohort.
+        before: aggregates of the unregistered cohort, by which each is divided.
+    """
+    shares = {name: float(np.clip(ratio(registered[name], before[name]), 0, 1)) for name in DIVIDED}
+    errors = math.fsum(weight * (1 - shares[name]) for name, weight in DIVIDED.items())
+    return 0.2 * _mean(np.array(dice)) + 0.1 * robust_dice(dice) + errors
+
+
+def ratio(value: float, unit: float) -> float:
+    """Quotient; NaN of two zeros, infinite where only the unit is zero."""
+    if unit:
+        return value / unit
+    return math.nan if value == 0 or math.isnan(value) else math.inf
+
+
+def _rms(errors: Float[np.ndarray, "n"], *, whole: bool) -> float:
+    if not errors.size:
+        return math.nan
+    mean = float(np.mean(np.square(errors)))
+    return math.sqrt(math.floor(mean + 1e-9) if whole else mean)
+
+
+def _lowest(values: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m"]:
+    return np.sort(values)[: round(values.size * ROBUST)]
+
+
+def _mean(values: Float[np.ndarray, "n"]) -> float:
+    return float(np.mean(values)) if values.size else math.nan

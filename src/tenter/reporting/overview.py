@@ -1,0 +1,102 @@
+"""One registration in one picture: both images, checkerboards before and after, and the deformed grid."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from tenter.reporting import drawing
+from tenter.reporting.panels import PLANES, Layout, Scene, Tile, Volume, window
+
+COLUMNS = (
+    "Fixed",
+    "Moving, aligned only",
+    "Moving, registered",
+    "Checkerboard, aligned only",
+    "Checkerboard, registered",
+    "Displacement",
+)
+WIDTH = 15.4
+"""Inches."""
+
+SQUARES = 8
+"""Of a checkerboard, along the longest side shown."""
+
+Window = tuple[float, float]
+
+
+def png(scenes: Sequence[Scene], dots_per_inch: int = 100) -> bytes:
+    """Draw three planes (rows) of `COLUMNS`.
+
+    Checkerboards show the fixed and the moving image in turn: edges go on from square to square
+    where they agree.
+
+    Args:
+        scenes: one slice for each of `PLANES`, a voxel thick.
+        dots_per_inch: of the picture.
+
+    Returns:
+        A PNG file's content; equal scenes give equal bytes.
+    """
+    stream = io.BytesIO()
+    with drawing.style():
+        drawn = _figure(scenes)
+        drawn.savefig(stream, format="png", dpi=dots_per_inch, metadata={"Software": None}, facecolor="white")
+    return stream.getvalue()
+
+
+def checkerboard(first: Volume, second: Volume, square: tuple[int, int, int]) -> Volume:
+    """Two volumes in turn, beginning with the first.
+
+    Args:
+        first: shown in the corner.
+        second: on the same grid.
+        square: voxels of a square along each axis.
+    """
+    index = np.indices(first.shape) // np.reshape(square, (3, 1, 1, 1))
+    return np.asarray(np.where(index.sum(axis=0) % 2 == 0, first, second))
+
+
+def _figure(scenes: Sequence[Scene]) -> Figure:
+    extents = [np.array(scene.fixed.shape) * scene.spacing_mm for scene in scenes]
+    ratios = [float(size[plane.up] / size[plane.across]) for size, plane in zip(extents, PLANES, strict=True)]
+    layout = Layout(ratios, len(COLUMNS), WIDTH)
+    drawn = drawing.figure(WIDTH, layout.height, laid_out=False)
+    for column, title in enumerate(COLUMNS):
+        layout.write(drawn, title, column)
+    fixed = _window([scene.fixed for scene in scenes])
+    moving = _window([scene.moving for scene in scenes])
+    longest = max(float(scene.magnitude_mm().max()) for scene in scenes)
+    square_mm = float(np.max(extents)) / SQUARES
+    for row, (scene, plane) in enumerate(zip(scenes, PLANES, strict=True)):
+        tiles = [Tile(layout.axes(drawn, row, column), scene, plane) for column in range(len(COLUMNS))]
+        for tile, image in zip(tiles, _images(scene, fixed, moving, square_mm), strict=False):
+            tile.show(image, (0.0, 1.0), "gray")
+        tiles[0].letters()
+        shown = tiles[-1].displacement(longest)
+        layout.write(drawn, plane.title, -1, row)
+    layout.scale_bar(drawn, shown)
+    return drawn
+
+
+def _images(scene: Scene, fixed: Window, moving: Window, square_mm: float) -> list[Volume]:
+    """What the columns but the last show, black being 0 and white 1."""
+    still = _scaled(scene.fixed, fixed)
+    before, after = (_scaled(image, moving) for image in (scene.moving, scene.warped))
+    x, y, z = (max(1, round(square_mm / step)) for step in scene.spacing_mm)
+    boards = [checkerboard(still, image, (x, y, z)) for image in (before, after)]
+    return [still, before, after, *boards]
+
+
+def _window(images: Sequence[Float[np.ndarray, "..."]]) -> Window:
+    """Black and white of one image's slices together."""
+    return window(np.concatenate([image.ravel() for image in images]).reshape(-1, 1, 1))
+
+
+def _scaled(image: Volume, limits: Window) -> Float[np.ndarray, "x y z"]:
+    low, high = limits
+    return np.asarray(np.clip((image - low) / (high - low), 0, 1))
