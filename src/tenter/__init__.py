@@ -1,3 +1,65 @@
-"""tenter: weakly-supervised registration of multimodal medical images, by the cohort."""
+"""tenter: weakly-supervised registration of multimodal medical images, by the cohort.
+
+Importing the package is light: its names are loaded from `tenter.api` when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenter.api import (
+        LabelVolume,
+        Registration,
+        Transform,
+        Volume,
+        dice,
+        read_image,
+        read_labels,
+        read_points,
+        read_transform,
+        register,
+        tre_mm,
+        warp,
+        write_image,
+        write_labels,
+        write_transform,
+    )
 
 __version__ = "0.1.0.dev0"
+
+__all__ = [
+    "LabelVolume",
+    "Registration",
+    "Transform",
+    "Volume",
+    "dice",
+    "read_image",
+    "read_labels",
+    "read_points",
+    "read_transform",
+    "register",
+    "tre_mm",
+    "warp",
+    "write_image",
+    "write_labels",
+    "write_transform",
+]
+
+STARTED = time.perf_counter()
+"""When the package was imported; a command says from it how long importing took."""
+
+
+if not TYPE_CHECKING:  # type checkers shall complain of names that are none
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            return getattr(importlib.import_module("tenter.api"), name)
+        message = f"module 'tenter' has no attribute {name!r}"
+        raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

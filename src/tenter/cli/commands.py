@@ -34,6 +34,8 @@ COMMANDS = {
     "summarise": Command("tenter.stages.summarise", "medians, intervals, failure rates and comparisons"),
     "publish": Command("tenter.stages.publish", "mirror a model's folds to MLflow"),
     "report": Command("tenter.stages.report", "write the report that people read"),
+    "register": Command("tenter.tools.register", "register one new patient by a finished model", stage=False),
+    "warp": Command("tenter.tools.warp", "carry an image, labels or points through a transform", stage=False),
     "accept": Command(
         "tenter.tools.accept", "declare a code change harmless for finished results", stage=False
     ),

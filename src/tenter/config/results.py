@@ -14,9 +14,23 @@ class RegistrationExport(Section):
     """What registration itself writes for each pair, besides `transform.h5`."""
 
     field: bool = True
-    """`field.nii.gz`: the whole map as displacement (LPS mm) on the fixed image's grid."""
+    """`field.nii.gz`: the whole map as displacement (LPS mm, intent 1007) on the fixed image's grid.
+
+    ITK, SimpleITK, ANTs and 3D Slicer read it."""
     warped_image: bool = True
     """`warped_image.nii.gz`: the moving image on the fixed image's grid."""
+    inverse: bool = False
+    """Moving to fixed points: `inverse.h5`, and `inverse_field.nii.gz` on the moving image's grid.
+
+    Where the network folds there is no way back; `infer.json` says how far points return from their place."""
+    ras: bool = False
+    """`field_ras.nii.gz`: as `field`, in RAS mm with intent 1006."""
+    fsl: bool = False
+    """`field_fsl.nii.gz`: a relative warp in FSL's mm, for `applywarp`."""
+    learn2reg: bool = False
+    """`disp_<fixed>_<moving>.nii.gz`: displacement in voxels, as Learn2Reg's evaluation reads it.
+
+    Named by the patients' ids; numeric ones are padded to four digits."""
 
 
 class Export(RegistrationExport):
@@ -24,11 +38,22 @@ class Export(RegistrationExport):
 
     warped_labels: bool = False
     """Labels warped onto the fixed image's grid; written by evaluation."""
+    points: bool = True
+    """`mapped_points/<model>/<pair>.tsv`: the pair's fixed points where the moving image shows them.
+
+    Written by evaluation where a pair has points."""
+
+
+Family = Literal["strict", "learn2reg", "muregpro"]
 
 
 class Evaluation(Section):
     """How results are measured."""
 
+    families: tuple[Family, ...] = ("strict",)
+    """Families of metrics. `strict` (mm, nothing averaged away) is measured in any case.
+
+    `learn2reg` and `muregpro` add figures as these challenges' programs compute them."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """A soft label counts as present from this value on."""
     surface_metrics: bool = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tenter import config, networks
 from tenter.data.integrity import Findings, uses
 from tenter.records import Pair, Plan
+from tenter.spatial.transform import FINEST, MOST_VOXELS
 from tenter.study import Study
 
 FLOPS_PER_CORE = 50e9
@@ -33,11 +35,17 @@ PASSES = 3.0
 PACKED = 0.9
 """Size of gzip-compressed real numbers over their plain size."""
 
+PACKED_LABELS = 0.05
+"""Likewise of labels."""
+
+WIDER = 1.7
+"""Voxels of an inverse's grid over those of the forward one, by what the field moves beyond it."""
+
 COPIES = 4
 """Weights, their average and Adam's two moments, in a checkpoint."""
 
 PROBE = (32, 32, 32)
-"""Grid on which a network's arithmetic is counted; it grows with the voxels."""
+"""Grid on which a network's arithmetic is counted where no plan is known; it grows with the voxels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +55,7 @@ class Forecast:
     Attributes:
         cases_bytes: prepared images and labels.
         models_bytes: weights and checkpoints.
-        fields_bytes: transforms and what else `export` asks for.
+        fields_bytes: transforms and what else `export` asks for, by what it asks for.
         free_bytes: on the disk of the results.
         training_hours: of all models and folds, one after the other, on `cores`.
         trainings: how many models times folds (and seeds) are trained.
@@ -56,7 +64,7 @@ class Forecast:
 
     cases_bytes: int
     models_bytes: int
-    fields_bytes: int
+    fields_bytes: dict[str, int]
     free_bytes: int
     training_hours: float
     trainings: int
@@ -65,12 +73,12 @@ class Forecast:
     @property
     def bytes(self) -> int:
         """All results together."""
-        return self.cases_bytes + self.models_bytes + self.fields_bytes
+        return self.cases_bytes + self.models_bytes + sum(self.fields_bytes.values())
 
     def lines(self) -> tuple[str, str]:
         """Two lines for people: disk and time."""
-        parts = (("cases", self.cases_bytes), ("models", self.models_bytes), ("fields", self.fields_bytes))
-        disk = ", ".join(f"{name} {size(value)}" for name, value in parts)
+        parts = {"cases": self.cases_bytes, "models": self.models_bytes, **self.fields_bytes}
+        disk = ", ".join(f"{name} {size(value)}" for name, value in parts.items())
         total = f"about {size(self.bytes)} ({disk}); {size(self.free_bytes)} free"
         if not self.trainings:
             return f"disk: {total}", "time: no training"
@@ -94,7 +102,7 @@ def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
     hours, weights, trainings = 0.0, 0, 0
     for name, model in study.models.items():
         runs = len(study.trained_folds(name))
-        parameters, flops = arithmetic(model.network, plan.moving_channels, plan.fixed_channels)
+        parameters, flops = arithmetic(model.network, plan.moving_channels, plan.fixed_channels, plan.shape)
         per_voxel = PASSES * flops / FLOPS_PER_CORE + SECONDS_PER_VOXEL
         step = SECONDS_PER_STEP + model.training.batch * voxels * per_voxel
         hours += runs * model.training.steps * step / (_cores() * 3600)
@@ -111,20 +119,26 @@ def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
     )
 
 
-def arithmetic(settings: config.Network, moving: int, fixed: int) -> tuple[int, float]:
+def arithmetic(
+    settings: config.Network, moving: int, fixed: int, shape: Sequence[int] = PROBE
+) -> tuple[int, float]:
     """Weights of a network, and floating-point operations of a registration for each voxel of the grid.
 
     Args:
         settings: the network.
         moving: channels of the moving image.
         fixed: channels of the fixed image.
+        shape: of the grid on which it is counted; some networks fit one alone.
+
+    Raises:
+        TrainingError: the network does not fit the grid.
     """
     with FakeTensorMode(), torch.no_grad():
-        network = networks.build(settings, moving + fixed)
+        network = networks.build(settings, (moving, fixed))
         with FlopCounterMode(display=False) as counter:
-            network(torch.zeros((1, moving, *PROBE)), torch.zeros((1, fixed, *PROBE)))
+            network(torch.zeros((1, moving, *shape)), torch.zeros((1, fixed, *shape)))
         parameters = sum(weight.numel() for weight in network.parameters())
-    return parameters, counter.get_total_flops() / math.prod(PROBE)
+    return parameters, counter.get_total_flops() / math.prod(shape)
 
 
 def existing(path: Path) -> Path:
@@ -140,20 +154,60 @@ def _case_bytes(pair: Pair, plan: Plan, findings: Findings) -> int:
     return math.prod(plan.shape) * (4 * (plan.moving_channels + plan.fixed_channels) + labels)
 
 
-def _fields_bytes(study: Study, voxels: int, findings: Findings) -> int:
+def _fields_bytes(study: Study, voxels: int, findings: Findings) -> dict[str, int]:
+    """What each kind of file takes that registration and evaluation write, of all pairs and models."""
     export = study.config.export
-    total = 0.0
+    asked = {"transform": True} | {name: bool(getattr(export, name)) for name in type(export).model_fields}
+    total = dict.fromkeys((name for name, wanted in asked.items() if wanted and name != "points"), 0.0)
     for pair in study.pairs:
-        if pair.set == "train":
-            continue
-        moving, fixed = (findings[path, "image"] for path in (pair.moving, pair.fixed))
-        points = math.prod(fixed.shape or ())
-        members = 1 + len(study.folds) if pair.set == "test" else 1
-        total += members * 24 * voxels
-        total += (
-            PACKED * 12 * points * export.field + PACKED * 4 * moving.channels * points * export.warped_image
-        )
-    return int(total * len(study.registering_models))
+        transforms = _transforms(study, pair)
+        for name, taken in _pair_bytes(pair, voxels, findings).items():
+            if name in total and transforms:
+                total[name] += taken * (transforms if name == "transform" else 1)
+    return {name: int(taken * len(study.registering_models)) for name, taken in total.items()}
+
+
+def _transforms(study: Study, pair: Pair) -> int:
+    """How many transforms a pair gets of each model: an ensemble writes its members' too."""
+    if study.applied is not None:
+        members = len(study.applied_members)
+    elif pair.id not in study.registered:
+        return 0
+    else:
+        members = len(study.folds) if pair.set == "test" else 1
+    return members + 1 if members > 1 else 1
+
+
+def _pair_bytes(pair: Pair, voxels: int, findings: Findings) -> dict[str, float]:
+    """What each kind of file of one pair takes."""
+    moving, fixed = (findings[path, "image"] for path in (pair.moving, pair.fixed))
+    there, here = (math.prod(image.shape or ()) for image in (moving, fixed))
+    field = PACKED * 12 * here
+    return {
+        "transform": 24.0 * voxels,
+        "field": field,
+        "warped_image": PACKED * 4 * moving.channels * here,
+        "inverse": 24 * inverse_voxels(voxels) + PACKED * 12 * there,
+        "ras": field,
+        "fsl": field,
+        "learn2reg": field,
+        "warped_labels": _labels_bytes(pair, findings, here),
+    }
+
+
+def inverse_voxels(voxels: int) -> float:
+    """Voxels of an inverse as fine as it gets; a smooth field's is coarser."""
+    found, factor = WIDER * voxels, 1
+    while factor < FINEST and found * 8 <= MOST_VOXELS:
+        found, factor = found * 8, factor * 2
+    return found
+
+
+def _labels_bytes(pair: Pair, findings: Findings, voxels: int) -> float:
+    """A map takes a byte a voxel before it is packed, a stack one a label."""
+    if pair.moving_labels is None or not pair.labelled:
+        return 0.0
+    return PACKED_LABELS * findings[pair.moving_labels, "labels"].channels * voxels
 
 
 def _cores() -> int:

@@ -24,6 +24,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 SIGNS = {"RAS": (1.0, 1.0, 1.0), "LPS": (-1.0, -1.0, 1.0)}
 SLICER_SPACES = {"0": "RAS", "1": "LPS"}
+TABLES, FCSV, MARKUPS = (".tsv", ".csv", ".txt"), ".fcsv", ".json"
 TABLE_FIX = "give the columns label, x, y, z (RAS mm), or say `space` and `unit` in columns of that name"
 
 
@@ -37,6 +38,11 @@ class Point(NamedTuple):
 
     name: str
     xyz: tuple[float, float, float]
+
+
+def is_named_so(path: Path) -> bool:
+    """Whether a file is one of points by its name."""
+    return path.name.lower().endswith((*TABLES, FCSV, MARKUPS))
 
 
 def read_points(path: Path) -> tuple[Point, ...]:
@@ -64,11 +70,11 @@ def scan(path: Path) -> tuple[tuple[Point, ...], tuple[Fault, ...]]:
     if text is None:
         return (), tuple(reader.faults)
     name = path.name.lower()
-    if name.endswith(".fcsv"):
+    if name.endswith(FCSV):
         reader.fcsv(text)
-    elif name.endswith(".json"):
+    elif name.endswith(MARKUPS):
         reader.markups(text)
-    elif name.endswith((".tsv", ".csv", ".txt")):
+    elif name.endswith(TABLES):
         reader.table(text)
     else:
         reader.complain("is of no known kind", "give a .tsv, .csv, .fcsv or .mrk.json file of points")
@@ -92,6 +98,9 @@ class _Reader:
 
     def text(self) -> str | None:
         """The file's text, or None after a complaint."""
+        if not self.path.is_file():
+            self.complain("is missing, or no file", "give the file's right path")
+            return None
         size = self.path.stat().st_size
         if size > LARGEST_BYTES:
             self.complain(f"has {size} bytes, too many for a list of points", "give a file of points")

@@ -37,12 +37,13 @@ def _leftovers(study: Study) -> Iterator[Path]:
     pairs = {pair.id for pair in study.pairs}
     chunks = set(study.chunks)
     yield from _others(root / "cases", pairs | {TABLES})
-    for room in ("models", "checkpoints", "metrics", "warped_labels"):
+    for room in ("models", "checkpoints", "metrics", "warped_labels", "mapped_points"):
         yield from _others(root / room, models)
     yield from _others(root / "fields", models | {TABLES})
     for model in models:
         yield from _others(root / "fields" / model, pairs)
         yield from _others(root / "warped_labels" / model, pairs)
+        yield from _others(root / "mapped_points" / model, pairs)
         yield from _others(root / "metrics" / model, chunks)
         yield from _others(root / "fields" / TABLES / model, chunks)
         if model in study.models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from tenter import files, tables
@@ -55,7 +56,24 @@ def _model(study: Study, root: Path, model: str) -> list[str]:
     done = sum((root / "fields/tables" / model / f"{chunk}.tsv").is_file() for chunk in chunks)
     measured = sum((root / "metrics" / model / f"{chunk}.tsv").is_file() for chunk in chunks)
     lines.append(f"{model}: {done} of {len(chunks)} chunks registered, {measured} measured")
+    carried = list(_carried(study, root, model))
+    if carried:
+        there = sum(path.is_file() for path in carried)
+        lines.append(f"{model}: {there} of {len(carried)} files of warped labels and mapped points")
     return lines
+
+
+def _carried(study: Study, root: Path, model: str) -> Iterator[Path]:
+    """The files that evaluation writes beside its tables, of chunks that it has measured."""
+    export = study.config.export
+    for chunk in study.registered_chunks():
+        if not (root / "metrics" / model / f"{chunk}.tsv").is_file():
+            continue
+        for pair in study.chunks[chunk]:
+            if export.warped_labels and pair.labelled:
+                yield root / "warped_labels" / model / f"{pair.id}.nii.gz"
+            if export.points and pair.fixed_points is not None:
+                yield root / "mapped_points" / model / f"{pair.id}.tsv"
 
 
 def _progress(log: Path) -> str:
@@ -73,6 +91,8 @@ def _verified(study: Study, root: Path) -> str:
             entries = tables.read(table)
             count += len(entries)
             wrong += tables.faults(entries, folder, content=True)
+    carried = [path for model in study.registering_models for path in _carried(study, root, model)]
+    wrong += [f"{path} is missing" for path in carried if not path.is_file()]
     if wrong:
         remedy = "delete the tables of these chunks and run snakemake again: it makes only these pairs anew"
         raise DataError("\n".join([*wrong, remedy]))

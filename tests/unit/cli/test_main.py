@@ -47,6 +47,6 @@ def test_a_fault_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Capt
 
 def test_other_code_than_planned_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--metrics", "m.tsv", "--settings", '{"summary":{},"models":["a"]}', "--code", "0" * 16]
-    outputs = ["--output", "o", "--summary", "s", "--comparison", str(tmp_path / "c")]
+    outputs = ["--output", "o", "--summary", "s", "--comparison", str(tmp_path / "c"), "--challenges", "k"]
     assert main(["summarise", *flags, *outputs]) == 3
     assert "changed since this job was planned" in capsys.readouterr().err

@@ -19,11 +19,17 @@ SMALL = config.UNetNetwork(channels=4, depth=1)
 PLAN = Plan(shape=(10, 10, 10), spacing_mm=(1.0, 1.0, 1.0), intensity="zscore", alignment="header")
 
 
+STUDY = {
+    "study": "s",
+    "manifest": "manifest.tsv",
+    "folds": {"count": 2},
+    "models": {"base": {"network": SMALL.model_dump(), "training": {"steps": 10, "batch": 2}}},
+}
+
+
 def needs(folder: Path, **changes: object) -> Forecast:
     path = faulty.cohort(folder)
-    model = {"network": SMALL.model_dump(), "training": {"steps": 10, "batch": 2}}
-    content = {"study": "s", "manifest": "manifest.tsv", "folds": {"count": 2}, "models": {"base": model}}
-    study = Study.load(path, content | changes)
+    study = Study.load(path, STUDY | changes)
     found = Examiner(root=folder, labels=LabelFiles()).findings(study.pairs)
     return forecast.forecast(study, PLAN, found)
 
@@ -50,9 +56,40 @@ def test_cases_hold_two_images_and_four_labels_a_pair(tmp_path: Path) -> None:
 
 def test_fields_follow_what_is_exported(tmp_path: Path) -> None:
     bare = needs(tmp_path, export={"field": False, "warped_image": False}).fields_bytes
+    assert bare == {"transform": 3 * 24 * 1000}
     full = needs(tmp_path).fields_bytes
-    assert bare == 3 * 24 * 1000
-    assert full - bare == pytest.approx(3 * 0.9 * 16 * math.prod(faulty.SHAPE), abs=1)
+    voxels = math.prod(faulty.SHAPE)
+    packed = {"field": int(3 * 0.9 * 12 * voxels), "warped_image": int(3 * 0.9 * 4 * voxels)}
+    assert full == bare | packed
+
+
+@pytest.mark.parametrize("name", ["ras", "fsl", "learn2reg", "inverse", "warped_labels"])
+def test_each_further_export_is_told_by_its_name(tmp_path: Path, name: str) -> None:
+    found = needs(tmp_path, export={name: True})
+    assert found.fields_bytes[name] > 0
+    assert f"{name} {forecast.size(found.fields_bytes[name])}" in found.lines()[0]
+    assert name not in needs(tmp_path).lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("voxels", "finer"),
+    [(10_000, 64), (1_000_000, 8), (30_000_000, 1)],
+)
+def test_an_inverse_is_as_fine_as_memory_allows(voxels: int, finer: int) -> None:
+    assert forecast.inverse_voxels(voxels) == pytest.approx(1.7 * voxels * finer)
+
+
+def test_an_ensemble_writes_its_members_transforms_too(tmp_path: Path) -> None:
+    path = faulty.cohort(tmp_path)
+    before = needs(tmp_path).fields_bytes["transform"]
+    table = path.parent / "manifest.tsv"
+    head, *rows = table.read_text().splitlines()
+    cells = [head + "\tset", rows[0] + "\tcv", rows[1] + "\tcv", rows[2] + "\ttest"]
+    study = Study.load(path, STUDY)
+    table.write_text("\n".join(cells) + "\n")
+    tested = Study.load(path, STUDY)
+    found = Examiner(root=tmp_path, labels=LabelFiles()).findings(study.pairs)
+    assert forecast.forecast(tested, PLAN, found).fields_bytes["transform"] == before + 2 * 24 * 1000
 
 
 def test_hours_are_proportional_to_steps_and_folds(tmp_path: Path) -> None:

@@ -161,3 +161,8 @@ def test_written_in_lps_cm_is_read_as_the_same_ras_mm(
     path = written(tmp_path / "a.csv", "\n".join(["label,x,y,z,space,unit", *rows]) + "\n")
     for point, place in zip(points.read_points(path), places, strict=True):
         assert point.xyz == pytest.approx(place, abs=1e-6)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.tsv: is missing"):
+        points.read_points(tmp_path / "a.tsv")

@@ -19,8 +19,7 @@ from tenter.data import cases, plans, transforms, volumes
 from tenter.errors import CheckpointError, DataError
 from tenter.records import Plan
 from tenter.shapes import Matrix
-from tenter.spatial import geometry
-from tenter.stages import infer as stage
+from tenter.spatial import geometry, pull
 from tenter.stages.infer import infer
 from tenter.stages.prepare_images import prepare_images
 from tenter.training import models
@@ -170,7 +169,7 @@ def test_slabs_change_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> 
     study.infer([folder], ALL)
     path = study.root / "fields/p1/warped_image.nii.gz"
     before = volumes.read_image(path).array
-    monkeypatch.setattr(stage, "SLAB_VOXELS", 200)
+    monkeypatch.setattr(pull, "SLAB_VOXELS", 200)
     study.infer([folder], ALL, code="other")
     np.testing.assert_allclose(volumes.read_image(path).array, before, rtol=0, atol=1e-5)
 
@@ -189,6 +188,21 @@ def test_table_names_every_file_of_every_pair(study: Study) -> None:
     names = {"transform.h5", "field.nii.gz", "warped_image.nii.gz", "infer.json"}
     for pair in ("p1", "p2"):
         assert {item.file for item in entries[pair]} == {f"{pair}/{name}" for name in names}
+
+
+def test_further_files_stand_in_the_table_and_go_when_switched_off(study: Study) -> None:
+    folder = study.model("0")
+    further = RegistrationExport(inverse=True, ras=True, fsl=True, learn2reg=True)
+    study.infer([folder], further)
+    usual = {"transform.h5", "field.nii.gz", "warped_image.nii.gz", "infer.json"}
+    more = {"inverse.h5", "inverse_field.nii.gz", "field_ras.nii.gz", "field_fsl.nii.gz"}
+    assert study.names() == usual | more | {"disp_p1_p1.nii.gz"}
+    entries = tables.verified([study.root / "t.tsv"], study.root / "fields")
+    assert {Path(item.file).name for item in entries["p1"]} == study.names()
+    said = json.loads((study.root / "fields/p1/infer.json").read_text())
+    assert said["inverse_residual_mm"] >= 0
+    study.infer([folder], ALL)
+    assert study.names() == usual
 
 
 def test_sidecar_tells_models_and_largest_displacement(study: Study) -> None:
@@ -286,13 +300,3 @@ def test_field_that_is_not_finite_is_refused(study: Study) -> None:
 def test_members_must_be_of_different_folds(study: Study, count: int) -> None:
     with pytest.raises(CheckpointError, match="different folds"):
         study.infer([study.model("0")] * count)
-
-
-def test_labels_do_not_reach_registration(study: Study) -> None:
-    folder = study.model("0")
-    study.infer([folder])
-    first = study.field()
-    for path in study.root.glob("*-labels.nii.gz"):
-        path.write_bytes(np.random.default_rng(1).bytes(1000))
-    study.infer([folder], code="again")
-    assert torch.equal(study.field(), first)

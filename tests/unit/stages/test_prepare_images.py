@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import dicoms
 from tenter import config, files, tables
 from tenter.data import cases, plans, volumes
 from tenter.errors import DataError
@@ -104,6 +105,51 @@ def test_centre_alignment_puts_centre_on_centre(tiny_cohort: MakeCohort, tmp_pat
     away = cases.read_images(prepare(cohort, tmp_path / "away", alignment="centre") / "pair00")
     assert np.allclose(away.alignment[:3, 3] - there.alignment[:3, 3], (300, -40, 7), atol=1e-4)
     assert np.allclose(away.moving, there.moving, atol=1e-4)
+
+
+def test_alignment_by_mass_puts_centre_of_mass_on_centre_of_mass(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
+    cohort = tiny_cohort(pairs=1)
+    path = cohort.file("pair00", "fixed_image")
+    fixed = volumes.read_image(path)
+    shifted = fixed.affine.copy()
+    shifted[:3, 3] += (300.0, -40.0, 7.0)
+    # The moving image is the fixed one elsewhere, with 20 mm of empty space on one side.
+    padded = np.pad(fixed.array, [(0, 0), (0, 10), (0, 0), (0, 0)], constant_values=fixed.array.min())
+    volumes.write_image(cohort.file("pair00", "moving_image"), padded, shifted)
+    case = cases.read_images(prepare(cohort, tmp_path, alignment="mass") / "pair00")
+    assert np.allclose(case.alignment[:3, 3], (300, -40, 7), atol=1e-3)
+
+
+def test_a_dicom_series_makes_the_case_that_its_nifti_makes(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+    cohort = tiny_cohort(pairs=1)
+    path = cohort.file("pair00", "moving_image")
+    original = volumes.read_image(path)
+    whole = np.rint(original.array[0]).astype(np.int16)
+    volumes.write_image(path, whole, original.affine)
+    plain = cases.read_images(prepare(cohort, tmp_path / "nifti") / "pair00")
+    turned = original.affine @ np.diag([1, 1, -1, 1])
+    turned[:, 3] = original.affine @ [0, 0, whole.shape[2] - 1, 1]
+    dicoms.write_series(cohort.folder / "series", whole[..., ::-1], turned)
+    cohort.manifest.write_text(cohort.manifest.read_text().replace("moving/pair00.nii.gz", "series"))
+    root = prepare(cohort, tmp_path / "dicom")
+    case = cases.read_images(root / "pair00")
+    assert np.abs(case.moving - plain.moving).max() < 1e-5
+    assert dicoms.PATIENT.encode() not in b"".join(path.read_bytes() for path in root.glob("*/*"))
+
+
+def test_a_changed_slice_makes_its_pair_again(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+    cohort = tiny_cohort()
+    noise = np.random.default_rng(0).integers(0, 99, (6, 5, 4)).astype(np.int16)
+    dicoms.write_series(cohort.folder / "series", noise, np.diag([5.0, 5, 5, 1]))
+    cohort.manifest.write_text(cohort.manifest.read_text().replace("moving/pair01.nii.gz", "series"))
+    root = prepare(cohort, tmp_path)
+    before = times(root)
+    path = cohort.folder / "series" / dicoms.name_of(2)
+    path.write_bytes(path.read_bytes()[:-2] + b"\x07\x00")
+    prepare(cohort, tmp_path)
+    assert changed(root, before) == {"pair01"}
 
 
 def test_a_transform_file_maps_fixed_points_to_moving_points(tiny_cohort: MakeCohort, tmp_path: Path) -> None:

@@ -1,0 +1,253 @@
+"""The names that a notebook or another program imports, as `tenter.<name>`.
+
+Points are RAS mm; a transform maps a fixed point to its moving point.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from tenter.config import LabelFiles
+from tenter.data import headers, points, transforms, volumes
+from tenter.data.volumes import LabelVolume, Volume
+from tenter.errors import DataError
+from tenter.metrics import overlap
+from tenter.metrics.points import point_errors_mm
+from tenter.metrics.regions import Grid
+from tenter.records import AlignmentRule
+from tenter.registration import registering
+from tenter.registration.registered import Registration
+from tenter.registration.warping import Fill, warp_values
+from tenter.spatial.transform import Transform
+from tenter.spatial.warp import Mode
+
+__all__ = [
+    "LabelVolume",
+    "Registration",
+    "Transform",
+    "Volume",
+    "dice",
+    "read_image",
+    "read_labels",
+    "read_points",
+    "read_transform",
+    "register",
+    "tre_mm",
+    "warp",
+    "write_image",
+    "write_labels",
+    "write_transform",
+]
+
+File = str | Path
+Points = dict[str, tuple[float, float, float]]
+
+PRESENT = 0.5
+"""A soft label counts as present from this value on."""
+
+
+def register(
+    model: File,
+    moving: File | Volume,
+    fixed: File | Volume,
+    *,
+    alignment: AlignmentRule | None = None,
+    initial_transform: File | None = None,
+    device: str = "auto",
+) -> Registration:
+    """Register one pair of images by a finished model.
+
+    Args:
+        model: folder of a model (its folds are averaged) or of one fold.
+        moving: image that is brought to the other: a file, a folder of DICOM files, or a volume.
+        fixed: image that stays.
+        alignment: rule that places the moving image before the network; default: the model's, or
+            `file` where a transform is given.
+        initial_transform: ITK transform (fixed to moving points) of the alignment `file`.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The registration: `transform`, `warped`, `field_mm`, `warnings`, `seconds`, `save(folder)`.
+
+    Raises:
+        InputError: the model or an image cannot be used, with the reason.
+    """
+    moving, fixed = (_given(image) for image in (moving, fixed))
+    start = None if initial_transform is None else Path(initial_transform)
+    return registering.register(
+        Path(model), moving, fixed, alignment=alignment, initial_transform=start, device=device
+    )
+
+
+@overload
+def warp(
+    volume: Volume,
+    transform: Transform | File,
+    reference: Volume | LabelVolume | File,
+    *,
+    inverse: bool = False,
+    fill: Fill = 0.0,
+) -> Volume: ...
+@overload
+def warp(
+    volume: LabelVolume,
+    transform: Transform | File,
+    reference: Volume | LabelVolume | File,
+    *,
+    inverse: bool = False,
+    fill: Fill = 0.0,
+) -> LabelVolume: ...
+def warp(
+    volume: Volume | LabelVolume,
+    transform: Transform | File,
+    reference: Volume | LabelVolume | File,
+    *,
+    inverse: bool = False,
+    fill: Fill = 0.0,
+) -> Volume | LabelVolume:
+    """Bring a moving image or its labels onto the fixed image's grid; interpolated once.
+
+    Images and soft labels are read linearly, maps of labels at the nearest voxel.
+
+    Args:
+        volume: moving image or labels; the fixed one's with `inverse`.
+        transform: fixed point to moving point, or its file.
+        reference: whose grid is filled: the fixed image, or its file; the moving one with `inverse`.
+        inverse: go the other way.
+        fill: value where the volume does not reach; `edge` continues its edge without end, as
+            `Registration.warped` does.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    known = transform if isinstance(transform, Transform) else read_transform(transform)
+    grid = _grid(reference)
+    if isinstance(volume, Volume):
+        moved = warp_values(
+            volume.array, volume.affine, known, grid, mode="linear", fill=fill, inverse=inverse
+        )
+        return Volume(moved.values, grid.affine)
+    values = volume.values if volume.values.ndim == 4 else volume.values[None]
+    mode: Mode = "linear" if volume.values.ndim == 4 else "nearest"
+    moved = warp_values(values, volume.affine, known, grid, mode=mode, fill=fill, inverse=inverse)
+    if mode == "linear":
+        return LabelVolume(moved.values, grid.affine, volume.keys)
+    left = np.unique(moved.values)
+    return LabelVolume(moved.values[0], grid.affine, tuple(int(key) for key in left if key > 0))
+
+
+def read_image(path: File) -> Volume:
+    """Read an image: `array` is `[c, x, y, z]` float32, `affine` voxel to RAS mm.
+
+    Raises:
+        DataError: it is damaged, doubtful, or holds NaN or infinity.
+    """
+    return volumes.read_image(Path(path))
+
+
+def read_labels(path: File, *, stack: bool = False) -> LabelVolume:
+    """Read labels.
+
+    Args:
+        path: an integer map; or with `stack` one channel a label, each in [0, 1].
+        stack: which of the two it is.
+
+    Raises:
+        DataError: it is damaged, or holds no labels.
+    """
+    return volumes.read_labels(Path(path), LabelFiles(format="stack" if stack else "map"))
+
+
+def write_image(path: File, volume: Volume) -> None:
+    """Write an image as NIfTI (`.nii` or `.nii.gz`).
+
+    Raises:
+        OutputError: it could not be written whole.
+    """
+    volumes.write_image(Path(path), volume.array, volume.affine)
+
+
+def write_labels(path: File, labels: LabelVolume) -> None:
+    """Write labels as NIfTI (`.nii` or `.nii.gz`); soft ones in steps of 1/255.
+
+    Raises:
+        OutputError: they could not be written whole.
+    """
+    volumes.write_labels(Path(path), labels.values, labels.affine)
+
+
+def read_transform(path: File) -> Transform:
+    """Read a transform: an ITK transform file, or a displacement field as ITK, ANTs and 3D Slicer keep it.
+
+    Raises:
+        DataError: it is missing, damaged, or of a kind that is not known.
+    """
+    return transforms.read_transform(Path(path))
+
+
+def write_transform(path: File, transform: Transform) -> None:
+    """Write a transform as ITK composite (`.h5`), which SimpleITK, ANTs and 3D Slicer read.
+
+    Raises:
+        OutputError: it could not be written whole.
+    """
+    transforms.write_transform(Path(path), transform)
+
+
+def read_points(path: File) -> Points:
+    """Read landmarks (TSV, CSV, Slicer's .fcsv or .mrk.json): name to RAS mm.
+
+    Raises:
+        DataError: with every fault of the file.
+    """
+    return dict(points.read_points(Path(path)))
+
+
+def tre_mm(fixed: Points, moving: Points, transform: Transform) -> dict[str, float]:
+    """Target registration error of the landmarks that both sides name, mm.
+
+    Args:
+        fixed: name to RAS mm in the fixed image.
+        moving: name to RAS mm in the moving image.
+        transform: fixed point to moving point; `transform.without_field()` is the state before.
+    """
+    names = [name for name in fixed if name in moving]
+    starts, ends = (
+        np.array([side[name] for name in names], dtype=np.float64).reshape(-1, 3) for side in (fixed, moving)
+    )
+    errors = point_errors_mm(transform.map_points(starts), ends)
+    return dict(zip(names, errors.tolist(), strict=True))
+
+
+def dice(first: LabelVolume, second: LabelVolume) -> dict[int, float]:
+    """Dice's coefficient of each label that either volume shows, by its key.
+
+    Args:
+        first: labels.
+        second: labels on the same grid.
+
+    Raises:
+        DataError: the grids differ.
+    """
+    if first.shape != second.shape or not headers.same_place(first.affine, second.affine, first.shape):
+        message = "labels: lie on different grids; warp one of them onto the other's first"
+        raise DataError(message)
+    keys = sorted({*first.keys, *second.keys})
+    return {key: overlap.dice(*(labels.mask(key) >= PRESENT for labels in (first, second))) for key in keys}
+
+
+def _given(image: File | Volume) -> Path | Volume:
+    return image if isinstance(image, Volume) else Path(image)
+
+
+def _grid(reference: Volume | LabelVolume | File) -> Grid:
+    if isinstance(reference, LabelVolume):
+        return Grid(reference.affine, reference.shape)
+    if isinstance(reference, Volume):
+        _, x, y, z = reference.array.shape
+        return Grid(reference.affine, (x, y, z))
+    head = volumes.header(Path(reference))
+    return Grid(head.affine, head.shape)

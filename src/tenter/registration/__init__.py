@@ -1,0 +1,1 @@
+"""From two images and finished models to a transform and its files."""

@@ -1,0 +1,83 @@
+"""What a registration carries over: moving labels onto the fixed grid, fixed points into the moving image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tenter import files
+from tenter.data import metric_tables, point_writers, volumes
+from tenter.data.points import AXES
+from tenter.data.truth import Position
+from tenter.data.volumes import LabelVolume
+from tenter.metrics.points import point_errors_mm
+from tenter.metrics.regions import Grid
+from tenter.spatial.pull import pull
+from tenter.spatial.transform import Transform
+
+POINT_COLUMNS = (
+    "label",
+    *AXES,
+    *(f"{side}_{axis}" for side in ("fixed", "moving") for axis in AXES),
+    "error_mm",
+    "space",
+    "unit",
+)
+
+
+def write_warped_labels(labels: LabelVolume, grid: Grid, transform: Transform, path: Path) -> None:
+    """Write moving labels on the fixed grid: the nearest value of a map, soft stacks linearly.
+
+    Args:
+        labels: of the moving image; there are none beyond it.
+        grid: of the fixed image.
+        transform: fixed point to moving point.
+        path: `.nii` or `.nii.gz`.
+
+    Raises:
+        OutputError: it could not be written whole.
+    """
+    soft = labels.values.ndim == 4
+    values = torch.from_numpy(labels.values).to(torch.float64)
+    warped = pull(
+        values[None] if soft else values[None, None],
+        # Where a label ends is decided in float64: rounding is no reason for another voxel.
+        replace(transform, field=transform.field.to(torch.float64)),
+        (grid.affine, grid.shape),
+        labels.affine,
+        mode="linear" if soft else "nearest",
+        padding="zeros",
+    ).numpy()
+    volumes.write_labels(path, warped if soft else warped[0].astype(np.int32), grid.affine)
+
+
+def write_mapped_points(
+    fixed: Mapping[str, Position], moving: Mapping[str, Position], transform: Transform, path: Path
+) -> None:
+    """Write where fixed points lie in the moving image, and how far from its own points.
+
+    A table: label, x, y, z (the mapped point), fixed_x, ..., moving_x, ..., error_mm, space, unit;
+    all in RAS mm. The moving point and the error stay empty for a point that only the fixed
+    image has.
+
+    Args:
+        fixed: points of the fixed image by name, RAS mm; at least one.
+        moving: of the moving image, likewise; may be empty.
+        transform: fixed point to moving point.
+        path: `.tsv`.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    mapped = transform.map_points(np.array(list(fixed.values()), dtype=np.float64))
+    rows: list[tuple[object, ...]] = []
+    for (name, start), end in zip(fixed.items(), mapped, strict=True):
+        own = moving.get(name)
+        error = None if own is None else float(point_errors_mm(end[None], np.array([own]))[0])
+        ends = (*end.tolist(), *start, *(own or (None, None, None)))
+        rows.append((metric_tables.plain(name), *ends, error, "RAS", "mm"))
+    files.write_text(path, point_writers.separated([POINT_COLUMNS, *rows], "\t"))

@@ -1,0 +1,157 @@
+"""The files of a registered pair: the transform itself, and what a study asks for beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.config import RegistrationExport
+from tenter.data import fields as field_files
+from tenter.data import transforms, volumes
+from tenter.data.cases import Grid
+from tenter.data.volumes import Volume
+from tenter.spatial import pull
+from tenter.spatial.transform import Transform
+
+TRANSFORM = "transform.h5"
+FIELD = "field.nii.gz"
+WARPED_IMAGE = "warped_image.nii.gz"
+INVERSE = "inverse.h5"
+INVERSE_FIELD = "inverse_field.nii.gz"
+FIELD_RAS = "field_ras.nii.gz"
+FIELD_FSL = "field_fsl.nii.gz"
+
+_PATTERNS = (
+    TRANSFORM, FIELD, WARPED_IMAGE, INVERSE, INVERSE_FIELD, FIELD_RAS, FIELD_FSL,
+    "disp_*_*.nii.gz", f"fold-*/{TRANSFORM}",
+)  # fmt: skip
+"""Every name that a file of a registered pair may have."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Source:
+    """What the files of a pair are made of.
+
+    Attributes:
+        transform: fixed point to moving point.
+        moving: grid of the original moving image.
+        fixed: grid of the original fixed image.
+        names: of the moving and the fixed image (or patient), for files named by them.
+        image: reads the original moving image; called only where it is warped.
+    """
+
+    transform: Transform
+    moving: Grid
+    fixed: Grid
+    names: tuple[str, str]
+    image: Callable[[], Volume]
+
+
+def write_transforms(folder: Path, transform: Transform, members: Sequence[tuple[str, Tensor]]) -> list[Path]:
+    """Write a pair's transform; of an ensemble also each member's, as `fold-<k>/transform.h5`.
+
+    Args:
+        folder: of the pair.
+        transform: the pair's.
+        members: fold and field of each model.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: one could not be written whole.
+    """
+    written = {folder / TRANSFORM: transform}
+    if len(members) > 1:
+        for fold, field in members:
+            written[folder / f"fold-{fold}" / TRANSFORM] = replace(transform, field=field)
+    for path, item in written.items():
+        transforms.write_transform(path, item)
+    return list(written)
+
+
+def write_exports(
+    folder: Path, source: Source, export: RegistrationExport
+) -> tuple[list[Path], dict[str, float]]:
+    """Write what is asked for beside the transform.
+
+    All lies on the fixed image's own grid, but the inverse, which lies on the moving one's. The
+    moving image is resampled once, from the original.
+
+    Args:
+        folder: of the pair.
+        source: what the files are made of.
+        export: which of them.
+
+    Returns:
+        The files, and what there is to say of them (`inverse_residual_mm`).
+
+    Raises:
+        DataError: the moving image cannot be read.
+        OutputError: a file could not be written whole.
+    """
+    made, said = [], {}
+    if export.field or export.warped_image or export.ras or export.fsl or export.learn2reg:
+        moves = pull.displacement(source.transform, source.fixed.affine, source.fixed.shape)
+        made += _write_fields(folder, source, moves, export)
+    if export.inverse:
+        made_too, residual_mm = _write_inverse(folder, source)
+        made += made_too
+        said["inverse_residual_mm"] = residual_mm
+    return made, said
+
+
+def remove_others(folder: Path, made: Sequence[Path]) -> None:
+    """Remove files of an earlier registration that this one did not make."""
+    for pattern in _PATTERNS:
+        for path in folder.glob(pattern):
+            if path not in made:
+                path.unlink()
+
+
+def learn2reg_name(moving: str, fixed: str) -> str:
+    """File name by which Learn2Reg's evaluation finds a displacement; ids of digits get four of them."""
+    return f"disp_{_padded(fixed)}_{_padded(moving)}.nii.gz"
+
+
+def _padded(name: str) -> str:
+    return name.zfill(4) if name.isdigit() else name
+
+
+def _write_fields(
+    folder: Path, source: Source, moves: Float[Tensor, "3 x y z"], export: RegistrationExport
+) -> list[Path]:
+    """Displacement as each reader wants it, and the warped image."""
+    fixed, moving = source.fixed, source.moving
+    made = []
+    if export.field:
+        made.append(folder / FIELD)
+        field_files.write_field(made[-1], moves, fixed.affine)
+    if export.warped_image:
+        made.append(folder / WARPED_IMAGE)
+        image = torch.from_numpy(source.image().array)[None].to(source.transform.field.device)
+        warped = pull.pull_by(image, moves, fixed.affine, moving.affine)
+        volumes.write_image(made[-1], warped.numpy(), fixed.affine)
+    if export.ras:
+        made.append(folder / FIELD_RAS)
+        field_files.write_field_ras(made[-1], moves, fixed.affine)
+    if export.fsl:
+        made.append(folder / FIELD_FSL)
+        field_files.write_field_fsl(made[-1], moves, fixed.affine, moving.affine, moving.shape)
+    if export.learn2reg:
+        made.append(folder / learn2reg_name(*source.names))
+        field_files.write_field_learn2reg(made[-1], moves, fixed.affine, moving.affine)
+    return made
+
+
+def _write_inverse(folder: Path, source: Source) -> tuple[list[Path], float]:
+    inverse, residual_mm = source.transform.inverse()
+    transforms.write_transform(folder / INVERSE, inverse)
+    moves = pull.displacement(source.transform, source.moving.affine, source.moving.shape, inverse=True)
+    field_files.write_field(folder / INVERSE_FIELD, moves, source.moving.affine)
+    return [folder / INVERSE, folder / INVERSE_FIELD], round(residual_mm, 4)

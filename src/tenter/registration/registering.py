@@ -1,0 +1,163 @@
+"""One new patient: two images and a finished model to a registration; no manifest, no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from tenter import study
+from tenter.data import preparation
+from tenter.data.alignment import align
+from tenter.data.preparation import PreparedImages
+from tenter.data.volumes import Volume
+from tenter.errors import CheckpointError, DataError, DeviceError, InputError
+from tenter.records import AlignmentRule, Fault, Plan
+from tenter.registration import ensemble
+from tenter.registration.concerns import concerns, figures
+from tenter.registration.inputs import Original, original, require_two, told
+from tenter.registration.registered import Registration, tell, timed
+from tenter.training import models
+from tenter.training.devices import select_device
+from tenter.training.models import LoadedModel
+
+
+def register(
+    model: Path,
+    moving: Path | Volume,
+    fixed: Path | Volume,
+    *,
+    alignment: AlignmentRule | None = None,
+    initial_transform: Path | None = None,
+    device: str = "auto",
+) -> Registration:
+    """Register one pair of images by a finished model.
+
+    Args:
+        model: folder of a model (its folds are averaged) or of one fold.
+        moving: image that is brought to the other: a file, a DICOM folder, or a volume.
+        fixed: image that stays.
+        alignment: rule that places the moving image before the network; default: the model's, or
+            `file` where a transform is given.
+        initial_transform: ITK transform of the rule `file`, fixed to moving points.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The registration; what should be known of it is in its `warnings`, and logged.
+
+    Raises:
+        InputError: the model or an image cannot be used, with the reason.
+        DataError: the network gave what is no number.
+        DeviceError: there is no such device, or it has too little memory.
+    """
+    seconds: dict[str, float] = {}
+    with timed(seconds, "load model"):
+        members, plan = _loaded(model, device)
+        rule = _rule(plan, alignment, initial_transform)
+    with timed(seconds, "read"):
+        pair = original(moving, "moving"), original(fixed, "fixed")
+    with timed(seconds, "prepare"):
+        images = _prepared(pair, plan, rule, initial_transform)
+    with timed(seconds, "network"):
+        fields = _fields(images, members)
+        transform = ensemble.combined(images, fields)
+    with timed(seconds, "measure"):
+        found = figures(transform, fields)
+        warnings = tuple(concerns(*pair, plan, images, found))
+    for warning in warnings:
+        tell(warning)
+    return Registration(
+        transform=transform,
+        moving=pair[0],
+        fixed=pair[1],
+        images=images,
+        plan=plan,
+        model=_name(model),
+        members=tuple((member.fold, member.sha256) for member in members),
+        alignment=rule,
+        figures=found,
+        warnings=warnings,
+        seconds=seconds,
+    )
+
+
+def member_folders(model: Path) -> tuple[Path, ...]:
+    """The folds that a model's folder stands for.
+
+    Args:
+        model: folder of one fold, or of a model with its folds; of these `fold-all`, which has
+            learnt from every patient, counts only where it is alone.
+
+    Raises:
+        InputError: no fold is finished there.
+    """
+    if (model / models.DESCRIPTION).is_file():
+        return (model,)
+    found = study.finished_folds(model)
+    if not found:
+        what = "holds no finished model" if model.is_dir() else "is no folder"
+        below = sorted({path.parents[1].name for path in model.glob("*/fold-*/model.json")})
+        fix = "name a folder that holds fold-*/model.json, or one fold's folder"
+        fix = f"name one of the models in it: {', '.join(below)}" if below else fix
+        raise InputError([Fault(str(model), what, fix)])
+    return found
+
+
+def _loaded(model: Path, device: str) -> tuple[tuple[LoadedModel, ...], Plan]:
+    where = select_device(device)
+    try:
+        members = ensemble.load(member_folders(model), where)
+        return members, ensemble.common_plan(members)
+    except CheckpointError as error:
+        raise told(error) from error
+
+
+def _rule(plan: Plan, asked: AlignmentRule | None, transform: Path | None) -> AlignmentRule:
+    """The rule that places the moving image.
+
+    Raises:
+        InputError: it needs a transform and there is none, or the other way round.
+    """
+    rule = asked or ("file" if transform is not None else plan.alignment)
+    if rule == "file" and transform is None:
+        whose = "was asked for" if asked else "is the model's rule"
+        fix = "give an initial transform, or choose another alignment"
+        raise InputError([Fault("alignment", f"`file` {whose}, but no transform is given", fix)])
+    if rule != "file" and transform is not None:
+        fix = "leave one of them out"
+        raise InputError([Fault(str(transform), f"would be ignored: the alignment is `{rule}`", fix)])
+    return rule
+
+
+def _prepared(
+    pair: tuple[Original, Original], plan: Plan, rule: AlignmentRule, transform: Path | None
+) -> PreparedImages:
+    moving, fixed = pair
+    require_two(moving, fixed)
+    for image, channels in ((moving, plan.moving_channels), (fixed, plan.fixed_channels)):
+        if len(image.volume.array) != channels:
+            message = (
+                f"has {len(image.volume.array)} channels, the model's {image.side} images have {channels}"
+            )
+            raise image.refusal(message, "give an image of the kind that the model was trained on")
+    try:
+        placed = align(rule, moving.volume, fixed.volume, transform)
+        names = (moving.shown, fixed.shown)
+        return preparation.prepared(moving.volume, fixed.volume, plan, placed, names)
+    except DataError as error:
+        raise told(error) from error
+
+
+def _fields(images: PreparedImages, members: Sequence[LoadedModel]) -> list[torch.Tensor]:
+    try:
+        return ensemble.fields(images, members)
+    except torch.OutOfMemoryError as error:
+        message = "the device has too little memory for this model's grid; register on the CPU"
+        raise DeviceError(message) from error
+
+
+def _name(model: Path) -> str:
+    """A model's name, with the fold where one is meant."""
+    folder = model.resolve()
+    return f"{folder.parent.name}/{folder.name}" if folder.name.startswith("fold-") else folder.name

@@ -1,0 +1,179 @@
+"""Any volume onto the other image's grid, any points into the other image, and what is odd about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from tenter.data.points import Point
+from tenter.metrics.regions import Grid
+from tenter.shapes import Matrix, PointsMm
+from tenter.spatial import geometry, pull, warp
+from tenter.spatial.transform import Transform
+
+Fill = float | Literal["edge"]
+
+RETURN_MM = 0.05
+"""A point that its inverse misses by more than this has none: the field folds or ends there."""
+
+LATTICE = 17
+"""Places looked at along each axis of a grid."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WarpedVolume:
+    """A volume on another grid.
+
+    Attributes:
+        values: `[c, x, y, z]`.
+        within: share of the grid's voxels, in [0, 1], that lie inside the volume; the others are filled.
+    """
+
+    values: np.ndarray
+    within: float
+
+
+@dataclass(frozen=True, slots=True)
+class MappedPoints:
+    """Points in the other image.
+
+    Attributes:
+        points: under their names, in their order.
+        outside: names of those that lie outside the transform's grid, where its alignment alone acts.
+        residuals_mm: by name, how far those without an exact inverse land from where they should.
+    """
+
+    points: tuple[Point, ...]
+    outside: tuple[str, ...]
+    residuals_mm: dict[str, float]
+
+
+def warp_values(
+    values: np.ndarray,
+    affine: Matrix,
+    transform: Transform,
+    grid: Grid,
+    *,
+    mode: warp.Mode,
+    fill: Fill = 0.0,
+    inverse: bool = False,
+) -> WarpedVolume:
+    """Bring a volume onto a grid of the other image, reading it once, in float64.
+
+    As in ITK, a volume ends half a voxel beyond its outermost voxel centres; up to there its
+    edge continues.
+
+    Args:
+        values: `[c, x, y, z]`, of the moving image; of the fixed one with `inverse`.
+        affine: its voxel to RAS mm.
+        transform: fixed point to moving point.
+        grid: of the fixed image; of the moving one with `inverse`.
+        mode: `linear`, or the `nearest` voxel.
+        fill: what lies beyond the volume; `edge` continues its edge without end.
+        inverse: go from the fixed image to the moving one's grid.
+
+    Returns:
+        Integers at the nearest voxel keep their type; all else is float32.
+    """
+    precise = replace(transform, field=transform.field.to(torch.float64))
+    source = torch.from_numpy(values.astype(np.float64))[None]
+    # One voxel in memory, whatever the size of the volume.
+    extent = torch.ones((1, 1, 1, 1, 1), dtype=torch.float64).expand(1, 1, *values.shape[1:])
+    kept = values.dtype if mode == "nearest" and values.dtype.kind in "iu" else np.dtype(np.float32)
+    result = np.empty((len(values), *grid.shape), dtype=kept)
+    within = 0
+    thickness = max(1, pull.SLAB_VOXELS // (grid.shape[1] * grid.shape[2]))
+    for first in range(0, grid.shape[0], thickness):
+        slab = slice(first, min(first + thickness, grid.shape[0]))
+        here = grid.affine @ geometry.translation((float(first), 0.0, 0.0))
+        shape = (slab.stop - slab.start, *grid.shape[1:])
+        moves = pull.displacement(precise, here, shape, inverse=inverse)
+        inside = pull.pull_by(extent, moves, here, affine, mode="nearest", padding="zeros")[0] > 0.5
+        read = pull.pull_by(source, moves, here, affine, mode=mode)
+        if fill != "edge":
+            read = torch.where(inside, read, fill)
+        result[:, slab] = read.numpy()
+        within += int(inside.count_nonzero())
+    return WarpedVolume(result, within / int(np.prod(grid.shape)))
+
+
+def map_points(points: Sequence[Point], transform: Transform, *, inverse: bool = False) -> MappedPoints:
+    """Map fixed points to the moving image; with `inverse`, moving points to the fixed one.
+
+    Args:
+        points: name and RAS mm of each; at least one.
+        transform: fixed point to moving point.
+        inverse: go from the moving image to the fixed one.
+    """
+    names = [point.name for point in points]
+    starts = np.array([point.xyz for point in points], dtype=np.float64)
+    ends, gaps = (
+        transform.inverse_points(starts) if inverse else (transform.map_points(starts), np.zeros(len(starts)))
+    )
+    covered = covers(transform, ends if inverse else starts)
+    return MappedPoints(
+        tuple(
+            Point(name, (float(x), float(y), float(z))) for name, (x, y, z) in zip(names, ends, strict=True)
+        ),
+        tuple(name for name, within in zip(names, covered, strict=True) if not within),
+        {name: float(gap) for name, gap in zip(names, gaps, strict=True) if gap > RETURN_MM},
+    )
+
+
+def covers(transform: Transform, fixed_points: PointsMm) -> Bool[np.ndarray, "n"]:
+    """Which fixed points lie where the transform's field acts; all of them, if it has none to act."""
+    if not bool(transform.field.any()):
+        return np.ones(len(fixed_points), dtype=np.bool_)
+    return _inside(Grid(transform.affine, _shape(transform)), fixed_points)
+
+
+def meets(transform: Transform, grid: Grid, *, inverse: bool = False) -> bool:
+    """Whether a grid has a place in common with the transform's own, which it should be made for.
+
+    Args:
+        transform: fixed point to moving point.
+        grid: of the fixed image; of the moving one with `inverse`.
+        inverse: go from the moving image to the fixed one.
+    """
+    back = np.linalg.inv(transform.alignment) if inverse else np.eye(4)
+    there = Grid(back @ grid.affine, grid.shape)
+    own = Grid(transform.affine, _shape(transform))
+    return bool(covers(transform, lattice(there)).any() or _inside(there, lattice(own)).any())
+
+
+def unreturned(transform: Transform, grid: Grid) -> tuple[float, float]:
+    """How much of a grid a transform has no inverse for, as it folds, or its grid's edge tears a gap.
+
+    Args:
+        transform: fixed point to moving point.
+        grid: of the moving image.
+
+    Returns:
+        The share of places, of many all over the grid, that are missed; and the largest miss in mm.
+    """
+    gaps = transform.inverse_points(lattice(grid))[1]
+    return float((gaps > RETURN_MM).mean()), float(gaps.max())
+
+
+def lattice(grid: Grid) -> PointsMm:
+    """Places spread evenly over a grid, from its first voxel to its last, RAS mm."""
+    ends = [np.linspace(0, size - 1, min(size, LATTICE)) for size in grid.shape]
+    places = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+    return geometry.apply(grid.affine, places)
+
+
+def _inside(grid: Grid, points: PointsMm) -> Bool[np.ndarray, "n"]:
+    voxels = geometry.apply(np.linalg.inv(grid.affine), points)
+    low, high = np.full(3, -0.5), np.array(grid.shape) - 0.5
+    inside: Bool[np.ndarray, "n"] = np.all((voxels >= low) & (voxels < high), axis=1)
+    return inside
+
+
+def _shape(transform: Transform) -> tuple[int, int, int]:
+    x, y, z = transform.field.shape[2:]
+    return x, y, z

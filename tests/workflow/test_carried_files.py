@@ -1,0 +1,44 @@
+"""What a finished study has carried over is what `tenter warp` makes of the same files."""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+import pytest
+
+from clones import Clone
+from tenter.data.points import read_points
+
+pytestmark = pytest.mark.xdist_group("finished study")
+
+
+def rows(study: Clone) -> list[dict[str, str]]:
+    with study.manifest.open(newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def test_every_pair_with_points_has_them_in_the_moving_image(finished: Clone) -> None:
+    named = {row["pair"] for row in rows(finished) if row["fixed_points"]}
+    assert named
+    for model in "ab":
+        assert {path.stem for path in (finished.results / "mapped_points" / model).iterdir()} == named
+
+
+def test_mapped_points_are_those_of_the_command(finished: Clone) -> None:
+    row = next(row for row in rows(finished) if row["fixed_points"])
+    output = finished.root / "mapped.tsv"
+    done = finished.tool(
+        sys.executable, "-m", "tenter.cli.main", "warp",
+        "--transform", f"results/trial/fields/a/{row['pair']}/transform.h5",
+        "--input", str(finished.manifest.parent / row["fixed_points"]), "--output", str(output),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert read_points(output) == read_points(finished.results / f"mapped_points/a/{row['pair']}.tsv")
+    output.unlink()
+
+
+def test_status_counts_them(finished: Clone) -> None:
+    done = finished.tool(sys.executable, "-m", "tenter.cli.main", "status", "config/trial.yaml", "--verify")
+    count = sum(row["fixed_points"] != "" for row in rows(finished))
+    assert f"a: {count} of {count} files of warped labels and mapped points" in done.stdout
