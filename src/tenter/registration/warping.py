@@ -147,7 +147,7 @@ def meets(transform: Transform, grid: Grid, *, inverse: bool = False) -> bool:
 
 
 def unreturned(transform: Transform, grid: Grid) -> tuple[float, float]:
-    """How much of a grid a transform has no inverse for, as it folds, or its grid's edge tears a gap.
+    """How much of a grid nothing leads to, as the edge of the transform's own grid left a gap there.
 
     Args:
         transform: fixed point to moving point.

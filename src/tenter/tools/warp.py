@@ -145,7 +145,7 @@ def _warp_points(task: _Task, transform: Transform) -> list[str]:
         named = (len(mapped.outside), len(found), task.transform, _listed(mapped.outside))
         _log.warning(message, task.input, *named)
     if mapped.residuals_mm:
-        message = "%s: %d of %d points have no inverse, as the field folds or ends there; they miss by: %s"
+        message = "%s: %d of %d points have no inverse, as the field's edge left a gap; they miss by: %s"
         gaps = [f"{name} {gap:.2f} mm" for name, gap in mapped.residuals_mm.items()]
         _log.warning(message, task.input, len(gaps), len(found), _listed(gaps))
     point_writers.write_points(task.output, mapped.points)
@@ -216,6 +216,6 @@ def _tell_of_grid(task: _Task, transform: Transform, grid: Grid) -> None:
         share, worst = warping.unreturned(transform, grid)
         if share:
             message = (
-                "%s: has no inverse at %.1f %% of places, as it folds or ends there (missed by up to %.2f mm)"
+                "%s: has no inverse at %.1f %% of places, as its edge left a gap (missed by up to %.2f mm)"
             )
             _log.warning(message, task.transform, 100 * share, worst)
