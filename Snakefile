@@ -80,6 +80,7 @@ onstart:
             raise WorkflowError(
                 f"nothing was started: {command[1]} says why, above"
             )
+    study.record_pairs(R / "cohort/pairs.tsv")
     if study.models:
         study.record_folds(R / "cohort/folds.tsv")
     for line in study.stale_trainings(R / "models"):

@@ -119,8 +119,8 @@ def write_config(made: Clone, **keys: object) -> None:
         "plan": {"spacing_mm": 8.0, "alignment": "centre"},
         "folds": {"count": 3},
         "models": {
-            "a": model | {"losses": {"label": {"name": "mean_squared"}}},
-            "b": model | {"losses": {"label": {"name": "dice"}}},
+            "a": model | {"losses": {"labels": [{"name": "mean_squared"}]}},
+            "b": model | {"losses": {"labels": [{"name": "dice"}]}},
         },
         "summary": {"bootstrap": 100},
     } | keys

@@ -14,17 +14,19 @@ from pathlib import Path
 
 from tenter import files
 from tenter.errors import InputError
-from tenter.records import Fault, Pair
+from tenter.records import Fault, ImagePair, Subject
 
 
-def assign(pairs: Sequence[Pair], count: int, seed: int, locked: Mapping[str, int]) -> dict[str, int]:
+def assign(
+    members: Sequence[ImagePair | Subject], count: int, seed: int, locked: Mapping[str, int]
+) -> dict[str, int]:
     """Assign every cross-validated patient to a fold.
 
     A pair of two subjects ties its patients' folds to nothing: each patient has a fold of
     its own, and who is tested by whom follows from both.
 
     Args:
-        pairs: the cohort; only pairs of set `cv` count.
+        members: the cohort's rows, pairs or subjects; only those of set `cv` count.
         count: number of folds.
         seed: decides the order in which new patients are dealt.
         locked: earlier assignment; kept for every patient that is still there.
@@ -38,14 +40,14 @@ def assign(pairs: Sequence[Pair], count: int, seed: int, locked: Mapping[str, in
     weights: Counter[str] = Counter()
     strata: dict[str, str] = {}
     own: dict[str, int] = {}
-    for pair in pairs:
-        if pair.set != "cv":
+    for member in members:
+        if member.set != "cv":
             continue
-        for patient in pair.patients:
+        for patient in member.patients:
             weights[patient] += 1
-            strata[patient] = pair.stratum or ""
-            if pair.fold is not None:
-                own[patient] = pair.fold
+            strata[patient] = member.stratum or ""
+            if member.fold is not None:
+                own[patient] = member.fold
     if own:
         return dict(sorted(own.items()))
     if len(weights) < count:

@@ -39,7 +39,8 @@ PLUGINS = {
     "network": "networks",
     "first": "networks",
     "second": "networks",
-    "label": "losses",
+    "labels": "losses",
+    "images": "losses",
     "regularisers": "losses",
 }
 """Keys of settings whose `name` says which module of a room is used."""

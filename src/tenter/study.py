@@ -16,6 +16,7 @@ from pathlib import Path
 from tenter import chunks, config, files, folds, manifest, provenance
 from tenter.config import Config, Section
 from tenter.errors import InputError
+from tenter.manifest import pairing
 from tenter.records import Fault, Pair
 
 ALL = "all"
@@ -35,7 +36,9 @@ class Study:
         self.path = path
         self.manifest = self._relative(settings.manifest)
         root = self._relative(settings.data_root) if settings.data_root else None
-        self.pairs = manifest.read(self.manifest, settings.stratum, root)
+        drawn = pairing.read_lock(pairs_lock(path))
+        self.cohort = manifest.cohort(self.manifest, settings.stratum, root, settings.pairing, drawn)
+        self.pairs = self.cohort.pairs
         self.models = settings.expanded_models()
 
     @classmethod
@@ -57,6 +60,16 @@ class Study:
         if folds.read_lock(self.lock) != self.assignment:
             folds.write_lock(self.lock, self.assignment)
         folds.write_lock(copy, self.assignment)
+
+    def record_pairs(self, copy: Path) -> None:
+        """Write down the pairs drawn from subjects: where a draw must be remembered, and for `plan`."""
+        if not self.cohort.subjects:
+            return
+        ids = sorted(pair.id for pair in self.pairs)
+        lock = pairs_lock(self.path)
+        if self.config.pairing.pairs_per_subject is not None and pairing.read_lock(lock) != tuple(ids):
+            pairing.write_lock(lock, ids)
+        pairing.write_lock(copy, ids)
 
     def opening_commands(self, content: str, cohort: Path, tracking: Path) -> list[list[str]]:
         """Commands that must succeed before the first job: the check, and MLflow's start.
@@ -101,7 +114,7 @@ class Study:
         if self.applied is not None:
             return {}
         rules = self.config.folds
-        return folds.assign(self.pairs, rules.count, rules.seed, folds.read_lock(self.lock))
+        return folds.assign(self.cohort.members, rules.count, rules.seed, folds.read_lock(self.lock))
 
     @functools.cached_property
     def chunks(self) -> dict[str, tuple[Pair, ...]]:
@@ -134,31 +147,30 @@ class Study:
         """
         if self.applied is None:
             return ()
-        members = sorted(path.parent for path in self.applied.glob("fold-*/model.json"))
-        members = [path for path in members if path.name != f"fold-{ALL}"] or members
+        members = finished_folds(self.applied)
         if not members:
             fix = "name a folder that holds fold-*/model.json"
             fault = Fault(str(self.path), f"no finished model in {self.applied}", fix, column="model")
             raise InputError([fault])
-        return tuple(members)
+        return members
 
     @property
     def registering_models(self) -> list[str]:
         """Names of the models that register pairs."""
         return [self.applied.name] if self.applied is not None else list(self.models)
 
-    def chunks_of(self, groups: Iterable[str]) -> list[str]:
-        """Chunks that belong to these folds or sets."""
-        wanted = set(groups)
-        return [name for name in self.chunks if name.rpartition("-")[0] in wanted]
-
     def training_chunks(self, fold: str) -> list[str]:
-        """Chunks whose pairs a fold's model may learn from: all other folds, and set `train`."""
-        return self.chunks_of([*(item for item in self.folds if item != fold), "train"])
+        """Chunks whose pairs a fold's model may learn from: no patient of them is in that fold or tested."""
+        return [chunk for chunk in self.chunks if chunks.teaches(chunk, fold)]
 
     def registered_chunks(self) -> list[str]:
-        """Chunks whose pairs are registered: cross-validated and tested ones."""
-        return self.chunks_of([*self.folds, "test"])
+        """Chunks whose pairs are registered: those of one fold, and tested ones."""
+        return [chunk for chunk in self.chunks if chunks.tested_by(chunk) is not None]
+
+    @functools.cached_property
+    def registered(self) -> frozenset[str]:
+        """Ids of the pairs that are registered."""
+        return frozenset(pair.id for chunk in self.registered_chunks() for pair in self.chunks[chunk])
 
     def members(self, models: Path, model: str, chunk: str) -> list[Path]:
         """Folders of the models that register a chunk: of the fold that saw none of it, or all for tests.
@@ -170,8 +182,11 @@ class Study:
         """
         if self.applied is not None:
             return list(self.applied_members)
-        group = chunk.rpartition("-")[0]
-        folds = self.folds if group == "test" else [group]
+        group = chunks.tested_by(chunk)
+        if group is None:
+            message = f"chunk {chunk} is of two folds or of set `train`: no model is tested on it"
+            raise ValueError(message)
+        folds = self.folds if group == chunks.TEST else [group]
         return [models / model / f"fold-{fold}" for fold in folds]
 
     def equip(self, environment: MutableMapping[str, str]) -> None:
@@ -181,9 +196,10 @@ class Study:
         environment[provenance.ACCEPTED] = str(self.accepted.absolute())
 
     def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
-        """The files that a chunk's pairs name in these attributes of `Pair`."""
-        found = (getattr(pair, column) for pair in self.chunks[chunk] for column in columns)
-        return list(dict.fromkeys(path for path in found if path is not None))
+        """The files behind what a chunk's pairs name in these attributes of `Pair`."""
+        named = (getattr(pair, column) for pair in self.chunks[chunk] for column in columns)
+        paths = dict.fromkeys(path for path in named if path is not None)
+        return list(dict.fromkeys(file for path in paths for file in manifest.files_behind(path)))
 
     def ids(self, chunk: str) -> list[str]:
         """Ids of a chunk's pairs."""
@@ -282,11 +298,13 @@ class Study:
             training=chosen.training,
             seed=chosen.seeds[0],
             warm_start=self._relative(chosen.warm_start) if chosen.warm_start else None,
+            twins=self.config.labels.twins if chosen.augmentation.mirror else (),
         )
 
     def _infer_settings(self, model: str) -> Section:
         chosen = self.config.export
-        export = config.RegistrationExport(field=chosen.field, warped_image=chosen.warped_image)
+        names = config.RegistrationExport.model_fields
+        export = config.RegistrationExport.model_validate({name: getattr(chosen, name) for name in names})
         if model in self.models:
             return config.InferSettings(network=self.models[model].network, export=export)
         described = files.read_json(self.applied_members[0] / "model.json")
@@ -297,6 +315,7 @@ class Study:
             labels=self.config.labels,
             evaluation=self.config.evaluation,
             warped_labels=self.config.export.warped_labels,
+            mapped_points=self.config.export.points,
         )
 
     def _summarise_settings(self) -> Section:
@@ -309,6 +328,23 @@ class Study:
             labels=self.config.labels,
             models=tuple(self.registering_models),
         )
+
+
+def finished_folds(model: Path) -> tuple[Path, ...]:
+    """Folders of a finished model's folds that register together.
+
+    The one trained on every patient counts only where it is alone.
+
+    Args:
+        model: folder that holds `fold-<k>/model.json`.
+    """
+    found = sorted(path.parent for path in model.glob("fold-*/model.json"))
+    return tuple([path for path in found if path.name != f"fold-{ALL}"] or found)
+
+
+def pairs_lock(config: Path) -> Path:
+    """The file that remembers pairs drawn from subjects, beside the configuration."""
+    return config.with_name(f"{config.stem}.pairs.tsv")
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

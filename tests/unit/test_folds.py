@@ -6,7 +6,7 @@ import pytest
 
 from tenter import folds
 from tenter.errors import InputError
-from tenter.records import Pair
+from tenter.records import Pair, Subject
 
 
 def pair(name: str, patient: str, fold: int | None = None, stratum: str | None = None) -> Pair:
@@ -48,3 +48,26 @@ def test_a_spoilt_lock_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("patient\tfold\nP1\n")
     with pytest.raises(InputError, match="restore it, or delete it"):
         folds.read_lock(tmp_path / "x.tsv")
+
+
+def subject(name: str, patient: str, group: str = "", fold: int | None = None) -> Subject:
+    return Subject(id=name, patient=patient, image=Path(name), stratum=group, fold=fold)
+
+
+def test_subjects_are_dealt_by_patient_and_group() -> None:
+    people = [subject(f"{group}{i}", f"{group}P{i // 2}", group) for group in "ab" for i in range(12)]
+    assignment = folds.assign(people, 3, 0, {})
+    for group in "ab":
+        counts = [sum(assignment[f"{group}P{i}"] == fold for i in range(6)) for fold in range(3)]
+        assert counts == [2, 2, 2]
+
+
+def test_a_subjects_own_fold_is_taken() -> None:
+    assert folds.assign([subject("a", "P1", fold=3), subject("b", "P2", fold=0)], 2, 0, {}) == {
+        "P1": 3, "P2": 0,
+    }  # fmt: skip
+
+
+def test_a_pair_of_two_patients_gives_each_a_fold() -> None:
+    pairs = [Pair(id="a", patients=("P1", "P2"), moving=Path("m"), fixed=Path("f"))]
+    assert sorted(folds.assign(pairs, 2, 0, {}).values()) == [0, 1]

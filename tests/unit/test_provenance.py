@@ -10,7 +10,7 @@ from tenter.errors import CodeChangedError
 
 
 def settings(loss: str = "dice", network: str = "local") -> str:
-    model = {"losses": {"label": {"name": loss}}, "network": {"name": network}}
+    model = {"losses": {"labels": [{"name": loss}]}, "network": {"name": network}}
     config = parse({"study": "s", "manifest": "m.tsv", "models": {"a": model}}, Path("c.yaml"))
     chosen = config.models["a"]
     train = TrainSettings(
@@ -29,6 +29,13 @@ def test_a_training_counts_the_loss_it_uses_and_no_other() -> None:
     found = provenance.modules("train", settings("dice"))
     assert "tenter.losses.dice" in found
     assert "tenter.losses.jaccard" not in found
+
+
+def test_losses_of_images_and_deformations_count_with_what_they_import() -> None:
+    terms = '{"losses":{"images":[{"name":"lncc"}],"regularisers":[{"name":"folding"}]}}'
+    found = provenance.modules("train", terms)
+    assert {"tenter.losses.lncc", "tenter.losses.masked", "tenter.losses.folding"} <= found
+    assert not {"tenter.losses.mind", "tenter.losses.bending", "tenter.losses.dice"} & found
 
 
 def test_a_training_counts_the_network_it_uses_and_no_other() -> None:

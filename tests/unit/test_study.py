@@ -54,9 +54,19 @@ def test_a_tested_chunk_is_registered_by_all_folds(tmp_path: Path) -> None:
     assert study.members(Path("models"), "a", "1-0") == folders[1:]
 
 
+def test_twins_make_a_training_stale_only_where_it_mirrors(tmp_path: Path) -> None:
+    names = [{"name": "left", "key": 1, "mirror": "right"}, {"name": "right", "key": 2}]
+    models = {"a": {}, "b": {"augmentation": {"mirror": True}}}
+    study = Study.load(write_study(tmp_path, models=models, labels={"names": names}))
+    twins = [json.loads(study.settings("train", model))["twins"] for model in ("a", "b")]
+    assert twins == [[], [["left", "right"]]]
+
+
 def test_settings_of_a_stage_hold_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
     study = Study.load(write_study(tmp_path))
-    assert set(json.loads(study.settings("evaluate"))) == {"labels", "evaluation", "warped_labels"}
+    assert set(json.loads(study.settings("evaluate"))) == {
+        "labels", "evaluation", "warped_labels", "mapped_points"
+    }  # fmt: skip
 
 
 def test_where_work_runs_is_in_no_settings(tmp_path: Path) -> None:
@@ -94,3 +104,88 @@ def test_the_light_wing_loads_nothing_heavy() -> None:
     script = f"import sys, tenter, tenter.study; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_inputs_of_a_chunk_are_the_files_behind_the_names(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    for name in ("series/2", "series/1", "a.hdr", "a.img"):
+        (tmp_path / name).write_text("x")
+    rows = ["p0\tP0\tseries\ta.hdr\tcv", "p1\tP1\tm1\tf1\tcv"]
+    study = Study.load(write_study(tmp_path, rows))
+    (chunk,) = [name for name in study.chunks if study.ids(name) == ["p0"]]
+    found = [path.relative_to(tmp_path).as_posix() for path in study.files(chunk, ["moving", "fixed"])]
+    assert found == ["series/1", "series/2", "a.hdr", "a.img"]
+
+
+def write_subjects(folder: Path, count: int = 6, **keys: Any) -> Path:
+    path = write_study(folder, **keys)
+    rows = [f"s{i}\tP{i}\ts{i}.nii\t{'cv' if i < 6 else 'train'}" for i in range(count)]
+    (folder / "manifest.tsv").write_text("\n".join(["subject\tpatient\timage\tset", *rows]) + "\n")
+    return path
+
+
+def people(study: Study, chunk_names: list[str]) -> set[str]:
+    return {patient for name in chunk_names for pair in study.chunks[name] for patient in pair.patients}
+
+
+def test_a_fold_of_subjects_is_trained_on_pairs_without_its_patients(tmp_path: Path) -> None:
+    study = Study.load(write_subjects(tmp_path, 7, folds={"count": 3}))
+    assert list(study.chunks) == [
+        "0-0",
+        "0x1-0",
+        "0x2-0",
+        "0xtrain-0",
+        "1-0",
+        "1x2-0",
+        "1xtrain-0",
+        "2-0",
+        "2xtrain-0",
+    ]
+    own = {patient for patient, fold in study.assignment.items() if fold == 0}
+    assert study.training_chunks("0") == ["1-0", "1x2-0", "1xtrain-0", "2-0", "2xtrain-0"]
+    assert people(study, study.training_chunks("0")) == {f"P{i}" for i in range(7)} - own
+
+
+def test_pairs_of_two_folds_are_not_registered(tmp_path: Path) -> None:
+    study = Study.load(write_subjects(tmp_path, folds={"count": 3}))
+    assert study.registered_chunks() == ["0-0", "1-0", "2-0"]
+    assert len(study.registered) == 6
+    with pytest.raises(ValueError, match="no model is tested on it"):
+        study.members(tmp_path, "a", "0x1-0")
+
+
+def test_a_draw_is_remembered_beside_the_configuration(tmp_path: Path) -> None:
+    path = write_subjects(tmp_path, pairing={"pairs_per_subject": 2})
+    before = Study.load(path)
+    before.record_pairs(tmp_path / "copy.tsv")
+    assert (tmp_path / "trial.pairs.tsv").read_text() == (tmp_path / "copy.tsv").read_text()
+    write_subjects(tmp_path, 7, pairing={"pairs_per_subject": 2})
+    grown = Study.load(path)
+    new = {pair.id for pair in grown.pairs} - {pair.id for pair in before.pairs}
+    assert len(grown.pairs) == len(before.pairs) + len(new)
+    assert len(new) == 2
+    assert all("s6" in name for name in new)
+
+
+def test_all_pairs_need_no_memory(tmp_path: Path) -> None:
+    study = Study.load(write_subjects(tmp_path))
+    study.record_pairs(tmp_path / "copy.tsv")
+    assert (tmp_path / "copy.tsv").read_text().startswith("pair\ns0--s1\n")
+    assert not (tmp_path / "trial.pairs.tsv").exists()
+
+
+def test_a_manifest_of_pairs_leaves_no_list_of_pairs(tmp_path: Path) -> None:
+    Study.load(write_study(tmp_path)).record_pairs(tmp_path / "copy.tsv")
+    assert not (tmp_path / "copy.tsv").exists()
+
+
+def test_a_new_subject_changes_no_chunk_but_its_own(tmp_path: Path) -> None:
+    path = write_subjects(tmp_path, folds={"count": 3})
+    before = Study.load(path)
+    before.record_folds(tmp_path / "folds.tsv")
+    with (tmp_path / "manifest.tsv").open("a") as stream:
+        stream.write("new\tnew\tnew.nii\t\n")
+    after = Study.load(path)
+    fold = str(after.assignment["new"])
+    changed = {name for name in after.chunks if after.rows(name) != before.rows(name)}
+    assert changed == {name for name in after.chunks if fold in name.rpartition("-")[0].split("x")}

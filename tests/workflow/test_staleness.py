@@ -107,7 +107,7 @@ def test_a_setting(finished: Clone, change: dict[str, object], expected: set[str
 MODEL_SETTINGS: list[tuple[str, dict[str, object]]] = [
     (
         "loss weight",
-        {"losses": {"label": {"name": "dice"}, "regularisers": [{"name": "bending", "weight": 0.7}]}},
+        {"losses": {"labels": [{"name": "dice"}], "regularisers": [{"name": "bending", "weight": 0.7}]}},
     ),
     ("training", {"training": {"steps": 4, "batch": 2, "learning_rate": 1e-3}}),
     ("seed", {"seeds": [1]}),

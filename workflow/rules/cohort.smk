@@ -16,11 +16,13 @@ rule plan:
         R / "benchmarks/plan.tsv"
     params:
         manifest=study.manifest,
+        pairs=["--pairs", str(R / "cohort/pairs.tsv")] if study.cohort.subjects else [],
         settings=lambda wildcards: study.settings("plan"),
     message:
         "derive the common grid of the cohort"
     shell:
-        "tenter plan --manifest {params.manifest:q} --settings {params.settings:q} --output {output:q} 2> {log:q}"
+        "tenter plan --manifest {params.manifest:q} {params.pairs:q} --settings {params.settings:q} "
+        "--output {output:q} 2> {log:q}"
 
 
 rule prepare_images:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tenter.config.section import Section
 from tenter.records import AlignmentRule, Label, Role
@@ -24,6 +25,10 @@ class NamedLabel(Section):
     """Value in an integer map (from 1), or channel of a 4-D stack (from 0)."""
     role: Role = "landmark"
     """`structure`: measured by overlap and surface; `landmark`: by its centroid."""
+    mirror: Name | None = None
+    """Name of the label that it turns into when left and right are exchanged; default: itself.
+
+    To be said of one of the two; used where a model's `augmentation.mirror` is on."""
 
 
 class LabelFiles(Section):
@@ -33,6 +38,32 @@ class LabelFiles(Section):
     """`map`: one integer value a label; `stack`: one channel a label (4-D, or 3-D when there is one)."""
     names: tuple[NamedLabel, ...] = ()
     """Labels with a name and a role; all others are landmarks called `label-<key>`."""
+
+    @model_validator(mode="after")
+    def _twins_are_two(self) -> LabelFiles:
+        known = {named.name for named in self.names}
+        for named in self.names:
+            if named.mirror is not None and (named.mirror not in known or named.mirror == named.name):
+                message = (
+                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is no other label's name"
+                )
+                raise ValueError(message)
+        said = Counter(name for twins in self.twins for name in twins)
+        doubled = sorted(name for name, count in said.items() if count > 1)
+        if doubled:
+            message = f"names: {', '.join(doubled)} would have more than one mirror"
+            raise ValueError(message)
+        return self
+
+    @property
+    def twins(self) -> tuple[tuple[str, str], ...]:
+        """Names of labels that are each other's mirror image, sorted."""
+        pairs = {
+            (min(named.name, named.mirror), max(named.name, named.mirror))
+            for named in self.names
+            if named.mirror
+        }
+        return tuple(sorted(pairs))
 
     def label(self, key: int) -> Label:
         """The label that a key of the files stands for."""
@@ -56,7 +87,39 @@ class PlanRules(Section):
     alignment: AlignmentRule = "header"
     """Where the moving image is placed before any network.
 
-    By the `header`, volume `centre` on volume centre, or by the `file` that `initial_transform` names."""
+    By the `header`; volume `centre` on volume centre; centre of `mass` on centre of mass (intensities
+    above each image's minimum); or by the `file` that `initial_transform` names."""
+
+
+class Pairing(Section):
+    """Which pairs are made of a manifest of subjects; of no effect on a manifest of pairs."""
+
+    kind: Literal["paired", "subjects"] | None = None
+    """What the manifest holds: image pairs, or subjects that are paired here.
+
+    Its columns say it in any case; a `kind` that differs is refused."""
+    pairs_per_subject: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Pairs that each subject takes part in at least, drawn at random; default: all pairs there can be.
+
+    Drawn pairs are remembered beside the configuration: a new subject adds pairs and changes none."""
+    groups: Literal["within", "between", "mixed"] = "mixed"
+    """Whether the two subjects of a pair have the same `group`, different ones, or any."""
+    forward: tuple[str, ...] = ()
+    """Groups in the order in which images move: of two groups the earlier one's is the moving image.
+
+    Default, and within a group: each direction is a pair of its own."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the draw."""
+
+    @model_validator(mode="after")
+    def _forward_is_an_order(self) -> Pairing:
+        if len(self.forward) == 1 or len(set(self.forward)) < len(self.forward):
+            message = "`forward` needs two or more groups, each once"
+            raise ValueError(message)
+        if self.forward and self.groups == "within":
+            message = "`forward` is about pairs of two groups, `groups: within` makes none"
+            raise ValueError(message)
+        return self
 
 
 class Folds(Section):

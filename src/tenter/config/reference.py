@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
@@ -21,8 +21,10 @@ from tenter.config.study import Config
 
 MANIFEST_COLUMNS = {
     "pair": "The pair's id: letters, digits, `_` and `-`, at most 64.",
-    "patient": "The patient's id, of the same form. All pairs of a patient stay together.",
-    "moving_image": "Image that is warped, such as MR. Path relative to the table's folder, or absolute.",
+    "patient": "The patient's id, of the same form. All pairs of a patient stay together. "
+    "`A--B` where the moving image is patient A's and the fixed one patient B's.",
+    "moving_image": "Image that is warped, such as MR: a file, or the folder of a DICOM series. "
+    "Path relative to the table's folder, or absolute.",
     "fixed_image": "Image that stays, such as ultrasound.",
     "moving_labels": "Labels on the moving image's grid: an integer map, or a 4-D stack of channels.",
     "fixed_labels": "The same labels on the fixed image's grid.",
@@ -32,7 +34,18 @@ MANIFEST_COLUMNS = {
     "set": "`cv` (default) is cross-validated, `train` always trained on, `test` never.",
     "fold": "The user's own fold, a whole number; for every `cv` pair or for none.",
 }
+SUBJECT_COLUMNS = {
+    "subject": "The subject's id: letters, digits, `_` and `-`, at most 31. The pair `A--B` brings A to B.",
+    "patient": "The patient's id. All images of a patient stay together.",
+    "image": "The subject's image.",
+    "labels": "Labels on the image's grid.",
+    "points": "Points that correspond by name to other subjects'.",
+    "group": "What decides who is paired with whom (`pairing.groups`), such as a modality.",
+    "set": "`cv` (default) is cross-validated, `train` always trained on, `test` never.",
+    "fold": "The user's own fold, a whole number; for every `cv` subject or for none.",
+}
 REQUIRED = ("pair", "patient", "moving_image", "fixed_image")
+SUBJECT_REQUIRED = ("subject", "patient", "image")
 
 
 def documents() -> dict[str, str]:
@@ -49,14 +62,29 @@ def _json(value: object) -> str:
 
 
 def _manifest_schema() -> dict[str, object]:
-    properties = {name: {"type": "string", "description": text} for name, text in MANIFEST_COLUMNS.items()}
+    kinds = (
+        ("One row of a manifest of pairs", MANIFEST_COLUMNS, REQUIRED),
+        ("One row of a manifest of subjects", SUBJECT_COLUMNS, SUBJECT_REQUIRED),
+    )
+    rows = [
+        {
+            "title": title,
+            "type": "object",
+            "properties": {name: {"type": "string", "description": text} for name, text in columns.items()},
+            "required": list(required),
+        }
+        for title, columns, required in kinds
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "One row of a manifest",
-        "type": "object",
-        "properties": properties,
-        "required": list(REQUIRED),
+        "anyOf": rows,
     }
+
+
+def _columns(columns: Mapping[str, str], required: Collection[str]) -> list[str]:
+    rows = [f"| `{name}` | {'yes' if name in required else ''} | {text} |" for name, text in columns.items()]
+    return ["| column | needed | meaning |", "|---|---|---|", *rows, ""]
 
 
 def _readme() -> str:
@@ -67,20 +95,18 @@ def _readme() -> str:
         "code by `make docs`; a test keeps it so. Unknown keys are refused. Relative paths are relative",
         "to the configuration file, but `results`, which is relative to the working directory.",
         "",
-        "`demo.yaml` is a simulated cohort, `mrus.yaml` the MR-ultrasound cohort of label-reg.",
+        "`demo.yaml` is a simulated cohort, `mrus.yaml` the MR-ultrasound cohort of label-reg,",
+        "`hippocampus.yaml` one of subjects that are paired with one another.",
         "",
         "## Manifest",
         "",
         "A TSV or CSV file in UTF-8, one row a pair. Further columns are kept out of the way; one of them",
         "may be named as `stratum`.",
         "",
-        "| column | needed | meaning |",
-        "|---|---|---|",
-        *(
-            f"| `{name}` | {'yes' if name in REQUIRED else ''} | {text} |"
-            for name, text in MANIFEST_COLUMNS.items()
-        ),
+        *_columns(MANIFEST_COLUMNS, REQUIRED),
+        "Or one row a subject, to be paired by the rules of `pairing`:",
         "",
+        *_columns(SUBJECT_COLUMNS, SUBJECT_REQUIRED),
     ]
     for title, section in _sections("", Config):
         text = " ".join((section.__doc__ or "").split())
@@ -97,10 +123,14 @@ def _sections(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, type
         for option in options:
             key = f"{prefix}.{name}".lstrip(".")
             key += ".<name>" if name == "models" else ""
-            suffix = f" (name: {option.model_fields['name'].default})" if len(options) > 1 else ""
+            suffix = f" (name: {_names(option)})" if len(options) > 1 else ""
             inner = list(_sections(key, option))
             yield f"`{key}`{suffix}", option
             yield from inner[1:]
+
+
+def _names(option: type[BaseModel]) -> str:
+    return ", ".join(typing.get_args(option.model_fields["name"].annotation))
 
 
 def _row(name: str, info: FieldInfo) -> str:
@@ -112,6 +142,8 @@ def _row(name: str, info: FieldInfo) -> str:
 
 def _default(info: FieldInfo) -> str:
     value = info.default
+    if info.default_factory_takes_validated_data:
+        return "depends"
     if value is PydanticUndefined or isinstance(value, BaseModel):
         return "see below"
     if isinstance(value, tuple):
@@ -138,7 +170,7 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any annotation
     if origin is typing.Literal:
         return " or ".join(f"`{item}`" for item in arguments)
     if origin in {typing.Union, UnionType}:
-        return " or ".join(_kind(item) for item in arguments if item is not NoneType)
+        return " or ".join(dict.fromkeys(_kind(item) for item in arguments if item is not NoneType))
     if origin is tuple:
         kind = _kind(arguments[0])
         return f"list of {kind}" if arguments[-1] is Ellipsis else f"{len(arguments)} of {kind}"

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenter.config.cohort import LabelFiles, PlanRules
-from tenter.config.model import Augmentation, Losses, Network, Training, Validation
+from tenter.config.losses import Losses
+from tenter.config.model import Augmentation, Training, Validation
+from tenter.config.networks import Network
 from tenter.config.results import Evaluation, RegistrationExport, Report, Summary
 from tenter.config.section import Section
 
@@ -36,7 +38,7 @@ class TrainSettings(Section):
     losses: Losses
     """What is minimised."""
     augmentation: Augmentation
-    """Random deformation of the training data."""
+    """What is changed at random in the training data."""
     validation: Validation
     """What is watched."""
     training: Training
@@ -45,6 +47,8 @@ class TrainSettings(Section):
     """Seed of initial weights and of all draws."""
     warm_start: Path | None
     """Folder of the model whose weights training starts from."""
+    twins: tuple[tuple[str, str], ...] = ()
+    """Labels that are each other's mirror image; none where nothing is mirrored."""
 
 
 class InferSettings(Section):
@@ -65,6 +69,8 @@ class EvaluateSettings(Section):
     """How results are measured."""
     warped_labels: bool
     """Whether warped labels are written."""
+    mapped_points: bool
+    """Whether fixed points are written where the moving image shows them."""
 
 
 class SummariseSettings(Section):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from tenter.config.cohort import Chunks, Folds, LabelFiles, Name, PlanRules
+from tenter.config.cohort import Chunks, Folds, LabelFiles, Name, Pairing, PlanRules
 from tenter.config.model import Model
 from tenter.config.results import Evaluation, Export, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
@@ -27,13 +27,15 @@ class Config(Section):
     study: Name
     """Name of the study; its results lie in `<results>/<study>`."""
     manifest: Path
-    """Table of pairs (TSV or CSV), relative to this file."""
+    """Table of pairs or of subjects (TSV or CSV), relative to this file."""
+    pairing: Pairing = Pairing()
+    """Which pairs are made of subjects."""
     data_root: Path | None = None
     """Folder (relative to this file) that every file of the manifest must lie in; default: anywhere."""
     results: Path = Path("results")
     """Folder of results, relative to the working directory."""
     stratum: str | None = None
-    """Manifest column whose values are spread evenly over folds."""
+    """Manifest column whose values are spread evenly over folds; default: none, or subjects' `group`."""
     labels: LabelFiles = LabelFiles()
     """The anatomical labels."""
     plan: PlanRules = PlanRules()

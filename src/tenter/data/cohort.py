@@ -77,7 +77,9 @@ class Case:
             channel[place].copy_(box.values).div_(255)
 
 
-def load(root: Path, pairs: Sequence[str], device: torch.device) -> tuple[Case, ...]:
+def load(
+    root: Path, pairs: Sequence[str], device: torch.device, *, unlabelled: bool = False
+) -> tuple[Case, ...]:
     """Read the cases that can be learnt from.
 
     On a GPU the images stay there where they fit; otherwise they stay memory-mapped, and the
@@ -85,27 +87,31 @@ def load(root: Path, pairs: Sequence[str], device: torch.device) -> tuple[Case, 
 
     Args:
         root: folder of all cases.
-        pairs: ids; those without a label that both sides show are left out, with a warning.
+        pairs: ids.
         device: where batches are wanted.
+        unlabelled: whether images alone teach something. If not, pairs without a label that both
+            sides show are left out, with a warning.
 
     Raises:
-        DataError: no pair has a label, or the cases do not share one grid.
+        DataError: no pair can be learnt from, or the cases do not share one grid.
     """
     found = tuple(read(root / pair, device) for pair in pairs)
-    unlabelled = [case.pair for case in found if not case.labels]
-    if unlabelled:
-        _log.warning(
-            "%d pairs without a common label are not learnt from: %s", len(unlabelled), _some(unlabelled)
+    bare = [case.pair for case in found if not case.labels]
+    if bare:
+        use = "learnt from by their images alone" if unlabelled else "not learnt from"
+        _log.warning("%d pairs without a common label are %s: %s", len(bare), use, _some(bare))
+    kept = found if unlabelled else tuple(case for case in found if case.labels)
+    if not kept:
+        message = (
+            f"{root}: none of {len(pairs)} pairs has a label on both sides; training needs labels, "
+            "or a term of `losses.images`"
         )
-    labelled = tuple(case for case in found if case.labels)
-    if not labelled:
-        message = f"{root}: none of {len(pairs)} pairs has a label on both sides; training needs labels"
         raise DataError(message)
-    shapes = {tuple(image.shape) for case in labelled for image in case.images}
-    if len({shape[1:] for shape in shapes}) > 1 or len({_channels(case) for case in labelled}) > 1:
+    shapes = {tuple(image.shape) for case in kept for image in case.images}
+    if len({shape[1:] for shape in shapes}) > 1 or len({_channels(case) for case in kept}) > 1:
         message = f"{root}: cases differ in grid or channels ({sorted(shapes)}); prepare the images again"
         raise DataError(message)
-    return _placed(labelled, device)
+    return _placed(kept, device)
 
 
 def read(folder: Path, device: torch.device) -> Case:

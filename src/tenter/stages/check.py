@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from tenter import chunks, files, manifest, provenance
 from tenter import config as configuration
-from tenter import files, manifest, provenance
 from tenter.config import Config
-from tenter.data import agreement, forecast, integrity, planning, plans
-from tenter.data.examination import Examiner, Use
+from tenter.data import agreement, forecast, planning, plans
+from tenter.data.complaints import Table, some
+from tenter.data.examination import Examiner
 from tenter.data.forecast import Forecast
-from tenter.data.integrity import Findings, Problem
+from tenter.data.integrity import Findings
 from tenter.errors import DataError, InputError
-from tenter.records import Fault, Pair, Plan
+from tenter.records import Fault, Plan, Severity
 from tenter.study import Study
 
 FORMAT = 1
@@ -79,20 +80,18 @@ def check(
     settings, faults = _settings(config, content)
     if settings is None:
         raise InputError(faults)
-    cohort = _Cohort.read(config, settings)
-    faults += cohort.faults
+    table = Table.read(config, settings)
+    faults += table.faults
     findings = Examiner(
-        root=cohort.manifest.parent,
+        root=table.path.parent,
         labels=settings.labels,
         workers=threads or min(4, os.cpu_count() or 1),
         quick=quick,
         memory=cache,
         version=f"{FORMAT} {settings.labels.format} {provenance.fingerprint('check')}",
-    ).findings(cohort.pairs)
+    ).findings(table.cohort.pairs)
     study = None if _errors(faults) else Study(settings, config)
-    faults += _file_faults(cohort, findings)
-    faults += _row_faults(cohort, findings, settings)
-    faults += _cohort_faults(cohort, findings)
+    faults += table.complaints(settings, findings)
     faults += _label_faults(config, settings, findings)
     faults += _study_faults(study, findings) if study else []
     if study is None or _errors(faults):
@@ -103,7 +102,7 @@ def check(
     faults += _disk(study, needs)
     verdict = Verdict(warnings=tuple(_sorted(faults)), lines=_summary(study, known, needs, findings))
     if output is not None:
-        files.write_json(output, _report(cohort, verdict, needs, findings))
+        files.write_json(output, _report(table, verdict, needs, findings))
     return verdict
 
 
@@ -115,7 +114,7 @@ def _sorted(faults: Iterable[Fault]) -> list[Fault]:
     return sorted(faults, key=lambda fault: (fault.severity, fault.file, fault.row or 0, fault.column or ""))
 
 
-# ---- configuration and manifest
+# ---- the configuration
 
 
 def _settings(path: Path, content: str) -> tuple[Config | None, list[Fault]]:
@@ -154,68 +153,7 @@ def _overrides(content: str, path: Path) -> dict[str, object]:
     raise InputError([fault])
 
 
-@dataclass(frozen=True)
-class _Cohort:
-    """The rows that are sound by themselves, and what is wrong with the others."""
-
-    manifest: Path
-    pairs: tuple[Pair, ...]
-    faults: tuple[Fault, ...]
-
-    @classmethod
-    def read(cls, path: Path, settings: Config) -> _Cohort:
-        """Read the manifest that a configuration names."""
-        table = Path(os.path.normpath(path.parent / settings.manifest))
-        root = path.parent / settings.data_root if settings.data_root else None
-        if root is not None and not root.is_dir():
-            fault = Fault(str(path), f"no folder {root}", "name the folder of the data", column="data_root")
-            return cls(table, (), (fault,))
-        pairs, faults = manifest.scan(table, settings.stratum, root)
-        return cls(table, pairs, faults)
-
-    def fault(self, pair: Pair, problem: Problem, column: str = "", note: str = "") -> Fault:
-        """A problem as a fault of this row."""
-        message = problem.message + note
-        place = problem.column or column
-        return Fault(str(self.manifest), message, problem.fix, pair.row, place, problem.severity)
-
-    def named(self, path: Path) -> str:
-        """A file as seen from the manifest's folder; no more of the machine's folders."""
-        return os.path.relpath(path, self.manifest.parent)
-
-
-# ---- files
-
-
-def _file_faults(cohort: _Cohort, findings: Findings) -> Iterator[Fault]:
-    """What is wrong with files by themselves, told at the first row that names each."""
-    rows: dict[Use, list[tuple[Pair, str]]] = defaultdict(list)
-    for pair in cohort.pairs:
-        for column, use in integrity.uses(pair).items():
-            rows[use].append((pair, column))
-    for use, named in rows.items():
-        pair, column = named[0]
-        others = sorted({other.row for other, _ in named[1:]} - {pair.row})
-        note = f" (also in rows {_some(others)})" if others else ""
-        for problem in findings[use].problems:
-            told = replace(problem, message=f"{cohort.named(use[0])}: {problem.message}")
-            yield cohort.fault(pair, told, column, note)
-
-
-def _row_faults(cohort: _Cohort, findings: Findings, settings: Config) -> Iterator[Fault]:
-    for pair in cohort.pairs:
-        for problem in agreement.disagreements(pair, findings, settings.plan.alignment):
-            yield cohort.fault(pair, problem)
-
-
-# ---- the cohort as a whole
-
-
-def _cohort_faults(cohort: _Cohort, findings: Findings) -> Iterator[Fault]:
-    for pair, problem in agreement.leaks(cohort.pairs, findings):
-        yield cohort.fault(pair, problem)
-    for side in ("moving", "fixed"):
-        yield from _channel_faults(cohort, findings, side)
+# ---- the study as a whole
 
 
 def _label_faults(path: Path, settings: Config, findings: Findings) -> Iterator[Fault]:
@@ -224,24 +162,8 @@ def _label_faults(path: Path, settings: Config, findings: Findings) -> Iterator[
         if seen and label.key not in seen:
             near = sorted(seen, key=lambda key: (abs(key - label.key), key))[:3]
             message = f"label {label.name!r}: no file holds key {label.key}"
-            fix = f"correct the key; the nearest in the files are {_some(sorted(near))}"
+            fix = f"correct the key; the nearest in the files are {some(sorted(near))}"
             yield Fault(str(path), message, fix, None, "labels.names", "WARNING")
-
-
-def _channel_faults(cohort: _Cohort, findings: Findings, side: str) -> Iterator[Fault]:
-    column = f"{side}_image"
-    counted = [
-        (pair, finding.channels)
-        for pair in cohort.pairs
-        for finding in [findings[integrity.uses(pair)[column]]]
-        if finding.shape is not None
-    ]
-    usual = Counter(channels for _, channels in counted).most_common(1)
-    for pair, channels in counted:
-        if channels != usual[0][0]:
-            message = f"has {channels} channels, {usual[0][1]} others have {usual[0][0]}"
-            fix = f"give all {side} images the same channels"
-            yield cohort.fault(pair, Problem(message, fix, column=column))
 
 
 def _study_faults(study: Study, findings: Findings) -> Iterator[Fault]:
@@ -256,22 +178,41 @@ def _study_faults(study: Study, findings: Findings) -> Iterator[Fault]:
         return
     if len(folds) < 2:
         fix = "use at least two folds, or leave the column out"
-        yield Fault(str(study.manifest), f"all pairs are in fold {_some(folds)}", fix, column="fold")
+        yield Fault(str(study.manifest), f"all pairs are in fold {some(folds)}", fix, column="fold")
+    yield from _untested(study)
+    yield from _unlabelled(study, findings)
+
+
+def _untested(study: Study) -> Iterator[Fault]:
+    """Folds without a pair whose patients are all in them."""
+    tested = {chunks.tested_by(chunk) for chunk in study.chunks}
+    empty = [fold for fold in study.folds if fold not in tested]
+    if empty:
+        severity: Severity = "ERROR" if len(empty) == len(study.folds) else "WARNING"
+        message = f"no pair has both of its patients in fold {some(empty)}: nothing is tested there"
+        fix = "use fewer folds, or more pairs (`pairing.pairs_per_subject`)"
+        yield Fault(str(study.manifest), message, fix, None, "patient", severity)
+
+
+def _unlabelled(study: Study, findings: Findings) -> Iterator[Fault]:
+    column = "labels" if study.cohort.subjects else "moving_labels"
     read = all(item.sound and item.sha256 for use, item in findings.items() if use[1] == "labels")
     labelled = {p.id for p in study.pairs if (agreement.common_keys(p, findings) if read else p.labelled)}
-    for fold in folds:
+    needy = [name for name, model in study.config.models.items() if not model.losses.images]
+    for fold in study.folds if needy else ():
         learnt = [pair for chunk in study.training_chunks(fold) for pair in study.chunks[chunk]]
         if not any(pair.id in labelled for pair in learnt):
             message = f"fold {fold} has {len(learnt)} pairs to train on, none with labels on both sides"
-            fix = "add labels, or apply a finished model (`model`)"
-            yield Fault(str(study.manifest), message, fix, column="moving_labels")
+            fix = f"add labels, or a term of losses.images to {some(needy)}, or apply a finished `model`"
+            yield Fault(str(study.manifest), message, fix, column=column)
     without = [pair for pair in study.pairs if pair.id not in labelled]
     if without:
-        message = (
-            f"{len(without)} pairs have no common label: registered, but neither learnt from nor measured"
-        )
-        fix = f"add labels if there are any (rows {_some([pair.row for pair in without])})"
-        yield Fault(str(study.manifest), message, fix, None, "moving_labels", "WARNING")
+        use = f"neither learnt from by {some(needy)} nor measured" if needy else "not measured"
+        message = f"{len(without)} pairs have no common label: registered, but {use}"
+        lacking = [subject.row for subject in study.cohort.subjects if subject.labels is None]
+        rows = lacking or list(dict.fromkeys(pair.row for pair in without))
+        fix = f"add labels if there are any (rows {some(rows)})"
+        yield Fault(str(study.manifest), message, fix, None, column, "WARNING")
 
 
 def _folder_faults(study: Study) -> Iterator[Fault]:
@@ -311,14 +252,13 @@ def _plan(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
 def _uncovered(
     study: Study, plan: Plan, column: str | None, fix: str, file: str | None = None
 ) -> Iterator[Fault]:
-    beyond = {
-        pair.row: planning.uncovered_mm(planning.extent(pair.fixed).size_mm, plan) for pair in study.pairs
-    }
+    images = {manifest.place(pair, "fixed_image")[0]: pair.fixed for pair in study.pairs}
+    beyond = {row: planning.uncovered_mm(planning.extent(path).size_mm, plan) for row, path in images.items()}
     rows = [row for row, reach in beyond.items() if reach > 0]
     if rows:
         message = (
             f"{len(rows)} fixed images reach up to {max(beyond.values()):.1f} mm beyond the common grid "
-            f"(rows {_some(rows)}); there the displacement is zero"
+            f"(rows {some(rows)}); there the displacement is zero"
         )
         yield Fault(file or str(study.path), message, fix, None, column, "WARNING")
 
@@ -360,15 +300,28 @@ def _summary(study: Study, plan: Plan, needs: Forecast, findings: Findings) -> t
     lines = [
         f"{len(pairs)} pairs of {len(patients)} patients ({dealt})",
         f"{len(findings)} files, {forecast.size(volume)}, read {depth}",
-        f"labels on both sides: {_some(names, 8) or 'none'}",
+        f"labels on both sides: {some(names, 8) or 'none'}",
     ]
     if sizes:
         lines.append(f"{len(sizes)} folds of {min(sizes.values())} to {max(sizes.values())} patients")
+        lines += _split(study)
     lines.append(f"common grid: {shape} voxels of {spacing} mm")
     return (*lines, *needs.lines())
 
 
-def _report(cohort: _Cohort, verdict: Verdict, needs: Forecast, findings: Findings) -> dict[str, object]:
+def _split(study: Study) -> Iterator[str]:
+    """Who tests and who learns from pairs of two patients; nothing to say of others."""
+    if all(len(pair.patients) == 1 for pair in study.pairs):
+        return
+    across = sum(pair.set == "cv" and pair.id not in study.registered for pair in study.pairs)
+    yield f"{len(study.registered)} pairs are tested, by models that saw neither patient"
+    if across:
+        yield f"{across} pairs of two folds are tested by none, and learnt from by the models of other folds"
+    learnt = [sum(len(study.chunks[name]) for name in study.training_chunks(fold)) for fold in study.folds]
+    yield f"each fold's model may learn from {min(learnt)} to {max(learnt)} pairs"
+
+
+def _report(table: Table, verdict: Verdict, needs: Forecast, findings: Findings) -> dict[str, object]:
     def told(fault: Fault) -> dict[str, object]:
         return asdict(fault) | {"file": Path(fault.file).name}
 
@@ -376,11 +329,11 @@ def _report(cohort: _Cohort, verdict: Verdict, needs: Forecast, findings: Findin
         "format": FORMAT,
         "faults": [told(fault) for fault in verdict.warnings],
         "summary": list(verdict.lines),
-        "pairs": len(cohort.pairs),
-        "patients": len({patient for pair in cohort.pairs for patient in pair.patients}),
+        "pairs": len(table.cohort.pairs),
+        "patients": len({patient for pair in table.cohort.pairs for patient in pair.patients}),
         "forecast": asdict(needs) | {"bytes": needs.bytes},
         "files": {
-            cohort.named(path): {
+            table.named(path): {
                 "bytes": item.bytes,
                 "mtime": int(path.stat().st_mtime),
                 "sha256": item.sha256,
@@ -388,8 +341,3 @@ def _report(cohort: _Cohort, verdict: Verdict, needs: Forecast, findings: Findin
             for (path, _), item in findings.items()
         },
     }
-
-
-def _some(names: Sequence[object], count: int = 5) -> str:
-    words = [str(name) for name in names]
-    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +14,11 @@ from tqdm import tqdm
 from tenter import files
 from tenter.data import transforms, volumes
 from tenter.data.phantoms import scene
-from tenter.data.phantoms.scene import SIDES, Scene
+from tenter.data.phantoms.scene import ALWAYS, SIDES, Scene, Side
 from tenter.errors import InputError
 from tenter.records import Fault
+
+Form = Literal["map", "stack"]
 
 MANIFEST = "manifest.tsv"
 RECORD = "simulation.json"
@@ -23,6 +26,9 @@ COLUMNS = (
     "pair", "patient", "moving_image", "fixed_image",
     "moving_labels", "fixed_labels", "moving_points", "fixed_points",
 )  # fmt: skip
+SUBJECT_COLUMNS = ("subject", "patient", "image", "labels", "points", "group")
+FILES = {*COLUMNS[2:], "image", "labels", "points"}
+GROUPS: dict[Side, str] = {"moving": "mr", "fixed": "us"}
 GENERATION = 1
 """Raised when equal settings would give other phantoms than before."""
 TRUTH_STEP_MM = 2.5
@@ -37,50 +43,87 @@ def simulate(
     patients: int = 14,
     seed: int = 0,
     spacing_mm: float = 2.0,
-    labels: Literal["map", "stack"] = "stack",
+    labels: Form = "stack",
     unlabelled: bool = False,
+    kind: Literal["pairs", "subjects"] = "pairs",
 ) -> None:
-    """Write a cohort of simulated MR-ultrasound pairs and its manifest.
+    """Write a cohort of simulated MR-ultrasound pairs, or of subjects to be paired, and its manifest.
 
     Equal settings give equal files (transforms, whose format notes the time, equal figures);
     a pair stays what it is when more pairs are asked for.
-    The true deformations lie in `truth/`, outside the manifest: no other stage reads them.
+    The true deformations lie in `truth/`, outside the manifest: no other stage reads them. Between
+    subjects there is none.
 
     Args:
         output: Folder of the cohort; the table of pairs becomes `manifest.tsv` in it.
-        pairs: Number of image pairs.
-        patients: Number of patients that the pairs are of; some have several.
+        pairs: Number of image pairs; of no meaning for subjects.
+        patients: Number of patients that the pairs are of; some have several. Each is one subject.
         seed: Seed of everything that is drawn.
         spacing_mm: Voxel size in mm that the images' own scatter about.
         labels: `stack` writes one soft channel a label, `map` one integer a label.
         unlabelled: Leave out labels and points, as for a cohort to be registered only.
+        kind: `pairs` of one patient each, or `subjects`: MR (group `mr`) and ultrasound (group `us`) in
+            turn, each of another patient, with the labels and points that all share.
 
     Raises:
         InputError: the numbers make no cohort, or the folder holds something else.
     """
+    own = {"pairs": pairs} if kind == "pairs" else {"kind": kind}
     settings = files.canonical({
-        "generation": GENERATION, "pairs": pairs, "patients": patients, "seed": seed,
-        "spacing_mm": float(spacing_mm), "labels": labels, "unlabelled": unlabelled,
+        "generation": GENERATION, "patients": patients, "seed": seed, "spacing_mm": float(spacing_mm),
+        "labels": labels, "unlabelled": unlabelled, **own,
     })  # fmt: skip
-    _refuse_nonsense(pairs, patients, seed, spacing_mm)
+    _refuse_nonsense(pairs if kind == "pairs" else patients, patients, seed, spacing_mm)
     _claim(output, settings)
     if _is_whole(output):
         return
     files.write_text(output / RECORD, settings)
-    rows = []
-    for index in tqdm(range(pairs), desc="simulate", unit="pair", disable=None):
-        patient = _patient(seed, index, patients)
-        numbers = (np.random.default_rng([seed, 0, patient]), np.random.default_rng([seed, 1, index]))
-        drawn = scene.draw(*numbers, spacing_mm)
-        name = f"case-{index + 1:03d}"
-        row = {"pair": name, "patient": f"patient-{patient + 1:03d}"}
-        row |= _write_images(output, name, drawn, [seed, 2, index])
-        if not unlabelled:
-            row |= _write_labels(output, name, drawn, labels)
-            row |= _write_points(output, name, drawn)
-        _write_truth(output / "truth", name, drawn, np.random.default_rng([seed, 3, index]))
-        rows.append([row.get(column, "") for column in COLUMNS])
-    _write_table(output / MANIFEST, COLUMNS, rows)
+    form = None if unlabelled else labels
+    if kind == "pairs":
+        rows = [_pair(output, seed, (index, patients), spacing_mm, form) for index in _told(pairs, "pair")]
+        _write_table(output / MANIFEST, COLUMNS, _cells(rows, COLUMNS))
+    else:
+        rows = [_subject(output, seed, index, spacing_mm, form) for index in _told(patients, "subject")]
+        _write_table(output / MANIFEST, SUBJECT_COLUMNS, _cells(rows, SUBJECT_COLUMNS))
+
+
+def _told(count: int, unit: str) -> Iterable[int]:
+    return tqdm(range(count), desc="simulate", unit=unit, disable=None)
+
+
+def _cells(rows: Iterable[dict[str, str]], columns: Sequence[str]) -> list[list[str]]:
+    return [[row.get(column, "") for column in columns] for row in rows]
+
+
+def _pair(
+    output: Path, seed: int, place: tuple[int, int], spacing_mm: float, labels: Form | None
+) -> dict[str, str]:
+    """Write a pair, of `place` among the cohort's patients, and its truth; its row of the manifest."""
+    index, patients = place
+    patient = _patient(seed, index, patients)
+    drawn = _scene(seed, patient, index, spacing_mm)
+    name = f"case-{index + 1:03d}"
+    row = {"pair": name, "patient": f"patient-{patient + 1:03d}"}
+    for side in SIDES:
+        found = _write_side(output, f"{name}-{side}", drawn, side, ([seed, 2, index], labels))
+        row |= {f"{side}_{kind}": path for kind, path in found.items()}
+    _write_truth(output / "truth", name, drawn, np.random.default_rng([seed, 3, index]))
+    return row
+
+
+def _subject(output: Path, seed: int, index: int, spacing_mm: float, labels: Form | None) -> dict[str, str]:
+    """Write a subject's image, labels and points; its row of the manifest."""
+    side = SIDES[index % 2]
+    drawn = _scene(seed, index, index, spacing_mm)
+    alike = replace(drawn, labelled=dict.fromkeys(SIDES, ALWAYS), sites=tuple(drawn.anatomy.sites()))
+    name = f"subject-{index + 1:03d}"
+    row = {"subject": name, "patient": f"patient-{index + 1:03d}", "group": GROUPS[side]}
+    return row | _write_side(output, name, alike, side, ([seed, 2, index], labels))
+
+
+def _scene(seed: int, patient: int, index: int, spacing_mm: float) -> Scene:
+    numbers = (np.random.default_rng([seed, 0, patient]), np.random.default_rng([seed, 1, index]))
+    return scene.draw(*numbers, spacing_mm)
 
 
 def _patient(seed: int, index: int, patients: int) -> int:
@@ -120,38 +163,38 @@ def _is_whole(output: Path) -> bool:
         return False
     with (output / MANIFEST).open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
-    named = [row[column] for row in rows for column in COLUMNS[2:] if row[column]]
-    truths = [f"truth/{row['pair']}{ending}" for row in rows for ending in (".h5", ".points.tsv")]
+    named = [cell for row in rows for column, cell in row.items() if column in FILES and cell]
+    pairs = [row["pair"] for row in rows if "pair" in row]
+    truths = [f"truth/{pair}{ending}" for pair in pairs for ending in (".h5", ".points.tsv")]
     return all((output / name).is_file() for name in named + truths)
 
 
-def _write_images(output: Path, name: str, drawn: Scene, seeds: Sequence[int]) -> dict[str, str]:
-    cells = {}
-    for number, side in enumerate(SIDES):
-        values = drawn.image(side, np.random.default_rng([*seeds, number]))
-        cells[f"{side}_image"] = f"images/{name}-{side}.nii.gz"
-        volumes.write_image(output / cells[f"{side}_image"], values, drawn.grids[side].affine)
-    return cells
+def _write_side(
+    output: Path, name: str, drawn: Scene, side: Side, how: tuple[Sequence[int], Form | None]
+) -> dict[str, str]:
+    """Write an image with its labels and points, where they are wanted; the files by kind.
 
-
-def _write_labels(output: Path, name: str, drawn: Scene, form: Literal["map", "stack"]) -> dict[str, str]:
-    cells = {}
-    for side in SIDES:
-        stack = drawn.labels(side)
-        array = scene.label_map(stack) if form == "map" else stack
-        cells[f"{side}_labels"] = f"labels/{name}-{side}.nii.gz"
-        volumes.write_labels(output / cells[f"{side}_labels"], array, drawn.grids[side].affine)
-    return cells
-
-
-def _write_points(output: Path, name: str, drawn: Scene) -> dict[str, str]:
-    if not drawn.sites:
-        return {}
-    cells = {}
-    for side in SIDES:
-        cells[f"{side}_points"] = f"points/{name}-{side}.tsv"
+    Args:
+        output: folder of the cohort.
+        name: of the files.
+        drawn: the scene.
+        side: which of its images.
+        how: seeds of the image's noise, and the form of labels or None.
+    """
+    seeds, form = how
+    affine = drawn.grids[side].affine
+    cells = {"image": f"images/{name}.nii.gz"}
+    values = drawn.image(side, np.random.default_rng([*seeds, SIDES.index(side)]))
+    volumes.write_image(output / cells["image"], values, affine)
+    if form is None:
+        return cells
+    cells["labels"] = f"labels/{name}.nii.gz"
+    stack = drawn.labels(side)
+    volumes.write_labels(output / cells["labels"], scene.label_map(stack) if form == "map" else stack, affine)
+    if drawn.sites:
+        cells["points"] = f"points/{name}.tsv"
         rows = [[label, *_digits(place)] for label, place in drawn.points(side).items()]
-        _write_table(output / cells[f"{side}_points"], ("label", "x", "y", "z"), rows)
+        _write_table(output / cells["points"], ("label", "x", "y", "z"), rows)
     return cells
 
 

@@ -16,6 +16,28 @@ def study(**keys: Any) -> dict[str, Any]:
     return {"study": "s", "manifest": "m.tsv", "models": {"a": {}}} | keys
 
 
+def trained(**training: Any) -> dict[str, Any]:
+    return study(models={"a": {"training": training}})
+
+
+def augmented(**augmentation: Any) -> dict[str, Any]:
+    return study(models={"a": {"augmentation": augmentation}})
+
+
+def watched(**validation: Any) -> dict[str, Any]:
+    return study(models={"a": {"validation": validation}})
+
+
+def twins(left: str | None, right: str | None, middle: str | None) -> dict[str, Any]:
+    """Three named labels, each with the mirror that it names."""
+    mirrors = {"left": left, "right": right, "middle": middle}
+    names = [
+        {"name": name, "key": key} | ({"mirror": mirror} if mirror else {})
+        for key, (name, mirror) in enumerate(mirrors.items(), start=1)
+    ]
+    return {"names": names}
+
+
 def complaint(content: object) -> str:
     with pytest.raises(InputError) as caught:
         config.parse(content, Path("c.yaml"))
@@ -31,6 +53,28 @@ def complaint(content: object) -> str:
         (study(models={"a": {"training": {"steps": 0}}}), "models.a.training.steps"),
         (study(models={"a": {"training": {"batch": "four"}}}), "models.a.training.batch"),
         (study(models={"a/b": {}}), "models.a/b"),
+        (trained(warmup=9, steps=9), "models.a.training: Value error, `warmup`"),
+        (trained(schedule="steps"), "models.a.training: Value error, `decay_at`"),
+        (trained(decay_at=[5]), "models.a.training: Value error, `decay_at`"),
+        (trained(schedule="steps", decay_at=[5, 3]), "models.a.training: Value error, `decay_at`"),
+        (trained(schedule="steps", decay_at=[5, 10_000]), "models.a.training: Value error, `decay_at`"),
+        (trained(decay=1.5), "models.a.training.decay"),
+        (trained(batch=4, accumulate=3), "models.a.training: Value error, a batch of 4 pairs has no 3"),
+        (trained(labels_per_pair="some"), "models.a.training.labels_per_pair"),
+        (augmented(deformation={"amplitude_mm": 5, "spacing_mm": 10}), "augmentation.deformation"),
+        (augmented(deformation={"amplitude_mm": 5}), "augmentation.deformation.spacing_mm"),
+        (augmented(pose={"rotation_deg": 200}), "models.a.augmentation.pose.rotation_deg"),
+        (augmented(pose={"shear": 1}), "models.a.augmentation.pose.shear"),
+        (augmented(intensity={"moving": {"gamma": -1}}), "augmentation.intensity.moving.gamma"),
+        (augmented(intensity={"fixed": {"bias": {"amplitude": 1}}}), "intensity.fixed.bias.spacing_mm"),
+        (augmented(mirror="maybe"), "models.a.augmentation.mirror"),
+        (watched(fraction=0, keep="best"), "models.a.validation: Value error, `keep: best`"),
+        (watched(fraction=0, patience=2), "models.a.validation: Value error, `keep: best`"),
+        (watched(patience=0), "models.a.validation.patience"),
+        (watched(measure="dice_loss"), "models.a.validation.measure"),
+        (study(labels=twins("right", None, "gland")), "labels: Value error, names: 'middle' has the mirror"),
+        (study(labels=twins("left", None, None)), "labels: Value error, names: 'left' has the mirror"),
+        (study(labels=twins("right", "middle", "right")), "would have more than one mirror"),
         (study(plan={"spacing_mm": 0}), "plan.spacing_mm"),
         (study(plan={"alignment": "center"}), "plan.alignment"),
         (study(models={}), "name at least one model"),
@@ -80,6 +124,12 @@ def test_unnamed_labels_are_landmarks() -> None:
         "label-7",
         "landmark",
     )
+
+
+def test_twins_need_be_said_of_one_of_them() -> None:
+    for mirrors in (("right", None, None), (None, "left", None), ("right", "left", None)):
+        labels = config.parse(study(labels=twins(*mirrors)), Path("c.yaml")).labels
+        assert labels.twins == (("left", "right"),)
 
 
 @pytest.mark.parametrize("path", sorted(reference.documents()))

@@ -47,6 +47,16 @@ def test_pairs_without_a_common_label_are_left_out_with_a_warning(
     assert "pair00" in caplog.text
 
 
+def test_pairs_without_a_label_are_let_in_where_images_teach(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unlabelled = prepare(tmp_path, pairs=2, labels="none")
+    with caplog.at_level(logging.WARNING):
+        found = cohort.load(unlabelled.root / "cases", unlabelled.pairs, CPU, unlabelled=True)
+    assert [made.labels for made in found] == [(), ()]
+    assert "learnt from by their images alone: pair00, pair01" in caplog.text
+
+
 def test_the_largest_stored_value_is_exactly_one() -> None:
     target = torch.zeros(1, *SHAPE)
     case("p0").paste("fixed", (0,), target)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dicoms
 import faulty
 from tenter import files
-from tenter.data import plans
+from tenter.data import plans, volumes
 from tenter.errors import InputError
 from tenter.records import Fault, Plan
 from tenter.stages.check import Verdict, check
@@ -157,6 +158,14 @@ def test_a_fold_without_labels_to_learn_from_is_refused(config: Path) -> None:
         faulty.background(config.parent / f"{name}_us_labels.nii.gz")
     errors = [fault for fault in told(config) if fault.severity == "ERROR"]
     assert [fault.column for fault in errors] == ["moving_labels"] * 2
+
+
+def test_folds_without_labels_can_be_learnt_from_by_images(config: Path) -> None:
+    for name in ("p1", "p2", "p3"):
+        faulty.background(config.parent / f"{name}_us_labels.nii.gz")
+    edit(config, "  base:\n", "  base:\n    losses: {labels: [], images: [{name: lncc}]}\n")
+    messages = [fault.message for fault in check(config).warnings]
+    assert "3 pairs have no common label: registered, but not measured" in messages
 
 
 def test_pairs_without_labels_are_counted(tmp_path: Path) -> None:
@@ -309,3 +318,57 @@ def test_only_the_first_warnings_of_a_kind_are_printed() -> None:
     lines = str(Verdict(warnings=many, lines=("the end",))).splitlines()
     assert len(lines) == 5
     assert lines[3:] == ["WARNING ... and 6 more like it", "the end"]
+
+
+@pytest.fixture
+def dicom_config(config: Path) -> Path:
+    """The same study, its moving images as folders of DICOM slices."""
+    table = config.parent / "manifest.tsv"
+    for seed, patient in enumerate(("p1", "p2", "p3")):
+        noise = np.random.default_rng(seed).integers(0, 1000, faulty.SHAPE).astype(np.int16)
+        dicoms.write_series(config.parent / patient, noise, faulty.affine())
+        # Labels lie on the image's grid as it is stored: slices are counted up, whatever the affine was.
+        edit(table, f"{patient}_mr.nii.gz", patient)
+    return config
+
+
+def test_dicom_series_are_checked_like_files(dicom_config: Path, tmp_path: Path) -> None:
+    verdict = check(dicom_config, output=tmp_path / "check.json")
+    assert verdict.warnings == ()
+    report = files.read_json(tmp_path / "check.json")["files"]
+    assert report["p2"]["bytes"] == sum(
+        path.stat().st_size for path in (dicom_config.parent / "p2").iterdir()
+    )
+    assert dicoms.PATIENT not in (tmp_path / "check.json").read_text(encoding="utf-8")
+
+
+def test_faults_of_series_are_told_in_one_pass_with_row_and_column(dicom_config: Path) -> None:
+    folder = dicom_config.parent
+    (folder / "p1" / dicoms.name_of(4)).unlink()
+    faulty.cut_half(folder / "p2" / dicoms.name_of(1))
+    faulty.missing(folder / "p3_us.nii.gz")
+    faults = {(fault.row, fault.column): fault.message for fault in told(dicom_config)}
+    assert list(faults) == [(2, "moving_image"), (3, "moving_image"), (4, "fixed_image")]
+    assert "p1: lacks slices: 2 mm between 021.dcm and 035.dcm" in faults[2, "moving_image"]
+    assert "p2: 007.dcm is truncated" in faults[3, "moving_image"]
+
+
+def test_an_unchanged_series_is_not_read_again(dicom_config: Path, tmp_path: Path) -> None:
+    memory = tmp_path / "cache.json"
+    check(dicom_config, cache=memory)
+    series = dicom_config.parent / "p1"
+    text = memory.read_text(encoding="utf-8").replace(volumes.sha256(series), "remembered")
+    memory.write_text(text, encoding="utf-8")
+    check(dicom_config, cache=memory, output=tmp_path / "check.json")
+    assert files.read_json(tmp_path / "check.json")["files"]["p1"]["sha256"] == "remembered"
+
+
+def test_one_series_under_two_patients_is_a_leak_whatever_its_files_are_called(dicom_config: Path) -> None:
+    folder = dicom_config.parent
+    for index in range(faulty.SHAPE[2]):
+        content = (folder / "p1" / dicoms.name_of(index)).read_bytes()
+        (folder / "p3" / dicoms.name_of(index)).unlink()
+        (folder / "p3" / f"renamed-{index}").write_bytes(content)
+    (fault,) = check(dicom_config).warnings
+    assert (fault.row, fault.column) == (4, "moving_image")
+    assert "leak" in fault.message

@@ -33,3 +33,20 @@ def test_the_example_cohort_at_3_mm(shared: Path, tmp_path: Path) -> None:
     rules = PlanRules(spacing_mm=3.0, alignment="centre")
     plan(manifest=shared / "mrus" / "manifest.tsv", settings=rules, output=tmp_path / "plan.json")
     assert plans.read_plan(tmp_path / "plan.json").shape == (24, 32, 22)
+
+
+def test_the_plan_of_subjects_is_of_their_pairs(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+    rows = tiny_cohort().rows()
+    lines = [
+        f"{row['pair']}{side}\t{row['patient']}\t{row[f'{side}_image']}"
+        for row in rows
+        for side in ("moving", "fixed")
+    ]
+    table = tiny_cohort().manifest.with_name("subjects.tsv")
+    table.write_text("\n".join(["subject\tpatient\timage", *lines]) + "\n")
+    (tmp_path / "pairs.tsv").write_text("pair\npair00moving--pair01fixed\n")
+    for name, pairs in (("all", None), ("drawn", tmp_path / "pairs.tsv")):
+        plan(manifest=table, settings=PlanRules(), output=tmp_path / f"{name}.json", pairs=pairs)
+    assert plans.read_plan(tmp_path / "all.json").cohort["pairs"] == 12
+    assert plans.read_plan(tmp_path / "drawn.json").shape == (12, 14, 10)
+    assert plans.read_plan(tmp_path / "drawn.json").cohort["pairs"] == 1

@@ -180,3 +180,39 @@ def test_map_holds_one_integer_a_label(tmp_path: Path) -> None:
     values, stack = (volume(tmp_path / form / name) for form in ("map", "stack"))
     assert np.issubdtype(values.get_data_dtype(), np.integer)
     assert np.unique(values.dataobj).tolist() == list(range(stack.shape[3] + 1))
+
+
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four subjects at 8 mm; read, never written to."""
+    folder = tmp_path_factory.mktemp("simulated") / "subjects"
+    simulate(folder, patients=4, spacing_mm=8.0, kind="subjects")
+    return folder
+
+
+def test_subjects_are_mr_and_ultrasound_in_turn(subjects: Path) -> None:
+    cohort = manifest.cohort(subjects / "manifest.tsv", data_root=subjects)
+    assert [subject.group for subject in cohort.subjects] == ["mr", "us", "mr", "us"]
+    assert len({subject.patient for subject in cohort.subjects}) == 4
+    assert not (subjects / "truth").exists()
+
+
+def test_any_two_subjects_share_labels_and_points(subjects: Path) -> None:
+    people = manifest.cohort(subjects / "manifest.tsv").subjects
+    named = [
+        {point.name for point in points.read_points(subject.points)} for subject in people if subject.points
+    ]
+    assert named == [{"apex", "base", "left", "right", "anterior"}] * 4
+    assert [volume(subject.labels).shape[3] for subject in people if subject.labels] == [2] * 4
+
+
+def test_more_subjects_leave_the_former_ones_as_they_were(subjects: Path, tmp_path: Path) -> None:
+    simulate(tmp_path / "more", patients=5, spacing_mm=8.0, kind="subjects")
+    few, more = content(subjects), content(tmp_path / "more")
+    former = [name for name in few if name.startswith(("images", "labels", "points"))]
+    assert [name for name in former if few[name] != more[name]] == []
+
+
+def test_a_folder_of_pairs_is_no_folder_of_subjects(cohort: Path) -> None:
+    with pytest.raises(InputError, match="other settings"):
+        simulate(cohort, patients=4, spacing_mm=6.0, kind="subjects")

@@ -153,3 +153,13 @@ def test_an_absent_gpu_is_refused_before_anything_is_read(prepared: Prepared, tm
     with pytest.raises(DeviceError):
         trained(prepared, tmp_path, device="cuda", plan=tmp_path / "absent")
     assert not (tmp_path / "local").exists()
+
+
+def test_images_alone_teach_a_cohort_without_labels(tmp_path: Path) -> None:
+    unlabelled = prepare(tmp_path, pairs=3, labels="none")
+    terms = {"labels": [{"name": "dice"}], "images": [{"name": "lncc"}, {"name": "mind"}]}
+    told = trained(unlabelled, tmp_path, settings(steps=3, losses=terms))
+    assert told["trained_on"] == list(unlabelled.pairs)
+    row = read_history(tmp_path / "local/fold-1/history.csv")[-1]
+    assert row["loss"] == pytest.approx(row["lncc_weighted"] + row["mind_weighted"] + row["bending_weighted"])
+    assert (row["dice"], row["empty_labels"]) == (0, 0)

@@ -160,3 +160,76 @@ def test_digest_sees_a_changed_cell(tmp_path: Path) -> None:
 def test_a_thousand_rows_take_no_time_worth_naming(tmp_path: Path) -> None:
     path = table(tmp_path, *(f"p{i}\tP{i // 2}\tm{i}.nii\tf{i}.nii" for i in range(1000)))
     assert len(manifest.read(path)) == 1000
+
+
+def test_a_folder_stands_for_the_slices_in_it(tmp_path: Path) -> None:
+    for name in ("b", "a", ".hidden", "DICOMDIR"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "below").mkdir()
+    assert manifest.files_behind(tmp_path) == (tmp_path / "a", tmp_path / "b")
+    assert manifest.files_behind(tmp_path / "below") == (tmp_path / "below",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "other"),
+    [
+        ("a.mhd", "NDims = 3\nElementDataFile = my a.raw\n", "my a.raw"),
+        ("a.mhd", "NDims = 3\nElementDataFile = LOCAL\n", None),
+        ("a.mhd", "NDims = 3\nElementDataFile = absent.raw\n", None),
+        ("a.nhdr", "NRRD0004\ntype: short\ndata file: a.img\n", "a.img"),
+        ("a.nhdr", "NRRD0004\ndatafile: ./a.img\n\n", "a.img"),
+        ("a.hdr", "", "a.img"),
+        ("a.img", "", "a.hdr"),
+        ("a.nii.gz", "", None),
+        ("none.mhd", None, None),
+    ],
+)
+def test_a_header_stands_for_its_voxels_too(
+    tmp_path: Path, name: str, text: str | None, other: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    if other is not None:
+        (tmp_path / other).write_text("x")
+    assert manifest.files_behind(tmp_path / name) == tuple(tmp_path / item for item in (name, other) if item)
+
+
+def test_data_root_confines_the_slices_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "data" / "series").mkdir(parents=True)
+    path = table(tmp_path / "data", "a\tP1\tseries\tf.nii")
+    (tmp_path / "data" / "series" / "1.dcm").write_text("x")
+    assert complaints(path, data_root=tmp_path / "data") == []
+    (tmp_path / "outside.dcm").write_text("x")
+    (tmp_path / "data" / "series" / "2.dcm").symlink_to(tmp_path / "outside.dcm")
+    (line,) = complaints(path, data_root=tmp_path / "data")
+    assert ":2:moving_image: lies outside data_root" in line
+
+
+def test_a_pair_may_be_of_two_patients(tmp_path: Path) -> None:
+    (pair,) = manifest.read(table(tmp_path, "a\tP1--P2\tm.nii\tf.nii"))
+    assert pair.patients == ("P1", "P2")
+    assert pair.patient == "P1--P2"
+
+
+@pytest.mark.parametrize(
+    ("patient", "word"),
+    [
+        ("P1--", "is blank"),
+        ("P1--P2--P3", "joins more than two patients"),
+        ("P1---P2", "is no id: '-P2'"),
+    ],
+)
+def test_two_patients_are_two_ids(tmp_path: Path, patient: str, word: str) -> None:
+    lines = complaints(table(tmp_path, f"a\t{patient}\tm.nii\tf.nii"))
+    assert [line for line in lines if ":2:patient: " in line and word in line]
+
+
+def test_two_patients_have_no_single_fold(tmp_path: Path) -> None:
+    path = table(tmp_path, "a\tP1--P2\tm\tf\t0", header=f"{HEADER}\tfold")
+    assert any(":2:fold: is one fold for two patients" in line for line in complaints(path))
+
+
+def test_a_second_patient_cannot_be_tested_and_trained_on(tmp_path: Path) -> None:
+    rows = ("a\tP1--P2\tm\tf\tcv", "b\tP3--P2\tm2\tf2\ttest")
+    lines = complaints(table(tmp_path, *rows, header=f"{HEADER}\tset"))
+    assert any("patient 'P2' is in cv and test" in line for line in lines)

@@ -1,0 +1,124 @@
+"""Where in a manifest a problem of its files is told: at the row that names them, once.
+
+In a table of subjects one row stands in many pairs; a problem of a pair names the pair.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tenter import manifest
+from tenter.config import Config
+from tenter.data import agreement, integrity
+from tenter.data.integrity import Findings, Problem
+from tenter.errors import InputError
+from tenter.manifest import Cohort, pairing
+from tenter.records import Fault, Pair
+from tenter.study import pairs_lock
+
+Use = tuple[Path, integrity.Kind]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a manifest that are sound by themselves, and what is wrong with the others.
+
+    Attributes:
+        path: the manifest.
+        cohort: its sound rows.
+        faults: what is wrong with the table by itself.
+    """
+
+    path: Path
+    cohort: Cohort
+    faults: tuple[Fault, ...]
+
+    @classmethod
+    def read(cls, config: Path, settings: Config) -> Table:
+        """Read the manifest that a configuration names."""
+        path = Path(os.path.normpath(config.parent / settings.manifest))
+        root = config.parent / settings.data_root if settings.data_root else None
+        if root is not None and not root.is_dir():
+            fault = Fault(str(config), f"no folder {root}", "name the folder of the data", column="data_root")
+            return cls(path, Cohort(()), (fault,))
+        try:
+            drawn = pairing.read_lock(pairs_lock(config))
+        except InputError as error:
+            return cls(path, Cohort(()), error.faults)
+        return cls(path, *manifest.scan(path, settings.stratum, root, settings.pairing, drawn))
+
+    def complaints(self, settings: Config, findings: Findings) -> Iterator[Fault]:
+        """Everything wrong with files: by themselves, within a pair, over the cohort."""
+        if self.cohort.subjects and settings.plan.alignment == "file":
+            fix = "use `header`, `centre` or `mass` in `plan.alignment`"
+            yield Fault(str(self.path), "names subjects, so pairs have no `initial_transform`", fix)
+        yield from self._of_files(findings)
+        yield from self._of_pairs(settings, findings)
+        for pair, problem in agreement.leaks(self.cohort.pairs, findings):
+            yield self._fault(pair, problem)
+        channels = [fault for side in ("moving", "fixed") for fault in self._of_channels(findings, side)]
+        yield from {(fault.row, fault.column): fault for fault in channels}.values()
+
+    def named(self, path: Path) -> str:
+        """A file as seen from the manifest's folder; no more of the machine's folders."""
+        return os.path.relpath(path, self.path.parent)
+
+    def _fault(self, pair: Pair, problem: Problem, column: str = "", note: str = "") -> Fault:
+        """A problem as a fault of the row that names the file."""
+        row, place = manifest.place(pair, problem.column or column)
+        return Fault(str(self.path), problem.message + note, problem.fix, row, place, problem.severity)
+
+    def _of_files(self, findings: Findings) -> Iterator[Fault]:
+        """What is wrong with files by themselves, told at the first row that names each."""
+        rows: dict[Use, list[tuple[Pair, str]]] = defaultdict(list)
+        for pair in self.cohort.pairs:
+            for column, use in integrity.uses(pair).items():
+                rows[use].append((pair, column))
+        for use, named in rows.items():
+            problems = findings[use].problems
+            if not problems:
+                continue
+            pair, column = named[0]
+            here = manifest.place(pair, column)[0]
+            others = sorted({manifest.place(*item)[0] for item in named[1:]} - {here})
+            note = f" (also in rows {some(others)})" if others else ""
+            for problem in problems:
+                told = replace(problem, message=f"{self.named(use[0])}: {problem.message}")
+                yield self._fault(pair, told, column, note)
+
+    def _of_pairs(self, settings: Config, findings: Findings) -> Iterator[Fault]:
+        """What is wrong between the files of a pair; of subjects once, however many pairs show it."""
+        pairs: dict[Fault, list[str]] = defaultdict(list)
+        for pair in self.cohort.pairs:
+            for problem in agreement.disagreements(pair, findings, settings.plan.alignment):
+                pairs[self._fault(pair, problem)].append(pair.id)
+        for fault, ids in pairs.items():
+            if not self.cohort.subjects:
+                yield fault
+            elif fault.column != "initial_transform":
+                more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+                yield replace(fault, message=f"{fault.message} (in pair {ids[0]}{more})")
+
+    def _of_channels(self, findings: Findings, side: str) -> Iterator[Fault]:
+        column = f"{side}_image"
+        counted = {}
+        for pair in self.cohort.pairs:
+            finding = findings[integrity.uses(pair)[column]]
+            if finding.shape is not None:
+                counted[manifest.place(pair, column)] = (pair, finding.channels)
+        usual = Counter(channels for _, channels in counted.values()).most_common(1)
+        for pair, channels in counted.values():
+            if channels != usual[0][0]:
+                message = f"has {channels} channels, {usual[0][1]} others have {usual[0][0]}"
+                fix = f"give all {side} images the same channels"
+                yield self._fault(pair, Problem(message, fix, column=column))
+
+
+def some(names: Sequence[object], count: int = 5) -> str:
+    """The first few of many things, in a sentence."""
+    words = [str(name) for name in names]
+    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")

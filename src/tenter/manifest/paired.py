@@ -1,0 +1,84 @@
+"""A table of pairs: one row is a moving and a fixed image, of one patient or of two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenter.manifest import cells
+from tenter.manifest.sheet import Rows, Sheet
+from tenter.records import Pair
+
+REQUIRED = ("pair", "patient", "moving_image", "fixed_image")
+IMAGES = ("moving_image", "fixed_image")
+FILES = ("initial_transform", "moving_labels", "fixed_labels", "moving_points", "fixed_points")
+OPTIONAL = (*FILES, "set", "fold")
+
+
+def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Pair, ...]:
+    """Rows that are sound by themselves; also says what is wrong between rows."""
+    columns, lines = table
+    if not sheet.header_is_sound(columns, REQUIRED, OPTIONAL):
+        return ()
+    if not lines:
+        sheet.complain("holds no pairs", "add one row for each pair below the header", 1)
+    parsed = [_pair(sheet, number, line) for number, line in lines]
+    good = tuple(pair for pair in parsed if pair is not None)
+    _compare(sheet, good)
+    return good
+
+
+def _pair(sheet: Sheet, row: int, line: dict[str, str]) -> Pair | None:
+    before = sheet.errors()
+    cells.check_id(sheet, row, "pair", line["pair"])
+    patients = _patients(sheet, row, line["patient"])
+    moving, fixed = (cells.needed_file(sheet, row, name, line[name]) for name in IMAGES)
+    others = {name: cells.named_file(sheet, row, name, line.get(name, "")) for name in FILES}
+    for name in ("labels", "points"):
+        sides = (line.get(f"moving_{name}", ""), line.get(f"fixed_{name}", ""))
+        if bool(sides[0]) != bool(sides[1]):
+            blank = f"moving_{name}" if not sides[0] else f"fixed_{name}"
+            sheet.complain("is blank, the other side is not", "give both or neither", row, blank)
+    chosen = cells.chosen_set(sheet, row, line.get("set", ""))
+    fold = cells.own_fold(sheet, row, line.get("fold", ""))
+    if len(patients) > 1 and fold is not None:
+        fix = "leave the column out, or give a table of subjects, each with its fold"
+        sheet.complain("is one fold for two patients", fix, row, "fold")
+    if sheet.errors() > before or not moving or not fixed:
+        return None
+    return Pair(
+        id=line["pair"],
+        patients=patients,
+        moving=moving,
+        fixed=fixed,
+        moving_labels=others["moving_labels"],
+        fixed_labels=others["fixed_labels"],
+        moving_points=others["moving_points"],
+        fixed_points=others["fixed_points"],
+        initial_transform=others["initial_transform"],
+        set=chosen,
+        fold=fold if chosen == "cv" else None,
+        stratum=line.get(sheet.stratum, "") if sheet.stratum else None,
+        row=row,
+    )
+
+
+def _patients(sheet: Sheet, row: int, value: str) -> tuple[str, ...]:
+    """The patient of a pair, or the two, the moving image's first, that `--` joins."""
+    if cells.JOIN not in value:
+        cells.check_id(sheet, row, "patient", value)
+        return (value,)
+    patients = tuple(value.split(cells.JOIN))
+    if len(patients) > 2:
+        sheet.complain(f"{value[:80]!a} joins more than two patients", "give one or two", row, "patient")
+        return (value,)
+    for patient in patients:
+        cells.check_part(sheet, row, "patient", patient)
+    return tuple(dict.fromkeys(patients))
+
+
+def _compare(sheet: Sheet, pairs: Sequence[Pair]) -> None:
+    cells.compare_ids(sheet, "pair", [(pair.id, pair.row) for pair in pairs])
+    for pair in pairs:
+        if pair.moving.resolve() == pair.fixed.resolve():
+            sheet.complain("is the moving image too", "give two images", pair.row, "fixed_image")
+    cells.compare_patients(sheet, pairs)

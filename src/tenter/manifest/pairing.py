@@ -1,0 +1,197 @@
+"""Which pairs subjects make: all that the rules allow, or a random draw that stays when the cohort grows.
+
+The pair `A--B` brings subject A (moving) to subject B (fixed). A draw goes by hashes; the
+lock file beside the configuration remembers it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tenter import files
+from tenter.config import Pairing
+from tenter.errors import InputError
+from tenter.manifest.cells import JOIN
+from tenter.manifest.sheet import Sheet
+from tenter.records import Fault, Pair, Set, Subject
+
+MOST = 100_000
+"""Pairs that are made of a cohort without a draw."""
+
+Couple = tuple[Subject, Subject]
+
+
+def drawn(sheet: Sheet, subjects: Sequence[Subject], rules: Pairing, kept: Iterable[str]) -> tuple[Pair, ...]:
+    """The pairs of a study's subjects; also says what the rules make impossible.
+
+    Args:
+        sheet: the table of the subjects.
+        subjects: its rows.
+        rules: which pairs are wanted.
+        kept: ids of pairs drawn earlier, which stay where the rules still allow them.
+    """
+    before = sheet.errors()
+    _check_groups(sheet, subjects, rules)
+    _check_number(sheet, subjects, rules)
+    if sheet.errors() > before or not subjects:
+        return ()
+    ordered = sorted(subjects, key=lambda subject: subject.id)
+    couples = list(_all(ordered, rules)) if rules.pairs_per_subject is None else _draw(ordered, rules, kept)
+    _check_use(sheet, subjects, couples)
+    return tuple(_pair(*couple) for couple in couples)
+
+
+def named(subjects: Iterable[Subject], ids: Iterable[str]) -> dict[str, Pair]:
+    """The pairs with these ids, as far as there are such subjects."""
+    by_id = {subject.id: subject for subject in subjects}
+    couples = ((name, *name.partition(JOIN)[::2]) for name in ids)
+    return {name: _pair(by_id[a], by_id[b]) for name, a, b in couples if a in by_id and b in by_id}
+
+
+def read_lock(path: Path) -> tuple[str, ...]:
+    """Ids of the pairs that a lock file remembers; none where there is none.
+
+    Raises:
+        InputError: the file is there but is no lock file.
+    """
+    if not path.exists():
+        return ()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if lines[:1] == ["pair"] and all(JOIN in line for line in lines[1:]):
+        return tuple(lines[1:])
+    raise InputError([Fault(str(path), "is no list of pairs", "restore it, or delete it to draw anew")])
+
+
+def write_lock(path: Path, ids: Iterable[str]) -> None:
+    """Write the ids of drawn pairs, whole or not at all."""
+    files.write_text(path, "\n".join(["pair", *sorted(ids)]) + "\n")
+
+
+def _all(subjects: Sequence[Subject], rules: Pairing) -> Iterator[Couple]:
+    return ((a, b) for a in subjects for b in subjects if _is_allowed(a, b, rules))
+
+
+def _draw(subjects: Sequence[Subject], rules: Pairing, kept: Iterable[str]) -> list[Couple]:
+    """Give subjects, in the order of a hash, the pairs that they lack; partners by a hash, too.
+
+    No pure function of the subjects can do without memory: pairs that stay whoever joins would
+    be all pairs.
+    """
+    wanted = rules.pairs_per_subject or 0
+    by_id = {subject.id: subject for subject in subjects}
+    chosen: dict[tuple[str, str], Couple] = {}
+    degree: Counter[str] = Counter()
+
+    def choose(couple: Couple) -> None:
+        a, b = couple
+        chosen[a.id, b.id] = couple
+        degree.update((a.id, b.id))
+
+    for name in kept:
+        first, _, second = name.partition(JOIN)
+        a, b = by_id.get(first), by_id.get(second)
+        if a is not None and b is not None and (a.id, b.id) not in chosen and _is_allowed(a, b, rules):
+            choose((a, b))
+    for subject in sorted(subjects, key=lambda item: _hash(rules.seed, item.id)):
+        lacking = wanted - degree[subject.id]
+        if lacking <= 0:
+            continue
+        both = (couple for other in subjects for couple in ((subject, other), (other, subject)))
+        free = [(a, b) for a, b in both if (a.id, b.id) not in chosen and _is_allowed(a, b, rules)]
+        for couple in sorted(free, key=lambda item: _hash(rules.seed, _name(*item)))[:lacking]:
+            choose(couple)
+    return [chosen[key] for key in sorted(chosen)]
+
+
+def _is_allowed(moving: Subject, fixed: Subject, rules: Pairing) -> bool:
+    if moving.id == fixed.id or _set(moving, fixed) is None:
+        return False
+    same = moving.group == fixed.group
+    if rules.groups != "mixed" and same != (rules.groups == "within"):
+        return False
+    return same or not rules.forward or _rank(moving, rules) < _rank(fixed, rules)
+
+
+def _rank(subject: Subject, rules: Pairing) -> int:
+    return rules.forward.index(subject.group)
+
+
+def _set(moving: Subject, fixed: Subject) -> Set | None:
+    """Set of a pair; None where one subject is never trained on and the other is.
+
+    With an always-trained subject a pair is only trained on: by the models that may see the other.
+    """
+    sets = {moving.set, fixed.set}
+    if "test" in sets:
+        return "test" if sets == {"test"} else None
+    return "train" if "train" in sets else "cv"
+
+
+def _pair(moving: Subject, fixed: Subject) -> Pair:
+    labelled = moving.labels is not None and fixed.labels is not None
+    pointed = moving.points is not None and fixed.points is not None
+    return Pair(
+        id=_name(moving, fixed),
+        patients=tuple(dict.fromkeys((moving.patient, fixed.patient))),
+        moving=moving.image,
+        fixed=fixed.image,
+        moving_labels=moving.labels if labelled else None,
+        fixed_labels=fixed.labels if labelled else None,
+        moving_points=moving.points if pointed else None,
+        fixed_points=fixed.points if pointed else None,
+        set=_set(moving, fixed) or "cv",
+        row=moving.row,
+        fixed_row=fixed.row,
+    )
+
+
+def _name(moving: Subject, fixed: Subject) -> str:
+    return f"{moving.id}{JOIN}{fixed.id}"
+
+
+def _hash(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+def _check_groups(sheet: Sheet, subjects: Sequence[Subject], rules: Pairing) -> None:
+    if rules.groups == "mixed" and not rules.forward:
+        return
+    fix = "name the groups, or set `pairing.groups: mixed` without `forward`"
+    if not any(subject.group for subject in subjects):
+        sheet.complain("is blank in all rows, but decides who is paired", fix, 1, "group")
+        return
+    for subject in subjects:
+        if not subject.group:
+            sheet.complain("is blank", fix, subject.row, "group")
+        elif rules.forward and subject.group not in rules.forward:
+            message = f"is {subject.group!r}, which `pairing.forward` does not name"
+            sheet.complain(message, f"use one of {', '.join(rules.forward)}, or add it", subject.row, "group")
+    for name in sorted(set(rules.forward) - {subject.group for subject in subjects}):
+        message = f"holds no {name!r}, which `pairing.forward` names"
+        sheet.complain(message, "correct the name, or leave it out", column="group")
+
+
+def _check_number(sheet: Sheet, subjects: Sequence[Subject], rules: Pairing) -> None:
+    if rules.pairs_per_subject is not None:
+        return
+    sizes = Counter(subject.group for subject in subjects)
+    within = sum(size * (size - 1) for size in sizes.values())
+    every = len(subjects) * (len(subjects) - 1)
+    count = {"mixed": every, "within": within, "between": every - within}[rules.groups]
+    if count > MOST:
+        fix = "draw some of them: set `pairing.pairs_per_subject`"
+        sheet.complain(f"makes up to {count} pairs of {len(subjects)} subjects", fix, column="subject")
+
+
+def _check_use(sheet: Sheet, subjects: Sequence[Subject], couples: Sequence[Couple]) -> None:
+    used = {subject.id for couple in couples for subject in couple}
+    idle = [subject for subject in subjects if subject.id not in used]
+    fix = "see `pairing.groups`; a subject of set `test` is paired with such alone"
+    if not couples:
+        sheet.complain("makes no pair: no two of its subjects may be paired", fix, column="subject")
+        return
+    for subject in idle:
+        sheet.complain(f"{subject.id!r} is in no pair", fix, subject.row, "subject", warn=True)

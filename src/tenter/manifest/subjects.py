@@ -1,0 +1,75 @@
+"""A table of subjects: one row is one image, to be paired with others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tenter.manifest import cells
+from tenter.manifest.sheet import Rows, Sheet
+from tenter.records import Subject
+
+REQUIRED = ("subject", "patient", "image")
+OPTIONAL = ("labels", "points", "group", "set", "fold")
+LONGEST = 31
+"""Characters of an id, so that two joined by `--` are an id of a pair."""
+
+_OF_PAIRS = ("pair", "moving_image", "fixed_image")
+
+
+def is_table(columns: Sequence[str]) -> bool:
+    """Whether a header is one of subjects: it has more of their own columns than of pairs'."""
+    own = sum(name in columns for name in ("subject", "image"))
+    return own > sum(name in columns for name in _OF_PAIRS)
+
+
+def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Subject, ...]:
+    """Rows that are sound by themselves; also says what is wrong between rows."""
+    columns, lines = table
+    if not sheet.header_is_sound(columns, REQUIRED, OPTIONAL):
+        return ()
+    if not lines:
+        sheet.complain("holds no subjects", "add one row for each subject below the header", 1)
+    parsed = [_subject(sheet, number, line) for number, line in lines]
+    good = tuple(subject for subject in parsed if subject is not None)
+    cells.compare_ids(sheet, "subject", [(subject.id, subject.row) for subject in good])
+    _compare_images(sheet, good)
+    cells.compare_patients(sheet, good)
+    return good
+
+
+def _subject(sheet: Sheet, row: int, line: dict[str, str]) -> Subject | None:
+    before = sheet.errors()
+    name = line["subject"]
+    for column in ("subject", "patient"):
+        cells.check_part(sheet, row, column, line[column])
+    if len(name) > LONGEST:
+        fix = f"use at most {LONGEST}: a pair's id joins two of them"
+        sheet.complain(f"has {len(name)} characters", fix, row, "subject")
+    image = cells.needed_file(sheet, row, "image", line["image"])
+    labels, points = (cells.named_file(sheet, row, kind, line.get(kind, "")) for kind in ("labels", "points"))
+    chosen = cells.chosen_set(sheet, row, line.get("set", ""))
+    fold = cells.own_fold(sheet, row, line.get("fold", ""))
+    if sheet.errors() > before or image is None:
+        return None
+    return Subject(
+        id=name,
+        patient=line["patient"],
+        image=image,
+        labels=labels,
+        points=points,
+        group=line.get("group", ""),
+        set=chosen,
+        fold=fold if chosen == "cv" else None,
+        stratum=line.get(sheet.stratum or "group", ""),
+        row=row,
+    )
+
+
+def _compare_images(sheet: Sheet, subjects: Sequence[Subject]) -> None:
+    seen: dict[Path, Subject] = {}
+    for subject in subjects:
+        other = seen.setdefault(subject.image.resolve(), subject)
+        if other is not subject:
+            message = f"is the image of subject {other.id!r} (row {other.row}) too"
+            sheet.complain(message, "give each subject its own image", subject.row, "image")

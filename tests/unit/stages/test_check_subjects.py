@@ -1,0 +1,144 @@
+"""What `check` says of a cohort of subjects: each fault at its row, once, and who tests whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import faulty
+from tenter.errors import InputError
+from tenter.records import Fault
+from tenter.stages.check import check
+
+PEOPLE = ("s1", "s2", "s3", "s4")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sound study of four subjects, two in each of two folds."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "study"
+    lines = ["subject\tpatient\timage\tlabels\tfold"]
+    for number, name in enumerate(PEOPLE):
+        faulty.image(folder / f"{name}.nii.gz", seed=number)
+        faulty.labels(folder / f"{name}_labels.nii.gz")
+        lines.append(f"{name}\tP{number}\t{name}.nii.gz\t{name}_labels.nii.gz\t{number // 2}")
+    (folder / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = folder / "config.yaml"
+    path.write_text(faulty.CONFIG, encoding="utf-8")
+    return path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def told(config: Path) -> tuple[Fault, ...]:
+    with pytest.raises(InputError) as caught:
+        check(config)
+    return caught.value.faults
+
+
+def test_a_sound_study_says_who_tests_whom(config: Path) -> None:
+    verdict = check(config)
+    assert verdict.warnings == ()
+    text = str(verdict)
+    assert "12 pairs of 4 patients (12 cv)" in text
+    assert "4 pairs are tested, by models that saw neither patient" in text
+    assert "8 pairs of two folds are tested by none" in text
+    assert "each fold's model may learn from 2 to 2 pairs" in text
+
+
+def test_a_faulty_image_is_told_once_where_it_is_named(config: Path) -> None:
+    faulty.cut_half(config.parent / "s3.nii.gz")
+    (fault,) = told(config)
+    assert (fault.row, fault.column) == (4, "image")
+    assert fault.message.startswith("s3.nii.gz: ")
+    assert "also in rows" not in fault.message
+
+
+def test_labels_on_another_grid_are_told_once(config: Path) -> None:
+    faulty.elsewhere(config.parent / "s2_labels.nii.gz")
+    (fault,) = told(config)
+    assert (fault.row, fault.column) == (3, "labels")
+    assert fault.message.endswith("(in pair s1--s2 and 5 more)")
+
+
+def test_images_of_other_channels_than_the_rest_are_told_once(config: Path) -> None:
+    two = np.random.default_rng(0).normal(size=(*faulty.SHAPE, 2))
+    faulty.save(config.parent / "s4.nii.gz", two.astype(np.float32))
+    (fault,) = told(config)
+    assert (fault.row, fault.column) == (5, "image")
+    assert "has 2 channels, 3 others have 1" in fault.message
+
+
+def test_equal_images_of_two_subjects_are_refused(config: Path) -> None:
+    (config.parent / "s4.nii.gz").write_bytes((config.parent / "s1.nii.gz").read_bytes())
+    errors = [fault for fault in told(config) if fault.severity == "ERROR"]
+    assert {(fault.row, fault.column) for fault in errors} == {(2, "image"), (5, "image")}
+
+
+def test_equal_images_that_are_never_paired_are_a_leak(config: Path) -> None:
+    (config.parent / "s4.nii.gz").write_bytes((config.parent / "s1.nii.gz").read_bytes())
+    (config.parent / "config.pairs.tsv").write_text("pair\ns1--s2\ns2--s1\ns3--s4\ns4--s3\n")
+    edit(config, "folds:", "pairing: {pairs_per_subject: 1}\nfolds:")
+    (fault,) = [fault for fault in check(config).warnings if "leak" in fault.message]
+    assert (fault.row, fault.column) == (5, "image")
+    assert "under patients P0, P3" in fault.message
+
+
+def test_subjects_without_labels_are_told_by_their_rows(config: Path) -> None:
+    edit(config.parent / "manifest.tsv", "s3_labels.nii.gz", "")
+    edit(config, "  base:\n", "  base:\n    losses: {images: [{name: lncc}]}\n")
+    (fault,) = check(config).warnings
+    assert fault.message == "6 pairs have no common label: registered, but not measured"
+    assert "rows 4)" in fault.fix
+    assert fault.column == "labels"
+
+
+def test_a_fold_without_labelled_pairs_to_learn_from_is_refused(config: Path) -> None:
+    edit(config.parent / "manifest.tsv", "s3_labels.nii.gz", "")
+    errors = [fault for fault in told(config) if fault.severity == "ERROR"]
+    assert [fault.message.split(" has")[0] for fault in errors] == ["fold 0"]
+
+
+def test_folds_that_test_no_pair_are_warned_of(config: Path) -> None:
+    table = config.parent / "manifest.tsv"
+    edit(table, "s2_labels.nii.gz\t0", "s2_labels.nii.gz\t2")
+    edit(config, "count: 2", "count: 3")
+    (fault,) = check(config).warnings
+    assert "no pair has both of its patients in fold 0, 2" in fault.message
+
+
+def test_a_study_that_tests_nothing_is_refused(config: Path) -> None:
+    table = config.parent / "manifest.tsv"
+    rows = [line.split("\t")[:4] for line in table.read_text(encoding="utf-8").splitlines()]
+    table.write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
+    edit(config, "count: 2", "count: 4")
+    (fault,) = told(config)
+    assert (fault.severity, fault.column) == ("ERROR", "patient")
+
+
+def test_an_alignment_by_file_is_refused_once(config: Path) -> None:
+    edit(config, "folds:", "plan: {alignment: file}\nfolds:")
+    (fault,) = told(config)
+    assert "no `initial_transform`" in fault.message
+    assert "`centre`" in fault.fix
+
+
+def test_a_spoilt_list_of_drawn_pairs_is_told(config: Path) -> None:
+    (config.parent / "config.pairs.tsv").write_text("nonsense\n")
+    (fault,) = told(config)
+    assert Path(fault.file).name == "config.pairs.tsv"
+    assert "delete it to draw anew" in fault.fix
+
+
+def test_a_grid_chosen_too_small_counts_images_not_pairs(config: Path) -> None:
+    edit(config, "folds:", "plan: {shape: [12, 10, 4]}\nfolds:")
+    (fault,) = check(config).warnings
+    assert fault.message.startswith("4 fixed images reach up to 2.0 mm")
+    assert "rows 3, 4, 5" in fault.message
