@@ -200,7 +200,7 @@ def test_inverse_transform_takes_points_home(
 ) -> None:
     field = folding_free(seed, largest_mm, smoothness)
     # Nearer to a fold, points lie closer together than the finest inverse grid can tell apart.
-    assume(jacobian.determinant(field).min() > 0.3)
+    assume(jacobian.determinant(field).min() > 0.5)
     transform = Transform(alignment(other), field, placed_at_3_mm(seed))
     inverse, residual_mm = transform.inverse()
     points = inner_points(transform, other)

@@ -1,8 +1,10 @@
-"""Fixtures of the unit tests: an MLflow database, made once as that takes seconds."""
+"""Fixtures of the unit tests: an MLflow database, made once as that takes seconds; a locale that stays."""
 
 from __future__ import annotations
 
+import locale
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,14 @@ import pytest
 from tenter import files, tracking
 from tenter.stages.start_tracking import start_tracking
 from tenter.tracking import Place
+
+
+@pytest.fixture(autouse=True)
+def _locale_stays() -> Iterator[None]:
+    """GDCM, by which some tests write DICOM, sets the locale of its process to C."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 @pytest.fixture(scope="session")

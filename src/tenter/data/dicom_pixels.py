@@ -6,11 +6,13 @@ the file: left alone it fills what is missing with zeros, and scales by rules fo
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import locale
 import math
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -221,7 +223,8 @@ def _decoded(image: Image) -> np.ndarray:
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(bare))
         try:
-            values: np.ndarray = sitk.GetArrayFromImage(reader.Execute())
+            with _locale_kept():
+                values: np.ndarray = sitk.GetArrayFromImage(reader.Execute())
         except RuntimeError as error:
             message = "holds compressed pixels that cannot be decoded"
             raise UnusableError(message) from error
@@ -229,6 +232,16 @@ def _decoded(image: Image) -> np.ndarray:
         message = "holds compressed pixels of other sizes than it says"
         raise UnusableError(message)
     return values.astype(image.dtype)
+
+
+@contextlib.contextmanager
+def _locale_kept() -> Iterator[None]:
+    """GDCM sets its process's locale to C, by which Python then reads and writes texts as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def _bare(image: Image, value: bytes) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import locale
 import struct
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def by_itk(path: Path, array: np.ndarray, kind: str) -> Path:
 
 def values(path: Path) -> np.ndarray:
     return dicom_pixels.stored_values(dicom_pixels.read_image(path))
+
+
+def test_decoding_leaves_the_locale_alone(tmp_path: Path) -> None:
+    before = locale.setlocale(locale.LC_ALL)
+    path = by_itk(tmp_path / "a.dcm", RAMP, "JPEG2000")
+    locale.setlocale(locale.LC_ALL, before)
+    values(path)
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_run_lengths_are_decoded_frame_by_frame(tmp_path: Path) -> None:

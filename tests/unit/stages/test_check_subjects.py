@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import faulty
+from tenter import files
 from tenter.errors import InputError
 from tenter.records import Fault
 from tenter.stages.check import check
@@ -51,6 +52,13 @@ def test_a_sound_study_says_who_tests_whom(config: Path) -> None:
     assert "4 pairs are tested, by models that saw neither patient" in text
     assert "8 pairs of two folds are tested by none" in text
     assert "each fold's model may learn from 2 to 2 pairs" in text
+
+
+def test_pairs_that_are_not_registered_take_no_room(config: Path, tmp_path: Path) -> None:
+    check(config, output=tmp_path / "check.json")
+    taken = files.read_json(tmp_path / "check.json")["forecast"]["fields_bytes"]["transform"]
+    # 4 of 12 pairs, 12 x 10 x 8 voxels, three float64 each.
+    assert taken == 4 * 960 * 24
 
 
 def test_a_faulty_image_is_told_once_where_it_is_named(config: Path) -> None:
@@ -142,3 +150,13 @@ def test_a_grid_chosen_too_small_counts_images_not_pairs(config: Path) -> None:
     (fault,) = check(config).warnings
     assert fault.message.startswith("4 fixed images reach up to 2.0 mm")
     assert "rows 3, 4, 5" in fault.message
+
+
+def test_the_hippocampus_study_is_sound(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (shared / "hippocampus").is_dir()
+    monkeypatch.chdir(tmp_path)
+    verdict = check(Path(__file__).parents[3] / "config/hippocampus.yaml", quick=True)
+    assert verdict.warnings == ()
+    assert "pairs of 50 patients" in str(verdict)
