@@ -33,15 +33,11 @@ class Grid:
     affine: Matrix
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CaseImages:
-    """Both images of a pair on the case grid.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PreparedImages:
+    """A pair on the case grid, and where its originals lie.
 
     Attributes:
-        pair: its id.
-        patients: one id, or two.
-        set: cross-validated, always trained on, or tested.
-        stratum: value of the stratum column, or None.
         affine: voxel of the case grid to RAS mm of the fixed image's world.
         alignment: RAS mm to RAS mm, a fixed point to its moving point before any network.
         moving: `[c, x, y, z]`, normalised, already aligned.
@@ -50,16 +46,29 @@ class CaseImages:
         fixed_source: grid of the original fixed image.
     """
 
-    pair: str
-    patients: tuple[str, ...]
-    set: Set
-    stratum: str | None
     affine: Matrix
     alignment: Matrix
     moving: Float32[np.ndarray, "cm x y z"]
     fixed: Float32[np.ndarray, "cf x y z"]
     moving_source: Grid
     fixed_source: Grid
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CaseImages(PreparedImages):
+    """Both images of a pair of the cohort on the case grid.
+
+    Attributes:
+        pair: its id.
+        patients: one id, or two.
+        set: cross-validated, always trained on, or tested.
+        stratum: value of the stratum column, or None.
+    """
+
+    pair: str
+    patients: tuple[str, ...]
+    set: Set
+    stratum: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

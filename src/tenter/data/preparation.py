@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Float32
 
 from tenter.data import intensity, resampling
-from tenter.data.cases import Grid
+from tenter.data.cases import Grid, PreparedImages
 from tenter.data.volumes import Volume
 from tenter.records import Plan
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedImages:
-    """A pair on the case grid, and where its originals lie.
-
-    Attributes:
-        affine: voxel of the case grid to RAS mm of the fixed image's world.
-        alignment: RAS mm to RAS mm, a fixed point to its moving point before any network.
-        moving: `[c, x, y, z]`, normalised, already aligned.
-        fixed: `[c, x, y, z]`, normalised.
-        moving_source: grid of the original moving image.
-        fixed_source: grid of the original fixed image.
-    """
-
-    affine: Matrix
-    alignment: Matrix
-    moving: Float32[np.ndarray, "cm x y z"]
-    fixed: Float32[np.ndarray, "cf x y z"]
-    moving_source: Grid
-    fixed_source: Grid
 
 
 def prepared(
@@ -58,7 +34,14 @@ def prepared(
         values = intensity.normalised(volume.array, plan.intensity, name)
         to_volume = np.linalg.inv(volume.affine) @ place
         cases.append(resampling.on_grid(values, to_volume, plan.shape, padding="border"))
-    return PreparedImages(grid, placed, cases[0], cases[1], sources[0], sources[1])
+    return PreparedImages(
+        affine=grid,
+        alignment=placed,
+        moving=cases[0],
+        fixed=cases[1],
+        moving_source=sources[0],
+        fixed_source=sources[1],
+    )
 
 
 def _shape(volume: Volume) -> tuple[int, int, int]:

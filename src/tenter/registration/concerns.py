@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from tenter.data.cases import PreparedImages
 from tenter.data.planning import COVER_MM
-from tenter.data.preparation import PreparedImages
 from tenter.metrics import deformation
 from tenter.records import Fault, Plan
 from tenter.registration.inputs import Original, apart

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tenter.data import plans
-from tenter.data.preparation import PreparedImages
+from tenter.data.cases import PreparedImages
 from tenter.errors import CheckpointError, DataError
 from tenter.records import AlignmentRule, Plan
 from tenter.spatial import geometry

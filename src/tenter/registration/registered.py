@@ -20,7 +20,7 @@ from jaxtyping import Float32
 from tenter import __version__, files
 from tenter.config import RegistrationExport
 from tenter.data import pairwork, plans, volumes
-from tenter.data.preparation import PreparedImages
+from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
 from tenter.errors import InputError
 from tenter.records import AlignmentRule, Fault, Plan

@@ -10,7 +10,7 @@ import torch
 from tenter import study
 from tenter.data import preparation
 from tenter.data.alignment import align
-from tenter.data.preparation import PreparedImages
+from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
 from tenter.errors import CheckpointError, DataError, DeviceError, InputError
 from tenter.records import AlignmentRule, Fault, Plan

@@ -12,7 +12,7 @@ from tenter import manifest as rows
 from tenter.config import InferSettings, RegistrationExport
 from tenter.data import cases as layout
 from tenter.data import pairwork, volumes
-from tenter.data.preparation import PreparedImages
+from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
 from tenter.errors import DataError
 from tenter.records import FileEntry, ImagePair

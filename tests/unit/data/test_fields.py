@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -200,15 +199,6 @@ def test_nrrd_field_in_ras_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"left-posterior-superior", b"right-anterior-superior"))
     with pytest.raises(DataError, match=r"grid\.nrrd.*left-posterior-superior"):
         fields.read_field(path)
-
-
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file can grow beyond 2 kB, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.usefixtures("small_files")

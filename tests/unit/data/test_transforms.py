@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -242,15 +240,6 @@ def test_grid_with_shear_that_no_alignment_mends_is_refused(tmp_path: Path) -> N
         transforms.write_transform(
             tmp_path / "x.h5", Transform(np.eye(4), torch.zeros(1, 3, 3, 3, 3), affine)
         )
-
-
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file can grow beyond 2 kB, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.usefixtures("small_files")

@@ -10,7 +10,7 @@ import torch
 
 import patient
 from tenter.data import preparation
-from tenter.data.preparation import PreparedImages
+from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
 from tenter.records import Plan
 from tenter.registration import concerns, inputs

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import patient
-from tenter.data.cases import Grid
-from tenter.data.preparation import PreparedImages
+from tenter.data.cases import Grid, PreparedImages
 from tenter.errors import CheckpointError
 from tenter.registration import ensemble
 
@@ -25,7 +24,14 @@ def images() -> PreparedImages:
     sides = [RANDOM.normal(size=(1, *patient.PLAN.shape)).astype(np.float32) for _ in range(2)]
     affine = np.diag([*patient.PLAN.spacing_mm, 1.0])
     grid = Grid(patient.PLAN.shape, affine)
-    return PreparedImages(affine, np.eye(4), sides[0], sides[1], grid, grid)
+    return PreparedImages(
+        affine=affine,
+        alignment=np.eye(4),
+        moving=sides[0],
+        fixed=sides[1],
+        moving_source=grid,
+        fixed_source=grid,
+    )
 
 
 def test_an_ensemble_says_the_mean_of_its_members(images: PreparedImages, tmp_path: Path) -> None:
