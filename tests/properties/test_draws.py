@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from learning import SHAPE, SPACING
 from learning import settings as chosen
-from tenter.data.sampling import Draw, Outline, draw
+from tenter.data.draws import Draw, Outline, draw
 from tenter.records import Label, Role
 
 Sampling = Literal["uniform", "balanced"]

@@ -119,6 +119,11 @@ class Augmentation(Section):
     Labels then change names with their twins (`mirror` in `labels.names`)."""
     intensity: Intensity = Intensity()
     """Random intensities."""
+    across: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of samples whose fixed side is taken from another pair of the training part.
+
+    Of these only structures that both pairs have are compared: landmarks of two patients do not
+    correspond. It teaches each side's features what a structure looks like, where pairs are few."""
 
 
 class Validation(Section):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tenter.config import TrainSettings
-from tenter.data import sampling
+from tenter.data import draws, sampling
 from tenter.data.cohort import Case
 from tenter.errors import TrainingError
 from tenter.training import validation
@@ -102,7 +102,7 @@ class _Loop:
         self.history = History()
         self.others = list(recorders)
         self.selection = Selection(task.settings.validation)
-        self.outline = sampling.outline(task.training, task.spacing_mm)
+        self.outline = draws.outline(task.training, task.spacing_mm)
         self.total = task.settings.training.steps
 
     def resume(self) -> None:
@@ -195,8 +195,8 @@ class _Loop:
         pairs = dict.fromkeys(self.task.training[pair].pair for pair in self.draw(step).pairs)
         return ", ".join(pairs)
 
-    def draw(self, step: int) -> sampling.Draw:
-        return sampling.draw(self.outline, self.task.settings, fold=self.task.fold, step=step)
+    def draw(self, step: int) -> draws.Draw:
+        return draws.draw(self.outline, self.task.settings, fold=self.task.fold, step=step)
 
 
 def fit(

@@ -13,8 +13,9 @@ from scipy.stats import chisquare
 
 from learning import SHAPE, SPACING, ball, box, case, settings
 from tenter.data.augmentation.changes import Change
-from tenter.data.cohort import Case
-from tenter.data.sampling import Draw, Outline, apply, draw, outline, warp_together
+from tenter.data.cohort import Case, Side
+from tenter.data.draws import Draw, Outline, draw, outline
+from tenter.data.sampling import apply, warp_together
 from tenter.records import Label, Role
 from tenter.spatial import affine, warp
 
@@ -38,7 +39,7 @@ def cohort_of(*roles: tuple[Role, ...]) -> Outline:
 
 
 def still(pairs: tuple[int, ...], labels: tuple[tuple[int, ...], ...], **changed: Any) -> Draw:
-    plain = Draw(0, pairs, labels, (False,) * len(pairs), labels, (Change(), Change()))
+    plain = Draw(0, pairs, pairs, labels, (False,) * len(pairs), (labels, labels), (Change(), Change()))
     return replace(plain, **changed)
 
 
@@ -85,6 +86,56 @@ def test_both_sides_and_all_pairs_move_independently() -> None:
     correlation = np.corrcoef(moves.T) - np.eye(48)
     assert abs(correlation).max() < 0.25
     assert moves.mean() == pytest.approx(0.05, abs=0.001)
+
+
+def crossed(cohort: Outline, share: float, **changed: Any) -> list[Draw]:
+    chosen = settings(batch=4, labels_per_pair="all", augmentation={"across": share}, **changed)
+    return [draw(cohort, chosen, fold="0", step=step) for step in range(200)]
+
+
+def test_as_many_samples_as_asked_for_have_another_pairs_fixed_side() -> None:
+    steps = crossed(cohort_of(*[BOTH] * 40), 0.25)
+    samples = [pair for drawn in steps for pair in zip(drawn.pairs, drawn.partners, strict=True)]
+    assert 0.2 < np.mean([pair != partner for pair, partner in samples]) < 0.3
+    assert len({partner for _, partner in samples}) == 40
+    assert all(drawn.partners == drawn.pairs for drawn in crossed(cohort_of(*[BOTH] * 40), 0.0))
+
+
+def test_of_two_pairs_only_structures_that_both_have_are_compared() -> None:
+    gland, bladder = Label("gland", 0, "structure"), Label("bladder", 1, "structure")
+    apex = Label("apex", 2, "landmark")
+    cohort = Outline(((apex, bladder, gland), (gland, apex), (bladder,), (apex,)), (1, 1), SHAPE, SPACING)
+    expected = {
+        (0, 1): ((2,), (0,)), (1, 0): ((0,), (2,)), (0, 2): ((1,), (0,)), (2, 0): ((0,), (1,)),
+    }  # fmt: skip
+    seen = set()
+    for drawn in crossed(cohort, 1.0):
+        assert drawn.labels == drawn.sources[0] or any(drawn.mirrored)
+        for pair, partner, moving, fixed in zip(drawn.pairs, drawn.partners, *drawn.sources, strict=True):
+            if pair == partner:
+                assert moving == fixed
+                assert len(moving) == len(cohort.labels[pair])
+            else:
+                assert (moving, fixed) == expected[pair, partner]
+                seen.add((pair, partner))
+    assert seen == set(expected)
+
+
+def test_a_crossed_sample_holds_one_pairs_moving_and_the_others_fixed_side() -> None:
+    cohort = [case("p0"), case("p1", roles=("landmark", "structure"))]
+    drawn = still((0,), ((0,),), partners=(1,), sources=(((0,),), ((1,),)))
+    batch = apply(drawn, cohort, CPU)
+    assert torch.equal(batch.moving[0], cohort[0].images[0])
+    assert torch.equal(batch.fixed[0], cohort[1].images[1])
+    assert torch.equal(batch.moving_labels[0, 0], pasted(cohort[0], "moving", 0))
+    assert torch.equal(batch.fixed_labels[0, 0], pasted(cohort[1], "fixed", 1))
+    assert batch.structures.tolist() == [[True]]
+
+
+def pasted(one: Case, side: Side, position: int) -> torch.Tensor:
+    target = torch.zeros(1, *SHAPE)
+    one.paste(side, (position,), target)
+    return target[0]
 
 
 def test_other_folds_seeds_and_steps_draw_something_else() -> None:
@@ -150,17 +201,18 @@ def test_half_of_the_samples_are_mirrored() -> None:
 
 def test_labels_of_mirrored_samples_change_places_with_their_twins() -> None:
     for drawn in mirrored_draws(LEFT, RIGHT, MIDDLE):
-        turned = dict(zip(drawn.labels[0], drawn.sources[0], strict=True))
+        assert drawn.sources[0] == drawn.sources[1]
+        turned = dict(zip(drawn.labels[0], drawn.sources[0][0], strict=True))
         assert turned == ({0: 1, 1: 0, 2: 2} if drawn.mirrored[0] else {0: 0, 1: 1, 2: 2})
 
 
 def test_a_label_whose_twin_the_pair_lacks_stands_for_itself() -> None:
-    assert {drawn.sources for drawn in mirrored_draws(LEFT)} == {((0,),)}
+    assert {drawn.sources for drawn in mirrored_draws(LEFT)} == {(((0,),), ((0,),))}
 
 
 def test_a_mirrored_label_holds_its_twins_voxels_flipped() -> None:
     cohort = [case("p0", roles=("structure", "structure"))]
-    batch = apply(still((0,), ((0, 1),), mirrored=(True,), sources=((1, 0),)), cohort, CPU)
+    batch = apply(still((0,), ((0, 1),), mirrored=(True,), sources=(((1, 0),), ((1, 0),))), cohort, CPU)
     twin = cohort[0].boxes[1][0].values.float() / 255
     assert torch.equal(batch.moving_labels[0, 0], twin.flip(0))
 
@@ -206,7 +258,9 @@ def test_an_image_and_its_label_stay_aligned_under_everything() -> None:
     cohort = [shown("p0"), shown("p1")]
     chosen = settings(batch=2, augmentation=EVERYTHING | {"intensity": {}})
     for step in range(5):
-        drawn = replace(draw(outline(cohort, SPACING), chosen, fold="0", step=step), sources=((0,), (0,)))
+        first = ((0,), (0,))
+        made = draw(outline(cohort, SPACING), chosen, fold="0", step=step)
+        drawn = replace(made, labels=first, sources=(first, first))
         batch = apply(drawn, cohort, CPU)
         for image, label in ((batch.moving, batch.moving_labels), (batch.fixed, batch.fixed_labels)):
             assert float(label.max()) > 0.5

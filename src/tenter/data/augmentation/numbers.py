@@ -26,6 +26,7 @@ class Stream(enum.IntEnum):
     OFFSET = 10
     NOISE = 11
     NOISE_SEED = 12
+    PARTNERS = 13
 
 
 @dataclass(frozen=True, slots=True)
