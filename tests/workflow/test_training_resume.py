@@ -98,11 +98,11 @@ def test_asked_to_stop_it_leaves_a_checkpoint_at_once_and_a_damaged_one_costs_a_
 ) -> None:
     process = start(prepared, tmp_path)
     wait_for(tmp_path, 15, process)
-    asked = time.monotonic()
+    asked = saved(tmp_path)
     process.terminate()
     finish(process, 143)
-    assert time.monotonic() - asked < 5
     stopped = saved(tmp_path)
+    assert stopped <= asked + 3
     newest = tmp_path / f"checkpoints/step-{stopped:09d}.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
     text = finish(start(prepared, tmp_path), 0)
