@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tenter.data import headers, points
+from tenter.data.alignment import levelled
+from tenter.data.cases import Grid
 from tenter.data.headers import Header
 from tenter.data.integrity import Finding, Findings, Problem, uses
 from tenter.errors import DataError
@@ -47,16 +49,42 @@ def disagreements(pair: Pair, findings: Findings, alignment: AlignmentRule) -> I
             yield from _labels_on_image(f"{side}_labels", path, own[f"{side}_labels"], image)
         if image is not None and f"{side}_points" in own:
             yield from _points_in_image(f"{side}_points", own[f"{side}_points"], image)
-    if "moving_labels" in own and "fixed_labels" in own:
-        yield from _label_sets(own["moving_labels"], own["fixed_labels"])
+        if f"{side}_labels" in own:
+            yield from _without_labels(f"{side}_labels", own[f"{side}_labels"])
     if "moving_points" in own and "fixed_points" in own:
         yield from _point_sets(own["moving_points"], own["fixed_points"])
 
 
 def common_keys(pair: Pair, findings: Findings) -> frozenset[int]:
     """Labels that both sides of a row show; none where a label file is absent or faulty."""
+    moving, fixed = _keys(pair, findings)
+    return moving & fixed
+
+
+def one_sided_keys(pair: Pair, findings: Findings) -> dict[str, frozenset[int]]:
+    """Labels that one side of a row shows and the other, which shows some, does not; by that one's column."""
+    moving, fixed = _keys(pair, findings)
+    return {"moving_labels": fixed - moving, "fixed_labels": moving - fixed} if moving and fixed else {}
+
+
+def differing_labels(pair: Pair, findings: Findings) -> Iterator[Problem]:
+    """Labels that one side of a row shows and the other does not, as one problem."""
+    lacking = one_sided_keys(pair, findings)
+    parts = [
+        f"{_some(sorted(lacking[f'{other}_labels']))} only in {side}"
+        for side, other in (SIDES, SIDES[::-1])
+        if lacking.get(f"{other}_labels")
+    ]
+    if parts:
+        shared = len(common_keys(pair, findings))
+        message = f"labels differ: {', '.join(parts)}; {shared} common labels are used"
+        yield Problem(message, "draw them on both sides if they shall count", "WARNING", "fixed_labels")
+
+
+def _keys(pair: Pair, findings: Findings) -> tuple[frozenset[int], frozenset[int]]:
+    """Labels of the moving and of the fixed side; none of either where a label file is absent or faulty."""
     sides = [findings[use].keys for column, use in uses(pair).items() if column.endswith("_labels")]
-    return frozenset(sides[0]) & frozenset(sides[1]) if len(sides) == 2 else frozenset()
+    return (frozenset(sides[0]), frozenset(sides[1])) if len(sides) == 2 else (frozenset(), frozenset())
 
 
 def _alignment_file(pair: Pair, alignment: AlignmentRule) -> Iterator[Problem]:
@@ -78,6 +106,7 @@ def _images(own: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Probl
     if alignment == "file" and "initial_transform" not in own:
         return
     placed = own["initial_transform"].matrix if alignment == "file" else np.eye(4)
+    yield from _slices(moving, fixed, placed, alignment)
     middle = geometry.apply(placed, fixed.centre_mm)
     distance = float(np.linalg.norm(moving.centre_mm - middle))
     centre = "set `plan.alignment` to `centre` or `mass`, or check both headers (unit, origin)"
@@ -87,6 +116,17 @@ def _images(own: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Probl
     if alignment not in {"centre", "mass"} and not overlap(moving, fixed, placed):
         message = f"does not overlap the fixed image at all (centres {distance:.1f} mm apart)"
         yield Problem(message, centre, "WARNING", "moving_image")
+
+
+def _slices(moving: Finding, fixed: Finding, placed: Matrix, alignment: AlignmentRule) -> Iterator[Problem]:
+    """Slices that do not come to lie in one plane, and a slice against a volume."""
+    if alignment in {"centre", "mass"}:
+        placed = geometry.translation((moving.centre_mm - fixed.centre_mm)[0])
+    try:
+        levelled(placed, *(Grid(item.shape or (0, 0, 0), item.matrix) for item in (moving, fixed)))
+    except DataError as error:
+        message, _, fix = str(error).rpartition("; ")
+        yield Problem(message, fix, column="moving_image")
 
 
 def overlap(moving: Finding, fixed: Finding, placed: Matrix) -> bool:
@@ -132,18 +172,9 @@ def _header(volume: Finding) -> Header:
     return Header(volume.shape or (0, 0, 0), volume.channels, volume.matrix, np.dtype(np.float32))
 
 
-def _label_sets(moving: Finding, fixed: Finding) -> Iterator[Problem]:
-    column = "fixed_labels"
-    for name, side in (("moving_labels", moving), ("fixed_labels", fixed)):
-        if not side.keys and side.sha256:
-            yield Problem("holds no label at all", "draw labels, or leave both cells blank", "WARNING", name)
-    one, other = sorted(set(moving.keys) - set(fixed.keys)), sorted(set(fixed.keys) - set(moving.keys))
-    if not one and not other:
-        return
-    shared = len(set(moving.keys) & set(fixed.keys))
-    parts = [f"{_some(keys)} only in {side}" for keys, side in ((one, "moving"), (other, "fixed")) if keys]
-    message = f"labels differ: {', '.join(parts)}; {shared} common labels are used"
-    yield Problem(message, "draw them on both sides if they shall count", "WARNING", column)
+def _without_labels(column: str, labels: Finding) -> Iterator[Problem]:
+    if not labels.keys and labels.sha256:
+        yield Problem("holds no label at all", "draw labels, or name none in this row", "WARNING", column)
 
 
 def _points_in_image(column: str, found: Finding, image: Finding) -> Iterator[Problem]:

@@ -7,18 +7,24 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from tenter.data import transforms
+from tenter.data import headers, transforms
+from tenter.data.cases import Grid
 from tenter.data.volumes import Volume
 from tenter.errors import DataError
 from tenter.records import AlignmentRule
 from tenter.shapes import Matrix
-from tenter.spatial import geometry
+from tenter.spatial import geometry, slices
 
 Place = Float[np.ndarray, "3"]
+
+TILT = 0.05
+"""A slice may lie this far out of the plane of the other, in thicknesses."""
 
 
 def align(rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path | None = None) -> Matrix:
     """The alignment of a pair, RAS mm to RAS mm: a fixed point to the moving point that lies on it.
+
+    Slices come to lie in one plane, as `levelled` says.
 
     Args:
         rule: `header` (the same place), `centre` (middle of the volume on middle of the volume),
@@ -29,8 +35,58 @@ def align(rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path | 
             maps fixed to moving points.
 
     Raises:
-        DataError: `file` without a transform, or one that cannot be used; `mass` of a constant image.
+        DataError: `file` without a transform, or one that cannot be used; `mass` of a constant image;
+            slices in different planes, or one slice and one volume.
     """
+    grids = [Grid(_shape(volume), volume.affine) for volume in (moving, fixed)]
+    return levelled(_placed(rule, moving, fixed, transform), *grids)
+
+
+def levelled(placed: Matrix, moving: Grid, fixed: Grid) -> Matrix:
+    """An alignment of two slices with the rest taken out by which it misses the moving one's plane.
+
+    Args:
+        placed: RAS mm to RAS mm, a fixed point to its moving point.
+        moving: grid of the moving image.
+        fixed: of the fixed image.
+
+    Returns:
+        The alignment, shifted along the moving slice's normal; of volumes as it is.
+
+    Raises:
+        DataError: the slices, as thick as they are, do not meet, or lie at an angle; or one image is a
+            slice and the other a volume.
+    """
+    axis, other = slices.normal(moving.shape), slices.normal(fixed.shape)
+    if axis is None and other is None:
+        return placed
+    if axis is None or other is None:
+        which = ("fixed", "moving") if axis is None else ("moving", "fixed")
+        message = f"the {which[0]} image is one slice and the {which[1]} one a volume; give two of a kind"
+        raise DataError(message)
+    thickness, own = geometry.spacing_mm(moving.affine)[axis], geometry.spacing_mm(fixed.affine)[other]
+    normal = moving.affine[:3, axis] / thickness
+    ends = (placed @ fixed.affine @ headers.corners(fixed.shape))[:3]
+    heights = normal @ (ends - moving.affine[:3, 3:])
+    middle = float(heights.mean())
+    if abs(middle) > (thickness + own) / 2:
+        message = (
+            f"the fixed slice lies {abs(middle):.4g} mm from the plane of the moving one; "
+            "set `plan.alignment` to `centre`, or give slices of one place"
+        )
+        raise DataError(message)
+    tilt = float(np.abs(heights - middle).max())
+    if tilt > TILT * thickness:
+        message = (
+            f"the fixed slice reaches {tilt:.4g} mm out of the plane of the moving one, which is "
+            f"{thickness:.4g} mm thick; give slices of one orientation, or an initial transform between them"
+        )
+        raise DataError(message)
+    result: Matrix = geometry.translation(-middle * normal) @ placed
+    return result
+
+
+def _placed(rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path | None) -> Matrix:
     if rule == "header":
         return np.eye(4)
     if rule == "centre":
@@ -74,6 +130,11 @@ def _weights(volume: Volume, axis: int) -> Float[np.ndarray, "n"]:
         floor = float(channel.min()) * (channel.size / len(found))
         found += channel.sum(axis=others, dtype=np.float64) - floor
     return found
+
+
+def _shape(volume: Volume) -> tuple[int, int, int]:
+    _, x, y, z = volume.array.shape
+    return x, y, z
 
 
 def _middle(volume: Volume) -> Place:

@@ -13,12 +13,13 @@ from tenter.data import metric_tables, volumes
 from tenter.data.metric_tables import ABSENT
 from tenter.data.truth import LabelTruth, Position, Truth
 from tenter.data.volumes import LabelVolume
+from tenter.errors import DataError
 from tenter.metrics import learn2reg, muregpro
 from tenter.metrics.indices import IndexField, index_field, nearest
 from tenter.metrics.regions import Grid, Region, region, same_grid
 from tenter.metrics.warped import NOWHERE
 from tenter.records import Pair
-from tenter.spatial import geometry
+from tenter.spatial import geometry, slices
 from tenter.spatial.transform import Transform
 
 _OF_LABELS = ("learn2reg_dice", "learn2reg_hd95")
@@ -65,7 +66,13 @@ def findings(of: Measurand, family: str) -> Iterator[Finding]:
     Args:
         of: the pair.
         family: `learn2reg` or `muregpro`; there are none of another.
+
+    Raises:
+        DataError: the images are slices, of which the challenges' programs know nothing.
     """
+    if family in {"learn2reg", "muregpro"} and slices.normal(of.truth.image.shape) is not None:
+        message = f"{family} measures volumes, and the images are slices; leave it out of evaluation.families"
+        raise DataError(message)
     if family == "learn2reg":
         yield from _learn2reg(of)
     fixed = of.pair.fixed_labels

@@ -58,6 +58,7 @@ class Table:
             yield Fault(str(self.path), "names subjects, so pairs have no `initial_transform`", fix)
         yield from self._of_files(findings)
         yield from self._of_pairs(settings, findings)
+        yield from self._of_labels(settings, findings)
         for pair, problem in agreement.leaks(self.cohort.pairs, findings):
             yield self._fault(pair, problem)
         channels = [fault for side in ("moving", "fixed") for fault in self._of_channels(findings, side)]
@@ -102,6 +103,27 @@ class Table:
             elif fault.column != "initial_transform":
                 more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
                 yield replace(fault, message=f"{fault.message} (in pair {ids[0]}{more})")
+
+    def _of_labels(self, settings: Config, findings: Findings) -> Iterator[Fault]:
+        """Labels that one side of a pair lacks: of pairs by row, of subjects by label."""
+        if not self.cohort.subjects:
+            for pair in self.cohort.pairs:
+                for problem in agreement.differing_labels(pair, findings):
+                    yield self._fault(pair, problem)
+            return
+        lacking: dict[int, list[int]] = defaultdict(list)
+        for pair in self.cohort.pairs:
+            for column, keys in agreement.one_sided_keys(pair, findings).items():
+                for key in keys:
+                    lacking[key].append(manifest.place(pair, column)[0])
+        for key, rows in sorted(lacking.items()):
+            name = settings.labels.label(key).name
+            message = (
+                f"label {name!r} is on one side only of {len(rows)} of {len(self.cohort.pairs)} pairs: "
+                "neither learnt from nor measured there"
+            )
+            fix = f"draw it in rows {some(sorted(set(rows)))} if it shall count"
+            yield Fault(str(self.path), message, fix, None, "labels", "WARNING")
 
     def _of_channels(self, findings: Findings, side: str) -> Iterator[Fault]:
         column = f"{side}_image"

@@ -46,6 +46,7 @@ class _Slice:
         position: of its first pixel, LPS mm.
         axes: unit directions in which columns and rows count up, LPS, `[3, 2]`.
         steps: distance between columns and between rows, mm.
+        thickness: mm; counts where the series is one slice.
         scaling: slope and intercept of its values.
     """
 
@@ -54,6 +55,7 @@ class _Slice:
     position: np.ndarray
     axes: np.ndarray
     steps: tuple[float, float]
+    thickness: float
     scaling: tuple[float, float]
 
     @property
@@ -157,7 +159,9 @@ def _slice(image: Image, frame: int) -> _Slice:
         raise UnusableError(message)
     position = np.array(tags.decimals(said[tags.POSITION], 3))
     axes = _axes(np.array(tags.decimals(said[tags.ORIENTATION], 6)).reshape(2, 3).T)
-    return _Slice(image, frame, position, axes, (columns, rows), (slope, inter))
+    thickness, *_ = tags.decimals(said.get(tags.THICKNESS) or "0", 1)
+    thickness = thickness if thickness > 0 else headers.THICKNESS_MM
+    return _Slice(image, frame, position, axes, (columns, rows), thickness, (slope, inter))
 
 
 def _axes(written: np.ndarray) -> np.ndarray:
@@ -227,7 +231,9 @@ def _header(path: Path, slices: Sequence[_Slice]) -> Header:
     first, count = slices[0], len(slices)
     rows, columns = first.image.shape[1:]
     shape, _ = headers.sized(path, (columns, rows, count))
-    step = float((slices[-1].position - first.position) @ first.normal) / (count - 1)
+    step = first.thickness
+    if count > 1:
+        step = float((slices[-1].position - first.position) @ first.normal) / (count - 1)
     lps = np.eye(4)
     lps[:3, :3] = np.column_stack([first.axes, first.normal]) * [*first.steps, step]
     lps[:3, 3] = first.position

@@ -22,7 +22,7 @@ from tenter.data import itk_files, nifti, volumes
 from tenter.data.headers import refusal
 from tenter.errors import OutputError
 from tenter.shapes import Matrix
-from tenter.spatial import geometry, grids
+from tenter.spatial import geometry, grids, slices
 from tenter.spatial.transform import Transform
 
 VECTOR, DISPLACEMENT, FSL_FIELD, NO_INTENT = 1007, 1006, 2006, 0
@@ -46,7 +46,8 @@ GIVE_ANOTHER = (
 def write_field(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> None:
     """Write a displacement field as ITK, ANTs and 3D Slicer read it.
 
-    NIfTI, axes (x, y, z, 1, component), LPS mm, intent 1007 (vector).
+    NIfTI, axes (x, y, z, 1, component), LPS mm, intent 1007 (vector). A slice across the third axis
+    is stored with that axis first: ITK would take it for an image of two dimensions.
 
     Args:
         path: `.nii.gz`.
@@ -56,6 +57,7 @@ def write_field(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affine: M
     Raises:
         OutputError: it could not be written whole.
     """
+    displacement_mm, affine = _upright(displacement_mm, affine)
     content = _on_disk(displacement_mm)
     content[:2].neg_()
     _write(path, content, affine, VECTOR)
@@ -65,7 +67,8 @@ def write_field_ras(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affin
     """Write a displacement field as the NIfTI standard has it.
 
     Axes (x, y, z, 1, component), RAS mm, intent 1006 (displacement). ITK from 5.4 on turns it to
-    LPS when it reads it; older programs that are built on it take it for LPS, which is wrong.
+    LPS when it reads it; older programs that are built on it take it for LPS, which is wrong. A slice
+    is stored as by `write_field`.
 
     Args:
         path: `.nii.gz`.
@@ -75,6 +78,7 @@ def write_field_ras(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affin
     Raises:
         OutputError: it could not be written whole.
     """
+    displacement_mm, affine = _upright(displacement_mm, affine)
     _write(path, _on_disk(displacement_mm), affine, DISPLACEMENT)
 
 
@@ -181,6 +185,15 @@ def _require_plain(path: Path) -> None:
     if re.search(r"^displacement field type:=\s*modeling", text, re.IGNORECASE | re.MULTILINE):
         what = "goes from moving to fixed points (its displacement field type is modeling)"
         raise refusal(path, what, "invert it in 3D Slicer before it is saved")
+
+
+def _upright(
+    displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix
+) -> tuple[Float[Tensor, "3 i j k"], Matrix]:
+    """A field and its grid, a slice across the third axis with that axis first."""
+    if slices.normal(displacement_mm.shape[1:]) != 2:
+        return displacement_mm, affine
+    return displacement_mm.permute(0, 3, 1, 2), affine[:, [2, 0, 1, 3]]
 
 
 def _on_disk(displacement_mm: Tensor) -> Float[Tensor, "3 z y x"]:

@@ -1,6 +1,6 @@
 """What a study will take, roughly: bytes of results, hours of training.
 
-Hours follow from the networks' arithmetic, counted without doing it.
+Hours follow from the networks' arithmetic, counted without doing it, and from what each loss took.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from tenter import config, networks
+from tenter.data import agreement
 from tenter.data.integrity import Findings, uses
 from tenter.records import Pair, Plan
 from tenter.spatial.transform import FINEST, MOST_VOXELS
@@ -26,8 +29,31 @@ FLOPS_PER_CORE = 50e9
 """Sustained in 3-D convolutions, float32, by a server's core; 30e9 (8 channels) to 100e9 (32) were seen."""
 
 SECONDS_PER_STEP = 0.02
-SECONDS_PER_VOXEL = 0.5e-6
-"""What losses, warps and the optimiser add on one core: for each step, and each voxel of each pair in it."""
+SECONDS_PER_VOXEL = 0.2e-6
+SECONDS_PER_LABEL = 0.05e-6
+"""What drawing, warps and the optimiser add on one core: for each step; each voxel of each pair in it; and
+each label of such a voxel."""
+
+SECONDS_PER_TERM = {
+    "dice": 0.06e-6,
+    "generalised_dice": 0.06e-6,
+    "jaccard": 0.12e-6,
+    "cross_entropy": 0.2e-6,
+    "mean_squared": 0.12e-6,
+    "centroid": 0.005e-6,
+    "ssd": 0.08e-6,
+    "gncc": 0.12e-6,
+    "lncc": 0.27e-6,
+    "mutual_information": 0.48e-6,
+    "mind": 0.67e-6,
+    "bending": 0.13e-6,
+    "gradient": 0.05e-6,
+    "folding": 0.15e-6,
+    "inverse_consistency": 0.25e-6,
+}
+"""What each term of the loss adds for each voxel of a pair: of labels for each of them, of six scales."""
+
+SCALES = 6
 
 PASSES = 3.0
 """A training step's arithmetic over a registration's: the backward pass is twice the forward one."""
@@ -83,7 +109,7 @@ class Forecast:
         if not self.trainings:
             return f"disk: {total}", "time: no training"
         rate = f"{FLOPS_PER_CORE / 1e9:.0f} GFLOP/s on each of {self.cores} cores"
-        basis = f"from the networks' arithmetic at {rate}; within a factor of 3"
+        basis = f"from the networks' arithmetic at {rate}, and the losses; within a factor of 3"
         time = (
             f"about {_duration(self.training_hours)} for {self.trainings} trainings without a GPU ({basis})"
         )
@@ -103,7 +129,9 @@ def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
     for name, model in study.models.items():
         runs = len(study.trained_folds(name))
         parameters, flops = arithmetic(model.network, plan.moving_channels, plan.fixed_channels, plan.shape)
-        per_voxel = PASSES * flops / FLOPS_PER_CORE + SECONDS_PER_VOXEL
+        both_ways = any(term.name == "inverse_consistency" for term in model.losses.regularisers)
+        passes = 2 * PASSES if both_ways else PASSES
+        per_voxel = passes * flops / FLOPS_PER_CORE + _loss_seconds(model, study.pairs, findings)
         step = SECONDS_PER_STEP + model.training.batch * voxels * per_voxel
         hours += runs * model.training.steps * step / (_cores() * 3600)
         weights += runs * parameters * 4 * (1 + COPIES)
@@ -134,11 +162,31 @@ def arithmetic(
         TrainingError: the network does not fit the grid.
     """
     with FakeTensorMode(), torch.no_grad():
-        network = networks.build(settings, (moving, fixed))
+        network = networks.on_grid(settings, (moving, fixed), shape)
         with FlopCounterMode(display=False) as counter:
             network(torch.zeros((1, moving, *shape)), torch.zeros((1, fixed, *shape)))
         parameters = sum(weight.numel() for weight in network.parameters())
     return parameters, counter.get_total_flops() / math.prod(shape)
+
+
+def _loss_seconds(model: config.Model, pairs: Sequence[Pair], findings: Findings) -> float:
+    """What a training step takes beside the network, for each voxel of each pair in it."""
+    labels = _labels_drawn(model.training.labels_per_pair, pairs, findings)
+    total = SECONDS_PER_VOXEL + SECONDS_PER_LABEL * labels
+    for term in model.losses.labels:
+        scales = () if isinstance(term, config.CentroidLoss) else term.scales_mm or term.scales_voxel or ()
+        share = len(scales) / SCALES if scales else 1.0
+        total += labels * share * SECONDS_PER_TERM[term.name]
+    return total + sum(
+        SECONDS_PER_TERM[term.name] for term in (*model.losses.images, *model.losses.regularisers)
+    )
+
+
+def _labels_drawn(wanted: int | Literal["all"], pairs: Sequence[Pair], findings: Findings) -> float:
+    """Labels of a pair in a step: as many as are asked for, and no more than labelled pairs have."""
+    counts = [count for pair in pairs if (count := len(agreement.common_keys(pair, findings)))]
+    there = statistics.fmean(counts) if counts else 0.0
+    return there if wanted == "all" else min(float(wanted), there)
 
 
 def existing(path: Path) -> Path:
@@ -160,21 +208,23 @@ def _fields_bytes(study: Study, voxels: int, findings: Findings) -> dict[str, in
     asked = {"transform": True} | {name: bool(getattr(export, name)) for name in type(export).model_fields}
     total = dict.fromkeys((name for name, wanted in asked.items() if wanted and name != "points"), 0.0)
     for pair in study.pairs:
-        transforms = _transforms(study, pair)
+        transforms = [_transforms(study, pair, model) for model in study.registering_models]
         for name, taken in _pair_bytes(pair, voxels, findings).items():
-            if name in total and transforms:
-                total[name] += taken * (transforms if name == "transform" else 1)
-    return {name: int(taken * len(study.registering_models)) for name, taken in total.items()}
+            if name in total:
+                total[name] += taken * (
+                    sum(transforms) if name == "transform" else sum(count > 0 for count in transforms)
+                )
+    return {name: int(taken) for name, taken in total.items()}
 
 
-def _transforms(study: Study, pair: Pair) -> int:
-    """How many transforms a pair gets of each model: an ensemble writes its members' too."""
+def _transforms(study: Study, pair: Pair, model: str) -> int:
+    """How many transforms a pair gets of a model: an ensemble writes its members' too."""
     if study.applied is not None:
         members = len(study.applied_members)
     elif pair.id not in study.registered:
         return 0
     else:
-        members = len(study.folds) if pair.set == "test" else 1
+        members = len(study.trained_behind(model)) * (len(study.folds) if pair.set == "test" else 1)
     return members + 1 if members > 1 else 1
 
 

@@ -16,6 +16,7 @@ from isal import isal_zlib
 
 from tenter.errors import DataError
 from tenter.shapes import Matrix
+from tenter.spatial import slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,9 @@ DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, zlib.error, i
 
 UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, OSError)
 """What unpacking a file raises in all."""
+
+THICKNESS_MM = 1.0
+"""Of a slice whose file says none."""
 
 TOLERANCE_MM = 1e-3
 """Places closer than this are the same."""
@@ -86,10 +90,11 @@ def sized(path: Path, sizes: Sequence[int]) -> tuple[tuple[int, int, int], int]:
     """Shape and channels that stored sizes stand for.
 
     Trailing axes of size 1 count as absent, and so does a fourth axis of size 1 before a fifth one (ITK
-    writes several values a voxel so into NIfTI: the fourth axis of that format is time).
+    writes several values a voxel so into NIfTI: the fourth axis of that format is time). Two axes are a
+    volume of one slice.
 
     Raises:
-        DataError: not 3-D or 4-D, a size below 1, a single slice, or absurdly many voxels.
+        DataError: not 2-D, 3-D or 4-D, a size below 1, a row of voxels, or absurdly many voxels.
     """
     stored = tuple(int(size) for size in sizes)
     if any(size < 1 for size in stored):
@@ -102,11 +107,29 @@ def sized(path: Path, sizes: Sequence[int]) -> tuple[tuple[int, int, int], int]:
         kept.pop()
     if len(kept) == 5 and kept[3] == 1:
         kept.pop(3)
-    if len(kept) < 3 or 1 in kept[:3]:
-        raise refusal(path, f"is flat (sizes {stored})", "give a volume of at least 2 voxels along each axis")
+    kept += [1] * (3 - len(kept))
+    if kept[:3].count(1) > 1:
+        what = f"is a row of voxels (sizes {stored})"
+        raise refusal(path, what, "give a slice or a volume, of at least 2 voxels along its axes")
     if len(kept) > 4:
         raise refusal(path, f"has {len(kept)} axes (sizes {stored})", "give 3-D, or 4-D with channels last")
     return (kept[0], kept[1], kept[2]), kept[3] if len(kept) == 4 else 1
+
+
+def thickened(affine: Matrix, shape: Sequence[int]) -> Matrix:
+    """The affine of a slice of no thickness with one of `THICKNESS_MM` at a right angle; others as they are.
+
+    Args:
+        affine: of a header; the column of the axis across a slice may be zero.
+        shape: its voxels.
+    """
+    axis = slices.normal(shape)
+    if axis is None or affine[:3, axis].any():
+        return affine
+    across = np.cross(affine[:3, (axis + 1) % 3], affine[:3, (axis + 2) % 3])
+    result = affine.copy()
+    result[:3, axis] = THICKNESS_MM * across / max(float(np.linalg.norm(across)), 1e-12)
+    return result
 
 
 def placed(path: Path, affine: Matrix) -> Matrix:

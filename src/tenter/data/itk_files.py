@@ -107,13 +107,14 @@ def _described(path: Path, reader: sitk.ImageFileReader) -> Header:
     components, sizes = reader.GetNumberOfComponents(), list(reader.GetSize())
     if components > 1 and any(size > 1 for size in sizes[3:]):
         raise refusal(path, f"has {components} values a voxel and sizes {sizes}", "give one or the other")
-    shape, channels = headers.sized(path, [*sizes[:3], components] if components > 1 else sizes)
+    space = [*sizes[:3], *[1] * (3 - len(sizes))]
+    shape, channels = headers.sized(path, [*space, components] if components > 1 else sizes)
     dtype = _dtype(path, reader)
-    axes = len(sizes)
-    matrix = np.eye(4)
-    direction = np.array(reader.GetDirection()).reshape(axes, axes)[:3, :3]
-    matrix[:3, :3] = direction * np.array(reader.GetSpacing()[:3])
-    matrix[:3, 3] = reader.GetOrigin()[:3]
+    axes, held = len(sizes), min(len(sizes), 3)
+    matrix = np.diag([*[1.0] * held, *[headers.THICKNESS_MM] * (3 - held), 1.0])
+    direction = np.array(reader.GetDirection()).reshape(axes, axes)[:held, :held]
+    matrix[:held, :held] = direction * np.array(reader.GetSpacing()[:held])
+    matrix[:held, 3] = reader.GetOrigin()[:held]
     return Header(shape, channels, headers.placed(path, LPS @ matrix), dtype)
 
 

@@ -19,6 +19,7 @@ from nibabel.quaternions import mat2quat
 from tenter.data import headers
 from tenter.data.headers import Header, refusal
 from tenter.shapes import Matrix
+from tenter.spatial import slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,18 +181,20 @@ def _scaling(path: Path, raw: RawHeader) -> tuple[float, float]:
 
 def _affine(path: Path, raw: RawHeader, shape: tuple[int, int, int]) -> Matrix:
     steps = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64))
-    if not np.isfinite(steps).all() or (steps == 0).any():
+    # What a slice measures across is in its sform, or it counts as absent.
+    along = np.arange(3) != slices.normal(shape)
+    if not np.isfinite(steps).all() or (steps == 0)[along].any():
         raise refusal(path, f"voxel size (pixdim) is {steps.tolist()} mm", "repair pixdim in its header")
     sform = np.asarray(raw.get_sform(), dtype=np.float64) if int(raw["sform_code"]) > 0 else None
-    qform = _qform(path, raw) if int(raw["qform_code"]) > 0 else None
+    qform = headers.thickened(_qform(path, raw), shape) if int(raw["qform_code"]) > 0 else None
     if sform is None and qform is None:
         what = "does not say where it lies (sform and qform codes are 0; tools differ on such a file)"
         raise refusal(path, what, "export it with its geometry, or set the sform with code 1")
     if sform is None:
         return headers.placed(path, np.asarray(qform))
-    sform = headers.placed(path, sform)
+    sform = headers.placed(path, headers.thickened(sform, shape))
     said = np.linalg.norm(sform[:3, :3], axis=0)
-    if np.abs(said - steps).max() > headers.TOLERANCE_MM * max(1.0, float(steps.max())):
+    if np.abs(said - steps)[along].max() > headers.TOLERANCE_MM * max(1.0, float(steps.max())):
         what = (
             f"voxel size is {said.round(4).tolist()} mm by its sform, {steps.round(4).tolist()} mm by pixdim"
         )

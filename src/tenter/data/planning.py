@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from tenter.config import PlanRules
 from tenter.data import volumes
 from tenter.errors import DataError
 from tenter.records import ImagePair, Plan
-from tenter.spatial import geometry
+from tenter.spatial import geometry, slices
 
 COVER_MM = 1e-3
 """A grid that is short of an image by less than this covers it."""
@@ -50,9 +51,7 @@ def extent(path: Path) -> Extent:
     """
     head = volumes.header(path)
     spacing = geometry.spacing_mm(head.affine)
-    directions = geometry.canonical_directions(head.affine)
-    order = np.abs(directions.T @ head.affine[:3, :3] / spacing).argmax(axis=1)
-    x, y, z = (int(axis) for axis in order)
+    x, y, z = geometry.canonical_order(head.affine)
     size = sum(part.stat().st_size for part in volumes.parts(path))
     # Rounded: headers store voxel sizes as float32.
     steps = (round(spacing[x], 6), round(spacing[y], 6), round(spacing[z], 6))
@@ -62,17 +61,28 @@ def extent(path: Path) -> Extent:
 def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
     """The plan of a cohort: median voxel size of the fixed images, and a shape that covers them all.
 
+    Of slices the grid is one too, as thick as the thickest fixed one unless three voxel sizes are given.
+
     Args:
         pairs: the whole cohort.
         rules: what overrides the derivation.
 
     Raises:
-        DataError: naming every image that cannot be used, or whose channels differ from the others'.
+        DataError: naming every image that cannot be used, or whose channels differ from the others', or
+            that is a slice among volumes; or a shape for images of another kind.
     """
     moving, fixed = _extents(pairs)
+    _require_one_kind(pairs, moving, fixed)
     spacing = _spacing(fixed, rules)
+    shape = rules.shape or _cover(fixed, spacing)
+    if kind(shape) != kind(fixed[0].shape):
+        message = (
+            f"plan.shape is {kind(shape)} ({' x '.join(map(str, shape))}), and the images are "
+            f"{kind(fixed[0].shape)}; leave it out, or give one voxel along the axis across slices alone"
+        )
+        raise DataError(message)
     return Plan(
-        shape=rules.shape or _cover(fixed, spacing),
+        shape=shape,
         spacing_mm=spacing,
         intensity=rules.intensity,
         alignment=rules.alignment,
@@ -80,6 +90,12 @@ def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
         fixed_channels=_channels(pairs, fixed, "fixed"),
         cohort=figures(moving, fixed),
     )
+
+
+def kind(shape: Sequence[int]) -> str:
+    """What an image of so many voxels along R, A and S is, in words: a volume, or which slice."""
+    axis = slices.normal(shape)
+    return "a volume" if axis is None else f"a slice ({('sagittal', 'coronal', 'axial')[axis]})"
 
 
 def figures(moving: Sequence[Extent], fixed: Sequence[Extent]) -> dict[str, object]:
@@ -111,19 +127,50 @@ def _extents(pairs: Sequence[ImagePair]) -> tuple[list[Extent], list[Extent]]:
     return [known[pair.moving] for pair in pairs], [known[pair.fixed] for pair in pairs]
 
 
+def _require_one_kind(pairs: Sequence[ImagePair], moving: Sequence[Extent], fixed: Sequence[Extent]) -> None:
+    """Refuse slices among volumes and volumes among slices; fixed slices must be of one orientation."""
+    counts = Counter(kind(item.shape) for item in fixed)
+    usual = counts.most_common(1)[0][0]
+    flat = usual != "a volume"
+    odd = {
+        pair.fixed: kind(item.shape)
+        for pair, item in zip(pairs, fixed, strict=True)
+        if kind(item.shape) != usual
+    } | {
+        pair.moving: kind(item.shape)
+        for pair, item in zip(pairs, moving, strict=True)
+        if (slices.normal(item.shape) is not None) != flat
+    }
+    if odd:
+        fix = "register slices and volumes, and slices of each orientation, in studies of their own"
+        message = "\n".join(
+            f"{path}: is {what}, and the fixed images are {usual} as a rule; {fix}"
+            for path, what in odd.items()
+        )
+        raise DataError(message)
+
+
 def _spacing(fixed: Sequence[Extent], rules: PlanRules) -> tuple[float, float, float]:
     given = rules.spacing_mm
     if isinstance(given, tuple):
         return given
+    steps = [round(float(step), 6) for step in np.median([item.spacing_mm for item in fixed], axis=0)]
     if given is not None:
-        return given, given, given
-    x, y, z = (round(float(step), 6) for step in np.median([item.spacing_mm for item in fixed], axis=0))
+        steps = [given] * 3
+    normal = slices.normal(fixed[0].shape)
+    if normal is not None:
+        steps[normal] = max(item.spacing_mm[normal] for item in fixed)
+    x, y, z = steps
     return x, y, z
 
 
 def _cover(fixed: Sequence[Extent], spacing: tuple[float, float, float]) -> tuple[int, int, int]:
     largest = np.max([item.size_mm for item in fixed], axis=0)
-    x, y, z = (math.ceil((size - COVER_MM) / step) for size, step in zip(largest, spacing, strict=True))
+    normal = slices.normal(fixed[0].shape)
+    x, y, z = (
+        1 if axis == normal else math.ceil((size - COVER_MM) / step)
+        for axis, (size, step) in enumerate(zip(largest, spacing, strict=True))
+    )
     return x, y, z
 
 

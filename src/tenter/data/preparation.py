@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenter.data import intensity, resampling
+from tenter.data import intensity, planning, resampling
 from tenter.data.cases import Grid, PreparedImages
 from tenter.data.volumes import Volume
+from tenter.errors import DataError
 from tenter.records import Plan
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
@@ -25,9 +26,11 @@ def prepared(
         names: of the moving and the fixed image, for complaints.
 
     Raises:
-        DataError: an image is constant, or constant between its percentiles.
+        DataError: an image is constant, or constant between its percentiles; or the plan is for
+            images of another kind, slices or volumes.
     """
     sources = [Grid(_shape(volume), volume.affine) for volume in (moving, fixed)]
+    _require_kind(sources[1], plan, names[1])
     grid = geometry.canonical_grid(fixed.affine, sources[1].shape, plan.shape, plan.spacing_mm)
     cases = []
     for volume, place, name in zip((moving, fixed), (placed @ grid, grid), names, strict=True):
@@ -42,6 +45,15 @@ def prepared(
         moving_source=sources[0],
         fixed_source=sources[1],
     )
+
+
+def _require_kind(fixed: Grid, plan: Plan, name: str) -> None:
+    """Refuse a volume for a grid of one slice, and a slice for any grid but its own plane's."""
+    shape = [fixed.shape[axis] for axis in geometry.canonical_order(fixed.affine)]
+    own, planned = planning.kind(shape), planning.kind(plan.shape)
+    if own != planned:
+        message = f"{name}: is {own}, and the plan's grid is {planned}; give images of its kind"
+        raise DataError(message)
 
 
 def _shape(volume: Volume) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from torch.nn import functional
 
 from tenter.shapes import Matrix
-from tenter.spatial import grids, smooth, warp
+from tenter.spatial import grids, slices, smooth, warp
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width of a Gaussian at half its height, in standard deviations."""
@@ -41,7 +41,7 @@ def on_grid(
     *,
     padding: warp.Padding,
 ) -> Float32[np.ndarray, "c i j k"]:
-    """Read a volume at the voxels of a grid.
+    """Read a volume at the voxels of a grid; a slice is not smoothed across.
 
     Args:
         volume: channels of one volume.
@@ -52,7 +52,9 @@ def on_grid(
     Returns:
         `[c, *shape]`.
     """
-    sigmas = prefilter_sigmas(to_volume)
+    normal = slices.normal(volume.shape[1:])
+    x, y, z = (0.0 if axis == normal else s for axis, s in enumerate(prefilter_sigmas(to_volume)))
+    sigmas = x, y, z
     places = grids.mapped(torch.from_numpy(to_volume[None, :3]), shape)
     read = []
     with torch.inference_mode():

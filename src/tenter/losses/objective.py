@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from tenter import config, losses
 from tenter.errors import TrainingError
 from tenter.losses import presence
 from tenter.shapes import Field, Image, Labels, Scalar
-from tenter.spatial import warp
+from tenter.spatial import slices, warp
 
 TOTAL = "loss"
 EMPTY = "empty_labels"
@@ -47,11 +48,40 @@ class Pairs(Protocol):
         """Which of these are structures; the others are landmarks."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the terms of each kind are, in their order."""
+
+    labels: list[losses.LabelTerm]
+    images: list[losses.ImageTerm]
+    regularisers: list[losses.FieldTerm]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slices:
+    """A batch of slices in their own two dimensions."""
+
+    moving: Image
+    fixed: Image
+    moving_labels: Labels
+    fixed_labels: Labels
+    present: Bool[Tensor, "b l"]
+    structures: Bool[Tensor, "b l"]
+
+    @classmethod
+    def of(cls, batch: Pairs, axis: int) -> _Slices:
+        """Take the slices out of space."""
+        images = (batch.moving, batch.fixed, batch.moving_labels, batch.fixed_labels)
+        moving, fixed, moving_labels, fixed_labels = (image.squeeze(2 + axis) for image in images)
+        return cls(moving, fixed, moving_labels, fixed_labels, batch.present, batch.structures)
+
+
 class Objective:
     """The weighted sum that training minimises.
 
     Label terms are means over the labels that the batch has, image terms over all of its pairs;
-    so a pair without labels takes part in the image terms alone.
+    so a pair without labels takes part in the image terms alone. On a grid of one slice every term
+    is the one of its plane.
 
     Args:
         settings: all terms.
@@ -70,9 +100,8 @@ class Objective:
         self.weights = {name: term.weight for name, term in zip(names, terms, strict=True)}
         self.columns = (TOTAL, *names, *([EMPTY] if settings.labels else []))
         self.two_way = any(isinstance(term, config.InverseConsistencyLoss) for term in settings.regularisers)
-        self._labels = [losses.label_loss(term, spacing_mm) for term in settings.labels]
-        self._images = [losses.image_loss(term, spacing_mm) for term in settings.images]
-        self._regularisers = [losses.regulariser(term, spacing_mm) for term in settings.regularisers]
+        self._spacing_mm = tuple(spacing_mm)
+        self._made: dict[int | None, _Terms] = {}
 
     def __call__(self, field: Field, batch: Pairs, backward: Field | None = None) -> dict[str, Scalar]:
         """Every term of a batch, and their weighted sum.
@@ -90,19 +119,38 @@ class Objective:
             TrainingError: images are compared whose channels differ in number.
         """
         require_equal_channels(batch.moving.shape[1], batch.fixed.shape[1], self._settings)
+        axis = slices.normal(field.shape[2:])
+        terms = self._terms(axis)
+        if axis is not None:
+            field, batch = slices.to_plane(field, axis), _Slices.of(batch, axis)
+            backward = None if backward is None else slices.to_plane(backward, axis)
         figures: dict[str, Scalar] = {}
         values = [
-            *self._of_labels(field, batch, figures),
-            *self._of_images(field, batch),
-            *self._of_fields(field, backward),
+            *self._of_labels(terms, field, batch, figures),
+            *self._of_images(terms, field, batch),
+            *self._of_fields(terms, field, backward),
         ]
         total = field.new_zeros(())
         for weight, value in zip(self.weights.values(), values, strict=True):
             total = total + weight * value
         return {TOTAL: total, **dict(zip(self.weights, values, strict=True)), **figures}
 
-    def _of_labels(self, field: Field, batch: Pairs, figures: dict[str, Scalar]) -> list[Scalar]:
-        if not self._labels:
+    def _terms(self, axis: int | None) -> _Terms:
+        """All terms, of a volume or of slices that are perpendicular to an axis."""
+        if axis not in self._made:
+            settings = self._settings
+            spacing = [size for place, size in enumerate(self._spacing_mm) if place != axis]
+            self._made[axis] = _Terms(
+                [losses.label_loss(term, spacing) for term in settings.labels],
+                [losses.image_loss(term, spacing) for term in settings.images],
+                [losses.regulariser(term, spacing) for term in settings.regularisers],
+            )
+        return self._made[axis]
+
+    def _of_labels(
+        self, terms: _Terms, field: Field, batch: Pairs, figures: dict[str, Scalar]
+    ) -> list[Scalar]:
+        if not terms.labels:
             return []
         warped = warp.warp(batch.moving_labels, field, padding="zeros")
         both = presence.filled(warped) & presence.filled(batch.fixed_labels)
@@ -110,20 +158,20 @@ class Objective:
         roles = [settings.role_weights for settings in self._settings.labels]
         return [
             term(warped, batch.fixed_labels, _weights(batch, role))
-            for role, term in zip(roles, self._labels, strict=True)
+            for role, term in zip(roles, terms.labels, strict=True)
         ]
 
-    def _of_images(self, field: Field, batch: Pairs) -> list[Scalar]:
-        if not self._images:
+    def _of_images(self, terms: _Terms, field: Field, batch: Pairs) -> list[Scalar]:
+        if not terms.images:
             return []
         warped = warp.warp(batch.moving, field, padding="border")
         inside = warp.inside(field)
-        return [term(warped, batch.fixed, inside).mean() for term in self._images]
+        return [term(warped, batch.fixed, inside).mean() for term in terms.images]
 
-    def _of_fields(self, field: Field, backward: Field | None) -> list[Scalar]:
+    def _of_fields(self, terms: _Terms, field: Field, backward: Field | None) -> list[Scalar]:
         return [
             term(field, backward) if isinstance(settings, config.InverseConsistencyLoss) else term(field)
-            for settings, term in zip(self._settings.regularisers, self._regularisers, strict=True)
+            for settings, term in zip(self._settings.regularisers, terms.regularisers, strict=True)
         ]
 
 

@@ -31,7 +31,7 @@ HIGHER_IS_BETTER = frozenset({"dice"})
 
 
 def label_figures(
-    warped: Region, fixed: Region, affine: Matrix, *, surfaces: bool
+    warped: Region, fixed: Region, affine: Matrix, *, surfaces: bool, normal: int | None = None
 ) -> dict[str, float | None]:
     """What is measured of one label.
 
@@ -40,6 +40,7 @@ def label_figures(
         fixed: the fixed label; not empty.
         affine: voxel -> RAS mm of the fixed grid.
         surfaces: whether distances of surfaces are measured too.
+        normal: axis that the fixed grid is one slice across, or None.
 
     Returns:
         Value by metric; a distance is None if the warped label is empty.
@@ -50,7 +51,7 @@ def label_figures(
         "tre": centroid_distance_mm(ours, theirs, shifted(affine, start)),
     }
     if surfaces:
-        distances = surface_distances(ours, theirs, spacing_mm(affine))
+        distances = surface_distances(ours, theirs, spacing_mm(affine), normal)
         figures["hd95"] = distances.hausdorff() if distances else None
         figures["surface_distance"] = distances.mean() if distances else None
     return figures

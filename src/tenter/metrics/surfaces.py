@@ -1,8 +1,9 @@
 """How far two surfaces lie apart, in mm.
 
 The surface of a mask is those of its voxels that have a voxel outside the mask among
-their six face neighbours; what lies beyond the grid is outside. Distances go from voxel
-centre to nearest voxel centre, each surface voxel counts once (as in MONAI, SciPy).
+their six face neighbours; what lies beyond the grid is outside. Of a slice it is the
+contour: four neighbours in the plane. Distances go from voxel centre to nearest voxel
+centre, each surface voxel counts once (as in MONAI, SciPy).
 """
 
 from __future__ import annotations
@@ -45,11 +46,16 @@ class SurfaceDistances:
         return total / (self.forth.size + self.back.size)
 
 
-def surface(mask: Mask) -> Mask:
-    """Voxels of the mask with a face neighbour outside it."""
+def surface(mask: Mask, normal: int | None = None) -> Mask:
+    """Voxels of the mask with a face neighbour outside it.
+
+    Args:
+        mask: `x y z`.
+        normal: axis that the grid is one slice across, along which there are no neighbours.
+    """
     padded = np.pad(mask, 1)
     inside = mask.copy()
-    for axis in range(3):
+    for axis in (axis for axis in range(3) if axis != normal):
         for shift in (slice(None, -2), slice(2, None)):
             window = [slice(1, -1)] * 3
             window[axis] = shift
@@ -59,7 +65,7 @@ def surface(mask: Mask) -> Mask:
 
 
 def surface_distances(
-    first: Mask, second: Mask, spacing_mm: tuple[float, float, float]
+    first: Mask, second: Mask, spacing_mm: tuple[float, float, float], normal: int | None = None
 ) -> SurfaceDistances | None:
     """Exact distances between two surfaces on one grid.
 
@@ -70,11 +76,12 @@ def surface_distances(
         first: mask `x y z`.
         second: mask of the same shape.
         spacing_mm: distance of neighbouring voxels along each axis (axes at right angles).
+        normal: axis that the grid is one slice across; None of a volume, however thin the masks.
 
     Returns:
         None if either mask is empty.
     """
-    ends = [_positions_mm(mask, spacing_mm) for mask in (first, second)]
+    ends = [_positions_mm(surface(mask, normal), spacing_mm) for mask in (first, second)]
     if not ends[0].size or not ends[1].size:
         return None
     forth, _ = cKDTree(ends[1]).query(ends[0])
@@ -82,6 +89,6 @@ def surface_distances(
     return SurfaceDistances(np.asarray(forth), np.asarray(back))
 
 
-def _positions_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> PointsMm:
-    positions: PointsMm = np.argwhere(surface(mask)) * np.array(spacing_mm, dtype=np.float64)
+def _positions_mm(shell: Mask, spacing_mm: tuple[float, float, float]) -> PointsMm:
+    positions: PointsMm = np.argwhere(shell) * np.array(spacing_mm, dtype=np.float64)
     return positions

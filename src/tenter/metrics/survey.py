@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch import Tensor
 from tenter.metrics.deformation import determinants, turned_volume
 from tenter.metrics.regions import Box, Grid, bounds, hull, shifted
 from tenter.shapes import Matrix
+from tenter.spatial import slices
 from tenter.spatial.transform import Transform, moving_voxels
 
 SLAB_VOXELS = 2**21
@@ -51,7 +52,7 @@ class Survey:
 
 
 def survey(transform: Transform, fixed: Grid, moving: Matrix, boxes: Sequence[Box] = ()) -> Survey:
-    """Look over the whole map.
+    """Look over the whole map; on a fixed grid of one slice, how it changes areas of its plane.
 
     Args:
         transform: fixed to moving.
@@ -62,17 +63,33 @@ def survey(transform: Transform, fixed: Grid, moving: Matrix, boxes: Sequence[Bo
     parts: list[np.ndarray] = []
     turned = []
     found: list[list[Box]] = [[] for _ in boxes]
+    plane = _in_plane(transform, fixed)
     for start, shape in _slabs(fixed.shape):
         affine = shifted(fixed.affine, (start, 0, 0))
         displacement = transform.displacement_mm(affine, shape)
-        parts.append(determinants(displacement, affine))
-        turned.append(turned_volume(displacement, affine))
+        bent = displacement if plane is None else plane.displacement_mm(affine, shape)
+        parts.append(determinants(bent, affine))
+        turned.append(turned_volume(bent, affine))
         places = moving_voxels(displacement, affine, moving)[0]
         for known, landing in zip(found, _landings(places, boxes), strict=True):
             if landing is not None:
                 known.append((slice(landing[0].start + start, landing[0].stop + start), *landing[1:]))
     landings = tuple(hull(known) if known else None for known in found)
     return Survey(np.concatenate(parts), math.fsum(turned), landings)
+
+
+def _in_plane(transform: Transform, fixed: Grid) -> Transform | None:
+    """A map within a slice that changes areas as the alignment and the field change volumes.
+
+    The alignment may turn the slice anywhere in space; what counts of it here is its determinant.
+    """
+    normal = slices.normal(fixed.shape)
+    if normal is None:
+        return None
+    stretch = np.eye(4)
+    along = (normal + 1) % 3
+    stretch[along, along] = np.linalg.det(transform.alignment[:3, :3])
+    return replace(transform, alignment=fixed.affine @ stretch @ np.linalg.inv(fixed.affine))
 
 
 def _slabs(shape: tuple[int, int, int]) -> Iterator[tuple[int, tuple[int, int, int]]]:

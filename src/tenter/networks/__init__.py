@@ -7,10 +7,12 @@ imported when it is built, so that a training reads the code of its own network 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 
 from torch import nn
 
 from tenter import config
+from tenter.spatial import slices
 
 CLASSES = {
     "local": "LocalNet",
@@ -41,3 +43,23 @@ def build(settings: config.Network, channels: int | tuple[int, int], dimensions:
     sides = (channels - channels // 2, channels // 2) if isinstance(channels, int) else channels
     network: nn.Module = getattr(module, CLASSES[settings.name])(settings, sides, dimensions)
     return network
+
+
+def on_grid(settings: config.Network, channels: int | tuple[int, int], shape: Sequence[int]) -> nn.Module:
+    """A network as `build` makes it, for images on a plan's grid: of two dimensions where it is one slice.
+
+    Args:
+        settings: which network, and its sizes.
+        channels: as in `build`.
+        shape: voxels of the grid along its three axes.
+
+    Returns:
+        A module that takes `[b, c, *shape]` and gives `[b, 3, *shape]`; of a slice the field is
+        zero along its normal.
+    """
+    axis = slices.normal(shape)
+    if axis is None:
+        return build(settings, channels)
+    from tenter.networks.flat import flattened  # noqa: PLC0415 - counts as code, but is read for slices alone
+
+    return flattened(build(settings, channels, 2), axis)

@@ -13,7 +13,7 @@ from tenter import config
 from tenter.errors import TrainingError
 from tenter.networks import blocks, parity
 from tenter.shapes import Affine, Field
-from tenter.spatial import affine
+from tenter.spatial import affine, slices
 
 HALVINGS = 4
 CELLS = 2
@@ -49,7 +49,7 @@ class GlobalNet(nn.Module):
         widths = [settings.channels * 2**level for level in range(settings.finest, HALVINGS + 1)]
         self.bound = settings.bound
         self.halved = settings.finest > 0
-        self.size = settings.size
+        self.size = _size(settings.size, dimensions)
         self.encoder = nn.ModuleList(
             blocks.ResidualDown(inputs, outputs, norm, kernel=kernel, dimensions=dimensions)
             for inputs, outputs, kernel in zip(
@@ -106,3 +106,9 @@ class GlobalNet(nn.Module):
             raise TrainingError(message)
         rows = self.head(features.flatten(1)).view(-1, len(shape), len(shape) + 1)
         return parity.centred_change(rows, shape)
+
+
+def _size(size: tuple[int, ...] | None, dimensions: int) -> tuple[int, ...] | None:
+    """The size that a network is tied to: of a slice without its axis of one voxel."""
+    axis = None if size is None or dimensions == 3 else slices.normal(size)
+    return size if size is None or axis is None else size[:axis] + size[axis + 1 :]

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from tenter.reporting import drawing
-from tenter.reporting.panels import PLANES, Layout, Scene, Tile, Volume, window
+from tenter.reporting.panels import Layout, Scene, Tile, Volume, window
+from tenter.reporting.planes import PLANES, planes
 
 COLUMNS = (
     "Fixed",
@@ -30,13 +31,13 @@ Window = tuple[float, float]
 
 
 def png(scenes: Sequence[Scene], dots_per_inch: int = 100) -> bytes:
-    """Draw three planes (rows) of `COLUMNS`.
+    """Draw three planes (rows), or that of a slice, of `COLUMNS`.
 
     Checkerboards show the fixed and the moving image in turn: edges go on from square to square
     where they agree.
 
     Args:
-        scenes: one slice for each of `PLANES`, a voxel thick.
+        scenes: one slice for each of `PLANES`, or for one of them, a voxel thick.
         dots_per_inch: of the picture.
 
     Returns:
@@ -63,7 +64,8 @@ def checkerboard(first: Volume, second: Volume, square: tuple[int, int, int]) ->
 
 def _figure(scenes: Sequence[Scene]) -> Figure:
     extents = [np.array(scene.fixed.shape) * scene.spacing_mm for scene in scenes]
-    ratios = [float(size[plane.up] / size[plane.across]) for size, plane in zip(extents, PLANES, strict=True)]
+    cut = PLANES if len(scenes) > 1 else planes(scenes[0].fixed.shape)
+    ratios = [float(size[plane.up] / size[plane.across]) for size, plane in zip(extents, cut, strict=True)]
     layout = Layout(ratios, len(COLUMNS), WIDTH)
     drawn = drawing.figure(WIDTH, layout.height, laid_out=False)
     for column, title in enumerate(COLUMNS):
@@ -72,7 +74,7 @@ def _figure(scenes: Sequence[Scene]) -> Figure:
     moving = _window([scene.moving for scene in scenes])
     longest = max(float(scene.magnitude_mm().max()) for scene in scenes)
     square_mm = float(np.max(extents)) / SQUARES
-    for row, (scene, plane) in enumerate(zip(scenes, PLANES, strict=True)):
+    for row, (scene, plane) in enumerate(zip(scenes, cut, strict=True)):
         tiles = [Tile(layout.axes(drawn, row, column), scene, plane) for column in range(len(COLUMNS))]
         for tile, image in zip(tiles, _images(scene, fixed, moving, square_mm), strict=False):
             tile.show(image, (0.0, 1.0), "gray")

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from tenter.reporting import drawing
+from tenter.reporting.planes import Plane, planes
 
 FIXED = "#ffb000"
 MOVED = "#6fc7ff"
@@ -64,32 +65,6 @@ class Scene:
         return np.asarray(np.sqrt(np.sum((self.field * spacing) ** 2, axis=0)), dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """How a slice is laid on paper: patient's right on the reader's left, front or head up.
-
-    Attributes:
-        title: name of the plane.
-        normal: axis of the grid that the slice is perpendicular to.
-        across: axis that runs to the right.
-        up: axis that runs up.
-        flip: whether the first axis of the grid runs to the left.
-        sides: letters at the left and the right edge.
-    """
-
-    title: str
-    normal: int
-    across: int
-    up: int
-    flip: bool
-    sides: tuple[str, str]
-
-
-PLANES = (
-    Plane("axial", 2, 0, 1, flip=True, sides=("R", "L")),
-    Plane("coronal", 1, 0, 2, flip=True, sides=("R", "L")),
-    Plane("sagittal", 0, 1, 2, flip=True, sides=("A", "P")),
-)
 WIDTH, TALLEST = 10.4, 12.0
 """Size of a panel in inches, and its largest height."""
 
@@ -100,7 +75,7 @@ COLUMNS = ("Fixed", "Moving, aligned only", "Moving, registered", "Displacement"
 
 
 def panel(scene: Scene, alt: str, name: str) -> Markup:
-    """Draw three planes (rows) of fixed, moving, registered and displacement (columns).
+    """Draw three planes (rows), or that of a slice, of fixed, moving, registered, displacement (columns).
 
     Args:
         scene: the pair.
@@ -108,15 +83,17 @@ def panel(scene: Scene, alt: str, name: str) -> Markup:
         name: unique within the page.
     """
     extents = [size * step for size, step in zip(scene.fixed.shape, scene.spacing_mm, strict=True)]
+    cut = planes(scene.fixed.shape)
     with drawing.style():
-        layout = Layout([extents[plane.up] / extents[plane.across] for plane in PLANES], len(COLUMNS))
+        layout = Layout([extents[plane.up] / extents[plane.across] for plane in cut], len(COLUMNS))
         drawn = drawing.figure(WIDTH, layout.height, laid_out=False)
         for column, title in enumerate(COLUMNS):
             layout.write(drawn, title, column)
-        for row, plane in enumerate(PLANES):
+        for row, plane in enumerate(cut):
             axes = [layout.axes(drawn, row, column) for column in range(len(COLUMNS))]
             shown = _row(scene, plane, axes)
-            layout.write(drawn, f"{plane.title}, slice {scene.centre()[plane.normal] + 1}", -1, row)
+            place = f", slice {scene.centre()[plane.normal] + 1}" if len(cut) > 1 else ""
+            layout.write(drawn, f"{plane.title}{place}", -1, row)
         layout.scale_bar(drawn, shown)
     return drawing.inline(drawn, alt, name)
 

@@ -62,6 +62,13 @@ def canonical_directions(affine: Matrix) -> Float[np.ndarray, "3 3"]:
     return max(candidates, key=lambda axes: (round(float(np.trace(axes)), 4), *np.round(axes, 4).flat))
 
 
+def canonical_order(affine: Matrix) -> tuple[int, int, int]:
+    """Which axes of an image run along R, A and S, as `canonical_directions` re-orders them."""
+    steps = canonical_directions(affine).T @ affine[:3, :3] / np.asarray(spacing_mm(affine))
+    x, y, z = (int(axis) for axis in np.abs(steps).argmax(axis=1))
+    return x, y, z
+
+
 def canonical_grid(
     affine: Matrix,
     shape: Sequence[int],

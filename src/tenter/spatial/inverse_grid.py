@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenter.shapes import Points
-from tenter.spatial import grids, invert, jacobian
+from tenter.spatial import grids, invert, jacobian, slices
 
 FURTHEST = 1.5
 """Grid sizes from its middle that the image of a grid may reach; what a wild voxel flings further is cut."""
@@ -161,9 +161,12 @@ def _inner_points(field: Tensor) -> Iterator[Tensor]:
 
 def _near_folds(field: Tensor) -> Tensor:
     """Voxels `[x, y, z]` near a fold."""
-    if min(field.shape[2:]) < 3:
+    normal = slices.normal(field.shape[2:])
+    sizes = [size for axis, size in enumerate(field.shape[2:]) if axis != normal]
+    if min(sizes) < 3:
         return torch.zeros(field.shape[2:], dtype=torch.bool, device=field.device)
-    turned = functional.pad(jacobian.non_diffeomorphic_map(field), (1,) * 6)
+    margins = [int(axis != normal) for axis in (2, 2, 1, 1, 0, 0)]
+    turned = functional.pad(jacobian.non_diffeomorphic_map(field), margins)
     wide = 2 * NEAR_FOLDS + 1
     return functional.max_pool3d(turned[:, None], wide, stride=1, padding=NEAR_FOLDS)[0, 0] > 0
 

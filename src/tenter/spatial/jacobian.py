@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tenter.shapes import Field, PerSample
+from tenter.spatial import slices
 
 SLAB_VOXELS = 2**17
 
@@ -19,7 +20,7 @@ def determinant(field: Field, spacing_mm: Sequence[float] | None = None) -> Floa
     """Jacobian determinant det(I + grad u) of x -> x + u(x), by central differences.
 
     Values at or below 0 are folds. The outermost voxels are left out: a one-sided
-    difference there would not be comparable.
+    difference there would not be comparable. On a grid of one slice it is its plane's.
 
     Args:
         field: `[b, d, *space]`, displacement in voxels; or in mm along the grid's axes.
@@ -27,10 +28,14 @@ def determinant(field: Field, spacing_mm: Sequence[float] | None = None) -> Floa
             determinant of the same deformation is then the same).
 
     Returns:
-        `[b, *interior]`, each axis shorter by 2.
+        `[b, *interior]`, each axis shorter by 2, but for the one voxel across a slice.
     """
     dimensions = field.shape[1]
     steps = (1.0,) * dimensions if spacing_mm is None else tuple(spacing_mm)
+    normal = slices.normal(field.shape[2:])
+    if normal is not None:
+        steps = steps[:normal] + steps[normal + 1 :]
+        return determinant(slices.to_plane(field, normal), steps).unsqueeze(1 + normal)
     columns = [_slope(field, axis, step) for axis, step in enumerate(steps)]
     for axis, column in enumerate(columns):
         column[:, axis] += 1
@@ -57,15 +62,22 @@ def non_diffeomorphic_map(field: Float[Tensor, "b 3 x y z"]) -> Float[Tensor, "b
     tetrahedra in two ways. Around a voxel lie the right-angled ones with their corner there (the
     determinants by forward or backward differences along each axis, eight in all) and two central
     ones that start there. Each determinant is six times a signed volume, and each of the two
-    ways counts for half.
+    ways counts for half. On a grid of one slice the square of four neighbouring voxels falls into
+    two triangles in two ways, and around a voxel lie four of them.
 
     Args:
         field: `[b, 3, x, y, z]`, displacement in voxels.
 
     Returns:
-        `[b, x - 2, y - 2, z - 2]`: the outermost voxels lack neighbours and are left out.
+        `[b, x - 2, y - 2, z - 2]`, with one voxel across a slice: the outermost voxels lack
+        neighbours and are left out.
     """
-    return _by_slabs(field, _turned)
+    normal = slices.normal(field.shape[2:])
+    if normal is None:
+        return _by_slabs(field, _turned)
+    areas = _twice_areas(slices.to_plane(field, normal))
+    turned = functools.reduce(torch.add, (area.clamp(max=0) for area in areas))
+    return -turned.unsqueeze(1 + normal) / 4
 
 
 def non_diffeomorphic_volume(
@@ -129,10 +141,17 @@ def _six_volumes(field: Tensor) -> Iterator[Tensor]:
         yield _triple(*(_edge(field, diagonal, sign) for diagonal in diagonals))
 
 
+def _twice_areas(plane: Tensor) -> Iterator[Tensor]:
+    """Twice the signed area of each of the four triangles at each inner voxel of a plane."""
+    edges = [(_edge(plane, axis, 1), -_edge(plane, axis, -1)) for axis in ((1, 0), (0, 1))]
+    for first, second in itertools.product(*edges):
+        yield first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+
+
 def _edge(field: Tensor, steps: Sequence[int], sign: int) -> Tensor:
     """From where each inner voxel lands to where its neighbour lands, voxels."""
-    step = field.new_tensor(steps).reshape(1, 3, 1, 1, 1) * sign
-    return _neighbour(field, [sign * size for size in steps]) - _neighbour(field, (0, 0, 0)) + step
+    step = field.new_tensor(steps).reshape(1, -1, *[1] * len(steps)) * sign
+    return _neighbour(field, [sign * size for size in steps]) - _neighbour(field, [0] * len(steps)) + step
 
 
 def _neighbour(field: Tensor, steps: Sequence[int]) -> Tensor:

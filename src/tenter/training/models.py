@@ -51,7 +51,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, 
     Args:
         folder: made where absent.
         weights: the network's state, on any device.
-        description: JSON values; must hold `fold`, `network` and `channels` for `load`.
+        description: JSON values; must hold `fold`, `network`, `channels` and `plan` for `load`.
 
     Raises:
         OutputError: the disk is full, or the folder is not writable.
@@ -136,8 +136,10 @@ def load(folder: Path, device: torch.device) -> LoadedModel:
     """
     description = describe(folder)
     channels = description["channels"]
-    network = networks.build(
-        _NETWORK.validate_python(description["network"]), (channels["moving"], channels["fixed"])
+    network = networks.on_grid(
+        _NETWORK.validate_python(description["network"]),
+        (channels["moving"], channels["fixed"]),
+        description["plan"]["shape"],
     )
     assign(network, weights(folder), folder / WEIGHTS)
     network.eval().requires_grad_(requires_grad=False).to(device)

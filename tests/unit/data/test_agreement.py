@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,8 @@ def problems(alignment: AlignmentRule = "header", /, **found: Finding) -> list[P
     files = {name: Path(name) for name in found}
     pair = Pair(id="a", patients=("p",), row=2, **files)  # type: ignore[arg-type] # by name
     findings: Findings = {(files[name], finding.kind): finding for name, finding in found.items()}
-    return list(agreement.disagreements(pair, findings, alignment))
+    told = [agreement.disagreements(pair, findings, alignment), agreement.differing_labels(pair, findings)]
+    return list(itertools.chain(*told))
 
 
 def test_a_pair_that_agrees_has_no_problem() -> None:
@@ -192,3 +194,46 @@ def test_common_keys_are_those_of_both_sides() -> None:
         use: labels((1, 2) if column == "moving_labels" else (2, 3)) for column, use in uses(pair).items()
     }
     assert agreement.common_keys(pair, findings) == {2}
+
+
+@pytest.mark.parametrize(
+    ("moving", "fixed", "lacking"),
+    [
+        ((1, 2), (2, 3), {"moving_labels": {3}, "fixed_labels": {1}}),
+        ((1, 2), (1, 2), {"moving_labels": set(), "fixed_labels": set()}),
+        ((1, 2), (), {}),
+    ],
+)
+def test_one_sided_keys_are_told_by_the_side_that_lacks_them(
+    moving: tuple[int, ...], fixed: tuple[int, ...], lacking: dict[str, set[int]]
+) -> None:
+    files = {name: Path(name) for name in ("moving", "fixed", "moving_labels", "fixed_labels")}
+    pair = Pair(id="a", patients=("p",), row=2, **files)  # type: ignore[arg-type] # by name
+    findings = {
+        use: labels(moving if column == "moving_labels" else fixed) for column, use in uses(pair).items()
+    }
+    assert agreement.one_sided_keys(pair, findings) == lacking
+
+
+def slice_of(place: tuple[float, float, float], sha256: str, shape: tuple[int, int, int]) -> Finding:
+    return replace(image(affine(place), sha256), shape=shape)
+
+
+def test_slices_of_one_plane_have_no_problem() -> None:
+    sides = {"moving": slice_of((1, 0, 0), "m", (8, 8, 1)), "fixed": slice_of((0, 0, 0), "f", (8, 9, 1))}
+    assert problems(**sides) == []
+
+
+@pytest.mark.parametrize("rule", ["header", "centre"])
+def test_a_slice_against_a_volume_is_refused(rule: AlignmentRule) -> None:
+    sides = {"moving": slice_of((0, 0, 0), "m", (8, 8, 1)), "fixed": slice_of((0, 0, 0), "f", (8, 8, 8))}
+    (problem,) = problems(rule, **sides)
+    assert (problem.severity, problem.column) == ("ERROR", "moving_image")
+    assert "the moving image is one slice and the fixed one a volume" in problem.message
+
+
+def test_slices_in_different_planes_are_refused_unless_they_are_centred() -> None:
+    sides = {"moving": slice_of((0, 0, 60), "m", (8, 8, 1)), "fixed": slice_of((0, 0, 0), "f", (8, 8, 1))}
+    told = problems(**sides)
+    assert [problem.severity for problem in told if "mm from the plane" in problem.message] == ["ERROR"]
+    assert problems("centre", **sides) == []

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from conftest import stored, world
 from tenter.data.alignment import align, centre_of_mass_mm
 from tenter.data.volumes import Volume
 from tenter.errors import DataError
+from tenter.spatial import geometry
 
 SHAPE = (9, 8, 7)
 NOISE = np.random.default_rng(0).random(SHAPE).astype(np.float32) ** 4
@@ -110,3 +112,46 @@ def test_a_file_must_be_named(tmp_path: Path) -> None:
         align("file", volume(), volume())
     with pytest.raises(DataError, match=r"none\.tfm: is missing"):
         align("file", volume(), volume(), tmp_path / "none.tfm")
+
+
+def slice_at(height: float, degrees: float = 0.0, thickness: float = 4.0, axis: int = 2) -> Volume:
+    """A slice of 9 x 8 voxels that is turned about the world's x and lies at a height along its normal."""
+    order = [0, 1, 2]
+    order.insert(axis, order.pop())
+    affine = world((9, 8, 1), (1.0, 1.5, thickness), 20.0)
+    tilt = np.eye(4)
+    tilt[:3, :3] = Rotation.from_euler("x", degrees, degrees=True).as_matrix()
+    affine[:3, 3] += affine[:3, 2] * height / thickness
+    array = NOISE[:, :, :1].transpose(order)
+    return Volume(np.ascontiguousarray(array[None]), (tilt @ affine)[:, [*order, 3]])
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_slices_that_touch_come_to_lie_in_one_plane(axis: int) -> None:
+    moving, fixed = slice_at(3.0, axis=axis), slice_at(0.0)
+    placed = align("header", moving, fixed)
+    corners = np.array([[0.0, 0, 0], [8, 0, 0], [0, 7, 0], [8, 7, 0]])
+    seen = geometry.apply(np.linalg.inv(moving.affine) @ placed @ fixed.affine, corners)
+    assert np.allclose(seen[:, axis], 0, atol=1e-12)
+    assert np.allclose(placed[:3, :3], np.eye(3))
+    assert np.linalg.norm(placed[:3, 3]) == pytest.approx(3.0)
+
+
+def test_slices_of_other_places_meet_by_their_centres_alone() -> None:
+    moving, fixed = slice_at(30.0), slice_at(0.0)
+    with pytest.raises(DataError, match=r"lies 30 mm from the plane.*`centre`"):
+        align("header", moving, fixed)
+    assert np.linalg.norm(align("centre", moving, fixed)[:3, 3]) == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("rule", ["header", "centre", "mass"])
+def test_slices_at_an_angle_are_refused(rule: str) -> None:
+    with pytest.raises(DataError, match="out of the plane"):
+        align(rule, slice_at(0.0, degrees=8), slice_at(0.0))  # type: ignore[arg-type] # a rule
+
+
+def test_a_slice_and_a_volume_are_refused() -> None:
+    with pytest.raises(DataError, match="the fixed image is one slice and the moving one a volume"):
+        align("centre", volume(), slice_at(0.0))
+    with pytest.raises(DataError, match="the moving image is one slice and the fixed one a volume"):
+        align("centre", slice_at(0.0), volume())

@@ -220,8 +220,16 @@ def test_two_times_in_one_series_are_refused(tmp_path: Path) -> None:
     assert "two slices at one place" in refused(folder)
 
 
-def test_a_single_slice_is_flat(tmp_path: Path) -> None:
-    assert "is flat" in refused(dicoms.write_series(tmp_path / "one", ARRAY[..., :1], PLAIN))
+def test_a_single_slice_lies_where_it_says_one_millimetre_thick_or_as_it_says(tmp_path: Path) -> None:
+    folder = dicoms.write_series(tmp_path / "one", ARRAY[..., :1], PLAIN)
+    read, whole = volumes.read_image(folder), volumes.read_image(series(tmp_path))
+    assert np.array_equal(read.array, whole.array[..., :1])
+    assert np.allclose(read.affine[:3, [0, 1, 3]], whole.affine[:3, [0, 1, 3]])
+    normal = whole.affine[:3, 2] / np.linalg.norm(whole.affine[:3, 2])
+    assert np.allclose(read.affine[:3, 2], normal)
+    thick = changing(0, t00180050=("DS", "4.5"))
+    folder = dicoms.write_series(tmp_path / "thick", ARRAY[..., :1], PLAIN, change=thick)
+    assert np.allclose(volumes.header(folder).affine[:3, 2], 4.5 * normal)
 
 
 # ---- files

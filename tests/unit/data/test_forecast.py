@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -92,12 +93,67 @@ def test_an_ensemble_writes_its_members_transforms_too(tmp_path: Path) -> None:
     assert forecast.forecast(tested, PLAN, found).fields_bytes["transform"] == before + 2 * 24 * 1000
 
 
+def test_a_test_time_option_writes_files_and_trains_nothing(tmp_path: Path) -> None:
+    model = {"network": SMALL.model_dump(), "training": {"steps": 10, "batch": 2}}
+    seeds = {"base": model | {"seeds": [0, 1]}}
+    options = {"seeds": {"ensemble": True}, "refined": {"refine": {}}}
+    plain = needs(tmp_path, models=seeds)
+    more = needs(tmp_path, models={"base": seeds["base"] | {"test_time": options}})
+    assert (more.trainings, more.models_bytes) == (plain.trainings, plain.models_bytes)
+    # Two seeds; then a transform of the ensemble and of its two members, and one of the refined.
+    assert more.fields_bytes["transform"] == 3 * plain.fields_bytes["transform"]
+    assert more.fields_bytes["field"] == 2 * plain.fields_bytes["field"]
+
+
 def test_hours_are_proportional_to_steps_and_folds(tmp_path: Path) -> None:
     once = needs(tmp_path)
     model = {"network": SMALL.model_dump(), "training": {"steps": 20, "batch": 2}}
     more = needs(tmp_path, folds={"count": 3}, models={"base": model})
     assert (once.trainings, more.trainings) == (2, 3)
     assert more.training_hours == pytest.approx(3 * once.training_hours)
+
+
+def hours(folder: Path, losses: dict[str, object], **training: object) -> float:
+    """Of 1000 steps of one pair of 1000 voxels; the overhead of a step is left out."""
+    model = {"network": SMALL.model_dump(), "losses": losses}
+    model["training"] = {"steps": 1000, "batch": 1} | training
+    found = needs(folder, models={"base": model})
+    return found.training_hours - 2 * 1000 * forecast.SECONDS_PER_STEP / (3600 * found.cores)
+
+
+def test_losses_of_images_are_counted_in(tmp_path: Path) -> None:
+    plain: dict[str, object] = {"labels": [], "images": [{"name": "ssd"}], "regularisers": []}
+    dear = plain | {"images": [{"name": "mind"}, {"name": "mutual_information"}]}
+    more = {name: forecast.SECONDS_PER_TERM[name] for name in ("ssd", "mind", "mutual_information")}
+    seconds = (hours(tmp_path, dear) - hours(tmp_path, plain)) * 3600 * needs(tmp_path).cores
+    # Two trainings of 1000 steps, 1000 voxels each.
+    assert seconds == pytest.approx(2e6 * (more["mind"] + more["mutual_information"] - more["ssd"]))
+
+
+def test_all_of_the_labels_take_longer_than_one(tmp_path: Path) -> None:
+    losses: dict[str, object] = {"labels": [{"name": "jaccard"}], "regularisers": []}
+    one, two, many = (hours(tmp_path, losses, labels_per_pair=count) for count in (1, 2, "all"))
+    # The pairs of the cohort have two labels.
+    assert one < two == many
+    fewer: dict[str, object] = {"labels": [{"name": "jaccard", "scales_mm": [0, 3]}], "regularisers": []}
+    assert hours(tmp_path, fewer) < one
+
+
+def test_registering_both_ways_takes_the_network_twice(tmp_path: Path) -> None:
+    alone, both = (
+        hours(tmp_path, {"regularisers": terms}) for terms in ([], [{"name": "inverse_consistency"}])
+    )
+    flops = forecast.arithmetic(SMALL, 1, 1, PLAN.shape)[1]
+    assert both - alone > 2e6 * forecast.PASSES * flops / forecast.FLOPS_PER_CORE / (
+        3600 * needs(tmp_path).cores
+    )
+
+
+def test_what_every_loss_takes_is_known() -> None:
+    terms = (config.LabelLoss, config.CentroidLoss, *get_args(get_args(config.losses.ImageTerm)[0]))
+    terms += get_args(get_args(config.losses.Regulariser)[0])
+    names = {name for term in terms for name in get_args(term.model_fields["name"].annotation)}
+    assert names == forecast.SECONDS_PER_TERM.keys()
 
 
 def test_lines_say_what_the_time_is_based_on(tmp_path: Path) -> None:

@@ -61,6 +61,26 @@ def test_values_per_voxel_are_channels(tmp_path: Path, name: str) -> None:
     assert np.array_equal(read.array, vectors.transpose(3, 2, 1, 0))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_metaimage_of_two_dimensions_is_a_slice_at_height_zero(tmp_path: Path, channels: int) -> None:
+    values = np.random.default_rng(0).normal(size=(5, 6, channels)).astype(np.float32)
+    stored = values if channels > 1 else values[..., 0]
+    image = sitk.GetImageFromArray(stored, isVector=channels > 1)
+    image.SetSpacing((1.0, 2.0))
+    image.SetOrigin((5.0, 6.0))
+    image.SetDirection((0, -1, 1, 0))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    read = volumes.read_image(tmp_path / "a.mha")
+    assert np.array_equal(read.array, values.transpose(2, 1, 0)[..., None])
+    assert np.allclose(read.affine, [[0, 2, 0, -5], [-1, 0, 0, -6], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+
+def test_a_nrrd_of_two_dimensions_does_not_say_where_it_lies(tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(ARRAY[0]), str(tmp_path / "a.nrrd"))
+    with pytest.raises(DataError, match="does not say where it lies"):
+        volumes.header(tmp_path / "a.nrrd")
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "i8", "f4", "f8"])
 def test_stored_types_are_kept(tmp_path: Path, dtype: str) -> None:
     array = np.abs(10 * ARRAY).astype(dtype)

@@ -227,10 +227,52 @@ def test_single_trailing_axes_are_dropped_and_a_fourth_axis_is_channels(
     assert np.array_equal(read, np.moveaxis(array.reshape(*kept, channels), 3, 0))
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 1), (6, 1, 4), (6, 5, 1, 3), (6, 5, 4, 2, 3)])
-def test_flat_images_and_five_axes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"is flat|5 axes"):
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 1, 1), (1, 5, 1), (1, 1, 4, 3), (6, 5, 4, 2, 3)])
+def test_rows_of_voxels_and_five_axes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"is a row of voxels|5 axes"):
         volumes.header(saved(tmp_path / "image.nii", np.zeros(shape, np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept", "channels"),
+    [
+        ((6, 5), (6, 5, 1), 1),
+        ((6, 5, 1), (6, 5, 1), 1),
+        ((6, 1, 4), (6, 1, 4), 1),
+        ((6, 5, 1, 3), (6, 5, 1), 3),
+        ((6, 5, 1, 1, 3), (6, 5, 1), 3),
+    ],
+)
+def test_a_slice_is_a_volume_one_voxel_thick(
+    tmp_path: Path, shape: tuple[int, ...], kept: tuple[int, ...], channels: int
+) -> None:
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    read = volumes.read_image(saved(tmp_path / "image.nii", array))
+    assert np.array_equal(read.array, np.moveaxis(array.reshape(*kept, channels), 3, 0))
+    assert np.allclose(read.affine, AFFINE, atol=1e-6)
+
+
+PIXDIM_Z, SROW, QFORM_CODE, SFORM_CODE = 88, 280, 252, 254
+
+
+@pytest.mark.parametrize("form", ["sform", "qform"])
+def test_a_slice_without_thickness_is_one_millimetre_thick(tmp_path: Path, form: str) -> None:
+    path = saved(tmp_path / "image.nii", NOISE[..., :1])
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, PIXDIM_Z, 0.0)
+    struct.pack_into("<h", content, QFORM_CODE if form == "sform" else SFORM_CODE, 0)
+    for row in range(3):
+        struct.pack_into("<f", content, SROW + 16 * row + 8, 0.0)
+    path.write_bytes(content)
+    affine = volumes.header(path).affine
+    expected = AFFINE.copy()
+    expected[:3, 2] = (0, 0, 1)
+    assert np.allclose(affine, expected, atol=1e-5)
+
+
+def test_a_volume_without_a_voxel_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="voxel size"):
+        volumes.header(altered(tmp_path / "image.nii", PIXDIM_Z, "<f", 0.0))
 
 
 @pytest.mark.parametrize(

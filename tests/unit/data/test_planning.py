@@ -110,3 +110,55 @@ def test_what_is_no_plan_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(DataError, match=r"plan\.json: is no plan"):
         plans.read_plan(tmp_path / "plan.json")
+
+
+def pairs_of(folder: Path, moving: tuple[int, ...], *fixed: tuple[int, ...]) -> list[ImagePair]:
+    image = written(folder / "moving.nii", moving, np.diag([2.0, 2, 5, 1]))
+    paths = [folder / f"fixed{number}.nii" for number in range(len(fixed))]
+    for number, (path, shape) in enumerate(zip(paths, fixed, strict=True)):
+        written(path, shape, np.diag([1.0, 2, 3 + number, 1]))
+    return [ImagePair(id=path.stem, patients=("p",), moving=image, fixed=path) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("rules", "thickness"),
+    [
+        (PlanRules(), 4.0),
+        (PlanRules(spacing_mm=1.0), 4.0),
+        (PlanRules(spacing_mm=(1, 2, 9)), 9.0),
+        (PlanRules(spacing_mm=(1, 2, 2)), 2.0),
+    ],
+)
+def test_the_grid_of_slices_is_one_as_thick_as_the_thickest_or_as_given(
+    tmp_path: Path, rules: PlanRules, thickness: float
+) -> None:
+    plan = planning.derive(pairs_of(tmp_path, (8, 8, 1), (9, 8, 1), (8, 9, 1)), rules)
+    assert (plan.shape[2], plan.spacing_mm[2]) == (1, thickness)
+    assert planning.uncovered_mm((8.0, 18.0, 4.0), plan) == max(0, (4 - thickness) / 2)
+
+
+@pytest.mark.parametrize(
+    ("moving", "fixed", "named"),
+    [
+        ((8, 8, 1), [(9, 8, 1), (9, 8, 1), (8, 9, 5)], "fixed2.nii: is a volume"),
+        ((8, 8, 4), [(9, 8, 1), (9, 8, 1)], "moving.nii: is a volume"),
+        ((8, 8, 1), [(9, 8, 2), (9, 8, 2)], "moving.nii: is a slice"),
+        ((8, 8, 1), [(9, 8, 1), (9, 8, 1), (9, 1, 8)], r"fixed2.nii: is a slice \(coronal\)"),
+    ],
+)
+def test_slices_among_volumes_and_volumes_among_slices_are_named(
+    tmp_path: Path, moving: tuple[int, ...], fixed: list[tuple[int, ...]], named: str
+) -> None:
+    with pytest.raises(DataError, match=named) as caught:
+        planning.derive(pairs_of(tmp_path, moving, *fixed), PlanRules())
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [((8, 8, 1), (8, 8, 4)), ((8, 8, 4), (8, 8, 1)), ((8, 8, 1), (8, 1, 8))]
+)
+def test_a_shape_of_another_kind_than_the_images_is_refused(
+    tmp_path: Path, size: tuple[int, ...], shape: tuple[int, int, int]
+) -> None:
+    with pytest.raises(DataError, match=r"plan\.shape is a"):
+        planning.derive(pairs_of(tmp_path, size, size), PlanRules(shape=shape))

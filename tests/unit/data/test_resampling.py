@@ -90,3 +90,10 @@ def test_a_small_label_keeps_its_volume(factor: float) -> None:
         means.append(read.sum(dtype=np.float64) * factor**3)
     assert np.mean(means) == pytest.approx(18, rel=0.03)
     assert np.allclose(means, 18, rtol=0.2)
+
+
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+def test_a_slice_is_not_smoothed_across(padding: str) -> None:
+    thin = NOISE[..., :1]
+    thick = np.diag([1.0, 1.0, 5.0, 1.0])
+    assert np.array_equal(resampling.on_grid(thin, thick, (12, 10, 1), padding=padding), thin)  # type: ignore[arg-type] # parametrised

@@ -12,7 +12,7 @@ from torch import Tensor
 from tenter import config, losses
 from tenter.errors import TrainingError
 from tenter.losses.objective import Objective
-from tenter.spatial import warp
+from tenter.spatial import slices, warp
 
 SPACING = (2.0, 1.0, 4.0)
 SPACE = (7, 8, 6)
@@ -203,3 +203,33 @@ def test_pairs_of_two_dimensions_are_allowed() -> None:
     )
     field = torch.randn(1, 2, *SPACE[:2])
     assert torch.isfinite(Objective(terms, SPACING[:2])(field, flat, -field)["loss"])
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_the_loss_of_slices_is_the_one_of_their_plane(axis: int) -> None:
+    pairs = _pairs([[True, True]])
+    flat = Some(*(tensor[..., 3] if tensor.ndim == 5 else tensor for tensor in vars(pairs).values()))
+    thick = Some(
+        *(tensor.unsqueeze(2 + axis) if tensor.ndim == 4 else tensor for tensor in vars(flat).values())
+    )
+    terms = config.Losses.model_validate(
+        {
+            "labels": [{"name": "dice", "scales_mm": [0, 4]}, {"name": "centroid"}],
+            "images": [{"name": name} for name in ("lncc", "mind")],
+            "regularisers": [
+                {"name": "bending", "units": "mm"},
+                {"name": "folding"},
+                {"name": "inverse_consistency"},
+            ],
+        }
+    )
+    spacing, plane = list(SPACING[:2]), torch.randn(1, 2, *SPACE[:2])
+    spacing.insert(axis, 7.0)
+    space = slices.to_space(plane, axis).requires_grad_()
+    found = Objective(terms, spacing)(space, thick, -space)
+    expected = Objective(terms, SPACING[:2])(plane, flat, -plane)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    (gradient,) = torch.autograd.grad(found["loss"], space)
+    assert not gradient[:, axis].any()

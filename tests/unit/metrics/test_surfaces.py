@@ -82,3 +82,26 @@ def test_the_mean_surface_distance_is_that_of_monai() -> None:
 
 def test_an_empty_mask_has_no_distance() -> None:
     assert surface_distances(np.zeros_like(FIRST), SECOND, SPACING) is None
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_the_surface_of_a_slice_is_its_contour(axis: int) -> None:
+    first, second = (mask[:, :, 9] for mask in (FIRST, SECOND))
+    one, other = (np.expand_dims(mask, axis) for mask in (first, second))
+    contour = first ^ ndimage.binary_erosion(first)
+    np.testing.assert_array_equal(surface(one, axis).squeeze(axis), contour)
+    spacing = [0.8, 1.1]
+    x, y, z = (float(step) for step in np.insert(spacing, axis, 2.5))
+    found = surface_distances(one, other, (x, y, z), axis)
+    assert found is not None
+    others = second ^ ndimage.binary_erosion(second)
+    to_second = ndimage.distance_transform_edt(~others, sampling=spacing)
+    to_first = ndimage.distance_transform_edt(~contour, sampling=spacing)
+    assert np.allclose(np.sort(found.forth), np.sort(to_second[contour]))
+    assert np.allclose(np.sort(found.back), np.sort(to_first[others]))
+    images = [sitk.GetImageFromArray(mask.T.astype(np.uint8)) for mask in (contour, others)]
+    for image in images:
+        image.SetSpacing(spacing)
+    reference = sitk.HausdorffDistanceImageFilter()
+    reference.Execute(*images)
+    assert found.hausdorff(100.0) == pytest.approx(reference.GetHausdorffDistance())

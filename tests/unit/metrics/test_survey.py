@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from tenter.metrics.deformation import determinants, turned_volume
 from tenter.metrics.regions import Box, Grid
 from tenter.metrics.survey import survey
+from tenter.spatial import jacobian, slices
 from tenter.spatial.transform import Transform
 
 FIXED = Grid(np.diag([-1.5, 1.2, 2.0, 1.0]), (15, 12, 10))
@@ -51,7 +53,7 @@ def test_turned_volume_is_that_of_the_whole_grid() -> None:
     assert found.ndv_percent > 1
 
 
-@pytest.mark.parametrize("shape", [(1, 5, 5), (5, 2, 5), (9, 1, 1)])
+@pytest.mark.parametrize("shape", [(2, 5, 5), (1, 2, 5), (9, 1, 1)])
 def test_a_grid_without_inner_voxels_has_no_share_of_volume(shape: tuple[int, int, int]) -> None:
     assert np.isnan(survey(bent(), Grid(FIXED.affine, shape), MOVING).ndv_percent)
 
@@ -70,3 +72,43 @@ def test_a_landing_holds_every_voxel_that_maps_next_to_the_box_and_no_margin(ind
 def test_a_box_that_nothing_maps_to_lands_nowhere() -> None:
     assert survey(bent(), FIXED, MOVING, BOXES).landings[2] is None
     assert survey(bent(), FIXED, MOVING, BOXES[2:]).landings == (None,)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_slice_changes_areas_as_the_field_does_and_volumes_as_the_alignment_does(axis: int) -> None:
+    shape, steps = [13, 11], [1.5, 2.0]
+    shape.insert(axis, 1)
+    steps.insert(axis, 6.0)
+    turn = Rotation.from_euler("xyz", [20, -30, 50], degrees=True).as_matrix()
+    affine = np.diag([*steps, 1.0])
+    affine[:3, :3] = turn @ affine[:3, :3]
+    plane = 0.8 * torch.randn(1, 2, 13, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    alignment = np.eye(4)
+    # A slice that is turned out of its plane, grown by a quarter and mirrored, shrunk along its normal.
+    alignment[:3, :3] = Rotation.from_euler("y", 90, degrees=True).as_matrix() @ np.diag([-1.25, 1, 0.9])
+    grid = Grid(affine, (shape[0], shape[1], shape[2]))
+    for whole, factor in ((np.eye(4), 1.0), (alignment, -1.125)):
+        found = survey(Transform(whole, slices.to_space(plane, axis), affine), grid, MOVING)
+        expected = factor * jacobian.determinant(plane)[0].unsqueeze(axis).numpy()
+        np.testing.assert_allclose(found.determinants, expected, atol=1e-9)
+        assert np.count_nonzero(expected <= 0) > 5
+
+
+def test_the_area_that_a_slice_turns_inside_out_is_that_of_its_triangles() -> None:
+    field = torch.zeros(1, 3, 7, 6, 1)
+    field[0, 0, 3, 3, 0] = 2.0
+    grid = Grid(np.diag([1.0, 1.0, 4.0, 1.0]), (7, 6, 1))
+    found = survey(Transform(np.eye(4), field, grid.affine), grid, np.eye(4))
+    # The voxel lands 1 beyond its neighbour; each of the two ways to cut squares counts for half.
+    landed = np.indices((7, 6)).astype(float)
+    landed[0, 3, 3] += 2
+    areas = []
+    for x in range(1, 6):
+        for y in range(1, 5):
+            for right, up in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                first = landed[:, x + right, y] - landed[:, x, y]
+                second = landed[:, x, y + up] - landed[:, x, y]
+                areas.append(right * up * (first[0] * second[1] - first[1] * second[0]) / 2)
+    assert found.turned == pytest.approx(-sum(area for area in areas if area < 0) / 2)
+    assert found.turned > 0.4
+    assert found.ndv_percent == pytest.approx(100 * found.turned / (5 * 4))

@@ -22,18 +22,17 @@ def saved(folder: Path, **described: Any) -> dict[str, torch.Tensor]:
     state = networks.build(SETTINGS, 3).state_dict()
     weights = {name: torch.randn(value.shape).to(value.dtype) for name, value in state.items()}
     network = SETTINGS.model_dump(mode="json")
-    models.save(
-        folder, weights, {"fold": "2", "network": network, "channels": {"moving": 1, "fixed": 2}} | described
-    )
+    plain = {"fold": "2", "channels": {"moving": 1, "fixed": 2}, "plan": {"shape": [8, 8, 8]}}
+    models.save(folder, weights, plain | {"network": network} | described)
     return weights
 
 
 def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
-    weights = saved(tmp_path, plan={"shape": [1, 2, 3]})
+    weights = saved(tmp_path, plan={"shape": [4, 2, 3]})
     loaded = models.load(tmp_path, CPU)
     state = loaded.network.state_dict()
     assert all(torch.equal(state[name], value) for name, value in weights.items())
-    assert (loaded.fold, loaded.folder, loaded.description["plan"]) == ("2", tmp_path, {"shape": [1, 2, 3]})
+    assert (loaded.fold, loaded.folder, loaded.description["plan"]) == ("2", tmp_path, {"shape": [4, 2, 3]})
     assert not loaded.network.training
     assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from tenter.config import Appearance, Augmentation, Pose
 from tenter.data.augmentation.numbers import Source, Stream
-from tenter.spatial import bspline
+from tenter.spatial import bspline, slices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,8 @@ class Change:
     """The plain numbers of one side of b samples with c channels; None is no change of that kind.
 
     Attributes:
-        corners: `[b, 4, 3]` inward moves of the cube's corners in half-widths.
+        corners: `[b, 4, 3]` inward moves of the cube's corners in half-widths; of a slice `[b, 3, 2]`,
+            of the square's.
         pose: `[b, 4, 4]` affine maps in normalised coordinates, applied before the corners' map.
         controls: displacement in voxels, applied before both.
         blur: `[b, c, 3]` standard deviations along each axis, voxels.
@@ -45,7 +46,7 @@ class Change:
         noise_seed: of the generator that makes the noise where the image is.
     """
 
-    corners: Float[np.ndarray, "b 4 3"] | None = None
+    corners: Float[np.ndarray, "b k d"] | None = None
     pose: Float[np.ndarray, "b 4 4"] | None = None
     controls: Lattice | None = None
     blur: Float[np.ndarray, "b c 3"] | None = None
@@ -73,10 +74,25 @@ class Ground:
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
 
+    @property
+    def normal(self) -> int | None:
+        """The axis that the grid is one slice across, or None."""
+        return slices.normal(self.shape)
+
     def lattice(self, channels: int, spacing_mm: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Shape of a batch of control lattices, and their spacing in voxels."""
         spacing = tuple(spacing_mm / size for size in self.spacing_mm)
         return (self.batch, channels, *bspline.lattice(self.shape, spacing)), spacing
+
+    def drawn(
+        self, source: Source, shape: tuple[int, ...], stream: Stream, *place: int
+    ) -> Float[np.ndarray, "b c x y z"]:
+        """Numbers in (-1, 1) for a batch of control lattices; equal across a slice."""
+        if self.normal is None:
+            return source.symmetric(shape, stream, *place)
+        axis = 2 + self.normal
+        layer = source.symmetric((*shape[:axis], 1, *shape[axis + 1 :]), stream, *place)
+        return np.repeat(layer, shape[axis], axis=axis)
 
 
 def draw_changes(
@@ -91,11 +107,14 @@ def draw_changes(
         step: from 0.
 
     Returns:
-        the numbers; equal for equal arguments, and those of one kind whatever else is changed.
+        the numbers; equal for equal arguments, and those of one kind whatever else is changed. On a
+        grid of one slice all maps and deformations stay in its plane.
     """
     corners = None
     if augmentation.affine:
-        corners = augmentation.affine * source.uniform((2, ground.batch, 4, 3), Stream.CORNERS, step)
+        size = 3 if ground.normal is None else 2
+        shape = (2, ground.batch, size + 1, size)
+        corners = augmentation.affine * source.uniform(shape, Stream.CORNERS, step)
     sides = []
     for side, chosen in enumerate((augmentation.intensity.moving, augmentation.intensity.fixed)):
         deformed = _deformed(source, augmentation, ground, (step, side))
@@ -114,7 +133,9 @@ def _deformed(
     if augmentation.deformation is not None:
         shape, spacing = ground.lattice(3, augmentation.deformation.spacing_mm)
         voxels = augmentation.deformation.amplitude_mm / np.array(ground.spacing_mm).reshape(3, 1, 1, 1)
-        drawn["controls"] = Lattice(voxels * source.symmetric(shape, Stream.CONTROLS, *place), spacing)
+        if ground.normal is not None:
+            voxels[ground.normal] = 0
+        drawn["controls"] = Lattice(voxels * ground.drawn(source, shape, Stream.CONTROLS, *place), spacing)
     return drawn
 
 
@@ -122,6 +143,9 @@ def poses(
     chances: Float[np.ndarray, "b 12"], pose: Pose, shape: Sequence[int], spacing_mm: Sequence[float]
 ) -> Float[np.ndarray, "b 4 4"]:
     """Random affine maps about the grid's centre: shift, after rotation, after scaling, after shear.
+
+    On a grid of one slice they stay in its plane: rotations are about its normal, either way, and
+    nothing is scaled, sheared or shifted along it.
 
     Args:
         chances: numbers in (0, 1): axis (2) and angle of the rotation, scales (3), shears (3), shift (3).
@@ -140,11 +164,18 @@ def poses(
     scales = np.exp(np.log1p(pose.scale) * signed[:, 3:6])
     shears = np.tile(np.eye(3), (len(chances), 1, 1))
     shears[:, [0, 0, 1], [1, 2, 2]] = pose.shear * signed[:, 6:9]
+    shifts = pose.translation_mm * signed[:, 9:12]
+    normal = slices.normal(shape)
+    if normal is not None:
+        turns = np.deg2rad(pose.rotation_deg) * signed[:, 2:3] * np.eye(3)[normal]
     half = np.maximum(np.array(shape) - 1, 1) / 2 * np.array(spacing_mm)
     linear = Rotation.from_rotvec(turns).as_matrix() @ (scales[:, :, None] * shears)
+    if normal is not None:
+        linear[:, normal] = linear[:, :, normal] = np.eye(3)[normal]
+        shifts[:, normal] = 0
     result = np.tile(np.eye(4), (len(chances), 1, 1))
     result[:, :3, :3] = linear * half / half[:, None]
-    result[:, :3, 3] = pose.translation_mm * signed[:, 9:12] / half
+    result[:, :3, 3] = shifts / half
     return result
 
 
@@ -157,7 +188,7 @@ def _looks(source: Source, chosen: Appearance, ground: Ground, place: tuple[int,
         drawn["blur"] = widths / np.array(ground.spacing_mm)
     if chosen.bias is not None:
         lattice, spacing = ground.lattice(channels, chosen.bias.spacing_mm)
-        values = np.log1p(chosen.bias.amplitude) * source.symmetric(lattice, Stream.BIAS, *place)
+        values = np.log1p(chosen.bias.amplitude) * ground.drawn(source, lattice, Stream.BIAS, *place)
         drawn["bias"] = Lattice(values, spacing)
     if chosen.gamma:
         drawn["gamma"] = np.exp(np.log1p(chosen.gamma) * source.symmetric(shape, Stream.GAMMA, *place))

@@ -27,6 +27,7 @@ class Stream(enum.IntEnum):
     NOISE = 11
     NOISE_SEED = 12
     PARTNERS = 13
+    TEST_POSES = 14
 
 
 @dataclass(frozen=True, slots=True)

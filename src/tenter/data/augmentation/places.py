@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tenter.data.augmentation.changes import Change
 from tenter.shapes import Affine, Field
-from tenter.spatial import affine, bspline
+from tenter.spatial import affine, bspline, slices
 
 
 def displacement(change: Change, shape: Sequence[int], device: torch.device) -> Field | None:
@@ -24,7 +24,7 @@ def displacement(change: Change, shape: Sequence[int], device: torch.device) -> 
     Returns:
         `[b, 3, *shape]` float32, voxels; None where nothing is deformed.
     """
-    maps = _maps(change)
+    maps = _maps(change, slices.normal(shape))
     placed = None if maps is None else maps.to(device, torch.float32, non_blocking=True)
     straight = None if placed is None else affine.displacement(placed, shape)
     if change.controls is None:
@@ -38,8 +38,13 @@ def displacement(change: Change, shape: Sequence[int], device: torch.device) -> 
     return straight + turned.reshape(bent.shape)
 
 
-def _maps(change: Change) -> Affine | None:
+def _maps(change: Change, normal: int | None) -> Affine | None:
     corners = None if change.corners is None else affine.corner_affine(torch.from_numpy(change.corners))
+    if corners is not None and normal is not None:
+        kept = [axis for axis in range(4) if axis != normal]
+        whole = torch.eye(4, dtype=corners.dtype).repeat(len(corners), 1, 1)
+        whole[:, torch.tensor(kept)[:, None], kept] = corners
+        corners = whole
     if change.pose is None:
         return corners
     pose = torch.from_numpy(change.pose)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tenter.config import Augmentation, Pose
+from tenter.data.augmentation import places
 from tenter.data.augmentation.changes import Change, Ground, draw_changes, poses
 from tenter.data.augmentation.numbers import Source
 
@@ -149,3 +151,45 @@ def test_shears_keep_volume() -> None:
 def test_shifts_are_mm() -> None:
     shifts = drawn_poses(translation_mm=5)[:, :3, 3]
     assert np.abs(shifts).max(axis=0) == pytest.approx([5, 5, 5], rel=0.02)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_slice_is_changed_in_its_plane_alone(axis: int) -> None:
+    shape, spacing = [10, 12], [2.0, 3.0]
+    shape.insert(axis, 1)
+    spacing.insert(axis, 5.0)
+    ground = Ground(batch=3, channels=(2, 1), shape=tuple(shape), spacing_mm=tuple(spacing))
+    change, _ = draw_changes(Source.of(0, "0"), Augmentation.model_validate(EVERYTHING), ground, 0)
+    unit = np.eye(4)[axis]
+    assert change.pose is not None
+    assert (change.pose[:, axis] == unit).all()
+    assert (change.pose[:, :, axis] == unit).all()
+    field = places.displacement(change, shape, torch.device("cpu"))
+    assert field is not None
+    assert not field[:, axis].any()
+    others = [other for other in range(3) if other != axis]
+    assert (field[:, others].abs().amax(dim=(2, 3, 4)) > 0.1).all()
+    for lattice in (change.controls, change.bias):
+        assert lattice is not None
+        layers = np.moveaxis(lattice.values, 2 + axis, 0)
+        assert (layers == layers[:1]).all()
+    assert not change.controls.values[:, axis].any()  # type: ignore[union-attr] # seen above
+
+
+def test_a_slice_is_turned_either_way_by_no_more_than_the_bound() -> None:
+    chances = np.random.default_rng(0).uniform(size=(200, 12))
+    found = poses(chances, Pose(rotation_deg=20), (9, 1, 9), (1.0, 4.0, 1.0))
+    angles = np.rad2deg(np.arctan2(found[:, 0, 2], found[:, 0, 0]))
+    assert -20 < angles.min() < -15
+    assert 15 < angles.max() < 20
+
+
+def test_the_corners_of_a_square_are_moved_as_drawn() -> None:
+    ground = Ground(batch=1, channels=(1, 1), shape=(11, 9, 1), spacing_mm=(1.0, 1.0, 3.0))
+    change, _ = draw_changes(Source.of(0, "0"), Augmentation(affine=0.2), ground, 0)
+    field = places.displacement(change, ground.shape, torch.device("cpu"))
+    assert change.corners is not None
+    assert field is not None
+    for corner, voxel in enumerate(((0, 0), (0, 8), (10, 0))):
+        inward = np.where(np.array(voxel) == 0, 1, -1) * change.corners[0, corner] * (5, 4)
+        assert np.allclose(field[0, :2, *voxel, 0], inward, atol=1e-5)

@@ -1,0 +1,111 @@
+"""The plan beside its study: how today's cohort differs from it, and which models do not fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tenter import manifest, provenance
+from tenter.config import CompositeNetwork, GlobalNetwork, Network
+from tenter.data import planning, plans
+from tenter.data.complaints import some
+from tenter.errors import DataError
+from tenter.records import Fault, Plan
+from tenter.spatial import slices
+from tenter.study import Study
+
+RENEW = "renew it by `snakemake ... --forcerun plan prepare_images` if the cohort has changed for good"
+
+
+def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
+    """The plan there is, or would be, and how the cohort differs from it.
+
+    One that was made by other rules than today's will be made anew.
+
+    Args:
+        study: the study; its pairs' images must be sound.
+        path: of the plan, if there may be one.
+    """
+    fresh = planning.derive(study.pairs, study.config.plan)
+    if path is None or not path.exists() or _outdated(study, path):
+        return fresh, list(_uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or none"))
+    try:
+        known = plans.read_plan(path)
+    except DataError as error:
+        return fresh, [Fault(str(path), "is no plan", str(error).rpartition("; ")[2], severity="WARNING")]
+    drift = [Fault(str(path), message, RENEW, severity="WARNING") for message in _drift(known, fresh, study)]
+    return known, [*drift, *_uncovered(study, known, None, RENEW, str(path))]
+
+
+def _outdated(study: Study, path: Path) -> bool:
+    return provenance.recorded(path) is not None and not study.plan_is_current(path)
+
+
+def misfits(study: Study, plan: Plan) -> Iterator[Fault]:
+    """What is configured that cannot be done on the plan's grid or with its channels."""
+    yield from _of_volumes(study, plan)
+    for name, model in study.config.models.items():
+        fix = "leave it out, or give both sides as many channels"
+        yield from _incomparable(study, plan, model.losses.comparing, (f"models.{name}.losses", fix))
+        yield from _tied(study, plan, model.network, f"models.{name}.network")
+    for option, (name, chosen) in study.options.items():
+        if chosen.refine is not None:
+            column = f"models.{name}.test_time.{option.removeprefix(f'{name}-')}.refine.images"
+            fix = "leave `refine` out of this option"
+            yield from _incomparable(study, plan, chosen.refine.losses.comparing, (column, fix))
+
+
+def _of_volumes(study: Study, plan: Plan) -> Iterator[Fault]:
+    """Challenges' figures, whose programs know volumes alone, of slices."""
+    named = [family for family in study.config.evaluation.families if family != "strict"]
+    if named and slices.normal(plan.shape) is not None:
+        message = f"the figures of {' and '.join(named)} are of volumes, and the images are slices"
+        fix = "leave them out: the strict family is always measured"
+        yield Fault(str(study.path), message, fix, column="evaluation.families")
+
+
+def _incomparable(study: Study, plan: Plan, terms: Iterable[str], told: tuple[str, str]) -> Iterator[Fault]:
+    """Terms that compare images of unequal numbers of channels; `told` is where, and how to mend it."""
+    named = ", ".join(dict.fromkeys(terms))
+    if named and plan.moving_channels != plan.fixed_channels:
+        channels = f"{plan.moving_channels} channels, fixed ones {plan.fixed_channels}"
+        message = f"moving images have {channels}: {named} cannot compare them"
+        yield Fault(str(study.path), message, told[1], column=told[0])
+
+
+def _tied(study: Study, plan: Plan, network: Network, column: str) -> Iterator[Fault]:
+    """A network that is tied to one size of grid, which is not the plan's."""
+    if isinstance(network, CompositeNetwork):
+        yield from _tied(study, plan, network.first, f"{column}.first")
+    elif isinstance(network, GlobalNetwork) and network.size is not None and network.size != plan.shape:
+        tied, given = (" x ".join(map(str, sizes)) for sizes in (network.size, plan.shape))
+        message = f"the network is tied to {tied} voxels, the common grid has {given}"
+        fix = f"give {list(plan.shape)}, or leave `parity` and `size` out"
+        yield Fault(str(study.path), message, fix, column=f"{column}.size")
+
+
+def _uncovered(
+    study: Study, plan: Plan, column: str | None, fix: str, file: str | None = None
+) -> Iterator[Fault]:
+    images = {manifest.place(pair, "fixed_image")[0]: pair.fixed for pair in study.pairs}
+    beyond = {row: planning.uncovered_mm(planning.extent(path).size_mm, plan) for row, path in images.items()}
+    rows = [row for row, reach in beyond.items() if reach > 0]
+    if rows:
+        message = (
+            f"{len(rows)} fixed images reach up to {max(beyond.values()):.1f} mm beyond the common grid "
+            f"(rows {some(rows)}); there the displacement is zero"
+        )
+        yield Fault(file or str(study.path), message, fix, None, column, "WARNING")
+
+
+def _drift(known: Plan, fresh: Plan, study: Study) -> Iterator[str]:
+    for side in ("moving", "fixed"):
+        was, now = getattr(known, f"{side}_channels"), getattr(fresh, f"{side}_channels")
+        if was != now:
+            yield f"is for {side} images of {was} channels; they have {now}"
+    if study.config.plan.spacing_mm is not None:
+        return
+    changes = [abs(now / was - 1) for was, now in zip(known.spacing_mm, fresh.spacing_mm, strict=True)]
+    if max(changes) > 0.1:
+        was, now = (" x ".join(f"{size:g}" for size in item.spacing_mm) for item in (known, fresh))
+        yield f"has voxels of {was} mm; the cohort's median is now {now} mm"
