@@ -13,6 +13,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from tenter.chunks import PATTERN as CHUNK
+from tenter.config import yaml_files
 from tenter.errors import TenterError
 from tenter.files import canonical
 from tenter.manifest import ID
@@ -25,8 +26,14 @@ if not workflow.configfiles:
     configfile: "config/demo.yaml"
 
 
+if len(workflow.configfiles) > 1:
+    raise WorkflowError("give one --configfile: a study is one file")
+
+
 try:
-    study = Study.load(Path(os.path.relpath(workflow.configfiles[-1])), config)
+    path = Path(os.path.relpath(workflow.configfiles[-1]))
+    yaml_files.read(path)  # Snakemake's own reader lets a key come twice
+    study = Study.load(path, config)
     CHUNKS = study.registered_chunks()
 except TenterError as error:
     raise WorkflowError(

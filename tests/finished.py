@@ -203,7 +203,12 @@ def write_study(
 
 
 def write_report(
-    root: Path, *, models: tuple[str, ...] = ("local",), title: str = "", examples: int = 0
+    root: Path,
+    *,
+    models: tuple[str, ...] = ("local",),
+    title: str = "",
+    examples: int = 0,
+    options: tuple[tuple[str, str], ...] = (),
 ) -> str:
     """The report of a study written by `write_study`, as text."""
     report(
@@ -221,6 +226,7 @@ def write_report(
             report=config.Report(title=title, examples=examples),
             labels=config.LabelFiles(),
             models=models,
+            options=options,
         ),
         code="abcdef0123456789",
         output=root / "report.html",

@@ -5,12 +5,13 @@ Points are RAS mm; a transform maps a fixed point to its moving point.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from tenter.config import LabelFiles
+from tenter.config import LabelFiles, TestTime, parse_test_time, read_test_time
 from tenter.data import headers, points, transforms, volumes
 from tenter.data.volumes import LabelVolume, Volume
 from tenter.errors import DataError
@@ -50,23 +51,25 @@ PRESENT = 0.5
 
 
 def register(
-    model: File,
+    model: File | Sequence[File],
     moving: File | Volume,
     fixed: File | Volume,
     *,
     alignment: AlignmentRule | None = None,
     initial_transform: File | None = None,
+    test_time: TestTime | Mapping[str, object] | File | None = None,
     device: str = "auto",
 ) -> Registration:
-    """Register one pair of images by a finished model.
+    """Register one pair of images by a finished model, or by several together.
 
     Args:
-        model: folder of a model (its folds are averaged) or of one fold.
+        model: folder of a model (its folds are averaged) or of one fold; or several, all averaged.
         moving: image that is brought to the other: a file, a folder of DICOM files, or a volume.
         fixed: image that stays.
         alignment: rule that places the moving image before the network; default: the model's, or
             `file` where a transform is given.
         initial_transform: ITK transform (fixed to moving points) of the alignment `file`.
+        test_time: `poses`, `refine` or both, as below a study's `test_time.<option>`, or their YAML file.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
@@ -76,9 +79,15 @@ def register(
         InputError: the model or an image cannot be used, with the reason.
     """
     moving, fixed = (_given(image) for image in (moving, fixed))
-    start = None if initial_transform is None else Path(initial_transform)
+    folders = [model] if isinstance(model, str | Path) else model
     return registering.register(
-        Path(model), moving, fixed, alignment=alignment, initial_transform=start, device=device
+        [Path(folder) for folder in folders],
+        moving,
+        fixed,
+        alignment=alignment,
+        initial_transform=None if initial_transform is None else Path(initial_transform),
+        test_time=_option(test_time),
+        device=device,
     )
 
 
@@ -237,6 +246,12 @@ def dice(first: LabelVolume, second: LabelVolume) -> dict[int, float]:
         raise DataError(message)
     keys = sorted({*first.keys, *second.keys})
     return {key: overlap.dice(*(labels.mask(key) >= PRESENT for labels in (first, second))) for key in keys}
+
+
+def _option(said: TestTime | Mapping[str, object] | File | None) -> TestTime | None:
+    if said is None or isinstance(said, TestTime):
+        return said
+    return parse_test_time(said) if isinstance(said, Mapping) else read_test_time(Path(said))
 
 
 def _given(image: File | Volume) -> Path | Volume:

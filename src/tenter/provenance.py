@@ -45,6 +45,9 @@ PLUGINS = {
 }
 """Keys of settings whose `name` says which module of a room is used."""
 
+PARTS = {"poses": "registration.poses", "refine": "registration.refine"}
+"""Keys of settings that stand for a module which is used where they hold anything."""
+
 
 def fingerprint(stage: str, settings: str = "{}") -> str:
     """Hash the code behind a stage.
@@ -144,7 +147,7 @@ def _accepted(path: Path, _modified: int) -> list[dict[str, str]]:
 
 
 def plugins(settings: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON value
-    """The modules of networks and losses that settings name."""
+    """The modules of networks, losses and test-time options that settings name."""
     return frozenset(_plugins(settings))
 
 
@@ -152,6 +155,8 @@ def _plugins(settings: Any) -> Iterator[str]:  # noqa: ANN401
     if not isinstance(settings, dict):
         return
     for key, value in settings.items():
+        if key in PARTS and isinstance(value, dict):
+            yield f"{ROOT}.{PARTS[key]}"
         for item in value if isinstance(value, list) else [value]:
             if key in PLUGINS and isinstance(item, dict) and "name" in item:
                 yield f"{ROOT}.{PLUGINS[key]}.{item['name']}"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
 from tenter import chunks, config, files, folds, manifest, provenance
-from tenter.config import Config, Section
+from tenter.config import Config, Section, TestTime
 from tenter.errors import InputError
 from tenter.manifest import pairing
 from tenter.records import Fault, Pair
@@ -156,8 +156,22 @@ class Study:
 
     @property
     def registering_models(self) -> list[str]:
-        """Names of the models that register pairs."""
-        return [self.applied.name] if self.applied is not None else list(self.models)
+        """Names of all that registers pairs: models, each followed by its test-time options."""
+        return [self.applied.name] if self.applied is not None else self.config.registering_names()
+
+    @functools.cached_property
+    def options(self) -> dict[str, tuple[str, TestTime]]:
+        """Test-time options by the name they register under: their model, and what is done."""
+        return self.config.options()
+
+    def options_of(self, model: str) -> list[str]:
+        """Names under which a model's test-time options register."""
+        return [name for name, (own, _) in self.options.items() if own == model]
+
+    def trained_behind(self, model: str) -> list[str]:
+        """The trained models whose folds register together under a name: itself, or an option's."""
+        own, option = self.options.get(model, (model, None))
+        return self.config.seed_names(own) if option is not None and option.ensemble else [own]
 
     def training_chunks(self, fold: str) -> list[str]:
         """Chunks whose pairs a fold's model may learn from: no patient of them is in that fold or tested."""
@@ -175,9 +189,11 @@ class Study:
     def members(self, models: Path, model: str, chunk: str) -> list[Path]:
         """Folders of the models that register a chunk: of the fold that saw none of it, or all for tests.
 
+        Of an ensemble of seeds that fold, or all, of each seed: every seed has the same folds.
+
         Args:
             models: folder of this study's models, `<model>/fold-<k>/`.
-            model: the model's name.
+            model: name of the model, or of a test-time option.
             chunk: the chunk's name.
         """
         if self.applied is not None:
@@ -187,7 +203,7 @@ class Study:
             message = f"chunk {chunk} is of two folds or of set `train`: no model is tested on it"
             raise ValueError(message)
         folds = self.folds if group == chunks.TEST else [group]
-        return [models / model / f"fold-{fold}" for fold in folds]
+        return [models / name / f"fold-{fold}" for name in self.trained_behind(model) for fold in folds]
 
     def equip(self, environment: MutableMapping[str, str]) -> None:
         """Let jobs find this installation's commands and this study's accepted code changes."""
@@ -305,8 +321,9 @@ class Study:
         chosen = self.config.export
         names = config.RegistrationExport.model_fields
         export = config.RegistrationExport.model_validate({name: getattr(chosen, name) for name in names})
-        if model in self.models:
-            return config.InferSettings(network=self.models[model].network, export=export)
+        if self.applied is None:
+            own, option = self.options.get(model, (model, None))
+            return config.InferSettings(network=self.models[own].network, export=export, test_time=option)
         described = files.read_json(self.applied_members[0] / "model.json")
         return config.InferSettings.model_validate({"network": described["network"], "export": export})
 
@@ -327,6 +344,7 @@ class Study:
             report=self.config.report,
             labels=self.config.labels,
             models=tuple(self.registering_models),
+            options=tuple((name, own) for name, (own, _) in self.options.items()),
         )
 
 

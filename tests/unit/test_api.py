@@ -14,9 +14,9 @@ import torch
 
 import patient
 import tenter
-from tenter import api
+from tenter import api, config
 from tenter.data import volumes
-from tenter.errors import DataError
+from tenter.errors import DataError, InputError
 from tenter.spatial.transform import Transform
 
 HEAVY = ("torch", "numpy", "nibabel", "SimpleITK", "mlflow", "pandas", "pydantic", "matplotlib")
@@ -34,6 +34,44 @@ def shift(*mm: float) -> Transform:
     alignment = np.eye(4)
     alignment[:3, 3] = mm
     return Transform(alignment, torch.zeros((1, 3, 2, 2, 2)), np.eye(4))
+
+
+@pytest.fixture
+def refined(tmp_path: Path) -> Path:
+    """A model of a new patient, and a file of an option."""
+    patient.write_model(tmp_path / "tiny")
+    patient.write_model(tmp_path / "tiny-seed1", weight=0.2)
+    (tmp_path / "option.yaml").write_text("refine: {steps: 2}\n")
+    return tmp_path
+
+
+def test_an_option_is_a_mapping_a_section_or_a_file(refined: Path) -> None:
+    sides = patient.volume("moving"), patient.volume("fixed")
+    given = (
+        {"refine": {"steps": 2}},
+        config.TestTime(refine=config.Refine(steps=2)),
+        refined / "option.yaml",
+    )
+    found = [tenter.register(refined / "tiny", *sides, test_time=option) for option in given]
+    assert torch.equal(found[0].transform.field, found[1].transform.field)
+    assert torch.equal(found[0].transform.field, found[2].transform.field)
+    assert found[0].done is not None
+    assert found[0].done["refine"]["steps"] == 2
+
+
+def test_an_option_that_is_none_is_refused(refined: Path) -> None:
+    sides = patient.volume("moving"), patient.volume("fixed")
+    with pytest.raises(InputError, match=r"test_time:refine\.step: unknown key; did you mean 'steps'"):
+        tenter.register(refined / "tiny", *sides, test_time={"refine": {"step": 2}})
+
+
+def test_several_models_are_one_ensemble(refined: Path) -> None:
+    sides = patient.volume("moving"), patient.volume("fixed")
+    folders = [refined / "tiny", refined / "tiny-seed1"]
+    both = tenter.register([str(folder) for folder in folders], *sides)
+    each = [tenter.register(folder, *sides).transform.field for folder in folders]
+    torch.testing.assert_close(both.transform.field, (each[0] + each[1]) / 2)
+    assert (both.model, len(both.members)) == ("tiny, tiny-seed1", 2)
 
 
 def labels(*, stack: bool = False) -> tenter.LabelVolume:

@@ -59,6 +59,25 @@ def test_inference_counts_no_loss() -> None:
     assert not [name for name in provenance.modules("infer", network) if name.startswith("tenter.losses")]
 
 
+def test_inference_counts_the_parts_and_losses_of_its_option_and_no_others() -> None:
+    network = '"network":{"name":"local"}'
+    refine = '"refine":{"images":[{"name":"mind"}],"regularisers":[{"name":"folding"}]}'
+    plain, posed, refined = (
+        provenance.modules("infer", f'{{{network},"test_time":{{"ensemble":false,{option}}}}}')
+        for option in (
+            '"poses":null,"refine":null',
+            '"poses":{"count":2},"refine":null',
+            f'"poses":null,{refine}',
+        )
+    )
+    assert plain == provenance.modules("infer", f"{{{network}}}")
+    assert "tenter.registration.poses" in posed
+    assert "tenter.registration.refine" not in posed
+    assert not [name for name in posed if name.startswith("tenter.losses")]
+    assert {"tenter.registration.refine", "tenter.losses.mind", "tenter.losses.folding"} <= refined
+    assert not {"tenter.registration.poses", "tenter.losses.bending", "tenter.losses.dice"} & refined
+
+
 def test_verify_refuses_other_code() -> None:
     with pytest.raises(CodeChangedError, match="run snakemake again"):
         provenance.verify("plan", "{}", "0" * 16)

@@ -54,6 +54,50 @@ def test_a_tested_chunk_is_registered_by_all_folds(tmp_path: Path) -> None:
     assert study.members(Path("models"), "a", "1-0") == folders[1:]
 
 
+def with_options(folder: Path) -> Study:
+    rows = [f"p{i}\tP{i}\tm{i}\tf{i}\t{kind}" for i, kind in enumerate(["cv", "cv", "test"])]
+    refine: dict[str, object] = {"refine": {"images": [{"name": "lncc"}]}}
+    options = {"seeds": {"ensemble": True}, "refined": refine}
+    models = {"a": {"seeds": [0, 3], "test_time": options}, "b": {"network": {"name": "unet"}}}
+    return Study.load(write_study(folder, rows, models=models))
+
+
+def test_options_register_after_their_models_seeds_and_train_nothing(tmp_path: Path) -> None:
+    study = with_options(tmp_path)
+    assert study.registering_models == ["a", "a-seed3", "a-refined", "a-seeds", "b"]
+    assert list(study.models) == ["a", "a-seed3", "b"]
+    assert study.options_of("a") == ["a-refined", "a-seeds"]
+    assert study.options_of("a-seed3") == study.options_of("b") == []
+
+
+def test_an_ensemble_of_seeds_is_of_the_fold_that_saw_nothing_of_a_chunk(tmp_path: Path) -> None:
+    study = with_options(tmp_path)
+    root = Path("models")
+    both = [root / f"{model}/fold-{fold}" for model in ("a", "a-seed3") for fold in "01"]
+    assert study.members(root, "a-seeds", "test-0") == both
+    assert study.members(root, "a-seeds", "1-0") == [both[1], both[3]]
+
+
+def test_an_option_without_an_ensemble_is_of_the_first_seed(tmp_path: Path) -> None:
+    study = with_options(tmp_path)
+    assert study.members(Path("models"), "a-refined", "1-0") == [Path("models/a/fold-1")]
+
+
+def test_settings_of_registration_tell_of_the_option_and_its_models_network(tmp_path: Path) -> None:
+    study = with_options(tmp_path)
+    plain, refined = (json.loads(study.settings("infer", name)) for name in ("a", "a-refined"))
+    assert plain["test_time"] is None
+    assert refined["test_time"]["refine"]["images"][0]["name"] == "lncc"
+    assert plain | {"test_time": refined["test_time"]} == refined
+    assert study.settings("train", "a") == Study.load(write_study(tmp_path)).settings("train", "a")
+    assert json.loads(study.settings("report"))["options"] == [["a-refined", "a"], ["a-seeds", "a"]]
+
+
+def test_a_registration_reads_the_code_of_its_own_option(tmp_path: Path) -> None:
+    study = with_options(tmp_path)
+    assert study.code("infer", "a") == study.code("infer", "a-seeds") != study.code("infer", "a-refined")
+
+
 def test_twins_make_a_training_stale_only_where_it_mirrors(tmp_path: Path) -> None:
     names = [{"name": "left", "key": 1, "mirror": "right"}, {"name": "right", "key": 2}]
     models = {"a": {}, "b": {"augmentation": {"mirror": True}}}

@@ -106,3 +106,14 @@ def test_a_damaged_file_stops_the_run_before_any_job(finished: Clone) -> None:
     assert "nothing was started" in told
     assert not jobs(told)
     assert finished.stale() == set()
+
+
+def test_a_key_given_twice_and_two_configurations_are_refused(finished: Clone) -> None:
+    with finished.edited(finished.config) as path:
+        path.write_text(f"{path.read_text(encoding='utf-8')}\nstudy: other\n", encoding="utf-8")
+        done = finished.run("--dry-run")
+    assert done.returncode == 1
+    assert "trial.yaml: `study` is given twice" in done.stdout + done.stderr
+    done = finished.run("config/demo.yaml", "--dry-run")  # after --configfile, so a second one
+    assert done.returncode == 1
+    assert "give one --configfile" in done.stdout + done.stderr

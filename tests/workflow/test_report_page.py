@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import finished
+from tenter import files
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -31,7 +32,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         finished.write_case(root, pair, (24, 28, 20))
         for model in models:
             finished.write_field(root, model, pair, (24, 28, 20))
-    finished.write_report(root, models=models, examples=1)
+            said = {"models": [{"fold": "0"}] * 5, "seconds": {"network": 12.34}, "device": "cuda"}
+            files.write_json(root / "fields" / model / pair / "infer.json", said)
+    finished.write_report(root, models=models, examples=1, options=(("unet", "local"),))
     return root / "report.html"
 
 

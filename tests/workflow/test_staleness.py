@@ -131,6 +131,21 @@ def test_a_model_added(finished: Clone) -> None:
         assert finished.stale() == trained(("c",)) | {"publish c"}
 
 
+def test_a_test_time_option_added(finished: Clone) -> None:
+    options = {"posed": {"poses": {"count": 2, "scale": 0.1}}}
+    with finished.edited(finished.config):
+        configure(finished, lambda content: content["models"]["b"].update(test_time=options))
+        assert finished.stale() == registered(("b-posed",))
+
+
+def test_an_ensemble_of_seeds_added_trains_the_seeds_and_no_more(finished: Clone) -> None:
+    more = {"seeds": [0, 4], "test_time": {"seeds": {"ensemble": True}}}
+    with finished.edited(finished.config):
+        configure(finished, lambda content: content["models"]["b"].update(more))
+        expected = trained(("b-seed4",)) | registered(("b-seeds",)) | {"publish b-seed4"}
+        assert finished.stale() == expected
+
+
 CODE: list[tuple[str, str, str, set[str]]] = [
     ("comment", "losses/dice.py", "\n# a remark\n", set()),
     ("layout", "losses/dice.py", "\n\n\n", set()),
@@ -144,6 +159,7 @@ CODE: list[tuple[str, str, str, set[str]]] = [
     ("report", "reporting/plots.py", "\nEDITED = 1\n", {"report"}),
     ("training loop", "training/loop.py", "\nEDITED = 1\n", trained()),
     ("inference", "stages/infer.py", "\nEDITED = 1\n", registered()),
+    ("test-time option not in use", "registration/refine.py", "\nEDITED = 1\n", set()),
 ]
 
 

@@ -63,8 +63,9 @@ rule publish:
             f"{R}/models/{wildcards.model}/fold-{fold}"
             for fold in study.trained_folds(wildcards.model)
         ],
+        options=lambda wildcards: study.options_of(wildcards.model),
     message:
         "mirror {wildcards.model} to MLflow"
     shell:
         "tenter publish --tracking {params.tracking:q} --model {wildcards.model:q} --models {params.models:q} "
-        "--metrics {input.metrics:q} --summary {input.summary:q} --output {output:q} 2> {log:q}"
+        "--options {params.options:q} --metrics {input.metrics:q} --summary {input.summary:q} --output {output:q} 2> {log:q}"

@@ -26,7 +26,6 @@ from tenter.config.model import (
     Deformation,
     Intensity,
     Model,
-    Pose,
     Training,
     Validation,
 )
@@ -40,6 +39,7 @@ from tenter.config.networks import (
     Network,
     UNetNetwork,
 )
+from tenter.config.pose import Pose
 from tenter.config.results import Evaluation, Export, RegistrationExport, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
 from tenter.config.settings import (
@@ -51,7 +51,8 @@ from tenter.config.settings import (
     SummariseSettings,
     TrainSettings,
 )
-from tenter.config.study import Config, parse, read
+from tenter.config.study import Config, parse, parse_test_time, read, read_test_time
+from tenter.config.test_time import Poses, Refine, TestTime
 
 __all__ = [
     "Appearance",
@@ -94,6 +95,8 @@ __all__ = [
     "Pairing",
     "PlanRules",
     "Pose",
+    "Poses",
+    "Refine",
     "RegistrationExport",
     "Regulariser",
     "Report",
@@ -104,11 +107,14 @@ __all__ = [
     "SsdLoss",
     "SummariseSettings",
     "Summary",
+    "TestTime",
     "Tracking",
     "TrainSettings",
     "Training",
     "UNetNetwork",
     "Validation",
     "parse",
+    "parse_test_time",
     "read",
+    "read_test_time",
 ]

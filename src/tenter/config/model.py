@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tenter.config.cohort import NotNegative, Positive
+from tenter.config.cohort import Name, NotNegative, Positive
 from tenter.config.losses import Losses
 from tenter.config.networks import LocalNetwork, Network
+from tenter.config.pose import Pose
 from tenter.config.section import Section
+from tenter.config.test_time import TestTime
 
 STEEPEST = 0.4
 """Largest control displacement, in spacings of the lattice, at which a cubic B-spline cannot fold.
@@ -41,19 +43,6 @@ class Deformation(Section):
             )
             raise ValueError(message)
         return self
-
-
-class Pose(Section):
-    """A random affine map in mm about the grid's centre: a rotation of a scaling of a shear, and a shift."""
-
-    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Largest angle in degrees, about an axis of any direction."""
-    scale: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Largest change of scale s: a factor between 1 / (1 + s) and 1 + s along each axis."""
-    shear: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Largest shear of each pair of axes, in mm a mm."""
-    translation_mm: NotNegative = 0.0
-    """Largest shift along each axis in mm."""
 
 
 class Bias(Section):
@@ -226,10 +215,20 @@ class Model(Section):
     """Folder of a finished model whose weights training starts from (relative to the configuration)."""
     final: bool = False
     """Whether a last model, `fold-all`, is trained on all patients."""
+    test_time: Annotated[dict[Name, TestTime], Field(default_factory=dict)]
+    """Further ways to register by this model, without training; each registers as model `<name>-<option>`."""
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Model:
         if len(set(self.seeds)) != len(self.seeds):
             message = "seeds must differ from one another"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _ensembles_have_members(self) -> Model:
+        alone = [name for name, option in self.test_time.items() if option.ensemble]
+        if alone and len(self.seeds) == 1:
+            message = f"`test_time.{alone[0]}` is an ensemble of seeds, and there is one: give more `seeds`"
             raise ValueError(message)
         return self

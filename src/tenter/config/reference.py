@@ -122,7 +122,7 @@ def _sections(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, type
         options = [item for item in _leaves(info.annotation) if _is_section(item)]
         for option in options:
             key = f"{prefix}.{name}".lstrip(".")
-            key += ".<name>" if name == "models" else ""
+            key += ".<name>" if typing.get_origin(info.annotation) is dict else ""
             suffix = f" (name: {_names(option)})" if len(options) > 1 else ""
             inner = list(_sections(key, option))
             yield f"`{key}`{suffix}", option

@@ -68,7 +68,7 @@ class Summary(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the resampling."""
     reference: Name | None = None
-    """Model that the others are compared with; default: the first."""
+    """Model, or test-time option `<model>-<option>`, that others are compared with; default: the first."""
 
 
 class Report(Section):

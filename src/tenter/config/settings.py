@@ -14,6 +14,7 @@ from tenter.config.model import Augmentation, Training, Validation
 from tenter.config.networks import Network
 from tenter.config.results import Evaluation, RegistrationExport, Report, Summary
 from tenter.config.section import Section
+from tenter.config.test_time import TestTime
 
 
 class ImageSettings(Section):
@@ -58,6 +59,8 @@ class InferSettings(Section):
     """The network that the model holds; None where a finished study's model is applied."""
     export: RegistrationExport
     """Files written for each pair."""
+    test_time: TestTime | None = None
+    """What is done beyond the network's answer; None where that is all."""
 
 
 class EvaluateSettings(Section):
@@ -93,3 +96,5 @@ class ReportSettings(Section):
     """Names and roles of labels."""
     models: tuple[str, ...]
     """Models in the order of the configuration."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Test-time options among the models: each one's name, and that of the model it registers by."""

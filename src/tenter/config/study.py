@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from tenter.config import yaml_files
 from tenter.config.cohort import Chunks, Folds, LabelFiles, Name, Pairing, PlanRules
 from tenter.config.model import Model
 from tenter.config.results import Evaluation, Export, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
+from tenter.config.test_time import TestTime
 from tenter.errors import InputError
 from tenter.records import Fault
 
 LARGEST = 100_000
 """Values above which a configuration is none."""
+
+LONGEST = 64
+"""Characters of a name."""
+
+S = TypeVar("S", bound=Section)
 
 
 class Config(Section):
@@ -72,19 +79,54 @@ class Config(Section):
             message = "`models` trains, `model` applies a finished one: give one of them"
             raise ValueError(message)
         reference = self.summary.reference
-        if reference is not None and reference not in self.expanded_models():
+        if reference is not None and reference not in self.registering_names():
             message = f"summary.reference {reference!r} is no model of this study"
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _names_differ(self) -> Config:
+        counts = Counter(self.registering_names())
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            message = (
+                f"{twice[0]!r} would be the name of several: a model, a further seed `<model>-seed<k>` or a "
+                "test-time option `<model>-<option>`; rename one"
+            )
+            raise ValueError(message)
+        long = [name for name in counts if len(name) > LONGEST]
+        if long:
+            message = f"{long[0]!r}, a model's name with a seed or an option, exceeds {LONGEST} characters"
+            raise ValueError(message)
+        return self
+
+    def seed_names(self, model: str) -> list[str]:
+        """Names under which a model's seeds are trained: its own, and `<name>-seed<k>` of repeats."""
+        _, *more = self.models[model].seeds
+        return [model, *(f"{model}-seed{seed}" for seed in more)]
+
     def expanded_models(self) -> dict[str, Model]:
-        """Models with one seed each: repeats are called `<name>-seed<k>`."""
-        expanded = {}
+        """Models with one seed each, as they are trained."""
+        return {
+            name: model.model_copy(update={"seeds": (seed,)})
+            for key, model in self.models.items()
+            for name, seed in zip(self.seed_names(key), model.seeds, strict=True)
+        }
+
+    def options(self) -> dict[str, tuple[str, TestTime]]:
+        """Test-time options by the name they register under: the model's name, and what is done."""
+        return {
+            f"{name}-{option}": (name, chosen)
+            for name, model in self.models.items()
+            for option, chosen in model.test_time.items()
+        }
+
+    def registering_names(self) -> list[str]:
+        """Names of all that registers: each model with its repeats, then its test-time options."""
+        names = []
         for name, model in self.models.items():
-            for position, seed in enumerate(model.seeds):
-                key = name if position == 0 else f"{name}-seed{seed}"
-                expanded[key] = model.model_copy(update={"seeds": (seed,)})
-        return expanded
+            names += [*self.seed_names(name), *(f"{name}-{option}" for option in model.test_time)]
+        return names
 
 
 def read(path: Path) -> Config:
@@ -93,13 +135,25 @@ def read(path: Path) -> Config:
     Raises:
         InputError: with every fault in it, each with key, what is wrong and how to mend it.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        fault = Fault(str(path), f"cannot be read ({reason})", "give a YAML file in UTF-8")
-        raise InputError([fault]) from error
-    return parse(content, path)
+    return parse(yaml_files.read(path), path)
+
+
+def read_test_time(path: Path) -> TestTime:
+    """Read and validate a file of one test-time option, as it stands below an option's name in a study.
+
+    Raises:
+        InputError: with every fault in it.
+    """
+    return parse_test_time(yaml_files.read(path), path)
+
+
+def parse_test_time(content: object, path: Path = Path("test_time")) -> TestTime:
+    """Validate the content of such a file; `path` names it in errors.
+
+    Raises:
+        InputError: with every fault in it.
+    """
+    return _validated(TestTime, content, path)
 
 
 def parse(content: object, path: Path) -> Config:
@@ -108,6 +162,10 @@ def parse(content: object, path: Path) -> Config:
     Raises:
         InputError: with every fault in it.
     """
+    return _validated(Config, content, path)
+
+
+def _validated(section: type[S], content: object, path: Path) -> S:
     if not isinstance(content, dict):
         fault = Fault(str(path), "is no mapping of keys to values", "see config/README.md for the keys")
         raise InputError([fault])
@@ -115,7 +173,7 @@ def parse(content: object, path: Path) -> Config:
         fault = Fault(str(path), "holds too many values, or an alias of itself", "write it without aliases")
         raise InputError([fault])
     try:
-        return Config.model_validate(_numbers(content))
+        return section.model_validate(_numbers(content))
     except ValidationError as error:
         raise InputError([_fault(path, item) for item in error.errors()]) from error
 

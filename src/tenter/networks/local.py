@@ -11,12 +11,11 @@ from torch.nn import functional
 
 from tenter import config
 from tenter.networks import blocks, outputs, parity
-from tenter.shapes import Field
 
 HALVINGS = 4
 
 
-class LocalNet(nn.Module):
+class LocalNet(outputs.DenseNet):
     """The graph of Hu et al., Medical Image Analysis 49 (2018), as in its code label-reg.
 
     Four residual encoder blocks (7 x 7 x 7 in the first convolution, 3 x 3 x 3 in all others),
@@ -59,8 +58,10 @@ class LocalNet(nn.Module):
         )
         self.output = outputs.Output(settings, parity.resize if settings.parity else blocks.resize)
 
-    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
-        """The field in voxels, `[b, d, *space]`, of images on one grid of any size."""
+    def predicted(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> outputs.Heads:
+        """What each head says, the finest first."""
         features = blocks.side_by_side(moving, fixed)
         skips = []
         for down in self.encoder:
@@ -69,7 +70,7 @@ class LocalNet(nn.Module):
         levels = {HALVINGS: self.bottom(features)}
         for level, up in zip(reversed(range(HALVINGS)), self.decoder, strict=False):
             levels[level] = up(levels[level + 1], skips[level])
-        return self.output([head(levels[int(level)]) for level, head in self.heads.items()], fixed.shape[2:])
+        return [head(levels[int(level)]) for level, head in self.heads.items()]
 
 
 class AdditiveUp(nn.Module):

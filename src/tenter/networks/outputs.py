@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from tenter import config
 from tenter.networks import blocks
@@ -44,28 +44,59 @@ class Output:
         """
         if self.settings.output == "displacement":
             return _sum([self.resize(head, shape) for head in heads])
+        if self.settings.output == "velocity":
+            return self.flow(velocity(heads), shape)
         with torch.autocast(heads[0].device.type, enabled=False):
-            if self.settings.output == "velocity":
-                return flow(heads, shape, self.settings.squarings)
             return spline(heads, shape, self.settings.control_spacing)
 
+    def flow(self, velocity: Float[Tensor, "b d *cells"], shape: Sequence[int]) -> Field:
+        """The displacement `[b, d, *shape]` of a `velocity`, by as many squarings as are configured."""
+        with torch.autocast(velocity.device.type, enabled=False):
+            return flow(velocity, shape, self.settings.squarings)
 
-def flow(heads: Heads, shape: Sequence[int], squarings: int) -> Field:
+
+class DenseNet(nn.Module):
+    """What networks have in common whose heads an `Output` reads."""
+
+    output: Output
+
+    def predicted(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Heads:
+        """What each head says of images on one grid of any size, the finest first."""
+        raise NotImplementedError
+
+    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+        """The field in voxels, `[b, d, *space]`, of images on one grid of any size."""
+        return self.output(self.predicted(moving, fixed), fixed.shape[2:])
+
+    def velocity(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Float[Tensor, "b d *cells"]:
+        """What `output.flow` integrates to the field, where a velocity is predicted."""
+        return velocity(self.predicted(moving, fixed))
+
+
+def velocity(heads: Heads) -> Float[Tensor, "b d *cells"]:
+    """Stationary velocities summed on the finest head's own grid, voxels of the images per unit time."""
+    cells = heads[0].shape[2:]
+    with torch.autocast(heads[0].device.type, enabled=False):
+        return _sum([head if head.shape[2:] == cells else blocks.resize(head, cells) for head in heads])
+
+
+def flow(velocity: Float[Tensor, "b d *cells"], shape: Sequence[int], squarings: int) -> Field:
     """Integrate a stationary velocity, on the finest head's own grid, which costs and folds less.
 
     After Dalca et al., Unsupervised learning of probabilistic diffeomorphic registration for images
     and surfaces, Medical Image Analysis 57 (2019).
 
     Args:
-        heads: velocities `[b, d, *cells]`, the finest first; voxels of the result per unit time.
+        velocity: `[b, d, *cells]`, voxels of the result per unit time.
         shape: voxels along each axis of the result.
         squarings: of the first step, 2^-squarings of the time.
 
     Returns:
         the displacement `[b, d, *shape]`, voxels.
     """
-    cells = heads[0].shape[2:]
-    velocity = _sum([head if head.shape[2:] == cells else blocks.resize(head, cells) for head in heads])
+    cells = velocity.shape[2:]
     if tuple(cells) == tuple(shape):
         return integrate.integrate(velocity, squarings)
     share = _shares(cells, shape, velocity)

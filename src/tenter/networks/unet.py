@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from tenter import config
 from tenter.config.networks import Norm
 from tenter.networks import blocks, outputs
-from tenter.shapes import Field
 
 
-class UNet(nn.Module):
+class UNet(outputs.DenseNet):
     """After Ronneberger et al., MICCAI 2015, thinned where voxels are many.
 
     Two convolutions a level on the way down, the first strided, and one on the way up, after
@@ -50,8 +49,10 @@ class UNet(nn.Module):
         self.head = blocks.FieldHead(widths[0], dimensions)
         self.output = outputs.Output(settings)
 
-    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
-        """The field in voxels, `[b, d, *space]`, of images on one grid of any size."""
+    def predicted(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> outputs.Heads:
+        """What the head says."""
         features = blocks.side_by_side(moving, fixed)
         skips = []
         for down in self.encoder:
@@ -59,7 +60,7 @@ class UNet(nn.Module):
             skips.append(features)
         for up, skip in zip(self.decoder, reversed(skips[:-1]), strict=True):
             features = up(features, skip)
-        return self.output([self.head(features)], fixed.shape[2:])
+        return [self.head(features)]
 
 
 class ConcatenatingUp(nn.Module):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tenter.data.cases import PreparedImages
@@ -31,7 +32,8 @@ class Figures:
         mean_mm: mean length of the displacement.
         largest_mm: its largest length.
         folding_percent: share of voxels where the map is not locally invertible.
-        spread_mm: root mean square distance of the members' fields from their mean; None for one model.
+        spread_mm: root mean square distance of the members' fields from their mean, before any refinement;
+            None for one model.
     """
 
     mean_mm: float
@@ -49,7 +51,8 @@ def figures(transform: Transform, fields: Sequence[Tensor]) -> Figures:
     """
     length = _length_mm(transform.field, transform.affine)
     determinants = jacobian.determinant(transform.field.double())[0].cpu().numpy()
-    apart_mm = [_length_mm(field - transform.field, transform.affine) for field in fields]
+    middle = torch.stack(list(fields)).mean(dim=0)
+    apart_mm = [_length_mm(field - middle, transform.affine) for field in fields]
     squares = [float((item**2).mean()) for item in apart_mm]
     return Figures(
         mean_mm=float(length.mean()),

@@ -1,4 +1,4 @@
-"""Finished folds that register together: whether they belong together, and what they say of a pair."""
+"""Finished folds that register together: whether they belong together, and to a case."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from tenter.data import plans
 from tenter.data.cases import PreparedImages
-from tenter.errors import CheckpointError, DataError
+from tenter.errors import CheckpointError
 from tenter.records import AlignmentRule, Plan
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
@@ -29,14 +27,32 @@ def load(folders: Sequence[Path], device: torch.device) -> tuple[LoadedModel, ..
         device: where the networks shall live.
 
     Raises:
-        CheckpointError: one is damaged, there is none, or two are of one fold.
+        CheckpointError: one is damaged, there is none, or two hold the same weights.
     """
     members = tuple(models.load(folder, device) for folder in folders)
-    if not members or len({member.fold for member in members}) != len(members):
+    if not members or len({member.sha256 for member in members}) != len(members):
         named = ", ".join(str(folder) for folder in folders) or "none"
-        message = f"models ({named}): an ensemble needs models of different folds, at least one"
+        message = f"models ({named}): an ensemble needs models of different weights, at least one"
         raise CheckpointError(message)
     return members
+
+
+def names(members: Sequence[LoadedModel]) -> tuple[str, ...]:
+    """A name for each member: `fold-<k>`, or `<model>/fold-<k>` where folds repeat.
+
+    Raises:
+        CheckpointError: two models of one name hold the same fold.
+    """
+    folds = tuple(f"fold-{member.fold}" for member in members)
+    if len(set(folds)) == len(folds):
+        return folds
+    longer = tuple(
+        f"{member.folder.resolve().parent.name}/{fold}" for member, fold in zip(members, folds, strict=True)
+    )
+    if len(set(longer)) < len(longer):
+        message = f"models ({', '.join(longer)}): two have one name and fold; rename the folder of one"
+        raise CheckpointError(message)
+    return longer
 
 
 def plan_of(member: LoadedModel) -> Plan:
@@ -111,39 +127,8 @@ def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, di
         raise CheckpointError(message)
 
 
-@torch.inference_mode()
-def fields(images: PreparedImages, members: Sequence[LoadedModel]) -> list[Tensor]:
-    """Each member's field `[1, 3, x, y, z]`, voxels of the case grid, float32, on the member's device.
-
-    Raises:
-        DataError: a network gave what is no number.
-    """
-    found = []
-    for member in members:
-        device = next(member.network.parameters()).device
-        moving, fixed = (_batch(image).to(device) for image in (images.moving, images.fixed))
-        field: Tensor = member.network(moving, fixed).float()
-        if not bool(field.isfinite().all()):
-            message = (
-                f"{member.folder}: gives a field that is not finite; look at the images, or train it again"
-            )
-            raise DataError(message)
-        found.append(field)
-    return found
-
-
-def combined(images: PreparedImages, fields: Sequence[Tensor]) -> Transform:
-    """The whole map of a pair: the mean of the members' fields, then the alignment."""
-    return Transform(images.alignment, torch.stack(list(fields)).mean(dim=0), images.affine)
-
-
 def largest_mm(transform: Transform) -> float:
     """Longest displacement of the field, mm, without the alignment."""
     spacing = torch.tensor(geometry.spacing_mm(transform.affine), device=transform.field.device)
     lengths = (transform.field * spacing.reshape(1, 3, 1, 1, 1)).norm(dim=1)
     return round(float(lengths.max()), 4)
-
-
-def _batch(image: np.ndarray) -> Tensor:
-    # A case is mapped read-only, in the file's order; torch wants its own copy.
-    return torch.from_numpy(np.array(image, dtype=np.float32, order="C"))[None]

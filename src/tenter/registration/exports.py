@@ -28,7 +28,7 @@ FIELD_FSL = "field_fsl.nii.gz"
 
 _PATTERNS = (
     TRANSFORM, FIELD, WARPED_IMAGE, INVERSE, INVERSE_FIELD, FIELD_RAS, FIELD_FSL,
-    "disp_*_*.nii.gz", f"fold-*/{TRANSFORM}",
+    "disp_*_*.nii.gz", f"fold-*/{TRANSFORM}", f"*/fold-*/{TRANSFORM}",
 )  # fmt: skip
 """Every name that a file of a registered pair may have."""
 
@@ -53,12 +53,12 @@ class Source:
 
 
 def write_transforms(folder: Path, transform: Transform, members: Sequence[tuple[str, Tensor]]) -> list[Path]:
-    """Write a pair's transform; of an ensemble also each member's, as `fold-<k>/transform.h5`.
+    """Write a pair's transform; of an ensemble also each member's, as `<name>/transform.h5`.
 
     Args:
         folder: of the pair.
         transform: the pair's.
-        members: fold and field of each model.
+        members: name and field of each model.
 
     Returns:
         The files.
@@ -68,8 +68,8 @@ def write_transforms(folder: Path, transform: Transform, members: Sequence[tuple
     """
     written = {folder / TRANSFORM: transform}
     if len(members) > 1:
-        for fold, field in members:
-            written[folder / f"fold-{fold}" / TRANSFORM] = replace(transform, field=field)
+        for name, field in members:
+            written[folder / name / TRANSFORM] = replace(transform, field=field)
     for path, item in written.items():
         transforms.write_transform(path, item)
     return list(written)

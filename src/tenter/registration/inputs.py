@@ -126,8 +126,8 @@ def _plain(volume: Volume, side: str) -> Volume:
     """A volume in memory as a file would have given it."""
     array, affine = np.asarray(volume.array), np.asarray(volume.affine, dtype=np.float64)
     wrong = ""
-    if array.ndim != 4 or min(array.shape) < 1 or min(array.shape[1:]) < 2:
-        wrong = f"has sizes {array.shape}, not channels and at least 2 voxels along each axis"
+    if array.ndim != 4 or min(array.shape) < 1 or array.shape[1:].count(1) > 1:
+        wrong = f"has sizes {array.shape}, not channels and the voxels of a volume or of one slice"
     elif affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
         wrong = "has an affine that is no matrix from voxels to mm"
     elif not np.isfinite(array).all():

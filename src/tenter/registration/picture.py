@@ -9,21 +9,22 @@ import torch
 from torch import Tensor
 
 from tenter.data.volumes import Volume
-from tenter.reporting.panels import FINEST, PLANES, Scene
+from tenter.reporting.panels import FINEST, Scene
+from tenter.reporting.planes import planes
 from tenter.shapes import Matrix
 from tenter.spatial import geometry, pull
 from tenter.spatial.transform import Transform
 
 
 def cuts(transform: Transform, moving: Volume, fixed: Volume) -> tuple[Scene, ...]:
-    """A scene of one slice for each plane, through the middle of the case grid.
+    """A scene of one slice for each plane that the case grid has, through its middle.
 
     Args:
         transform: fixed point to moving point; its grid is what is shown.
         moving: the original; its first channel is shown.
         fixed: the original, likewise.
     """
-    return tuple(_cut(transform, moving, fixed, plane.normal) for plane in PLANES)
+    return tuple(_cut(transform, moving, fixed, plane.normal) for plane in planes(transform.field.shape[2:]))
 
 
 def _cut(transform: Transform, moving: Volume, fixed: Volume, normal: int) -> Scene:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float32
 
 from tenter import __version__, files
-from tenter.config import RegistrationExport
+from tenter.config import RegistrationExport, TestTime
 from tenter.data import pairwork, plans, volumes
 from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
@@ -67,6 +67,8 @@ class Registration:
         model: its name.
         members: fold and sha256 of the weights, for each model that took part.
         alignment: rule that placed the moving image before the network.
+        test_time: what was asked for beyond the network's answer, or None.
+        done: what came of it, or None.
         figures: what the field is like.
         warnings: what should be known before the result is relied on.
         seconds: time of each part of the work.
@@ -80,6 +82,8 @@ class Registration:
     model: str
     members: tuple[tuple[str, str], ...]
     alignment: AlignmentRule
+    test_time: TestTime | None
+    done: dict[str, Any] | None
     figures: Figures
     warnings: tuple[Fault, ...]
     seconds: dict[str, float]
@@ -161,6 +165,7 @@ class Registration:
                 name: None if value is None else round(value, 4)
                 for name, value in asdict(self.figures).items()
             },
+            "test_time": self._test_time(),
             "warnings": [_plain(fault) for fault in self.warnings],
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
             "device": self.transform.field.device.type,
@@ -183,6 +188,11 @@ class Registration:
     def _repr_png_(self) -> bytes:
         """The picture that a notebook shows."""
         return self.picture(NOTEBOOK_DPI)
+
+    def _test_time(self) -> dict[str, Any] | None:
+        if self.test_time is None:
+            return None
+        return {"settings": self.test_time.model_dump(mode="json", exclude={"ensemble"}), **(self.done or {})}
 
     def _source(self) -> exports.Source:
         return exports.Source(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from tenter import study
+from tenter.config import TestTime
 from tenter.data import preparation
 from tenter.data.alignment import align
 from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
 from tenter.errors import CheckpointError, DataError, DeviceError, InputError
 from tenter.records import AlignmentRule, Fault, Plan
-from tenter.registration import ensemble
+from tenter.registration import answers, ensemble
+from tenter.registration.answers import Answer
 from tenter.registration.concerns import concerns, figures
 from tenter.registration.inputs import Original, original, require_two, told
 from tenter.registration.registered import Registration, tell, timed
@@ -24,23 +26,26 @@ from tenter.training.models import LoadedModel
 
 
 def register(
-    model: Path,
+    model: Path | Sequence[Path],
     moving: Path | Volume,
     fixed: Path | Volume,
     *,
     alignment: AlignmentRule | None = None,
     initial_transform: Path | None = None,
+    test_time: TestTime | None = None,
     device: str = "auto",
 ) -> Registration:
-    """Register one pair of images by a finished model.
+    """Register one pair of images by a finished model, or by several together.
 
     Args:
-        model: folder of a model (its folds are averaged) or of one fold.
+        model: folder of a model (its folds are averaged) or of one fold; or several, such as the
+            seeds of one model, of which all folds are averaged.
         moving: image that is brought to the other: a file, a DICOM folder, or a volume.
         fixed: image that stays.
         alignment: rule that places the moving image before the network; default: the model's, or
             `file` where a transform is given.
         initial_transform: ITK transform of the rule `file`, fixed to moving points.
+        test_time: what is done beyond the networks' answer: `poses`, `refine`.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
@@ -52,19 +57,21 @@ def register(
         DeviceError: there is no such device, or it has too little memory.
     """
     seconds: dict[str, float] = {}
+    folders = (model,) if isinstance(model, Path) else tuple(model)
+    _require_no_ensemble(test_time)
     with timed(seconds, "load model"):
-        members, plan = _loaded(model, device)
+        members, plan = _loaded(folders, device)
         rule = _rule(plan, alignment, initial_transform)
     with timed(seconds, "read"):
         pair = original(moving, "moving"), original(fixed, "fixed")
     with timed(seconds, "prepare"):
         images = _prepared(pair, plan, rule, initial_transform)
     with timed(seconds, "network"):
-        fields = _fields(images, members)
-        transform = ensemble.combined(images, fields)
+        answer = _answer(images, members, test_time)
+        transform = answer.transform(images)
     with timed(seconds, "measure"):
-        found = figures(transform, fields)
-        warnings = tuple(concerns(*pair, plan, images, found))
+        found = figures(transform, answer.members)
+        warnings = (*concerns(*pair, plan, images, found), *_unrefined(pair[1], answer))
     for warning in warnings:
         tell(warning)
     return Registration(
@@ -73,9 +80,11 @@ def register(
         fixed=pair[1],
         images=images,
         plan=plan,
-        model=_name(model),
+        model=", ".join(_name(folder) for folder in folders),
         members=tuple((member.fold, member.sha256) for member in members),
         alignment=rule,
+        test_time=test_time,
+        done=answer.done,
         figures=found,
         warnings=warnings,
         seconds=seconds,
@@ -104,10 +113,10 @@ def member_folders(model: Path) -> tuple[Path, ...]:
     return found
 
 
-def _loaded(model: Path, device: str) -> tuple[tuple[LoadedModel, ...], Plan]:
+def _loaded(models: Sequence[Path], device: str) -> tuple[tuple[LoadedModel, ...], Plan]:
     where = select_device(device)
     try:
-        members = ensemble.load(member_folders(model), where)
+        members = ensemble.load([fold for model in models for fold in member_folders(model)], where)
         return members, ensemble.common_plan(members)
     except CheckpointError as error:
         raise told(error) from error
@@ -149,9 +158,20 @@ def _prepared(
         raise told(error) from error
 
 
-def _fields(images: PreparedImages, members: Sequence[LoadedModel]) -> list[torch.Tensor]:
+def _require_no_ensemble(option: TestTime | None) -> None:
+    if option is not None and option.ensemble:
+        fix = "leave it out, and name the folder of each seed's model instead"
+        raise InputError([Fault("test_time", "`ensemble` means the seeds of a study's model", fix)])
+
+
+def _unrefined(fixed: Original, answer: Answer) -> Iterator[Fault]:
+    if answer.complaint is not None:
+        yield fixed.warning(answer.complaint, "look at the pair, or choose other terms for `refine`")
+
+
+def _answer(images: PreparedImages, members: Sequence[LoadedModel], option: TestTime | None) -> Answer:
     try:
-        return ensemble.fields(images, members)
+        return answers.answer(images, members, option)
     except torch.OutOfMemoryError as error:
         message = "the device has too little memory for this model's grid; register on the CPU"
         raise DeviceError(message) from error

@@ -11,23 +11,21 @@ from pathlib import Path
 
 import yaml
 
-from tenter import chunks, files, manifest, provenance
+from tenter import chunks, files, provenance
 from tenter import config as configuration
 from tenter.config import Config
-from tenter.data import agreement, forecast, planning, plans
+from tenter.data import agreement, forecast, labelling, planned
 from tenter.data.complaints import Table, some
 from tenter.data.examination import Examiner
 from tenter.data.forecast import Forecast
 from tenter.data.integrity import Findings
-from tenter.errors import DataError, InputError
+from tenter.errors import InputError
 from tenter.records import Fault, Plan, Severity
 from tenter.study import Study
 
 FORMAT = 1
 SHOWN = 3
 """Warnings of one kind that are printed; the file holds all."""
-
-RENEW = "renew it by `snakemake ... --forcerun plan prepare_images` if the cohort has changed for good"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +90,15 @@ def check(
     ).findings(table.cohort.pairs)
     study = None if _errors(faults) else Study(settings, config)
     faults += table.complaints(settings, findings)
-    faults += _label_faults(config, settings, findings)
+    faults += labelling.unheld(config, settings, findings)
     faults += _study_faults(study, findings) if study else []
     if study is None or _errors(faults):
         raise InputError(_sorted(faults))
-    known, drift = _plan(study, plan)
+    known, drift = planned.compared(study, plan)
+    faults += [*drift, *planned.misfits(study, known)]
+    if _errors(faults):
+        raise InputError(_sorted(faults))
     needs = forecast.forecast(study, known, findings)
-    faults += drift
     faults += _disk(study, needs)
     verdict = Verdict(warnings=tuple(_sorted(faults)), lines=_summary(study, known, needs, findings))
     if output is not None:
@@ -156,16 +156,6 @@ def _overrides(content: str, path: Path) -> dict[str, object]:
 # ---- the study as a whole
 
 
-def _label_faults(path: Path, settings: Config, findings: Findings) -> Iterator[Fault]:
-    seen = {key for use, finding in findings.items() if use[1] == "labels" for key in finding.keys}
-    for label in settings.labels.names:
-        if seen and label.key not in seen:
-            near = sorted(seen, key=lambda key: (abs(key - label.key), key))[:3]
-            message = f"label {label.name!r}: no file holds key {label.key}"
-            fix = f"correct the key; the nearest in the files are {some(sorted(near))}"
-            yield Fault(str(path), message, fix, None, "labels.names", "WARNING")
-
-
 def _study_faults(study: Study, findings: Findings) -> Iterator[Fault]:
     """Folds that cannot be dealt or learnt from, and folders that the configuration names in vain."""
     yield from _folder_faults(study)
@@ -180,7 +170,7 @@ def _study_faults(study: Study, findings: Findings) -> Iterator[Fault]:
         fix = "use at least two folds, or leave the column out"
         yield Fault(str(study.manifest), f"all pairs are in fold {some(folds)}", fix, column="fold")
     yield from _untested(study)
-    yield from _unlabelled(study, findings)
+    yield from labelling.unlabelled(study, findings)
 
 
 def _untested(study: Study) -> Iterator[Fault]:
@@ -192,27 +182,6 @@ def _untested(study: Study) -> Iterator[Fault]:
         message = f"no pair has both of its patients in fold {some(empty)}: nothing is tested there"
         fix = "use fewer folds, or more pairs (`pairing.pairs_per_subject`)"
         yield Fault(str(study.manifest), message, fix, None, "patient", severity)
-
-
-def _unlabelled(study: Study, findings: Findings) -> Iterator[Fault]:
-    column = "labels" if study.cohort.subjects else "moving_labels"
-    read = all(item.sound and item.sha256 for use, item in findings.items() if use[1] == "labels")
-    labelled = {p.id for p in study.pairs if (agreement.common_keys(p, findings) if read else p.labelled)}
-    needy = [name for name, model in study.config.models.items() if not model.losses.images]
-    for fold in study.folds if needy else ():
-        learnt = [pair for chunk in study.training_chunks(fold) for pair in study.chunks[chunk]]
-        if not any(pair.id in labelled for pair in learnt):
-            message = f"fold {fold} has {len(learnt)} pairs to train on, none with labels on both sides"
-            fix = f"add labels, or a term of losses.images to {some(needy)}, or apply a finished `model`"
-            yield Fault(str(study.manifest), message, fix, column=column)
-    without = [pair for pair in study.pairs if pair.id not in labelled]
-    if without:
-        use = f"neither learnt from by {some(needy)} nor measured" if needy else "not measured"
-        message = f"{len(without)} pairs have no common label: registered, but {use}"
-        lacking = [subject.row for subject in study.cohort.subjects if subject.labels is None]
-        rows = lacking or list(dict.fromkeys(pair.row for pair in without))
-        fix = f"add labels if there are any (rows {some(rows)})"
-        yield Fault(str(study.manifest), message, fix, None, column, "WARNING")
 
 
 def _folder_faults(study: Study) -> Iterator[Fault]:
@@ -233,47 +202,7 @@ def _folder_faults(study: Study) -> Iterator[Fault]:
         yield Fault(str(study.path), message, "choose another folder", column="results")
 
 
-# ---- the plan, and what the study will take
-
-
-def _plan(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
-    """The plan there is, or would be, and how the cohort differs from it."""
-    fresh = planning.derive(study.pairs, study.config.plan)
-    if path is None or not path.exists():
-        return fresh, list(_uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or none"))
-    try:
-        known = plans.read_plan(path)
-    except DataError as error:
-        return fresh, [Fault(str(path), "is no plan", str(error).rpartition("; ")[2], severity="WARNING")]
-    drift = [Fault(str(path), message, RENEW, severity="WARNING") for message in _drift(known, fresh, study)]
-    return known, [*drift, *_uncovered(study, known, None, RENEW, str(path))]
-
-
-def _uncovered(
-    study: Study, plan: Plan, column: str | None, fix: str, file: str | None = None
-) -> Iterator[Fault]:
-    images = {manifest.place(pair, "fixed_image")[0]: pair.fixed for pair in study.pairs}
-    beyond = {row: planning.uncovered_mm(planning.extent(path).size_mm, plan) for row, path in images.items()}
-    rows = [row for row, reach in beyond.items() if reach > 0]
-    if rows:
-        message = (
-            f"{len(rows)} fixed images reach up to {max(beyond.values()):.1f} mm beyond the common grid "
-            f"(rows {some(rows)}); there the displacement is zero"
-        )
-        yield Fault(file or str(study.path), message, fix, None, column, "WARNING")
-
-
-def _drift(known: Plan, fresh: Plan, study: Study) -> Iterator[str]:
-    for side in ("moving", "fixed"):
-        was, now = getattr(known, f"{side}_channels"), getattr(fresh, f"{side}_channels")
-        if was != now:
-            yield f"is for {side} images of {was} channels; they have {now}"
-    if study.config.plan.spacing_mm is not None:
-        return
-    changes = [abs(now / was - 1) for was, now in zip(known.spacing_mm, fresh.spacing_mm, strict=True)]
-    if max(changes) > 0.1:
-        was, now = (" x ".join(f"{size:g}" for size in item.spacing_mm) for item in (known, fresh))
-        yield f"has voxels of {was} mm; the cohort's median is now {now} mm"
+# ---- what the study will take, and what is told
 
 
 def _disk(study: Study, needs: Forecast) -> Iterator[Fault]:
@@ -281,9 +210,6 @@ def _disk(study: Study, needs: Forecast) -> Iterator[Fault]:
         message = f"the results may not fit: {needs.lines()[0]}"
         fix = "free some space, or export less (`export`)"
         yield Fault(str(study.path), message, fix, None, "results", "WARNING")
-
-
-# ---- what is told
 
 
 def _summary(study: Study, plan: Plan, needs: Forecast, findings: Findings) -> tuple[str, ...]:

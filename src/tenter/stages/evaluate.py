@@ -24,6 +24,7 @@ from tenter.metrics.survey import Survey, survey
 from tenter.metrics.warped import Warper
 from tenter.records import FileEntry, MetricRow, Pair
 from tenter.registration import carried
+from tenter.spatial import slices
 from tenter.spatial.transform import Transform
 
 TRANSFORM = "transform.h5"
@@ -95,7 +96,8 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         model: name of the model.
         fold: fold whose model registered them; or `test` for pairs that every fold's model
             registered: their main transform is measured as fold `ensemble`, and that of each
-            member (`fold-<k>/`) as fold `<k>`.
+            member (`fold-<k>/`) as fold `<k>`. Members of several models (`<model>/fold-<k>/`)
+            are not measured: they are where these models register.
         settings: how labels are read and measured.
         code: fingerprint of the stage's code.
         output: table of figures to write.
@@ -161,8 +163,8 @@ def _folds(pair: Pair, entries: Sequence[FileEntry], root: Path, fold: str) -> d
     if not main:
         message = f"no {TRANSFORM} in the table of registered pairs; rerun the rule that makes it (infer)"
         raise DataError(message)
-    members = {Path(item.file).parent.name: root / item.file for item in own}
-    members.pop(pair.id)
+    places = {Path(item.file).parent.relative_to(pair.id).parts: root / item.file for item in own}
+    members = {place[0]: path for place, path in places.items() if len(place) == 1}
     found = {ENSEMBLE if members or fold == TEST else fold: main[0]}
     return found | {name.removeprefix("fold-"): path for name, path in sorted(members.items())}
 
@@ -232,11 +234,14 @@ def _label_rows(
     yield from _absent_rows(head, settings, warped.keys() - labels.fixed.keys(), "fixed")
     yield from _absent_rows(head, settings, labels.fixed.keys() - warped.keys(), "moving")
     errors = []
+    normal = slices.normal(labels.grid.shape)
     for key in sorted(warped.keys() & labels.fixed.keys()):
         label = settings.labels.label(key)
         surfaces = settings.evaluation.surface_metrics and label.role == "structure"
         before, after = (
-            strict.label_figures(state, labels.fixed[key], labels.grid.affine, surfaces=surfaces)
+            strict.label_figures(
+                state, labels.fixed[key], labels.grid.affine, surfaces=surfaces, normal=normal
+            )
             for state in warped[key]
         )
         note = metric_tables.note(empty_before=warped[key][0].empty, vanished=warped[key][1].empty)

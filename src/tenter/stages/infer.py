@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,18 +10,20 @@ from typing import Any
 
 from tenter import files, tables
 from tenter import manifest as rows
-from tenter.config import InferSettings, RegistrationExport
+from tenter.config import InferSettings
 from tenter.data import cases as layout
 from tenter.data import pairwork, volumes
 from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
 from tenter.errors import DataError
 from tenter.records import FileEntry, ImagePair
-from tenter.registration import ensemble, exports
+from tenter.registration import answers, ensemble, exports
 from tenter.training.devices import select_device
 from tenter.training.models import LoadedModel
 
 SIDECAR = "infer.json"
+
+_log = logging.getLogger(__name__)
 
 
 def infer(  # noqa: PLR0913 - its arguments are the command's flags
@@ -38,8 +41,8 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
 ) -> None:
     """Register pairs; those that are whole and up to date are kept.
 
-    With several models the fields are averaged, and each member's transform is written too,
-    as `<pair>/fold-<k>/transform.h5`.
+    With several models the fields are averaged, and each member's transform is written too, as
+    `<pair>/fold-<k>/transform.h5`, or `<pair>/<model>/fold-<k>/transform.h5` where folds repeat.
 
     Args:
         manifest: table of pairs.
@@ -47,7 +50,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
         images: table of the pairs' prepared images.
         cases: folder that this table describes.
         models: folders of finished folds; several make an ensemble.
-        settings: files to write for each pair.
+        settings: files to write for each pair, and what is done beyond the networks' answer.
         code: fingerprint of this stage's code.
         output: folder of the model's transforms, one folder a pair.
         table: table of the files made, written last.
@@ -65,6 +68,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     basis = {
         "code": code,
         "export": settings.export.model_dump(mode="json"),
+        "test_time": settings.test_time.model_dump(mode="json") if settings.test_time else None,
         "models": [[member.fold, member.sha256] for member in members],
     }
 
@@ -74,7 +78,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
         sidecar = output / pair.id / SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
             sidecar.unlink(missing_ok=True)
-            made, said = _register(pair, cases / pair.id, members, settings.export, sidecar.parent)
+            made, said = _register(pair, cases / pair.id, members, settings, sidecar.parent)
             pairwork.seal(sidecar, fingerprint, made, said)
         return [tables.entry(pair.id, path, output, fingerprint) for path in pairwork.sealed_files(sidecar)]
 
@@ -100,7 +104,7 @@ def _register(
     pair: ImagePair,
     case_folder: Path,
     members: Sequence[LoadedModel],
-    export: RegistrationExport,
+    settings: InferSettings,
     folder: Path,
 ) -> tuple[list[Path], dict[str, Any]]:
     """The files written for a pair, and what its sidecar says of it."""
@@ -108,11 +112,13 @@ def _register(
     images, said = _prepared(case_folder)
     for member in members:
         ensemble.require_same_plan(member, images, pair.id, said["plan"])
-    fields = ensemble.fields(images, members)
-    transform = ensemble.combined(images, fields)
+    answer = answers.answer(images, members, settings.test_time)
+    transform = answer.transform(images)
     seconds = time.perf_counter() - start
-    named = [(member.fold, field) for member, field in zip(members, fields, strict=True)]
-    made = exports.write_transforms(folder, transform, named)
+    if answer.complaint is not None:
+        _log.warning("%s: %s", pair.id, answer.complaint)
+    named = zip(ensemble.names(members), answer.members, strict=True)
+    made = exports.write_transforms(folder, transform, list(named))
     source = exports.Source(
         transform=transform,
         moving=images.moving_source,
@@ -120,7 +126,7 @@ def _register(
         names=(pair.patients[0], pair.patients[-1]),
         image=lambda: _original(pair.moving, said["sources"]["moving"]),
     )
-    further, told = exports.write_exports(folder, source, export)
+    further, told = exports.write_exports(folder, source, settings.export)
     made += further
     exports.remove_others(folder, made)
     return made, {
@@ -128,8 +134,9 @@ def _register(
         "models": [{"fold": member.fold, "sha256": member.sha256} for member in members],
         "largest_displacement_mm": ensemble.largest_mm(transform),
         **told,
+        **({} if answer.done is None else {"test_time": answer.done}),
         "seconds": {"network": round(seconds, 3), "all": round(time.perf_counter() - start, 3)},
-        "device": fields[0].device.type,
+        "device": answer.field.device.type,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tenter import files, tracking
@@ -27,16 +28,28 @@ SETS = {"cv": "test", "test": "testset"}
 
 UNITS = {"1": "", "%": "_pct"}
 
+Line = Mapping[str, str]
+
 
 def publish(
-    *, tracking: Path, model: str, models: tuple[Path, ...], metrics: Path, summary: Path, output: Path
+    *,
+    tracking: Path,
+    model: str,
+    models: tuple[Path, ...],
+    options: tuple[str, ...] = (),
+    metrics: Path,
+    summary: Path,
+    output: Path,
 ) -> str:
     """Make a model's mirror whole: a run a fold with curves, figures and files, and one above them.
+
+    Each test-time option of the model has a run of its own beside the folds, with its figures.
 
     Args:
         tracking: record of the place, as `start-tracking` wrote it.
         model: its name.
         models: folders of its finished folds.
+        options: names under which its test-time options registered.
         metrics: table of all figures; kept as a file beside the runs.
         summary: table of their distributions, whose medians become the runs' metrics.
         output: text that says where to look.
@@ -47,20 +60,30 @@ def publish(
     Raises:
         TrackingError: the server cannot be reached, or refuses.
     """
-    text = _published(tracking, model, models, (metrics, summary))
+    with summary.open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream, delimiter="\t"))
+    figures = {name: _figures(_of(lines, name), ALL) for name in options}
+    result = replace(_result(model, models, lines), artifacts=(metrics, summary), options=figures)
+    text = _mirrored(tracking, result)
     files.write_text(output, text)
     return text
 
 
-def _published(place: Path, model: str, folders: Sequence[Path], tables: tuple[Path, Path]) -> str:
-    with tables[1].open(newline="", encoding="utf-8") as stream:
-        lines = [line for line in csv.DictReader(stream, delimiter="\t") if line["model"] == model]
-    folds = [_fold(folder, lines) for folder in folders]
-    result = tracking.ModelResult(model=model, folds=folds, figures=_figures(lines, ALL), artifacts=tables)
+def _mirrored(place: Path, result: tracking.ModelResult) -> str:
     return tracking.publish(tracking.read_place(place), result)
 
 
-def _fold(folder: Path, lines: Sequence[Mapping[str, str]]) -> tracking.FoldResult:
+def _result(model: str, folders: Sequence[Path], lines: Sequence[Line]) -> tracking.ModelResult:
+    own = _of(lines, model)
+    folds = [_fold(folder, own) for folder in folders]
+    return tracking.ModelResult(model=model, folds=folds, figures=_figures(own, ALL))
+
+
+def _of(lines: Sequence[Line], model: str) -> list[Line]:
+    return [line for line in lines if line["model"] == model]
+
+
+def _fold(folder: Path, lines: Sequence[Line]) -> tracking.FoldResult:
     description = models.describe(folder)
     return tracking.FoldResult(
         description=description,
@@ -71,13 +94,13 @@ def _fold(folder: Path, lines: Sequence[Mapping[str, str]]) -> tracking.FoldResu
     )
 
 
-def _figures(lines: Sequence[Mapping[str, str]], fold: str) -> dict[str, float]:
+def _figures(lines: Sequence[Line], fold: str) -> dict[str, float]:
     """Figures of a fold over all labels of a role, such as `test/landmark_tre_mm_median`."""
     chosen = [line for line in lines if line["fold"] == fold and not line["label"]]
     return dict(figure for line in chosen for figure in _named(line))
 
 
-def _named(line: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+def _named(line: Line) -> Iterator[tuple[str, float]]:
     unit = UNITS.get(line["unit"], f"_{line['unit']}")
     what = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{line['role']}_{line['metric']}{unit}")
     for column, (prefix, word) in FIGURES.items():

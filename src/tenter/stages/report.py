@@ -16,13 +16,13 @@ from tenter.data import challenge_tables, metric_tables, plans
 from tenter.errors import DataError
 from tenter.metrics.families import STRICT, family
 from tenter.records import MetricRow
-from tenter.reporting import examples, headline, origins, panels, sections, statistics, words
+from tenter.reporting import costs, examples, headline, origins, panels, sections, statistics, words
 from tenter.reporting.challenges import section as challenge_section
 from tenter.reporting.page import Block, Figure, Page, Section, render
 from tenter.reporting.results import Group, groups
 from tenter.training.recorder import read_history
 
-TRANSFORM = "transform.h5"
+TRANSFORM, SIDECAR = "transform.h5", "infer.json"
 
 
 def report(  # noqa: PLR0913 - flags of a command
@@ -73,6 +73,7 @@ def report(  # noqa: PLR0913 - flags of a command
     parts: list[Section | None] = [
         sections.cohort(rows, plans.read_plan(plan), _folds(folds), names),
         sections.comparison(lines, contrasts, names),
+        costs.section(_costs(rows, fields), lines, names, dict(settings.options), sections.KINDS),
         sections.distributions(found, names),
         _pictures(found, settings, cases, fields),
         sections.details(lines, names),
@@ -111,6 +112,16 @@ def _summary(
     said = [headline.summary(lines, names[0], kind, structure) for kind in kinds] if names else []
     more = [headline.versus(lines, contrasts, name, kind, structure) for kind in kinds for name in names[1:]]
     return (*said, *filter(None, more))
+
+
+def _costs(rows: Sequence[MetricRow], fields: Path) -> dict[tuple[str, str], list[costs.Cost]]:
+    """What each pair took, by set and model, as far as its files say."""
+    found: dict[tuple[str, str], list[costs.Cost]] = {}
+    for kind, model, pair in dict.fromkeys((row.set, row.model, row.pair) for row in rows):
+        path = fields / model / pair / SIDECAR
+        if path.is_file():
+            found.setdefault((kind, model), []).append(costs.cost(files.read_json(path)))
+    return found
 
 
 def _folds(path: Path | None) -> dict[str, str]:
@@ -178,10 +189,10 @@ def _pictures(found: Sequence[Group], settings: ReportSettings, cases: Path, fie
                 _picture(example, own, title, name, (cases / example.pair, fields / model / example.pair))
             )
     text = (
-        "Three planes through the centre of the first structure (or of the grid). Orange, solid: labels of "
-        "the fixed image. Blue, dashed: the same labels of the moving image, with the alignment alone and "
-        "registered. Last column: length of the displacement, and the fixed image's grid where the map takes "
-        "it in the moving image."
+        "Three planes (of slices theirs) through the centre of the first structure, or of the grid. Orange, "
+        "solid: labels of the fixed image. Blue, dashed: those of the moving image, with the alignment alone "
+        "and registered. Last column: length of the displacement, and the fixed image's grid where the map "
+        "takes it in the moving image."
     )
     return Section("examples", "Pairs in pictures", tuple(blocks), text) if blocks else None
 

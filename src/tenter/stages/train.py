@@ -154,7 +154,8 @@ def _network(settings: TrainSettings, fold: str, case: Case, start: Path | None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(words[:7]))
         moving, fixed = case.images
-        network = networks.build(settings.network, (moving.shape[0], fixed.shape[0]))
+        channels = (moving.shape[0], fixed.shape[0])
+        network = networks.on_grid(settings.network, channels, fixed.shape[1:])
     if start is not None:
         models.assign(network, models.weights(start), start / models.WEIGHTS)
         _log.info("fold %s: starts from the weights of %s", fold, start)

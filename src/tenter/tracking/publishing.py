@@ -46,12 +46,14 @@ class ModelResult:
         folds: its finished folds; at least one.
         figures: of all pairs together, by metric.
         artifacts: tables of figures.
+        options: figures of each test-time option of the model, by its name and by metric.
     """
 
     model: str
     folds: Sequence[FoldResult]
     figures: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
+    options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def publish(place: Place, result: ModelResult) -> str:
@@ -72,8 +74,9 @@ def publish(place: Place, result: ModelResult) -> str:
         place = replace(place, experiment_id=experiment_id(server, place))
         parent = _parent(server, place, result)
         children = [_child(server, place, result.model, fold, parent) for fold in result.folds]
+        options = [_option(server, place, result.model, item, parent) for item in result.options.items()]
         filters = f"tags.`tenter.model` = '{result.model}' and tags.`tenter.study` = '{place.study}'"
-        kept = {parent, *children}
+        kept = {parent, *children, *options}
         found = runs.search(server, str(place.experiment_id), filters)
         runs.retire(server, [run for run in found if run.info.run_id not in kept], parent)
     except Exception as error:
@@ -111,6 +114,26 @@ def _child(server: MlflowClient, place: Place, model: str, fold: FoldResult, par
     skipped = run.fill(runs.points(fold.history)) + run.revise(fold.figures)
     run.describe({}, {runs.PARENT: parent, "tenter.nonfinite": skipped})
     run.attach(fold.artifacts, "model")
+    run.finish()
+    return run.id
+
+
+def _option(
+    server: MlflowClient, place: Place, model: str, option: tuple[str, Mapping[str, float]], parent: str
+) -> str:
+    """The run of a test-time option: beside the folds, with figures and nothing else."""
+    name, figures = option
+    run = runs.current(server, place, f"{model}/test-time/{name}", name)
+    skipped = run.revise(figures)
+    tags = {
+        "role": "test-time",
+        "tenter.model": model,
+        "tenter.option": name,
+        "tenter.nonfinite": skipped,
+        runs.RUN_NAME: name,
+        runs.PARENT: parent,
+    }
+    run.describe({}, tags)
     run.finish()
     return run.id
 

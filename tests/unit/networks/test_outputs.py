@@ -44,20 +44,20 @@ def test_every_output_is_zero_at_first_and_learns(settings: Dense, output: str) 
 def test_a_constant_head_is_a_constant_field(cells: tuple[int, ...]) -> None:
     head = torch.tensor([1.5, -2.0, 0.25]).view(1, 3, 1, 1, 1).expand(1, 3, *cells)
     expected = head[..., :1, :1, :1].expand(1, 3, *SHAPE)
-    torch.testing.assert_close(outputs.flow([head], SHAPE, 7), expected)
+    torch.testing.assert_close(outputs.flow(head, SHAPE, 7), expected)
     torch.testing.assert_close(outputs.spline([head], SHAPE, 4), expected)
 
 
 def test_heads_of_several_levels_are_summed_before_they_are_integrated() -> None:
     fine, coarse = line(-0.2, HALF, SHAPE), line(-0.1, (4, 5, 4), SHAPE)
     raised = line(-0.1, HALF, SHAPE)
-    found = outputs.flow([fine, coarse], SHAPE, 7)[:, :, 5:11]
-    torch.testing.assert_close(found, outputs.flow([fine + raised], SHAPE, 7)[:, :, 5:11])
+    found = outputs.flow(outputs.velocity([fine, coarse]), SHAPE, 7)[:, :, 5:11]
+    torch.testing.assert_close(found, outputs.flow(fine + raised, SHAPE, 7)[:, :, 5:11])
 
 
 @pytest.mark.parametrize("cells", [SHAPE, HALF])
 def test_the_flow_of_a_contraction_is_its_exponential(cells: tuple[int, ...]) -> None:
-    field = outputs.flow([line(-0.3, cells, SHAPE)], SHAPE, 7)
+    field = outputs.flow(line(-0.3, cells, SHAPE), SHAPE, 7)
     expected = line(math.exp(-0.3) - 1, SHAPE, SHAPE)
     inner = slice(3, -3)
     torch.testing.assert_close(field[:, :, inner], expected[:, :, inner], rtol=0, atol=0.01)
@@ -119,6 +119,6 @@ def test_autocast_leaves_the_field_in_float32(output: str) -> None:
 
 def test_more_squarings_come_closer_to_the_flow() -> None:
     velocity = 3 * torch.sin(grids.identity(SHAPE, dtype=torch.float32, device=torch.device("cpu")) / 3)
-    exact = outputs.flow([velocity], SHAPE, 11)
-    errors = [float((outputs.flow([velocity], SHAPE, steps) - exact).abs().max()) for steps in (2, 4, 6)]
+    exact = outputs.flow(velocity, SHAPE, 11)
+    errors = [float((outputs.flow(velocity, SHAPE, steps) - exact).abs().max()) for steps in (2, 4, 6)]
     assert errors[0] > 2 * errors[1] > 4 * errors[2]

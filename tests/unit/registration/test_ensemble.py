@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,36 +11,11 @@ import pytest
 import torch
 
 import patient
-from tenter.data.cases import Grid, PreparedImages
 from tenter.errors import CheckpointError
 from tenter.registration import ensemble
+from tenter.spatial.transform import Transform
 
 CPU = torch.device("cpu")
-RANDOM = np.random.default_rng(0)
-
-
-@pytest.fixture
-def images() -> PreparedImages:
-    """A case of the models' plan."""
-    sides = [RANDOM.normal(size=(1, *patient.PLAN.shape)).astype(np.float32) for _ in range(2)]
-    affine = np.diag([*patient.PLAN.spacing_mm, 1.0])
-    grid = Grid(patient.PLAN.shape, affine)
-    return PreparedImages(
-        affine=affine,
-        alignment=np.eye(4),
-        moving=sides[0],
-        fixed=sides[1],
-        moving_source=grid,
-        fixed_source=grid,
-    )
-
-
-def test_an_ensemble_says_the_mean_of_its_members(images: PreparedImages, tmp_path: Path) -> None:
-    members = ensemble.load([patient.write_model(tmp_path, fold) for fold in "012"], CPU)
-    fields = ensemble.fields(images, members)
-    transform = ensemble.combined(images, fields)
-    torch.testing.assert_close(transform.field, (fields[0] + fields[1] + fields[2]) / 3)
-    assert not torch.allclose(fields[0], fields[1], atol=1e-3)
 
 
 def test_members_share_a_plan(tmp_path: Path) -> None:
@@ -61,8 +37,38 @@ def test_a_model_without_a_plan_is_refused(tmp_path: Path) -> None:
         ensemble.plan_of(member)
 
 
-def test_the_largest_displacement_is_a_length_in_mm(images: PreparedImages) -> None:
+def test_the_largest_displacement_is_a_length_in_mm() -> None:
     field = torch.zeros((1, 3, *patient.PLAN.shape))
     field[0, :, 4, 5, 6] = torch.tensor([1.0, -2.0, 2.0])
-    transform = ensemble.combined(images, [field])
+    transform = Transform(np.eye(4), field, np.diag([*patient.PLAN.spacing_mm, 1.0]))
     assert ensemble.largest_mm(transform) == pytest.approx((2**2 + 4**2 + 5**2) ** 0.5, abs=1e-4)
+
+
+def test_members_are_named_by_their_folds(tmp_path: Path) -> None:
+    members = ensemble.load([patient.write_model(tmp_path, fold) for fold in "01"], CPU)
+    assert ensemble.names(members) == ("fold-0", "fold-1")
+
+
+def test_members_of_one_fold_are_named_by_their_models_too(tmp_path: Path) -> None:
+    folders = [
+        patient.write_model(tmp_path / name, weight=weight)
+        for name, weight in (("unet", 0.1), ("unet-seed1", 0.2))
+    ]
+    members = ensemble.load(folders, CPU)
+    assert ensemble.names(members) == ("unet/fold-0", "unet-seed1/fold-0")
+
+
+def test_members_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    folders = [
+        patient.write_model(tmp_path / name / "unet", weight=weight)
+        for name, weight in (("a", 0.1), ("b", 0.2))
+    ]
+    with pytest.raises(CheckpointError, match=r"unet/fold-0, unet/fold-0\): two have one name and fold"):
+        ensemble.names(ensemble.load(folders, CPU))
+
+
+def test_the_same_weights_twice_are_refused(tmp_path: Path) -> None:
+    folder = patient.write_model(tmp_path / "a")
+    shutil.copytree(folder, tmp_path / "b/fold-0")
+    with pytest.raises(CheckpointError, match="different weights"):
+        ensemble.load([folder, tmp_path / "b/fold-0"], CPU)

@@ -138,7 +138,7 @@ def test_the_inverse_field_lies_on_the_moving_grid_and_leads_back(tmp_path: Path
 
 def test_members_of_an_ensemble_are_written_beside_their_mean(tmp_path: Path) -> None:
     mean = transform()
-    made = exports.write_transforms(tmp_path, mean, [("0", mean.field + 1), ("1", mean.field - 1)])
+    made = exports.write_transforms(tmp_path, mean, [("fold-0", mean.field + 1), ("fold-1", mean.field - 1)])
     names = [path.relative_to(tmp_path).as_posix() for path in made]
     assert names == ["transform.h5", "fold-0/transform.h5", "fold-1/transform.h5"]
     read = transforms.read_transform(tmp_path / "fold-1/transform.h5")
@@ -147,7 +147,9 @@ def test_members_of_an_ensemble_are_written_beside_their_mean(tmp_path: Path) ->
 
 def test_what_was_not_made_again_is_removed_and_nothing_else(tmp_path: Path) -> None:
     first = write(tmp_path, **dict.fromkeys(RegistrationExport.model_fields, True))
-    exports.write_transforms(tmp_path, transform(), [("0", transform().field), ("1", transform().field)])
+    field = transform().field
+    for names in (("fold-0", "fold-1"), ("unet/fold-0", "unet-seed1/fold-0")):
+        exports.write_transforms(tmp_path, transform(), [(name, field) for name in names])
     (tmp_path / "notes.txt").touch()
     kept = [path for path in first.made if path.name == "field.nii.gz"]
     exports.remove_others(tmp_path, kept)

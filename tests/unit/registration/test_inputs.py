@@ -64,7 +64,7 @@ def test_a_doubtful_unit_is_kept_as_a_doubt(tmp_path: Path) -> None:
     ("array", "affine", "told"),
     [
         (np.zeros((4, 4, 4)), np.eye(4), "has sizes"),
-        (np.zeros((1, 1, 4, 4)), np.eye(4), "at least 2 voxels"),
+        (np.zeros((1, 1, 4, 1)), np.eye(4), "of one slice"),
         (np.zeros((1, 4, 4, 4)), np.zeros((4, 4)), "affine"),
         (np.full((1, 4, 4, 4), np.nan), np.eye(4), "NaN"),
         (np.zeros((1, 4, 4, 4)), np.eye(4), "is constant"),

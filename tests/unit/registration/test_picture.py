@@ -8,6 +8,7 @@ import torch
 
 from tenter.data.volumes import Volume
 from tenter.registration import picture
+from tenter.reporting import overview
 from tenter.spatial.transform import Transform
 
 SHAPE = (6, 8, 10)
@@ -55,3 +56,11 @@ def test_what_is_aligned_only_has_no_field_and_what_is_registered_has_both() -> 
 def test_the_field_is_the_networks_alone() -> None:
     for scene in picture.cuts(shifted(0.5, -1.0, 0.0), ramp(0), ramp(0)):
         assert scene.magnitude_mm().max() == pytest.approx(5**0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(0, (1, 8, 10)), (1, (6, 1, 10)), (2, (6, 8, 1))])
+def test_a_grid_of_one_slice_is_cut_once(axis: int, shape: tuple[int, int, int]) -> None:
+    grid = Transform(np.eye(4), torch.zeros(1, 3, *shape), np.diag([2.0, 2.0, 2.0, 1.0]))
+    (scene,) = picture.cuts(grid, ramp(axis, 2.0), ramp(axis, 2.0))
+    assert scene.fixed.shape == shape
+    assert overview.png([scene], 40).startswith(b"\x89PNG")

@@ -12,7 +12,16 @@ import torch
 
 import dicoms
 import patient
-from tenter.config import ImageSettings, InferSettings, PlanRules, RegistrationExport
+from tenter import config
+from tenter.config import (
+    ImageSettings,
+    InferSettings,
+    PlanRules,
+    Poses,
+    Refine,
+    RegistrationExport,
+    SsdLoss,
+)
 from tenter.data import plans, transforms, volumes
 from tenter.data.volumes import Volume
 from tenter.errors import InputError
@@ -30,7 +39,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def by_the_workflow(root: Path, members: list[Path]) -> Transform:
+def by_the_workflow(root: Path, members: list[Path], option: config.TestTime | None = None) -> Transform:
     """The transform that the stages give for the same files."""
     patient.write_images(root)
     rows = ["pair\tpatient\tmoving_image\tfixed_image\tset", "p\tp\tmr.nii.gz\tus.nii.gz\ttest"]
@@ -51,7 +60,7 @@ def by_the_workflow(root: Path, members: list[Path]) -> Transform:
         images=root / "images.tsv",
         cases=root / "cases",
         models=tuple(members),
-        settings=InferSettings(network=patient.NETWORK, export=RegistrationExport()),
+        settings=InferSettings(network=patient.NETWORK, export=RegistrationExport(), test_time=option),
         code="c",
         output=root / "fields",
         table=root / "t.tsv",
@@ -129,6 +138,28 @@ def test_damaged_weights_are_bad_input(model: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"fold-1/model\.safetensors: absent or damaged"):
         register(model, patient.volume("moving"), patient.volume("fixed"))
+
+
+def test_an_option_gives_what_the_workflow_would_have_given(model: Path, tmp_path: Path) -> None:
+    refine = Refine(steps=3, images=(SsdLoss(),))
+    option = config.TestTime(poses=Poses(count=2, rotation_deg=5), refine=refine)
+    expected = by_the_workflow(tmp_path, [model / "fold-0", model / "fold-1"], option)
+    found = register(model, tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz", test_time=option, device="cpu")
+    plain = register(model, tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz", device="cpu")
+    written = transforms.read_transform(found.save(tmp_path / "out")[0])
+    assert torch.equal(written.field, expected.field)
+    assert not torch.allclose(plain.transform.field, expected.field, atol=1e-2)
+    assert (plain.test_time, plain.done, found.test_time) == (None, None, option)
+
+
+def test_a_pair_that_cannot_be_refined_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    patient.write_model(tmp_path, weight=0)
+    beyond = config.TestTime(refine=Refine(images=(SsdLoss(weight=3e38),)))  # of float32
+    found = register(tmp_path, patient.volume("moving"), patient.volume("fixed"), test_time=beyond)
+    (told,) = [fault for fault in found.warnings if "is not refined" in fault.message]
+    assert "at step" in told.message
+    assert "is not refined" in caplog.text
+    assert not found.transform.field.any()
 
 
 def test_other_channels_than_the_models_are_refused(model: Path) -> None:

@@ -8,13 +8,13 @@ import struct
 import numpy as np
 from matplotlib.image import imread
 
-from tenter.reporting import overview, panels
+from tenter.reporting import overview, panels, planes
 
 
 def scenes(value: float = 0.0) -> list[panels.Scene]:
     """Slices of noise, displaced by `value` voxels."""
     found = []
-    for plane in panels.PLANES:
+    for plane in planes.PLANES:
         shape = [12, 14, 10]
         shape[plane.normal] = 1
         random = np.random.default_rng(plane.normal)

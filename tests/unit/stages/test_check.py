@@ -8,7 +8,7 @@ import pytest
 
 import dicoms
 import faulty
-from tenter import files
+from tenter import files, provenance
 from tenter.data import plans, volumes
 from tenter.errors import InputError
 from tenter.records import Fault, Plan
@@ -191,6 +191,55 @@ def test_images_of_other_channels_than_the_rest_are_refused(config: Path) -> Non
     assert "2 channels" in fault.message
 
 
+def two_channels(config: Path) -> None:
+    """Give all moving images two channels."""
+    for patient in ("p1", "p2", "p3"):
+        two = np.random.default_rng(len(patient)).normal(size=(*faulty.SHAPE, 2)).astype(np.float32)
+        faulty.save(config.parent / f"{patient}_mr.nii.gz", two + float(patient[1:]))
+
+
+def test_images_that_an_option_cannot_compare_are_refused(config: Path) -> None:
+    two_channels(config)
+    check(config)
+    options = "{refined: {refine: {}}, posed: {poses: {scale: 0.1}}}"
+    edit(config, "  base:\n", f"  base:\n    test_time: {options}\n")
+    (fault,) = told(config)
+    assert fault.column == "models.base.test_time.refined.refine.images"
+    assert fault.message == "moving images have 2 channels, fixed ones 1: mind cannot compare them"
+
+
+def test_images_that_a_loss_cannot_compare_are_refused(config: Path) -> None:
+    terms = "{images: [{name: ssd}, {name: ssd}], regularisers: [{name: inverse_consistency}]}"
+    edit(config, "  base:\n", f"  base:\n    losses: {terms}\n")
+    check(config)
+    two_channels(config)
+    (fault,) = told(config)
+    assert (fault.file, fault.column) == (str(config), "models.base.losses")
+    assert fault.message.endswith("2 channels, fixed ones 1: ssd, inverse_consistency cannot compare them")
+
+
+TIED = "{name: global, channels: 1, parity: true, finest: 0, size: [12, 10, 9]}"
+
+
+@pytest.mark.parametrize(
+    ("network", "column"),
+    [
+        (TIED, "models.base.network.size"),
+        (f"{{name: composite, first: {TIED}}}", "models.base.network.first.size"),
+    ],
+)
+def test_a_network_tied_to_another_grid_is_refused_with_the_plans_shape(
+    config: Path, network: str, column: str
+) -> None:
+    edit(config, "{name: unet, channels: 2, depth: 1}", network)
+    (fault,) = told(config)
+    assert (fault.file, fault.column) == (str(config), column)
+    assert "tied to 12 x 10 x 9 voxels, the common grid has 12 x 10 x 8" in fault.message
+    assert "[12, 10, 8]" in fault.fix
+    edit(config, "size: [12, 10, 9]", "size: [12, 10, 8]")
+    assert check(config).warnings == ()
+
+
 def test_folders_that_the_configuration_names_in_vain_are_told(config: Path) -> None:
     edit(config, "  base:\n", "  base:\n    warm_start: nowhere\n")
     (fault,) = told(config)
@@ -294,6 +343,14 @@ def test_drift_from_a_plan_is_told_with_the_command_that_renews_it(
     (fault,) = check(config, plan=plan(tmp_path, **change)).warnings  # type: ignore[arg-type] # by name
     assert word in fault.message
     assert "--forcerun plan prepare_images" in fault.fix
+
+
+def test_a_plan_by_other_rules_than_todays_will_be_made_anew(config: Path, tmp_path: Path) -> None:
+    path = plan(tmp_path, size=2.0)
+    provenance.record(path, "plan", '{"spacing_mm": 2.0}', "c")
+    verdict = check(config, plan=path)
+    assert verdict.warnings == ()
+    assert "12 x 10 x 8 voxels of 1 x 1 x 1 mm" in str(verdict)
 
 
 def test_a_small_change_of_voxel_sizes_is_no_drift(config: Path, tmp_path: Path) -> None:

@@ -108,6 +108,36 @@ def test_subjects_without_labels_are_told_by_their_rows(config: Path) -> None:
     assert fault.column == "labels"
 
 
+def test_a_label_that_one_subject_lacks_is_told_once_and_counted(config: Path) -> None:
+    faulty.labels(config.parent / "s3_labels.nii.gz", keys=(1,))
+    edit(config, "folds:", "labels:\n  names: [{name: cyst, key: 2}]\nfolds:")
+    (fault,) = check(config).warnings
+    assert "label 'cyst' is on one side only of 6 of 12 pairs: neither learnt from nor" in fault.message
+    assert (fault.column, fault.fix) == ("labels", "draw it in rows 4 if it shall count")
+
+
+def test_pairs_whose_labels_have_no_key_in_common_are_counted(config: Path) -> None:
+    for name in ("s1", "s3"):
+        faulty.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
+    edit(config, "  base:\n", "  base:\n    losses: {images: [{name: lncc}]}\n")
+    told = {fault.message: fault.fix for fault in check(config).warnings}
+    apart = "8 pairs have labels on both sides, none of them in common: registered, but not measured"
+    assert "s1--s2, s1--s4, s2--s1 and 5 more" in told.pop(apart)
+    assert sorted(told) == [
+        f"label 'label-{key}' is on one side only of 8 of 12 pairs: neither learnt from nor measured there"
+        for key in (1, 2, 3)
+    ]
+
+
+def test_folds_whose_pairs_share_no_label_are_refused(config: Path) -> None:
+    for name in ("s1", "s3"):
+        faulty.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
+    errors = [fault.message for fault in told(config) if fault.severity == "ERROR"]
+    assert errors == [
+        f"fold {fold} has 2 pairs to train on, none with labels on both sides" for fold in (0, 1)
+    ]
+
+
 def test_a_fold_without_labelled_pairs_to_learn_from_is_refused(config: Path) -> None:
     edit(config.parent / "manifest.tsv", "s3_labels.nii.gz", "")
     errors = [fault for fault in told(config) if fault.severity == "ERROR"]

@@ -176,6 +176,22 @@ def test_pairs_of_an_applied_model_are_tested_whatever_their_set(study: Study) -
     assert {(row.fold, row.set) for row in study.evaluate(fold="test")} == {("ensemble", "test")}
 
 
+@pytest.mark.parametrize(
+    ("kind", "fold", "expected"), [("cv", "1", ("1", "cv")), ("test", "test", ("ensemble", "test"))]
+)
+def test_members_of_several_models_are_measured_where_these_register(
+    study: Study, kind: str, fold: str, expected: tuple[str, str]
+) -> None:
+    study.add(
+        "p", shifted(1.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS), kind=kind
+    )
+    rows = study.evaluate(fold=fold)
+    study.register("p", shifted(0.0), "unet/fold-1")
+    study.register("p", shifted(2.0), "unet-seed1/fold-1")
+    assert {(row.fold, row.set) for row in rows} == {expected}
+    assert study.evaluate(fold=fold) == rows
+
+
 def test_stacks_are_measured_label_by_label(study: Study) -> None:
     stacks = {
         side: np.stack([(labels == key).astype(np.float32) for key in (1, 2)])

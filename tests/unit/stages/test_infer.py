@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 
-from tenter import networks, tables
+from tenter import config, files, networks, tables
 from tenter.config import ImageSettings, InferSettings, PlanRules, RegistrationExport, UNetNetwork
 from tenter.data import cases, plans, transforms, volumes
 from tenter.errors import CheckpointError, DataError
@@ -28,6 +29,9 @@ PLAN = Plan(shape=(10, 12, 8), spacing_mm=(2.0, 2.0, 2.5), intensity="zscore", a
 NETWORK = UNetNetwork(channels=2, depth=1)
 ALL = RegistrationExport(field=True, warped_image=True)
 NOTHING = RegistrationExport(field=False, warped_image=False)
+OPTION = config.TestTime(
+    poses=config.Poses(count=2, rotation_deg=10), refine=config.Refine(steps=3, images=(config.SsdLoss(),))
+)
 
 
 def placed(*diagonal: float) -> Matrix:
@@ -43,9 +47,9 @@ class Study:
     root: Path
     pairs: tuple[str, ...] = ("p1", "p2")
 
-    def model(self, fold: str, plan: Plan = PLAN, **described: object) -> Path:
+    def model(self, fold: str, plan: Plan = PLAN, seed: str = "", **described: object) -> Path:
         """A model with random weights, as a training would leave it."""
-        torch.manual_seed(int(fold) + 1)
+        torch.manual_seed(int(fold + seed) + 1)
         network = networks.build(NETWORK, 2)
         weights = {name: 0.2 * torch.randn_like(value) for name, value in network.state_dict().items()}
         description = {
@@ -54,7 +58,7 @@ class Study:
             "channels": {"moving": 1, "fixed": 1},
             "plan": asdict(plan),
         }
-        folder = self.root / f"models/fold-{fold}"
+        folder = self.root / f"models{seed}/fold-{fold}"
         models.save(folder, weights, description | described)
         return folder
 
@@ -65,6 +69,7 @@ class Study:
         *,
         code: str = "c",
         table: str = "t.tsv",
+        test_time: config.TestTime | None = None,
     ) -> None:
         infer(
             manifest=self.root / "manifest.tsv",
@@ -72,7 +77,7 @@ class Study:
             images=self.root / "images.tsv",
             cases=self.root / "cases",
             models=tuple(members),
-            settings=InferSettings(network=NETWORK, export=export),
+            settings=InferSettings(network=NETWORK, export=export, test_time=test_time),
             code=code,
             output=self.root / "fields",
             table=self.root / table,
@@ -182,6 +187,55 @@ def test_ensemble_averages_fields_and_keeps_each_members(study: Study) -> None:
     torch.testing.assert_close(study.field(), (members[0] + members[1]) / 2, rtol=0, atol=1e-6)
 
 
+def test_seeds_of_one_fold_keep_their_transforms_apart(study: Study) -> None:
+    study.infer([study.model("0"), study.model("0", seed="7")])
+    members = ["models/fold-0/transform.h5", "models7/fold-0/transform.h5"]
+    assert study.names() == {"transform.h5", "infer.json", *members}
+    fields = [study.field(f"p1/{name}") for name in members]
+    torch.testing.assert_close(study.field(), (fields[0] + fields[1]) / 2, rtol=0, atol=1e-6)
+    entries = tables.verified([study.root / "t.tsv"], study.root / "fields")
+    assert {f"p1/{name}" for name in members} <= {item.file for item in entries["p1"]}
+    study.infer([study.model("0")])
+    assert study.names() == {"transform.h5", "infer.json"}
+
+
+def test_an_option_is_done_and_told(study: Study) -> None:
+    folder = study.model("0")
+    study.infer([folder])
+    plain = study.field()
+    assert "test_time" not in json.loads((study.root / "fields/p1/infer.json").read_text())
+    study.infer([folder], test_time=OPTION)
+    said = json.loads((study.root / "fields/p1/infer.json").read_text())["test_time"]
+    assert (said["members"], said["poses"]) == (1, 2)
+    assert set(said["refine"]) == {"steps", "best_step", "loss_before", "loss_after", "failed_at"}
+    assert said["refine"]["loss_after"] < said["refine"]["loss_before"]
+    assert (study.field() - plain).abs().max() > 0.01
+
+
+def test_a_pair_that_was_not_refined_is_told_in_the_log(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = tables.read(study.root / "images.tsv")
+    path = study.root / "cases/p1/fixed.nii"
+    image = nib.Nifti1Image.from_filename(path)
+    values = np.asarray(image.dataobj, dtype=np.float32).copy()
+    values[3, 3, 3] = 1e30  # its square is beyond float32
+    nib.save(nib.Nifti1Image(values, image.affine), path)
+    digest = files.sha256(path)
+    changed = [replace(item, sha256=digest) if item.file == "p1/fixed.nii" else item for item in entries]
+    tables.write(study.root / "images.tsv", changed)
+    folder = study.model("0")
+    weights = {name: torch.zeros_like(value) for name, value in models.weights(folder).items()}
+    models.save(folder, weights, json.loads((folder / "model.json").read_text()))
+    study.infer([folder], test_time=config.TestTime(refine=OPTION.refine))
+    assert "p1: is not refined: the loss or its gradient is no number at step 0" in caplog.text
+    assert "p2: is not refined" not in caplog.text
+    assert (
+        json.loads((study.root / "fields/p1/infer.json").read_text())["test_time"]["refine"]["failed_at"] == 0
+    )
+    assert not study.field().any()
+
+
 def test_table_names_every_file_of_every_pair(study: Study) -> None:
     study.infer([study.model("0")], ALL)
     entries = tables.verified([study.root / "t.tsv"], study.root / "fields")
@@ -228,13 +282,18 @@ def test_what_is_up_to_date_is_kept_and_what_is_damaged_is_made_again(study: Stu
     tables.verified([study.root / "t.tsv"], study.root / "fields")
 
 
-@pytest.mark.parametrize("change", ["code", "model", "export"])
+@pytest.mark.parametrize("change", ["code", "model", "export", "option"])
 def test_whatever_a_result_depends_on_makes_it_again(study: Study, change: str) -> None:
     study.infer([study.model("0")], code="c")
     sidecar = study.root / "fields/p1/infer.json"
     before = sidecar.stat().st_mtime_ns
     folder = study.model("1" if change == "model" else "0")
-    study.infer([folder], ALL if change == "export" else NOTHING, code="d" if change == "code" else "c")
+    study.infer(
+        [folder],
+        ALL if change == "export" else NOTHING,
+        code="d" if change == "code" else "c",
+        test_time=OPTION if change == "option" else None,
+    )
     assert sidecar.stat().st_mtime_ns > before
 
 
@@ -297,6 +356,6 @@ def test_field_that_is_not_finite_is_refused(study: Study) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_members_must_be_of_different_folds(study: Study, count: int) -> None:
-    with pytest.raises(CheckpointError, match="different folds"):
+def test_members_must_have_different_weights(study: Study, count: int) -> None:
+    with pytest.raises(CheckpointError, match="different weights"):
         study.infer([study.model("0")] * count)

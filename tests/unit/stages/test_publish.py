@@ -82,13 +82,14 @@ def write_summary(path: Path) -> None:
         writer.writerows({"model": "local", "set": "cv"} | line for line in lines)
 
 
-def published(root: Path) -> str:
+def published(root: Path, options: tuple[str, ...] = ()) -> str:
     write_summary(root / "summary.tsv")
     (root / "metrics.tsv").write_text("model\n")
     return publish(
         tracking=root / "tracking.json",
         model="local",
         models=tuple(write_model(root, fold) for fold in ("0", "1", "all")),
+        options=options,
         metrics=root / "metrics.tsv",
         summary=root / "summary.tsv",
         output=root / "tracking" / "local.txt",
@@ -112,6 +113,25 @@ def test_folds_and_model_carry_their_own_medians(place: Place, tmp_path: Path) -
         "test/landmark_tre_mm_vanished": 2.0,
         "test/field_folding_pct_median": 0.0,
     }
+
+
+def test_a_test_time_option_has_a_run_with_its_figures_beside_the_folds(place: Place, tmp_path: Path) -> None:
+    published(tmp_path, ("global",))
+    found = run(place, "local/test-time/global")
+    assert found.data.metrics == {"test/field_folding_pct_median": 9.0}
+    assert found.data.tags["role"] == "test-time"
+    assert found.data.tags["mlflow.parentRunId"] == run(place, "local").info.run_id
+    assert found.info.status == "FINISHED"
+
+
+def test_an_option_that_is_gone_loses_its_run_and_one_that_stays_keeps_it(
+    place: Place, tmp_path: Path
+) -> None:
+    published(tmp_path, ("global", "old"))
+    kept = run(place, "local/test-time/global").info.run_id
+    published(tmp_path, ("global",))
+    assert run(place, "local/test-time/global").info.run_id == kept
+    assert not client(place).search_runs(["1"], "tags.`tenter.key` = 'local/test-time/old'")
 
 
 def test_what_could_not_be_measured_is_counted(place: Place, tmp_path: Path) -> None:

@@ -89,6 +89,25 @@ def test_pictures_are_drawn_of_pairs_whose_files_are_there(page: str) -> None:
     assert "No picture" not in page
 
 
+def test_costs_are_told_of_pairs_whose_files_tell_them(tmp_path: Path) -> None:
+    models = ("local", "local-posed")
+    root = finished.write_study(tmp_path, finished.rows(4, 3, models=models, surfaces=False), models=models)
+    said = {"models": [{"fold": "0"}], "seconds": {"network": 0.125}, "device": "cpu"}
+    files.write_json(root / "fields/local/pair000/infer.json", {"models": [{"fold": "0"}]})
+    option = {"members": 1, "poses": 8, "refine": None}
+    for pair, _ in finished.cohort(4, 3):
+        files.write_json(root / f"fields/local-posed/{pair}/infer.json", said | {"test_time": option})
+    page = finished.write_report(root, models=models, options=(("local-posed", "local"),))
+    costs = page.partition('<section id="costs">')[2].partition("</section>")[0]
+    rows = [
+        re.findall(r">([^<]+)</t[hd]>", row) for row in re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", costs)
+    ]
+    dash = "\N{EN DASH}"
+    assert rows[0][:7] == ["local", "1", "1", "0", "0", dash, dash]
+    assert rows[1][:7] == ["local-posed", "4", "1", "8", "0", "0.125", "cpu"]
+    assert dash not in rows[1]
+
+
 def test_a_missing_case_is_said_in_place_of_its_picture(study: Path) -> None:
     assert finished.write_report(study, examples=2).count("No picture") == 2
 

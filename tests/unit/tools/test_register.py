@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, out: str = "out", **flags: object) -> str:
     given: dict[str, object] = {
-        "model": folder / "tiny",
+        "model": (folder / "tiny",),
         "moving": folder / "mr.nii.gz",
         "fixed": folder / "us.nii.gz",
         "out": folder / out,
@@ -46,9 +47,53 @@ def test_it_says_what_it_did_and_where_the_seconds_went(folder: Path) -> None:
 
 
 def test_one_fold_says_which(folder: Path) -> None:
-    said = run(folder, model=folder / "tiny/fold-1").splitlines()
+    said = run(folder, model=(folder / "tiny/fold-1",)).splitlines()
     assert said[1] == "model: tiny/fold-1 (fold 1); alignment: centre"
     assert "folds differ" not in said[2]
+
+
+def test_an_option_is_read_from_a_file_and_told(folder: Path) -> None:
+    option = folder / "option.yaml"
+    option.write_text("poses: {count: 2, rotation_deg: 5}\nrefine: {steps: 3, images: [{name: gncc}]}\n")
+    lines = run(folder, test_time=option).splitlines()
+    assert re.fullmatch(
+        r"model: tiny \(2 folds averaged\); alignment: centre; 2 further poses averaged; "
+        r"refined in 3 steps, loss [\d.]+ to [\d.]+",
+        lines[1],
+    )
+    said = files.read_json(folder / "out/register.json")["test_time"]
+    assert (said["members"], said["poses"], said["refine"]["steps"]) == (2, 2, 3)
+    assert said["settings"]["refine"]["images"][0]["name"] == "gncc"
+    assert "ensemble" not in said["settings"]
+
+
+def test_without_an_option_the_record_says_so(folder: Path) -> None:
+    run(folder)
+    assert files.read_json(folder / "out/register.json")["test_time"] is None
+
+
+def test_several_models_are_averaged(folder: Path) -> None:
+    patient.write_model(folder / "tiny-seed1", "0", weight=0.2)
+    lines = run(folder, model=(folder / "tiny", folder / "tiny-seed1")).splitlines()
+    assert lines[1].startswith("model: tiny, tiny-seed1 (3 folds averaged)")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "ensemble: true\nposes: {scale: 0.1}",
+            "`ensemble` means the seeds of a study's model; leave it out",
+        ),
+        ("refine: {stepps: 3}", "unknown key; did you mean 'steps'?"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_any_work(folder: Path, text: str, told: str) -> None:
+    (folder / "option.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        run(folder, test_time=folder / "option.yaml", model=(folder / "no model is looked for",))
+    assert told in str(caught.value)
+    assert not (folder / "out").exists()
 
 
 def test_extra_files_are_asked_for_by_name(folder: Path) -> None:
@@ -66,7 +111,7 @@ def test_a_folder_that_holds_something_is_refused_before_any_work(folder: Path) 
     run(folder)
     record = (folder / "out/register.json").read_bytes()
     with pytest.raises(InputError, match="is not empty"):
-        run(folder, model=folder / "no model is looked for")
+        run(folder, model=(folder / "no model is looked for",))
     assert (folder / "out/register.json").read_bytes() == record
 
 

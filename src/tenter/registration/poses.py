@@ -1,0 +1,109 @@
+"""The same pair registered several times, each image under affine maps of its own: answers averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.config import Poses
+from tenter.data.augmentation.changes import poses
+from tenter.data.augmentation.numbers import Source, Stream
+from tenter.shapes import Field, Image, Matrix
+from tenter.spatial import grids, warp
+
+Network = Callable[[Tensor, Tensor], Field]
+"""Moving and fixed image, `[b, c, *space]`, to the field in voxels."""
+
+SOURCE = Source(seed=0, fold=0)
+"""Of all draws: no pair, fold or seed has others."""
+
+
+def averaged(
+    network: Network,
+    moving: Float[Tensor, "1 m *space"],
+    fixed: Float[Tensor, "1 f *space"],
+    settings: Poses,
+    spacing_mm: Sequence[float],
+) -> Field:
+    """Mean of a network's answers for a pair as it is and under drawn poses, one after the other.
+
+    Args:
+        network: what answers.
+        moving: `[1, c, x, y, z]`.
+        fixed: likewise, on the same grid.
+        settings: how many poses, and their bounds.
+        spacing_mm: voxel size of the grid.
+
+    Returns:
+        The displacement, `[1, 3, x, y, z]` float32, voxels.
+    """
+    total = network(moving, fixed).float()
+    for of_moving, of_fixed in drawn(settings, fixed.shape[2:], spacing_mm):
+        total = total + answer(network, moving, fixed, (of_moving, of_fixed))
+    return total / (settings.count + 1)
+
+
+def drawn(settings: Poses, shape: Sequence[int], spacing_mm: Sequence[float]) -> list[tuple[Matrix, Matrix]]:
+    """The poses of the moving and of the fixed image, voxels to voxels; equal for equal arguments.
+
+    Args:
+        settings: how many, and their bounds; more of them begin with the same.
+        shape: voxels of the grid.
+        spacing_mm: voxel size of the grid.
+    """
+    sides = []
+    for side in range(2):
+        chances = SOURCE.uniform((settings.count, 12), Stream.TEST_POSES, side)
+        sides.append(_in_voxels(poses(chances, settings, shape, spacing_mm), shape))
+    return list(zip(*sides, strict=True))
+
+
+def answer(
+    network: Network,
+    moving: Float[Tensor, "1 m *space"],
+    fixed: Float[Tensor, "1 f *space"],
+    placed: tuple[Matrix, Matrix],
+) -> Field:
+    """What a network says of a pair under poses, said of the pair itself.
+
+    With m'(y') = m(M y') and f'(x') = f(F x') a network's map x' -> y' stands for the map
+    x -> M (y' of F^-1 x). Both matrices act exactly; the network's displacement is interpolated
+    linearly, and repeated from the border on.
+
+    Args:
+        network: what answers.
+        moving: m, `[1, c, x, y, z]`; repeated from its border on where a pose looks beyond it.
+        fixed: f, likewise.
+        placed: M and F, voxels to voxels.
+
+    Returns:
+        The displacement, `[1, 3, x, y, z]` float32, voxels.
+    """
+    shape = fixed.shape[2:]
+    to_moving, back = placed[0], np.linalg.inv(placed[1])
+    seen = warp.sample(moving, _places(to_moving, moving)), warp.sample(fixed, _places(placed[1], fixed))
+    moves = network(*seen).float()
+    linear = torch.as_tensor(to_moving[:3, :3], dtype=moves.dtype, device=moves.device)
+    turned = torch.einsum("rc,bcxyz->brxyz", linear, warp.sample(moves, _places(back, moves)))
+    return grids.mapped(_rows(to_moving @ back - np.eye(4), moves), shape) + turned
+
+
+def _in_voxels(maps: Float[np.ndarray, "n 4 4"], shape: Sequence[int]) -> list[Matrix]:
+    """Maps of normalised coordinates, -1 and 1 being the outermost voxel centres, as maps of voxels."""
+    half = np.maximum(np.array(shape) - 1, 1) / 2
+    to_voxels = np.diag([*half, 1.0])
+    to_voxels[:3, 3] = (np.array(shape) - 1) / 2
+    return list(to_voxels @ maps @ np.linalg.inv(to_voxels))
+
+
+def _places(matrix: Matrix, like: Image) -> Float[Tensor, "1 3 x y z"]:
+    """Where a matrix takes each voxel of an image's grid."""
+    return grids.mapped(_rows(matrix, like), like.shape[2:])
+
+
+def _rows(matrix: Matrix, like: Image) -> Float[Tensor, "1 3 4"]:
+    return torch.as_tensor(matrix[:3], dtype=like.dtype, device=like.device)[None]

@@ -1,0 +1,103 @@
+"""What registration costs, and what it changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenter.reporting import costs
+from tenter.reporting.costs import Cost
+from tenter.reporting.page import Table
+from tenter.reporting.statistics import Figures, Line
+
+KINDS = {"cv": "Cross-validated pairs", "test": "Test pairs"}
+PLAIN = {"models": [{"fold": "0"}], "seconds": {"network": 0.25, "all": 0.5}, "device": "cpu"}
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+
+def figures(median: float | None) -> Figures:
+    return Figures(median=median, q1=median, q3=median, low=None, high=None)
+
+
+def line(model: str, role: str, metric: str, median: float | None, kind: str = "cv") -> Line:
+    fields: dict[str, Any] = {
+        "set": kind, "fold": "all", "label": "", "unit": "1", "n": 4, "pairs": 4, "patients": 4,
+        "vanished": 0, "empty_before": 0, "absent": 0, "worse_pairs": 0, "worse_low": None,
+        "worse_high": None,
+    }  # fmt: skip
+    return Line(model=model, role=role, metric=metric, before=figures(0.1), after=figures(median), **fields)
+
+
+LINES = (
+    line("unet", "structure", "dice", 0.812),
+    line("unet", "landmark", "tre", 3.25),
+    line("unet-posed", "structure", "dice", 0.823),
+    line("unet-posed", "landmark", "tre", 3.11),
+)
+
+
+def table(found: dict[tuple[str, str], list[Cost]], lines: tuple[Line, ...] = LINES, **options: str) -> Table:
+    models = list(dict.fromkeys(model for _, model in found))
+    section = costs.section(
+        found, lines, models, {key.replace("_", "-"): own for key, own in options.items()}, KINDS
+    )
+    assert section is not None
+    return section.blocks[0].tables[0]
+
+
+def test_a_plain_registration_tells_members_and_seconds() -> None:
+    found = costs.cost(PLAIN)
+    assert found == Cost(members=1, seconds=0.25, device="cpu")
+
+
+def test_an_option_tells_what_it_did() -> None:
+    refine = {"steps": 50, "best_step": 0, "loss_before": None, "loss_after": None, "failed_at": 3}
+    said = PLAIN | {"models": [{}] * 3, "test_time": {"members": 3, "poses": 8, "refine": refine}}
+    assert costs.cost(said) == Cost(members=3, poses=8, steps=50, refused=True, seconds=0.25, device="cpu")
+
+
+def test_what_an_earlier_version_did_not_tell_is_left_open() -> None:
+    assert costs.cost({"models": [{"fold": "0"}]}) == Cost(members=1)
+    assert costs.cost({"test_time": None}) == Cost(members=0)
+
+
+def test_rows_hold_counts_and_the_median_of_seconds() -> None:
+    plain = [Cost(members=1, seconds=value, device="cpu") for value in (0.2, 0.4, 9.0)]
+    posed = [Cost(members=1, poses=8, seconds=3.0, device=device) for device in ("cpu", "cuda")]
+    rows = table({("cv", "unet"): plain, ("cv", "unet-posed"): posed}, unet_posed="unet").rows
+    assert rows[0][:7] == ("unet", "3", "1", "0", "0", "0.4", "cpu")
+    assert rows[1][:7] == ("unet-posed", "2", "1", "8", "0", "3", "cpu and cuda")
+
+
+def test_an_option_is_set_against_its_own_model_one_digit_finer() -> None:
+    one = [Cost(members=1)]
+    found = table({("cv", "unet"): one, ("cv", "unet-posed"): one}, unet_posed="unet")
+    assert [column.title for column in found.columns[7:]] == ["Dice", "TRE (mm)"]
+    assert {column.group for column in found.columns[7:]} == {"change of the median against the model alone"}
+    assert [row[7:] for row in found.rows] == [(DASH, DASH), ("+0.011", f"{MINUS}0.14")]
+    assert found.rows[0][5:7] == (DASH, DASH)
+
+
+def test_without_options_there_is_no_column_of_changes() -> None:
+    assert len(table({("cv", "unet"): [Cost(members=1)]}).columns) == 7
+
+
+def test_a_median_that_vanished_has_no_change() -> None:
+    lines = (*LINES[:3], line("unet-posed", "landmark", "tre", float("inf")))
+    one = [Cost(members=1)]
+    found = table({("cv", "unet"): one, ("cv", "unet-posed"): one}, lines, unet_posed="unet")
+    assert [column.title for column in found.columns[7:]] == ["Dice"]
+
+
+def test_refinements_that_failed_are_counted() -> None:
+    own = [Cost(members=1, steps=50, refused=index == 0) for index in range(4)]
+    assert "1 of 4 (25\N{NO-BREAK SPACE}%) by unet" in table({("cv", "unet"): own}).note
+    assert "came to no number" not in table({("cv", "unet"): own[1:]}).note
+
+
+def test_sets_have_a_table_each_and_nothing_known_none() -> None:
+    found = {("test", "unet"): [Cost(members=3)], ("cv", "unet"): [Cost(members=1)]}
+    section = costs.section(found, LINES, ["unet"], {}, KINDS)
+    assert section is not None
+    assert [block.title for block in section.blocks] == ["Cross-validated pairs", "Test pairs"]
+    assert [block.tables[0].rows[0][2] for block in section.blocks] == ["1", "3"]
+    assert costs.section({}, LINES, ["unet"], {}, KINDS) is None
