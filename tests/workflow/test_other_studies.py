@@ -114,6 +114,8 @@ def test_a_key_given_twice_and_two_configurations_are_refused(finished: Clone) -
         done = finished.run("--dry-run")
     assert done.returncode == 1
     assert "trial.yaml: `study` is given twice" in done.stdout + done.stderr
-    done = finished.run("config/demo.yaml", "--dry-run")  # after --configfile, so a second one
+    second = finished.root / "config/second.yaml"
+    second.write_bytes(finished.config.read_bytes())
+    done = finished.run("config/second.yaml", "--dry-run")  # after --configfile's first
     assert done.returncode == 1
     assert "give one --configfile" in done.stdout + done.stderr
