@@ -115,7 +115,7 @@ def _one_sided(manifest: Path) -> Path:
     rows = _read(manifest)
     for index, row in enumerate(rows):
         labels = nib.nifti1.Nifti1Image.from_filename(folder / row["labels"])
-        stack = np.array(labels.dataobj)
+        stack = np.asarray(labels.dataobj).copy()
         if index % 3 < 2:
             stack[..., index % 3] = 0
         row["labels"] = f"one-sided/{row['subject']}.nii.gz"
