@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tenter import config
 from tenter.errors import TrainingError
-from tenter.networks import blocks, parity
+from tenter.networks import blocks, normalisation, parity
 from tenter.shapes import Affine, Field
 from tenter.spatial import affine, slices
 
@@ -45,7 +45,7 @@ class GlobalNet(nn.Module):
             dimensions: 3, or 2.
         """
         super().__init__()
-        norm: blocks.Kind = "label-reg" if settings.parity else settings.norm
+        norm: normalisation.Kind = "label-reg" if settings.parity else settings.norm
         widths = [settings.channels * 2**level for level in range(settings.finest, HALVINGS + 1)]
         self.bound = settings.bound
         self.halved = settings.finest > 0

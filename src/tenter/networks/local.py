@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tenter import config
-from tenter.networks import blocks, outputs, parity
+from tenter.networks import blocks, normalisation, outputs, parity
 
 HALVINGS = 4
 
@@ -36,7 +35,7 @@ class LocalNet(outputs.DenseNet):
             dimensions: 3, or 2.
         """
         super().__init__()
-        norm: blocks.Kind = "label-reg" if settings.parity else settings.norm
+        norm: normalisation.Kind = "label-reg" if settings.parity else settings.norm
         widths = [settings.channels * 2**level for level in range(HALVINGS + 1)]
         self.encoder = nn.ModuleList(
             blocks.ResidualDown(inputs, width, norm, kernel=kernel, dimensions=dimensions)
@@ -81,14 +80,14 @@ class AdditiveUp(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, norm: blocks.Kind, dimensions: int = 3, *, seed: bool = False
+        self, inputs: int, outputs: int, norm: normalisation.Kind, dimensions: int = 3, *, seed: bool = False
     ) -> None:
         """Draw the weights; `seed` is whether voxels lie as in label-reg."""
         super().__init__()
         self.seed = seed
         self.transposed = blocks.TRANSPOSED[dimensions](inputs, outputs, 3, stride=2, padding=1, bias=False)
         nn.init.xavier_uniform_(self.transposed.weight)
-        self.normalisation = blocks.Normalisation(outputs, norm)
+        self.normalisation = normalisation.Normalisation(outputs, norm, linear=False)
         self.first = blocks.Convolution(outputs, outputs, norm, dimensions=dimensions)
         self.second = blocks.Convolution(outputs, outputs, norm, linear=True, dimensions=dimensions)
 
@@ -98,11 +97,13 @@ class AdditiveUp(nn.Module):
         """`[b, 2 o, *space / 2]` and the skip to `[b, o, *space]`."""
         shape = skip.shape[2:]
         raised = blocks.convolve(lambda inputs: self._transpose(inputs, shape), features, kernel=3)
-        raised = functional.relu(self.normalisation(raised))
         # Both are linear: summing the halves of the channels first leaves half to resize.
         first, second = features.chunk(2, dim=1)
-        raised = raised + (parity.resize if self.seed else blocks.resize)(first + second, shape)
-        return functional.relu(self.second(self.first(raised)) + raised + skip)
+        resized = (parity.resize if self.seed else blocks.resize)(first + second, shape)
+        raised = blocks.normalised_again(
+            lambda given: self.normalisation(given) + resized, self.normalisation, raised
+        )
+        return blocks.residual(self.first, self.second, raised).add_(raised).add_(skip).relu_()
 
     def _transpose(self, features: Tensor, shape: Sequence[int]) -> Tensor:
         if self.seed:

@@ -18,7 +18,7 @@ from monai.networks.nets.regunet import AffineHead, GlobalNet, LocalNet
 from torch import Tensor, nn
 
 from tenter import config, networks
-from tenter.networks import blocks, local, outputs
+from tenter.networks import blocks, local, normalisation, outputs
 
 SHAPE = (16, 16, 32)
 
@@ -42,7 +42,7 @@ def copy_weights(ours: list[nn.Conv3d], theirs: list[nn.Conv3d]) -> None:
 def add_as_tensorflow(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm3d):
-            layer.eps = blocks.LABELREG_EPSILON
+            layer.eps = normalisation.LABELREG_EPSILON
 
 
 def test_local_nets_encoder_is_monais() -> None:

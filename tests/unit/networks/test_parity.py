@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tenter import config, networks
 from tenter.errors import TrainingError
-from tenter.networks import blocks, local, parity
+from tenter.networks import blocks, local, normalisation, parity
 from tenter.spatial import warp
 
 SIZE = (47, 63, 44)
@@ -72,7 +72,7 @@ def test_transposed_convolution_is_the_adjoint_of_tensorflows_strided_one(shape:
 
 
 def test_statistics_are_the_batchs_own_in_registration_too() -> None:
-    layer = blocks.Normalisation(2, "label-reg").eval()
+    layer = normalisation.Normalisation(2, "label-reg").eval()
     features = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1, 1).expand(2, 2, 2, 2, 2)
     # Mean 2 and variance 1 over both samples; TensorFlow adds 0.001.
     expected = 1 / 1.001**0.5
@@ -82,7 +82,7 @@ def test_statistics_are_the_batchs_own_in_registration_too() -> None:
 def test_a_pair_alone_is_normalised_by_itself() -> None:
     features = torch.randn(1, 3, 4, 5, 6)
     expected = functional.instance_norm(features, eps=1e-3)
-    torch.testing.assert_close(blocks.Normalisation(3, "label-reg")(features), expected)
+    torch.testing.assert_close(normalisation.Normalisation(3, "label-reg")(features), expected)
 
 
 @pytest.mark.parametrize("levels", [(0, 1, 2, 3, 4), (0,)])

@@ -1,0 +1,35 @@
+"""Peak memory of two training steps in MB, in a process of its own: `memory.py ours|theirs C SIZE BATCH DEVICE THREADS`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from recipes import Ours, Theirs, cohort, settings
+
+
+def main() -> int:
+    whose, device = sys.argv[1], torch.device(sys.argv[5])
+    channels, size, batch, threads = (int(sys.argv[index]) for index in (2, 3, 4, 6))
+    torch.set_num_threads(threads)
+    if whose == "ours":
+        step = Ours(settings(channels, batch), cohort(size, device), device).step
+    else:
+        step = Theirs(channels, batch, size, device).step
+    before = 0.0 if device.type == "cuda" else held("VmRSS")
+    step()
+    step()
+    peak = torch.cuda.max_memory_allocated() / 1e6 if device.type == "cuda" else held("VmHWM")
+    sys.stdout.write(f"{peak - before:.1f}\n")
+    return 0
+
+
+def held(what: str) -> float:
+    """A figure of Linux's about this process, in MB."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1e3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
