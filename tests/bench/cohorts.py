@@ -1,0 +1,244 @@
+"""A simulated cohort prepared, registered and measured: tenter's stages, and plain loops of the peers' functions.
+
+What the stages do besides (checking every byte, hashing, sealing, both states of every label) is in their time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from measuring import Figure, from_times, seconds
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.meandice import compute_dice
+from monai.metrics.surface_distance import compute_average_surface_distance
+
+from tenter import config, manifest, networks
+from tenter.data import cases, plans
+from tenter.records import Pair, Plan
+from tenter.stages.evaluate import evaluate
+from tenter.stages.infer import infer
+from tenter.stages.plan import plan
+from tenter.stages.prepare_images import prepare_images
+from tenter.stages.prepare_labels import prepare_labels
+from tenter.stages.simulate import simulate
+from tenter.training import models
+
+NAMES = (
+    config.NamedLabel(name="gland", key=0, role="structure"),
+    config.NamedLabel(name="bladder", key=1, role="structure"),
+)
+SPACING_MM = 1.2
+NETWORK = config.Model().network
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Simulated pairs in a folder, and what is made of them."""
+
+    root: Path
+    pairs: tuple[str, ...]
+    labels: config.LabelFiles
+
+    @classmethod
+    def simulated(cls, root: Path, count: int) -> Cohort:
+        shutil.rmtree(root, ignore_errors=True)
+        simulate(root / "cohort", pairs=count, patients=count, spacing_mm=SPACING_MM)
+        ids = tuple(f"case-{index + 1:03d}" for index in range(count))
+        cohort = cls(root, ids, config.LabelFiles(format="stack", names=NAMES))
+        plan(manifest=cohort.table, settings=config.PlanRules(), output=root / "plan.json")
+        return cohort
+
+    @property
+    def table(self) -> Path:
+        return self.root / "cohort/manifest.tsv"
+
+    def _given(self) -> dict[str, Any]:
+        return {"manifest": self.table, "pairs": self.pairs, "code": "c"}
+
+    def prepare(self) -> None:
+        shutil.rmtree(self.root / "cases", ignore_errors=True)
+        prepare_images(
+            **self._given(), plan=self.root / "plan.json", settings=config.ImageSettings(plan=config.PlanRules()),
+            cases=self.root / "cases", table=self.root / "images.tsv",
+        )  # fmt: skip
+
+    def prepare_labels(self) -> None:
+        prepare_labels(
+            **self._given(), images=self.root / "images.tsv", cases=self.root / "cases",
+            settings=config.LabelSettings(labels=self.labels), table=self.root / "labels.tsv",
+        )  # fmt: skip
+
+    def write_model(self, network: config.Network = NETWORK) -> None:
+        """A model of random weights; its answer is no registration, and takes as long as one."""
+        torch.manual_seed(0)
+        found = networks.build(network, (1, 1))
+        state = {name: value + 1e-3 * torch.randn_like(value) for name, value in found.state_dict().items()}
+        said = {
+            "fold": "0", "network": network.model_dump(mode="json"), "channels": {"moving": 1, "fixed": 1},
+            "plan": asdict(self.planned()),
+        }  # fmt: skip
+        models.save(self.root / "model", state, said)
+
+    def planned(self) -> Plan:
+        return plans.read_plan(self.root / "plan.json")
+
+    def register(self, network: config.Network = NETWORK) -> None:
+        shutil.rmtree(self.root / "fields", ignore_errors=True)
+        infer(
+            **self._given(), images=self.root / "images.tsv", cases=self.root / "cases", models=(self.root / "model",),
+            settings=config.InferSettings(network=network, export=config.RegistrationExport()),
+            output=self.root / "fields", table=self.root / "fields.tsv", device="cpu",
+        )  # fmt: skip
+
+    def measure(self) -> None:
+        settings = config.EvaluateSettings(
+            labels=self.labels, evaluation=config.Evaluation(), warped_labels=False, mapped_points=False
+        )
+        evaluate(
+            **self._given(), fields=self.root / "fields.tsv", transforms=self.root / "fields", model="m", fold="0",
+            settings=settings, output=self.root / "metrics.tsv",
+        )  # fmt: skip
+
+    def rows(self) -> tuple[Pair, ...]:
+        return manifest.pairs(self.table, self.pairs)
+
+
+def figures(root: Path, count: int, runs: int) -> Iterator[Figure]:
+    """Preparation, registration and measurement of a cohort, each stage beside its peer."""
+    cohort = Cohort.simulated(root, count)
+    plain = Plain(cohort)
+    times = [(seconds(cohort.prepare), seconds(plain.prepare)) for _ in range(runs)]
+    yield from_times(f"prepare the images of {count} pairs, to a plain SimpleITK loop", times, bar=1.0)
+    cohort.prepare_labels()
+    cohort.write_model()
+    network = Forward(cohort)
+    network.all_pairs()
+    times = [(seconds(cohort.register), seconds(network.all_pairs)) for _ in range(runs)]
+    more = [(whole - alone, alone) for whole, alone in times]
+    what = f"register {count} prepared pairs, everything written: overhead, to the default network's forward pass"
+    yield from_times(what, more, bar=0.25)
+    times = [(seconds(cohort.measure), seconds(plain.measure)) for _ in range(runs)]
+    yield from_times(f"measure {count} pairs, to MONAI's and SimpleITK's functions", times, bar=0.3)
+
+
+class Forward:
+    """The network alone, on all prepared pairs."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.network = models.load(cohort.root / "model", torch.device("cpu")).network.eval()
+        self.images = []
+        for pair in cohort.pairs:
+            case = cases.read_images(cohort.root / "cases" / pair)
+            self.images.append([torch.from_numpy(np.array(side))[None] for side in (case.moving, case.fixed)])
+
+    @torch.inference_mode()
+    def all_pairs(self) -> None:
+        for moving, fixed in self.images:
+            self.network(moving, fixed)
+
+
+class Plain:
+    """What somebody would write in an afternoon: SimpleITK and MONAI in a loop, nothing checked."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort = cohort
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(torch.get_num_threads())
+
+    def prepare(self) -> None:
+        """Read, put the volumes' centres on one another, resample, normalise, write."""
+        planned = self.cohort.planned()
+        folder = self.cohort.root / "plain"
+        folder.mkdir(exist_ok=True)
+        for pair in self.cohort.rows():
+            moving, fixed = (
+                sitk.ReadImage(str(path), sitk.sitkFloat32) for path in (pair.moving, pair.fixed)
+            )
+            grid = _grid(fixed, planned)
+            shift = sitk.TranslationTransform(3, np.subtract(_middle(moving), _middle(fixed)).tolist())
+            for name, image, place in (("moving", moving, shift), ("fixed", fixed, sitk.Transform())):
+                case = sitk.Resample(sitk.Normalize(image), grid, place, sitk.sitkLinear)
+                sitk.WriteImage(case, str(folder / f"{pair.id}-{name}.nii"))
+
+    def measure(self) -> None:
+        """Warp each label of each pair by the alignment and by the whole map; overlap, distances, folding."""
+        for pair in self.cohort.rows():
+            whole = sitk.ReadTransform(str(self.cohort.root / "fields" / pair.id / "transform.h5"))
+            before = _first_of(whole)
+            moving, fixed = (_labels(path) for path in (pair.moving_labels, pair.fixed_labels))
+            _folding(whole, fixed[0])
+            for one, other in zip(moving, fixed, strict=True):
+                target = _mask(other)
+                for transform in (before, whole):
+                    warped = _mask(sitk.Resample(one, other, transform, sitk.sitkLinear))
+                    _compare(warped, target, other.GetSpacing()[::-1])
+
+
+def _grid(fixed: sitk.Image, planned: Plan) -> sitk.Image:
+    """An empty image of the plan's grid about the middle of the fixed image."""
+    grid = sitk.Image([int(size) for size in planned.shape], sitk.sitkFloat32)
+    grid.SetSpacing([float(size) for size in planned.spacing_mm])
+    grid.SetOrigin(
+        (np.array(_middle(fixed)) - (np.array(planned.shape) - 1) / 2 * planned.spacing_mm).tolist()
+    )
+    return grid
+
+
+def _middle(image: sitk.Image) -> tuple[float, ...]:
+    centre: tuple[float, ...] = image.TransformContinuousIndexToPhysicalPoint(
+        [(size - 1) / 2 for size in image.GetSize()]
+    )
+    return centre
+
+
+def _first_of(transform: sitk.Transform) -> sitk.Transform:
+    """The alignment, which a composite transform applies last."""
+    return sitk.CompositeTransform(transform).GetNthTransform(0)
+
+
+def _labels(path: Path | None) -> list[sitk.Image]:
+    """The channels of a label file."""
+    stack = sitk.ReadImage(str(path), sitk.sitkFloat32)
+    if stack.GetDimension() == 3:
+        return [
+            sitk.VectorIndexSelectionCast(stack, index)
+            for index in range(stack.GetNumberOfComponentsPerPixel())
+        ]
+    size = [*stack.GetSize()[:3], 0]
+    return [sitk.Extract(stack, size, [0, 0, 0, index]) for index in range(stack.GetSize()[3])]
+
+
+def _mask(image: sitk.Image) -> torch.Tensor:
+    scale = 255.0 if sitk.GetArrayViewFromImage(image).max() > 1 else 1.0
+    return torch.from_numpy(sitk.GetArrayFromImage(image) >= 0.5 * scale)[None, None].float()
+
+
+def _compare(warped: torch.Tensor, target: torch.Tensor, spacing: Sequence[float]) -> None:
+    if not warped.any() or not target.any():
+        return
+    compute_dice(warped, target)
+    compute_hausdorff_distance(warped, target, include_background=True, percentile=95, spacing=list(spacing))
+    compute_average_surface_distance(
+        warped, target, include_background=True, symmetric=True, spacing=list(spacing)
+    )
+    for mask in (warped, target):
+        np.argwhere(mask[0, 0].numpy()).mean(0)
+
+
+def _folding(transform: sitk.Transform, grid: sitk.Image) -> None:
+    field = sitk.TransformToDisplacementField(
+        transform,
+        sitk.sitkVectorFloat64,
+        grid.GetSize(),
+        grid.GetOrigin(),
+        grid.GetSpacing(),
+        grid.GetDirection(),
+    )
+    determinant = sitk.GetArrayViewFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
+    np.count_nonzero(determinant <= 0)
