@@ -252,30 +252,6 @@ class Study:
         )
 
     @property
-    def launcher(self) -> str:
-        """What starts the processes of a training: nothing for one, torchrun for several on each node."""
-        runtime = self.config.runtime
-        if runtime.devices * runtime.nodes == 1:
-            return ""
-        start = f"env OMP_NUM_THREADS={runtime.threads} "
-        if runtime.nodes > 1:
-            start += f"srun --overlap --nodes={runtime.nodes} --ntasks={runtime.nodes} --ntasks-per-node=1 "
-        start += f"torchrun --nproc-per-node={runtime.devices} --signals-to-handle=SIGTERM,SIGINT,SIGUSR1 "
-        if runtime.nodes == 1:
-            return start + "--standalone --no-python"
-        first = '"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"'
-        return (
-            f'{start}--nnodes={runtime.nodes} --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" '
-            f"--rdzv-endpoint={first}:$((20000 + SLURM_JOB_ID % 20000)) --no-python"
-        )
-
-    @property
-    def launch_resources(self) -> dict[str, int | str]:
-        """What a training on several nodes asks of Slurm: one task a node, started by the rule itself."""
-        nodes = self.config.runtime.nodes
-        return {"nodes": nodes, "tasks": nodes, "mpi": "srun"} if nodes > 1 else {}
-
-    @property
     def gpus_per_job(self) -> int:
         """GPUs of a training or registration on this machine; a cluster's profile says its own."""
         wanted = self.config.runtime.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))

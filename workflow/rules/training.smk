@@ -6,6 +6,8 @@ folder that is no output: Snakemake deletes outputs of failed jobs, training goe
 Parameters that ask for `input` are not tracked: where and how long work runs makes nothing stale.
 """
 
+from tenter import launching
+
 
 rule train:
     input:
@@ -28,8 +30,8 @@ rule train:
         R / "benchmarks/train/{model}/fold-{fold}.tsv"
     threads: study.config.runtime.threads * study.config.runtime.devices
     resources:
+        **launching.resources(study.config.runtime),
         gpu=study.gpus_per_job * study.config.runtime.devices,
-        **study.launch_resources,
     params:
         cases=R / "cases",
         tracking=TRACKING,
@@ -40,7 +42,7 @@ rule train:
         runtime=lambda wildcards, input: study.runtime_flags(
             "device", "execution", "memory_format", "checkpoint_s", "log_every"
         ),
-        launcher=lambda wildcards, input: study.launcher,
+        launcher=lambda wildcards, input: launching.command(study.config.runtime),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
     shell:
