@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, ParamSpec
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+P = ParamSpec("P")
 
-def lasting(like: Tensor) -> bool:
-    """Whether a constant made for this tensor may be kept for later ones.
 
-    Where arithmetic is counted, simulated or compiled, tensors are of another kind.
+class Kept(Generic[P]):
+    """A function whose tensors are kept between calls, and so must not be written to.
+
+    Args:
+        make: makes a tensor from what can be told apart by value; on the device that it is given.
     """
-    return type(like) is Tensor and not torch.compiler.is_compiling()
+
+    def __init__(self, make: Callable[P, Tensor]) -> None:
+        self._make = make
+        self._kept: Callable[P, Tensor] = functools.lru_cache(maxsize=256)(self._lasting)
+        functools.update_wrapper(self, make)
+
+    def __call__(self, *values: P.args, **named: P.kwargs) -> Tensor:
+        """The tensor, made once."""
+        return self._kept(*values, **named)
+
+    def beside(self, like: Tensor) -> Callable[P, Tensor]:
+        """This function, for use with a tensor.
+
+        Where arithmetic is counted, played or compiled, tensors are of another kind, and those made
+        there are not for later: nothing is kept.
+        """
+        kept = type(like) is Tensor and not torch.compiler.is_compiling()
+        return self if kept else self._make
+
+    def _lasting(self, *values: P.args, **named: P.kwargs) -> Tensor:
+        # A tensor made inside inference mode could not take part in a later training step.
+        with torch.inference_mode(mode=False), torch.no_grad():
+            return self._make(*values, **named)
 
 
 def numbers(values: Sequence[float] | Sequence[int], like: Tensor) -> Float[Tensor, " n"]:
@@ -28,12 +54,9 @@ def numbers(values: Sequence[float] | Sequence[int], like: Tensor) -> Float[Tens
     Returns:
         `[n]`; kept between calls, so it must not be written to.
     """
-    make = _numbers if lasting(like) else _numbers.__wrapped__
-    return make(tuple(float(value) for value in values), like.dtype, like.device)
+    return _numbers.beside(like)(tuple(float(value) for value in values), like.dtype, like.device)
 
 
-@functools.lru_cache(maxsize=256)
+@Kept
 def _numbers(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Float[Tensor, " n"]:
-    # A tensor made inside inference mode could not take part in a later training step.
-    with torch.inference_mode(mode=False), torch.no_grad():
-        return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in values])
+    return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in values])

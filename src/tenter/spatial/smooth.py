@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -40,7 +39,7 @@ def kernel(sigma: float, kind: Kind = "gaussian", device: torch.device | None = 
     return weights / weights.sum()
 
 
-@functools.lru_cache(maxsize=128)
+@constants.Kept
 def matrix(
     size: int, sigma: float, kind: Kind, *, times: int = 1, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "n n"]:
@@ -57,15 +56,13 @@ def matrix(
     Returns:
         `[size, size]`; kept between calls, so it must not be written to.
     """
-    # A matrix made inside inference mode could not take part in a later training step.
-    with torch.inference_mode(mode=False), torch.no_grad():
-        weights = kernel(sigma, kind, device)
-        tail = len(weights) // 2
-        index = torch.arange(size, device=device)
-        distance = (index[:, None] - index).abs()
-        entries = torch.cat([weights[tail:], weights.new_zeros(1)])[distance.clamp(max=tail + 1)]
-        power: Tensor = torch.linalg.matrix_power(entries, times)
-        return power.to(dtype)
+    weights = kernel(sigma, kind, device)
+    tail = len(weights) // 2
+    index = torch.arange(size, device=device)
+    distance = (index[:, None] - index).abs()
+    entries = torch.cat([weights[tail:], weights.new_zeros(1)])[distance.clamp(max=tail + 1)]
+    power: Tensor = torch.linalg.matrix_power(entries, times)
+    return power.to(dtype)
 
 
 def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian", *, times: int = 1) -> Image:
@@ -87,8 +84,7 @@ def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian"
         if sigma > 0:
             size = volume.shape[axis + 2]
             device, dtype = volume.device, volume.dtype
-            make = matrix if constants.lasting(volume) else matrix.__wrapped__
-            weights = make(size, float(sigma), kind, times=times, dtype=dtype, device=device)
+            weights = matrix.beside(volume)(size, float(sigma), kind, times=times, dtype=dtype, device=device)
             volume = _along(volume, weights, axis + 2)
     return volume
 
