@@ -233,3 +233,9 @@ def test_a_new_subject_changes_no_chunk_but_its_own(tmp_path: Path) -> None:
     fold = str(after.assignment["new"])
     changed = {name for name in after.chunks if after.rows(name) != before.rows(name)}
     assert changed == {name for name in after.chunks if fold in name.rpartition("-")[0].split("x")}
+
+
+def test_where_and_how_fast_a_training_runs_is_none_of_its_settings(tmp_path: Path) -> None:
+    runtimes: list[dict[str, Any]] = [{}, {"devices": 2}, {"execution": "compiled", "threads": 2}]
+    studies = [Study.load(write_study(tmp_path, runtime=runtime)) for runtime in runtimes]
+    assert len({study.settings("train", "a") for study in studies}) == 1

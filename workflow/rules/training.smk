@@ -6,6 +6,8 @@ folder that is no output: Snakemake deletes outputs of failed jobs, training goe
 Parameters that ask for `input` are not tracked: where and how long work runs makes nothing stale.
 """
 
+from tenter import launching
+
 
 rule train:
     input:
@@ -26,9 +28,10 @@ rule train:
         R / "logs/train/{model}/fold-{fold}.log",
     benchmark:
         R / "benchmarks/train/{model}/fold-{fold}.tsv"
-    threads: study.config.runtime.threads
+    threads: study.config.runtime.threads * study.config.runtime.devices
     resources:
-        gpu=study.gpus_per_job,
+        **launching.resources(study.config.runtime),
+        gpu=study.gpus_per_job * study.config.runtime.devices,
     params:
         cases=R / "cases",
         tracking=TRACKING,
@@ -37,12 +40,13 @@ rule train:
         folder=str(R / "models/{model}/fold-{fold}"),
         checkpoints=str(R / "checkpoints/{model}/fold-{fold}"),
         runtime=lambda wildcards, input: study.runtime_flags(
-            "device", "checkpoint_s", "log_every"
+            "device", "execution", "memory_format", "checkpoint_s", "log_every"
         ),
+        launcher=lambda wildcards, input: launching.command(study.config.runtime),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
     shell:
-        "tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
+        "{params.launcher} tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
         "--plan {input.plan:q} --fold {wildcards.fold:q} --settings {params.settings:q} --code {params.code:q} "
         "--output {params.folder:q} --checkpoints {params.checkpoints:q} --tracking {params.tracking:q} "
         "{params.runtime} 2>> {log:q}"

@@ -98,6 +98,21 @@ class Runtime(Section):
     """Device of training and registration; `auto` takes a GPU where there is one."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of a training or registration; results on a CPU are bit-equal at equal threads."""
+    devices: Annotated[int, Field(ge=1)] = 1
+    """GPUs that share each batch of one training, on each of its nodes; on CPUs as many processes.
+
+    A step is the same for any number, but for rounding; they must share `training.batch` over
+    `training.accumulate` equally."""
+    nodes: Annotated[int, Field(ge=1)] = 1
+    """Nodes of one training, of a Slurm cluster."""
+    execution: Literal["eager", "compiled"] = "eager"
+    """How networks are run while they learn: `compiled` by `torch.compile`, on GPUs as CUDA graphs.
+
+    Compiling takes minutes before the first step, and rounds otherwise: bits are not those of `eager`."""
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    """How the weights of convolutions lie on a GPU; which is the faster depends on network and GPU.
+
+    On a CPU channels lie innermost in any case."""
     checkpoint_s: Positive = 120.0
     """Seconds between two checkpoints."""
     log_every: Annotated[int, Field(ge=1)] = 50

@@ -100,6 +100,19 @@ class Config(Section):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _processes_share_batches(self) -> Config:
+        processes = self.runtime.devices * self.runtime.nodes
+        for name, model in self.models.items():
+            pairs = model.training.batch // model.training.accumulate
+            if pairs % processes:
+                message = (
+                    f"models.{name}: {processes} processes (runtime.devices times runtime.nodes) cannot "
+                    f"share {pairs} pairs equally (training.batch over training.accumulate)"
+                )
+                raise ValueError(message)
+        return self
+
     def seed_names(self, model: str) -> list[str]:
         """Names under which a model's seeds are trained: its own, and `<name>-seed<k>` of repeats."""
         _, *more = self.models[model].seeds

@@ -7,7 +7,8 @@ resuming, or dealing a batch to several workers, cannot change what is drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -70,6 +71,16 @@ class Draw:
     mirrored: tuple[bool, ...]
     sources: tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]
     changes: tuple[Change, Change]
+
+    def of(self, samples: Sequence[int]) -> Draw:
+        """The draw of some of the samples, in the order given, as they are in the whole batch."""
+        chosen: dict[str, Any] = {
+            name: tuple(getattr(self, name)[sample] for sample in samples)
+            for name in ("pairs", "partners", "labels", "mirrored")
+        }
+        moving, fixed = (tuple(side[sample] for sample in samples) for side in self.sources)
+        changes = self.changes[0].of(samples), self.changes[1].of(samples)
+        return replace(self, sources=(moving, fixed), changes=changes, **chosen)
 
 
 def draw(cohort: Outline, settings: TrainSettings, *, fold: str, step: int) -> Draw:

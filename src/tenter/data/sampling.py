@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
+from tenter.data import uploads
 from tenter.data.augmentation import looks, places
 from tenter.data.cohort import SIDES, Case, Side
 from tenter.data.draws import Draw
@@ -84,10 +85,7 @@ def _kinds(
         structures[index, : len(labels)] = [
             cohort[pair].labels[position].role == "structure" for position in labels
         ]
-    return (
-        torch.from_numpy(present).to(device, non_blocking=True),
-        torch.from_numpy(structures).to(device, non_blocking=True),
-    )
+    return uploads.uploaded(present, device, torch.bool), uploads.uploaded(structures, device, torch.bool)
 
 
 def _assembled(drawn: Draw, cohort: Sequence[Case], side: Side, device: torch.device) -> tuple[Image, Labels]:
@@ -98,7 +96,10 @@ def _assembled(drawn: Draw, cohort: Sequence[Case], side: Side, device: torch.de
     image = torch.empty(len(cases), *shape, device=device)
     labels = torch.zeros(len(cases), width, *shape[1:], device=device)
     for index, (case, chosen) in enumerate(zip(cases, drawn.sources[number], strict=True)):
-        image[index].copy_(case.image(side), non_blocking=True)
+        source = case.image(side)
+        if source.device.type != device.type:
+            source = uploads.uploaded(source, device, image.dtype)
+        image[index].copy_(source)
         case.paste(side, chosen, labels[index])
         if drawn.mirrored[index]:
             for volume in (image[index], labels[index]):

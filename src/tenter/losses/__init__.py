@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -20,9 +21,19 @@ from tenter import config
 from tenter.losses import presence, scales
 from tenter.shapes import Image, Labels, PerSample, Scalar
 
-LabelTerm = Callable[[Labels, Labels, Float[Tensor, "b l"]], Scalar]
 ImageTerm = Callable[[Image, Image, Bool[Tensor, "b 1 *space"]], PerSample]
 FieldTerm = Callable[..., Scalar]
+
+
+@runtime_checkable
+class LabelTerm(Protocol):
+    """A function of warped labels, fixed labels and the labels' own weights."""
+
+    def __call__(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> Scalar:
+        """The mean over labels that count."""
+
+    def mean(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> presence.Mean:
+        """The same, and over how many it is."""
 
 
 def label_loss(settings: config.LabelTerm, spacing_mm: Sequence[float]) -> LabelTerm:
@@ -41,7 +52,7 @@ def label_loss(settings: config.LabelTerm, spacing_mm: Sequence[float]) -> Label
         distance = functools.partial(
             module.centroid, spacing_mm=tuple(spacing_mm), norm=settings.norm, beta_mm=settings.beta_mm
         )
-        return functools.partial(_mean_distance, distance)
+        return _MeanDistance(distance)
     lengths = _voxels(settings.scales_mm, settings.scales_voxel, spacing_mm)
     if hasattr(module, "of_sums"):
         return scales.MultiScaleSums(module.of_sums, lengths, settings.kernel)
@@ -111,11 +122,13 @@ def _voxels(
     return tuple(tuple(length / size for size in spacing_mm) for length in lengths_mm or ())
 
 
-def _mean_distance(
-    distance: Callable[[Labels, Labels], tuple[Float[Tensor, "b l"], Bool[Tensor, "b l"]]],
-    warped: Labels,
-    fixed: Labels,
-    weights: Float[Tensor, "b l"],
-) -> Scalar:
-    values, found = distance(warped, fixed)
-    return presence.weighted_mean(values, weights * found)
+@dataclass(frozen=True)
+class _MeanDistance:
+    distance: Callable[[Labels, Labels], tuple[Float[Tensor, "b l"], Bool[Tensor, "b l"]]]
+
+    def __call__(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> Scalar:
+        return self.mean(warped, fixed, weights).value
+
+    def mean(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> presence.Mean:
+        values, found = self.distance(warped, fixed)
+        return presence.weighted_mean(values, weights * found)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tenter.shapes import Labels
+from tenter.spatial import constants
 
 LEAST_MASS = 0.1
 """Voxels below which a label has no place: its centroid, and the gradient, would run away."""
@@ -48,7 +49,7 @@ def centroid(
     """
     (place, mass), (target, other) = _centroids(warped), _centroids(fixed)
     found = (mass > LEAST_MASS) & (other > LEAST_MASS)
-    squared = ((place - target) * place.new_tensor(tuple(spacing_mm))).square().sum(dim=2)
+    squared = ((place - target) * constants.numbers(spacing_mm, place)).square().sum(dim=2)
     # Before the distance is taken: a label without a place would put NaN into the gradient.
     squared = squared.where(found, 0.0)
     if norm == "squared":

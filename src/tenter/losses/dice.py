@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tenter.losses import presence
 from tenter.losses.scales import Sums
-from tenter.shapes import Labels, Scalar
+from tenter.shapes import Labels
 
 EPSILON = 1e-6
 
@@ -28,7 +28,7 @@ def dice(warped: Labels, fixed: Labels) -> Float[Tensor, "b l"]:
     return _dice(Sums((warped * fixed).sum(dim=2), warped.sum(dim=2), fixed.sum(dim=2)))
 
 
-def of_sums(sums: Sums, weights: Float[Tensor, "b l"]) -> Scalar:
+def of_sums(sums: Sums, weights: Float[Tensor, "b l"]) -> presence.Mean:
     """`dice` from its sums, as a mean over the labels that count."""
     return presence.weighted_mean(_dice(sums), weights)
 

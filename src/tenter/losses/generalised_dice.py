@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tenter.losses import presence
 from tenter.losses.scales import Sums
-from tenter.shapes import Labels, Scalar
+from tenter.shapes import Labels
 
 EPSILON = 1e-6
 LEAST = 1.0
@@ -36,7 +36,7 @@ def generalised_dice(
     return _generalised(sums, sums.fixed.new_ones(()) if weights is None else weights)
 
 
-def of_sums(sums: Sums, weights: Float[Tensor, "b l"]) -> Scalar:
+def of_sums(sums: Sums, weights: Float[Tensor, "b l"]) -> presence.Mean:
     """`generalised_dice` from its sums, as a mean over the samples that have a label that counts."""
     present = (weights > 0).any(dim=1, keepdim=True).to(weights.dtype)
     return presence.weighted_mean(_generalised(sums, weights), present)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tenter.losses import masked
 from tenter.shapes import Field, Scalar
-from tenter.spatial import compose, warp
+from tenter.spatial import compose, constants, warp
 
 
 def inverse_consistency(field: Field, backward: Field, spacing: Sequence[float]) -> Scalar:
@@ -20,7 +20,7 @@ def inverse_consistency(field: Field, backward: Field, spacing: Sequence[float])
         backward: v, likewise, from the moving to the fixed image.
         spacing: size of a voxel along each axis in the unit of the result's square root.
     """
-    lengths = field.new_tensor(tuple(spacing)).view(-1, *[1] * (field.ndim - 2))
+    lengths = constants.numbers(spacing, field).view(-1, *[1] * (field.ndim - 2))
     halves = []
     for inner, outer in ((field, backward), (backward, field)):
         missed = (compose.compose(outer, inner) * lengths).square().sum(dim=1, keepdim=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -48,6 +49,18 @@ class Pairs(Protocol):
         """Which of these are structures; the others are landmarks."""
 
 
+@runtime_checkable
+class Sharers(Protocol):
+    """Processes that each have an equal share of every batch."""
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+
+    def total(self, numbers: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Sums over all of them, without a gradient."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Terms:
     """What the terms of each kind are, in their order."""
@@ -83,9 +96,13 @@ class Objective:
     so a pair without labels takes part in the image terms alone. On a grid of one slice every term
     is the one of its plane.
 
+    Where processes share a batch, a call gives each its part of every figure: the parts' sum is the
+    figure of the whole batch, also where one share has more labels that count than another.
+
     Args:
         settings: all terms.
         spacing_mm: voxel size of the grid along each axis.
+        sharers: who shares each batch; nobody by default.
 
     Attributes:
         weights: of each term by its name: the loss's own, numbered where a name repeats.
@@ -93,7 +110,9 @@ class Objective:
         two_way: whether the field of the exchanged images is needed too.
     """
 
-    def __init__(self, settings: config.Losses, spacing_mm: Sequence[float]) -> None:
+    def __init__(
+        self, settings: config.Losses, spacing_mm: Sequence[float], sharers: Sharers | None = None
+    ) -> None:
         self._settings = settings
         terms = (*settings.labels, *settings.images, *settings.regularisers)
         names = list(_numbered([term.name for term in terms]))
@@ -101,6 +120,7 @@ class Objective:
         self.columns = (TOTAL, *names, *([EMPTY] if settings.labels else []))
         self.two_way = any(isinstance(term, config.InverseConsistencyLoss) for term in settings.regularisers)
         self._spacing_mm = tuple(spacing_mm)
+        self._sharers = sharers
         self._made: dict[int | None, _Terms] = {}
 
     def __call__(self, field: Field, batch: Pairs, backward: Field | None = None) -> dict[str, Scalar]:
@@ -127,8 +147,8 @@ class Objective:
         figures: dict[str, Scalar] = {}
         values = [
             *self._of_labels(terms, field, batch, figures),
-            *self._of_images(terms, field, batch),
-            *self._of_fields(terms, field, backward),
+            *self._shared(self._of_images(terms, field, batch)),
+            *self._shared(self._of_fields(terms, field, backward)),
         ]
         total = field.new_zeros(())
         for weight, value in zip(self.weights.values(), values, strict=True):
@@ -154,12 +174,27 @@ class Objective:
             return []
         warped = warp.warp(batch.moving_labels, field, padding="zeros")
         both = presence.filled(warped) & presence.filled(batch.fixed_labels)
-        figures[EMPTY] = (batch.present & ~both).sum() / batch.present.sum().clamp(min=1)
+        present = batch.present.sum()
+        empty = presence.Mean((batch.present & ~both).sum() / present.clamp(min=1), present.to(field.dtype))
         roles = [settings.role_weights for settings in self._settings.labels]
-        return [
-            term(warped, batch.fixed_labels, _weights(batch, role))
+        means = [
+            term.mean(warped, batch.fixed_labels, _weights(batch, role))
             for role, term in zip(roles, terms.labels, strict=True)
         ]
+        *values, figures[EMPTY] = self._of_whole([*means, empty])
+        return values
+
+    def _of_whole(self, means: Sequence[presence.Mean]) -> list[Scalar]:
+        """What each of the means adds to the whole batch's, which is over as many more."""
+        if self._sharers is None:
+            return [mean.value for mean in means]
+        own = torch.stack([mean.over for mean in means])
+        parts = own / self._sharers.total(own).clamp(min=1)
+        return [mean.value * part for mean, part in zip(means, parts.unbind(), strict=True)]
+
+    def _shared(self, values: Sequence[Scalar]) -> list[Scalar]:
+        """What means over all pairs add to the whole batch's."""
+        return [value if self._sharers is None else value / self._sharers.size for value in values]
 
     def _of_images(self, terms: _Terms, field: Field, batch: Pairs) -> list[Scalar]:
         if not terms.images:

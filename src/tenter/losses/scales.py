@@ -32,7 +32,7 @@ class Sums(NamedTuple):
     fixed: Float[Tensor, "b l"]
 
 
-OfSums = Callable[[Sums, Float[Tensor, "b l"]], Scalar]
+OfSums = Callable[[Sums, Float[Tensor, "b l"]], presence.Mean]
 """Sums and the labels' weights to the mean over the labels that count."""
 
 
@@ -51,6 +51,10 @@ class MultiScale:
     kernel: smooth.Kind
 
     def __call__(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> Scalar:
+        """The value of `mean` alone."""
+        return self.mean(warped, fixed, weights).value
+
+    def mean(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> presence.Mean:
         """Compare labels that are there.
 
         A label counts where its weight is not 0 and at least one of the two sides holds some
@@ -89,15 +93,19 @@ class MultiScaleSums:
     kernel: smooth.Kind
 
     def __call__(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> Scalar:
-        """As `MultiScale`."""
+        """As of `MultiScale`."""
+        return self.mean(warped, fixed, weights).value
+
+    def mean(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> presence.Mean:
+        """As of `MultiScale`."""
         counted = _counted(warped, fixed, weights)
         warped_mass, fixed_mass = (self._masses(labels) for labels in (warped, fixed))
-        values = []
+        means = []
         for index, sigma in enumerate(self.sigmas):
             twice = smooth.smooth(fixed, sigma, self.kernel, times=2)
             shared = (warped * twice).flatten(2).sum(dim=2)
-            values.append(self.measure(Sums(shared, warped_mass[index], fixed_mass[index]), counted))
-        return torch.stack(values).mean()
+            means.append(self.measure(Sums(shared, warped_mass[index], fixed_mass[index]), counted))
+        return presence.Mean(torch.stack([mean.value for mean in means]).mean(), means[0].over)
 
     def _masses(self, labels: Labels) -> Float[Tensor, "s b l"]:
         """Mass of the labels smoothed at each scale: some is lost at the border."""

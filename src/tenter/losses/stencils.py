@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tenter.errors import TrainingError
 from tenter.shapes import Field, Scalar
+from tenter.spatial import constants
 
 Norm = Literal["l1", "l2"]
 Stencil: TypeAlias = Mapping[tuple[int, ...], float]
@@ -56,7 +57,7 @@ def mean_energy(field: Field, spacing: Sequence[float], terms: Terms, *, margin:
             "along each axis; set a larger plan.shape or a smaller plan.spacing_mm"
         )
         raise TrainingError(message)
-    scale = field.new_tensor(spacing).view(-1, *[1] * (field.ndim - 2))
+    scale = constants.numbers(spacing, field).view(-1, *[1] * (field.ndim - 2))
     energy: Tensor = _MeanEnergy.apply(field * scale, terms, margin, norm)  # type: ignore[no-untyped-call]
     return energy
 

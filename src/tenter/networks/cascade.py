@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tenter import config
 from tenter.networks import blocks, build
 from tenter.shapes import Field, Image
-from tenter.spatial import compose, warp
+from tenter.spatial import compose, constants, warp
 
 
 class CascadeNet(nn.Module):
@@ -88,5 +88,5 @@ def enlarged(field: Float[Tensor, "b d *cells"], shape: Sequence[int]) -> Field:
     if tuple(cells) == tuple(shape):
         return field
     factors = [size / count for size, count in zip(shape, cells, strict=True)]
-    factor = torch.tensor(factors, dtype=field.dtype, device=field.device).view(1, -1, *[1] * len(shape))
+    factor = constants.numbers(factors, field).view(1, -1, *[1] * len(shape))
     return blocks.resize(field, shape) * factor

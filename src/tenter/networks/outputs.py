@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tenter import config
 from tenter.networks import blocks
 from tenter.shapes import Field
-from tenter.spatial import bspline, integrate
+from tenter.spatial import bspline, constants, integrate
 
 Heads = Sequence[Float[Tensor, "b d ..."]]
 """What each head says, the finest first."""
@@ -159,7 +159,7 @@ def _averages(cells: int, count: int, size: int, spacing: int, device: torch.dev
 def _shares(cells: Sequence[int], shape: Sequence[int], like: Field) -> Tensor:
     """Cells a voxel along each axis, to multiply a field by."""
     shares = [inside / outside for inside, outside in zip(cells, shape, strict=True)]
-    return torch.tensor(shares, dtype=like.dtype, device=like.device).view(1, -1, *[1] * len(shape))
+    return constants.numbers(shares, like).view(1, -1, *[1] * len(shape))
 
 
 def _sum(fields: Sequence[Field]) -> Field:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenter.networks import blocks
+from tenter.spatial import constants
 
 
 def resize(features: Float[Tensor, "b c *inside"], shape: Sequence[int]) -> Float[Tensor, "b c *outside"]:
@@ -71,8 +72,8 @@ def centred_change(rows: Float[Tensor, "b d e"], shape: Sequence[int]) -> Float[
     Returns:
         `[b, d, d + 1]`.
     """
-    half = torch.tensor([max(size - 1, 1) / 2 for size in shape], dtype=rows.dtype, device=rows.device)
-    centre = torch.tensor([(size - 1) / 2 for size in shape], dtype=rows.dtype, device=rows.device)
+    half = constants.numbers([max(size - 1, 1) / 2 for size in shape], rows)
+    centre = constants.numbers([(size - 1) / 2 for size in shape], rows)
     linear = rows[:, :, :-1] - torch.eye(len(shape), dtype=rows.dtype, device=rows.device)
     shift = linear @ centre + rows[:, :, -1]
     return torch.cat([linear * half, shift[..., None]], dim=2) / half[:, None]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.shapes import Affine, Field
-from tenter.spatial import grids
+from tenter.spatial import constants, grids
 
 
 def corner_affine(moves: Float[Tensor, "b k d"]) -> Affine:
@@ -49,8 +49,8 @@ def displacement(affine: Affine, shape: Sequence[int]) -> Field:
         `[b, d, *shape]` in voxels.
     """
     dimensions = len(shape)
-    half = torch.tensor([max(size - 1, 1) / 2 for size in shape], dtype=affine.dtype, device=affine.device)
-    centre = torch.tensor([(size - 1) / 2 for size in shape], dtype=affine.dtype, device=affine.device)
+    half = constants.numbers([max(size - 1, 1) / 2 for size in shape], affine)
+    centre = constants.numbers([(size - 1) / 2 for size in shape], affine)
     change = affine[:, :dimensions, :dimensions] - torch.eye(
         dimensions, dtype=affine.dtype, device=affine.device
     )

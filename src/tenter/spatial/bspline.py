@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.shapes import Image
+from tenter.spatial import constants
 
 
 def lattice(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
@@ -28,7 +28,7 @@ def lattice(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
     )
 
 
-@functools.lru_cache(maxsize=64)
+@constants.Kept
 def weights(size: int, spacing: float, *, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "n k"]:
     """What each control point of a line adds to each voxel of it; each voxel's weights sum to 1.
 
@@ -41,15 +41,13 @@ def weights(size: int, spacing: float, *, dtype: torch.dtype, device: torch.devi
     Returns:
         `[size, k]` with k from `lattice`; kept between calls, so it must not be written to.
     """
-    # A matrix made inside inference mode could not take part in a later training step.
-    with torch.inference_mode(mode=False), torch.no_grad():
-        (count,) = lattice((size,), (spacing,))
-        voxels = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        controls = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
-        distance = (voxels[:, None] / spacing - controls).abs()
-        near = 2 / 3 - distance**2 + distance**3 / 2
-        far = (2 - distance).clamp(min=0) ** 3 / 6
-        return torch.where(distance < 1, near, far).to(device=device, dtype=dtype)
+    (count,) = lattice((size,), (spacing,))
+    voxels = torch.arange(size, dtype=torch.float64, device=device) - (size - 1) / 2
+    controls = torch.arange(count, dtype=torch.float64, device=device) - (count - 1) / 2
+    distance = (voxels[:, None] / spacing - controls).abs()
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - distance).clamp(min=0) ** 3 / 6
+    return torch.where(distance < 1, near, far).to(dtype)
 
 
 def spline(controls: Float[Tensor, "b c *lattice"], spacing: Sequence[float], shape: Sequence[int]) -> Image:
@@ -69,8 +67,8 @@ def spline(controls: Float[Tensor, "b c *lattice"], spacing: Sequence[float], sh
     values: Tensor = controls
     # From the last axis on, so that the largest product is with the shortest axis left.
     for axis in reversed(range(len(shape))):
-        # Where arithmetic is counted without doing it, tensors are of another kind that must not be kept.
-        make = weights if type(controls) is Tensor else weights.__wrapped__
-        matrix = make(shape[axis], float(spacing[axis]), dtype=controls.dtype, device=controls.device)
+        matrix = weights.beside(controls)(
+            shape[axis], float(spacing[axis]), dtype=controls.dtype, device=controls.device
+        )
         values = torch.tensordot(values, matrix, dims=([2 + axis], [1])).movedim(-1, 2 + axis)
     return values.contiguous()

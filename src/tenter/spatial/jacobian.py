@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tenter.shapes import Field, PerSample
-from tenter.spatial import slices
+from tenter.spatial import constants, slices
 
 SLAB_VOXELS = 2**17
 
@@ -150,7 +150,7 @@ def _twice_areas(plane: Tensor) -> Iterator[Tensor]:
 
 def _edge(field: Tensor, steps: Sequence[int], sign: int) -> Tensor:
     """From where each inner voxel lands to where its neighbour lands, voxels."""
-    step = field.new_tensor(steps).reshape(1, -1, *[1] * len(steps)) * sign
+    step = constants.numbers(steps, field).reshape(1, -1, *[1] * len(steps)) * sign
     return _neighbour(field, [sign * size for size in steps]) - _neighbour(field, [0] * len(steps)) + step
 
 

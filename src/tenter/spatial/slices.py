@@ -25,8 +25,9 @@ def to_plane(field: Float[Tensor, "b 3 *space"], axis: int) -> Float[Tensor, "b 
     Returns:
         `[b, 2, *plane]`.
     """
-    kept = [other for other in range(3) if other != axis]
-    return field[:, kept].squeeze(2 + axis)
+    # A list as an index would be uploaded, and a GPU waited for.
+    kept = [field.select(1, other) for other in range(3) if other != axis]
+    return torch.stack(kept, dim=1).squeeze(2 + axis)
 
 
 def to_space(field: Float[Tensor, "b 2 *plane"], axis: int) -> Float[Tensor, "b 3 *space"]:

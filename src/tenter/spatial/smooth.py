@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.shapes import Image
+from tenter.spatial import constants
 
 Kind = Literal["gaussian", "cauchy", "box"]
 
@@ -18,7 +18,7 @@ _TAILS = {"gaussian": 3, "cauchy": 5, "box": 1}
 """Where a kernel is cut, in its widths."""
 
 
-def kernel(sigma: float, kind: Kind = "gaussian") -> Float[Tensor, " k"]:
+def kernel(sigma: float, kind: Kind = "gaussian", device: torch.device | None = None) -> Float[Tensor, " k"]:
     """Weights of a symmetric kernel, summing to 1 (Hu et al., 2018, label-reg's `losses.py`).
 
     Args:
@@ -26,19 +26,20 @@ def kernel(sigma: float, kind: Kind = "gaussian") -> Float[Tensor, " k"]:
             half-width (`box`), voxels.
         kind: `gaussian`, exp(-x^2 / 2 sigma^2) cut at int(3 sigma); `cauchy`,
             1 / (1 + (x / sigma)^2) cut at int(5 sigma); `box`, 1 cut at int(sigma).
+        device: of the result; the CPU by default.
 
     Returns:
         `[2 tail + 1]` weights, float64; the tail is where the kernel is cut.
     """
     tail = int(_TAILS[kind] * sigma)
     if tail == 0 or kind == "box":
-        return torch.full((2 * tail + 1,), 1 / (2 * tail + 1), dtype=torch.float64)
-    ratio = (torch.arange(-tail, tail + 1, dtype=torch.float64) / sigma) ** 2
+        return torch.full((2 * tail + 1,), 1 / (2 * tail + 1), dtype=torch.float64, device=device)
+    ratio = (torch.arange(-tail, tail + 1, dtype=torch.float64, device=device) / sigma) ** 2
     weights = torch.exp(-ratio / 2) if kind == "gaussian" else 1 / (1 + ratio)
     return weights / weights.sum()
 
 
-@functools.lru_cache(maxsize=128)
+@constants.Kept
 def matrix(
     size: int, sigma: float, kind: Kind, *, times: int = 1, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "n n"]:
@@ -55,15 +56,13 @@ def matrix(
     Returns:
         `[size, size]`; kept between calls, so it must not be written to.
     """
-    # A matrix made inside inference mode could not take part in a later training step.
-    with torch.inference_mode(mode=False), torch.no_grad():
-        weights = kernel(sigma, kind)
-        tail = len(weights) // 2
-        index = torch.arange(size)
-        distance = (index[:, None] - index).abs()
-        entries = torch.cat([weights[tail:], weights.new_zeros(1)])[distance.clamp(max=tail + 1)]
-        power: Tensor = torch.linalg.matrix_power(entries, times)
-        return power.to(device=device, dtype=dtype)
+    weights = kernel(sigma, kind, device)
+    tail = len(weights) // 2
+    index = torch.arange(size, device=device)
+    distance = (index[:, None] - index).abs()
+    entries = torch.cat([weights[tail:], weights.new_zeros(1)])[distance.clamp(max=tail + 1)]
+    power: Tensor = torch.linalg.matrix_power(entries, times)
+    return power.to(dtype)
 
 
 def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian", *, times: int = 1) -> Image:
@@ -85,7 +84,7 @@ def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian"
         if sigma > 0:
             size = volume.shape[axis + 2]
             device, dtype = volume.device, volume.dtype
-            weights = matrix(size, float(sigma), kind, times=times, dtype=dtype, device=device)
+            weights = matrix.beside(volume)(size, float(sigma), kind, times=times, dtype=dtype, device=device)
             volume = _along(volume, weights, axis + 2)
     return volume
 

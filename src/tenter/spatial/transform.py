@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.shapes import Matrix, PointsMm
-from tenter.spatial import geometry, grids, inverse_grid, warp
+from tenter.spatial import constants, geometry, grids, inverse_grid, warp
 
 CLOSE_MM = 0.02
 """An inverse is fine enough once points between its voxels come home within this."""
@@ -200,6 +200,6 @@ def _tensor(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], like: Ten
 
 def _read(field: Tensor, places: Tensor) -> Tensor:
     """The field at voxel coordinates; zero beyond the outermost half voxel."""
-    sizes = torch.tensor(field.shape[2:], dtype=places.dtype, device=places.device).reshape(1, -1, 1, 1, 1)
+    sizes = constants.numbers(field.shape[2:], places).reshape(1, -1, 1, 1, 1)
     inside = ((places >= -0.5) & (places < sizes - 0.5)).all(dim=1, keepdim=True)
     return warp.sample(field, places) * inside

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenter.shapes import Field, Image
-from tenter.spatial import grids
+from tenter.spatial import constants, grids
 
 Mode = Literal["linear", "nearest"]
 Padding = Literal["border", "zeros"]
@@ -35,7 +35,7 @@ def sample(
     Returns:
         `[b, c, *out]`.
     """
-    sizes = torch.tensor(image.shape[2:], dtype=coordinates.dtype, device=coordinates.device)
+    sizes = constants.numbers(image.shape[2:], coordinates)
     # Cell-edge normalisation on both sides: exact voxel coordinates, also for an axis of one voxel.
     normalised = (coordinates.movedim(1, -1) * 2 + 1) / sizes - 1
     result: Tensor = functional.grid_sample(

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -23,9 +23,9 @@ from tenter.errors import CheckpointError, DataError
 from tenter.losses import objective
 from tenter.records import Plan
 from tenter.tracking import Mirror, read_place
-from tenter.training import loop, models, recorder
+from tenter.training import loop, models, recorder, team
 from tenter.training.checkpoints import Checkpoints
-from tenter.training.devices import select_device
+from tenter.training.devices import Execution, select_device
 from tenter.training.step import Learner
 from tenter.training.validation import Split, set_aside
 
@@ -46,6 +46,8 @@ def train(  # noqa: PLR0913 - flags of a command
     output: Path,
     checkpoints: Path,
     device: str = "auto",
+    execution: Literal["eager", "compiled"] = "eager",
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous",
     checkpoint_s: float = 120.0,
     log_every: int = 50,
     tracking: Path | None = None,
@@ -53,7 +55,8 @@ def train(  # noqa: PLR0913 - flags of a command
     """Train a network on the cases of a fold's training part, going on where it was interrupted.
 
     SIGTERM, SIGUSR1 and SIGINT make it write a checkpoint after the step that runs, and exit
-    with 143 (or 130); started again, it goes on from there.
+    with 143 (or 130); started again, it goes on from there. Started by torchrun, its processes
+    share each batch; one of them writes.
 
     Args:
         images: tables of the prepared images of the training part.
@@ -67,6 +70,8 @@ def train(  # noqa: PLR0913 - flags of a command
             of the folder above it is the model's name.
         checkpoints: folder of checkpoints; no declared output of a workflow.
         device: `auto`, `cpu` or `cuda`.
+        execution: how the network is run: `eager`, or `compiled` by torch.compile.
+        memory_format: how weights lie on a GPU: `contiguous`, or `channels_last`.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between log lines and rows of the history.
         tracking: where runs are mirrored while they go, as `start-tracking` wrote it.
@@ -79,37 +84,46 @@ def train(  # noqa: PLR0913 - flags of a command
         TrainingError: the loss was not finite in several steps in a row, memory ran out, or losses
             compare images that differ in channels.
     """
-    where = select_device(device)
-    grid = plans.read_plan(plan)
-    found, digest = _cohort((images, labels), cases, where, unlabelled=bool(settings.losses.images))
-    channels = _channels(found[0])
-    objective.require_equal_channels(channels["moving"], channels["fixed"], settings.losses)
-    split = _split(found, settings, fold)
-    start = _warm_start(settings.warm_start, fold)
-    identity = {"code": code, "fold": fold, **_identity(settings, digest, grid, start)}
-    network = _network(settings, fold, found[0], start).to(where)
-    kept = Checkpoints(checkpoints, identity)
-    kept.renew(fixed=("fold",))
-    task = loop.Task(
-        settings=settings,
-        fold=fold,
-        training=[case for case in found if case.pair in set(split.training)],
-        validation=[case for case in found if case.pair in set(split.validation)],
-        spacing_mm=grid.spacing_mm,
-        checkpoint_s=checkpoint_s,
-        log_every=log_every,
-    )
-    description = _description(task, split, grid, identity)
-    with contextlib.ExitStack() as stack:
-        mirrors = []
-        if tracking is not None:
-            mirror = Mirror(read_place(tracking), output.parent.name, description)
-            mirrors.append(stack.enter_context(mirror))
-        outcome = loop.fit(Learner(network, settings, grid.spacing_mm), task, kept, mirrors)
+    how = Execution(execution == "compiled", memory_format == "channels_last")
+    with team.joined(select_device(device)) as (comrades, where):
+        grid = plans.read_plan(plan)
+        found, digest = _cohort((images, labels), cases, where, unlabelled=bool(settings.losses.images))
+        channels = _channels(found[0])
+        objective.require_equal_channels(channels["moving"], channels["fixed"], settings.losses)
+        split = _split(found, settings, fold)
+        start = _warm_start(settings.warm_start, fold)
+        identity = {"code": code, "fold": fold, **_identity(settings, digest, grid, start)}
+        network = _network(settings, fold, found[0], start).to(where)
+        kept = Checkpoints(checkpoints, identity)
+        if comrades.leads:
+            kept.renew(fixed=("fold",))
+        task = loop.Task(
+            settings=settings,
+            fold=fold,
+            training=[case for case in found if case.pair in set(split.training)],
+            validation=[case for case in found if case.pair in set(split.validation)],
+            spacing_mm=grid.spacing_mm,
+            checkpoint_s=checkpoint_s,
+            log_every=log_every,
+        )
+        description = _description(task, split, grid, identity)
+        learner = Learner(network, settings, grid.spacing_mm, team=comrades, execution=how)
+        with contextlib.ExitStack() as stack:
+            mirrors = []
+            if tracking is not None and comrades.leads:
+                mirror = Mirror(read_place(tracking), output.parent.name, description)
+                mirrors.append(stack.enter_context(mirror))
+            outcome = loop.fit(learner, task, kept, mirrors)
+        if comrades.leads:
+            _finish(output, outcome, description)
+            kept.prune(1)
+        comrades.told(None)  # nobody goes on before the model is there
+
+
+def _finish(output: Path, outcome: loop.Outcome, description: Mapping[str, Any]) -> None:
     recorder.write_history(output / models.HISTORY, outcome.history)
     finished = {"steps": outcome.steps, "kept_step": outcome.kept, "seconds": round(outcome.seconds, 3)}
-    models.save(output, outcome.weights, description | finished)
-    kept.prune(1)
+    models.save(output, outcome.weights, dict(description) | finished)
 
 
 def _cohort(

@@ -104,10 +104,12 @@ class _Loop:
         self.selection = Selection(task.settings.validation)
         self.outline = draws.outline(task.training, task.spacing_mm)
         self.total = task.settings.training.steps
+        self.team = learner.team
+        self.shares = self.team.shares(task.settings.training)
 
     def resume(self) -> None:
         """Go on from the newest good checkpoint, if there is one."""
-        state = self.checkpoints.latest()
+        state = self.team.told(self.checkpoints.latest() if self.team.leads else None)
         if state is None:
             return
         self.learner.restore(state["learner"])
@@ -117,6 +119,8 @@ class _Loop:
 
     def save(self) -> None:
         self.watch()
+        if not self.team.leads:
+            return
         state: dict[str, Any] = {
             "step": self.clock.step,
             "seen": self.clock.seen,
@@ -133,14 +137,16 @@ class _Loop:
         while True:
             if self.due() and self.clock.seen < self.clock.step:
                 self.report(stop, progress)
-            if stop.code is not None:
+            code = self.team.agreed(stop.code)
+            if code is not None:
                 self.save()
-                raise SystemExit(stop.code)
+                self.team.told(None)  # a process that left would make torchrun end the one that writes
+                raise SystemExit(code)
             if self.clock.step == self.total or self.selection.enough:
                 break
             if time.monotonic() - self.clock.saved >= self.task.checkpoint_s:
                 self.save()
-            drawn = self.draw(self.clock.step)
+            drawn = self.draw(self.clock.step).of(self.shares)
             batch = sampling.apply(drawn, self.task.training, self.learner.device)
             self.learner.learn(batch, self.clock.step)
             self.clock.step += 1
@@ -163,7 +169,10 @@ class _Loop:
         figures: Row | None = {}
         if self.look():
             model, settings = self.learner.model, self.task.settings
-            figures = validation.measure(model, self.task.validation, settings, self.task.spacing_mm, stop)
+            task = self.task
+            figures = validation.measure(
+                model, task.validation, settings, task.spacing_mm, stop, team=self.team
+            )
         if figures is None:
             return
         self.watch()
@@ -227,11 +236,13 @@ def fit(
     name = f"fold {task.fold}"
     if loop.selection.needed and not task.validation:
         _log.warning("%s: no patient is set aside, so it is trained to the last step and keeps that", name)
-    with stop_on_signals() as stop, Progress(name, loop.total, loop.clock.step) as progress:
+    shown = learner.team.leads
+    with stop_on_signals() as stop, Progress(name, loop.total, loop.clock.step, shown=shown) as progress:
         try:
             loop.run(stop, progress)
         except torch.cuda.OutOfMemoryError as error:
-            raise TrainingError(_too_large(task)) from error
+            pairs = len(loop.shares) // task.settings.training.accumulate
+            raise TrainingError(_too_large(task, pairs)) from error
         seconds = loop.clock.elapsed()
         loop.save()
     weights, kept = loop.selection.chosen(learner.model, loop.clock.step)
@@ -245,10 +256,9 @@ def fit(
     return Outcome(weights, loop.history.rows, loop.clock.step, kept, seconds)
 
 
-def _too_large(task: Task) -> str:
+def _too_large(task: Task, pairs: int) -> str:
     moving, fixed = (tuple(image.shape) for image in task.training[0].images)
     training = task.settings.training
-    pairs = training.batch // training.accumulate
     return (
         f"fold {task.fold}: the GPU's memory does not hold a batch of {pairs} pairs of {moving} and "
         f"{fixed} voxels with {training.labels_per_pair} labels each; raise training.accumulate, lower "

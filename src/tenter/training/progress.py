@@ -20,9 +20,10 @@ class Progress:
         name: what is trained.
         total: steps in all.
         start: steps done before.
+        shown: whether there is a bar, on a terminal.
     """
 
-    def __init__(self, name: str, total: int, start: int = 0) -> None:
+    def __init__(self, name: str, total: int, start: int = 0, *, shown: bool = True) -> None:
         self._name = name
         self._total = total
         self._start = self._last_step = start
@@ -34,7 +35,7 @@ class Progress:
             desc=name,
             unit="step",
             file=sys.stderr,
-            disable=not sys.stderr.isatty(),
+            disable=not (shown and sys.stderr.isatty()),
         )
 
     def __enter__(self) -> Progress:  # noqa: PYI034 - beartype cannot check Self in a method

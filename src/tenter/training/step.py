@@ -13,7 +13,9 @@ from tenter.config import TrainSettings
 from tenter.data.sampling import Batch
 from tenter.losses.objective import Objective
 from tenter.shapes import Field, Image
+from tenter.training import devices
 from tenter.training.optimiser import Average, GuardedAdamW, learning_rate
+from tenter.training.team import ALONE, Team
 
 PATIENCE = 3
 """Steps in a row with a loss or gradient that is not finite, after which training stops."""
@@ -25,21 +27,41 @@ class Learner:
     Sums of losses stay on the device until `means` is asked for, so that a GPU is never waited for
     between two reports.
 
+    A step's loss is the mean over the batch's `accumulate` parts, and a part's loss is that of all
+    its pairs together: each label term is the mean over the part's labels that count, however these
+    lie among the processes of a team.
+
     Args:
         network: on its device.
         settings: of the training.
         spacing_mm: of the grid.
+        team: the processes that share each batch.
+        execution: how the network is run.
+
+    Raises:
+        DeviceError: the network cannot be learnt by several processes.
     """
 
-    def __init__(self, network: nn.Module, settings: TrainSettings, spacing_mm: Sequence[float]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: TrainSettings,
+        spacing_mm: Sequence[float],
+        *,
+        team: Team = ALONE,
+        execution: devices.Execution = devices.PLAIN,
+    ) -> None:
         self.network = network.train()
         self.settings = settings
+        self.team = team
         self.device = next(network.parameters()).device
         spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
-        self._objective = Objective(settings.losses, spacing)
+        self._objective = Objective(settings.losses, spacing, team if team.size > 1 else None)
         self._optimiser = GuardedAdamW(network, settings.training)
         decay = settings.training.average
         self._average = Average(network, decay) if decay else None
+        self._execution = execution
+        self._run = team.replicated(devices.executed(network, execution))
         self._sums = torch.zeros(len(self._objective.columns), dtype=torch.float64, device=self.device)
         # good steps and bad steps since the last report, bad steps in a row, step that was one too many
         self._counts = torch.tensor([0, 0, 0, -1], device=self.device)
@@ -50,13 +72,22 @@ class Learner:
         return self.network if self._average is None else self._average.network
 
     def learn(self, batch: Batch, step: int) -> None:
-        """Learn from one batch; a loss or gradient that is not finite leaves the weights alone."""
+        """Learn from one batch; a loss or gradient that is not finite leaves the weights alone.
+
+        Args:
+            batch: this process's share.
+            step: from 0.
+        """
+        devices.begin_step(self._execution, self.device)
         parts = batch.parts(self.settings.training.accumulate)
         values = torch.zeros_like(self._sums)
-        for part in parts:
-            terms = self._terms(part)
-            (terms[0] / len(parts)).backward()  # type: ignore[no-untyped-call] # torch does not annotate it
+        for index, part in enumerate(parts):
+            with self.team.apart(self._run, last=index == len(parts) - 1):
+                terms = self._terms(part)
+                # Processes' gradients are averaged, and their parts of the loss add up to it.
+                torch.autograd.backward(terms[0] / len(parts) * self.team.size)
             values += terms.detach() / len(parts)
+        values = self.team.total(values)
         good = self._optimiser.advance(learning_rate(self.settings.training, step), values[0])
         if self._average is not None:
             self._average.update(self.network, step)
@@ -64,10 +95,10 @@ class Learner:
 
     def _terms(self, batch: Batch) -> Float[Tensor, " k"]:
         """The figures of a batch by the objective's columns; the first, the total, is differentiable."""
-        field = forward(self.network, batch.moving, batch.fixed, self.settings)
+        field = forward(self._run, batch.moving, batch.fixed, self.settings)
         backward = None
         if self._objective.two_way:
-            backward = forward(self.network, batch.fixed, batch.moving, self.settings)
+            backward = forward(self._run, batch.fixed, batch.moving, self.settings)
         return torch.stack(list(self._objective(field, batch, backward).values()))
 
     def _count(self, good: Tensor, values: Tensor, step: int) -> None:
@@ -119,8 +150,8 @@ class Learner:
 
 
 def forward(network: nn.Module, moving: Image, fixed: Image, settings: TrainSettings) -> Field:
-    """The displacement field in float32; the network itself in the configured precision."""
+    """The displacement field in the images' precision; the network itself in the configured one."""
     half = settings.training.precision == "bfloat16"
     with torch.autocast(moving.device.type, torch.bfloat16, enabled=half):
         field: Tensor = network(moving, fixed)
-    return field.float()
+    return field.to(moving.dtype)

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from tenter.config import TrainSettings
 from tenter.data.cohort import SIDES, Case, Side
 from tenter.shapes import Field, Labels
-from tenter.spatial import warp
+from tenter.spatial import constants, warp
 from tenter.training.interruption import Stop
 from tenter.training.step import forward
+from tenter.training.team import ALONE, Team
 
 THRESHOLD = 0.5
 
@@ -82,6 +83,8 @@ def measure(
     settings: TrainSettings,
     spacing_mm: Sequence[float],
     stop: Stop | None = None,
+    *,
+    team: Team = ALONE,
 ) -> dict[str, float] | None:
     """Register the cases that are set aside and measure them.
 
@@ -91,22 +94,30 @@ def measure(
         settings: of the training.
         spacing_mm: of the grid.
         stop: looked at between cases.
+        team: processes among which the cases are dealt; all are told the same.
 
     Returns:
         means over all labels of a kind: `val_dice` and `val_soft_dice` of structures, `val_tre_mm`
         of landmarks, as far as there are any; None if a stop was asked for.
     """
-    figures: dict[str, list[float]] = {"val_dice": [], "val_soft_dice": [], "val_tre_mm": []}
     mode = network.training
     network.eval()
+    own: list[dict[str, list[float]]] = []
+    broken_off = False
     try:
-        for case in cases:
-            if stop is not None and stop.code is not None:
-                return None
-            for name, values in _measured(network, case, settings, spacing_mm).items():
-                figures[name].extend(value for value in values if math.isfinite(value))
+        for case in team.own(cases):
+            broken_off = stop is not None and stop.code is not None
+            if broken_off:
+                break
+            own.append(_measured(network, case, settings, spacing_mm))
     finally:
         network.train(mode)
+    figures: dict[str, list[float]] = {"val_dice": [], "val_soft_dice": [], "val_tre_mm": []}
+    for share in team.gathered(None if broken_off else own):
+        if share is None:
+            return None
+        for name, values in ((name, values) for case in share for name, values in case.items()):
+            figures[name].extend(value for value in values if math.isfinite(value))
     return {name: math.fsum(values) / len(values) for name, values in figures.items() if values}
 
 
@@ -163,7 +174,7 @@ def centroid_distance_mm(
     start = _centroids(fixed)
     places = start.T.reshape(1, 3, -1, 1, 1)
     shift = warp.sample(field, places.to(field.dtype), padding="border").reshape(3, -1).T
-    spacing = torch.tensor(tuple(spacing_mm), dtype=start.dtype, device=start.device)
+    spacing = constants.numbers(spacing_mm, start)
     distance: Tensor = torch.linalg.vector_norm((start + shift - _centroids(moving)) * spacing, dim=1)
     return distance
 

@@ -226,6 +226,15 @@ def test_parts_of_a_batch_are_the_batch() -> None:
     assert torch.equal(torch.cat([part.structures for part in parts]), batch.structures)
 
 
+def test_a_share_of_a_batch_is_that_part_of_the_whole() -> None:
+    chosen = settings(batch=3, augmentation=EVERYTHING)
+    cases = [case("p0"), case("p1", "b", ONE), case("p2", "c")]
+    drawn = draw(outline(cases, SPACING), chosen, fold="0", step=1)
+    whole, share = apply(drawn, cases, CPU), apply(drawn.of([2, 0]), cases, CPU)
+    for name in ("moving", "fixed", "moving_labels", "fixed_labels", "present", "structures"):
+        torch.testing.assert_close(getattr(share, name), getattr(whole, name)[[2, 0]], rtol=0, atol=1e-5)
+
+
 def test_one_pass_equals_two_with_their_own_paddings() -> None:
     torch.manual_seed(0)
     image, labels = torch.rand(2, 2, *SHAPE), torch.rand(2, 3, *SHAPE)

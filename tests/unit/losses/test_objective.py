@@ -134,6 +134,33 @@ def test_labels_that_hold_nothing_are_told_as_a_share() -> None:
     assert objective(torch.full((2, 3, *SPACE), 99.0), pairs)["empty_labels"].item() == 1
 
 
+@dataclass
+class _Two:
+    """Two processes one after the other: the first time it is asked, each is alone."""
+
+    size: int = 2
+    known: Tensor | None = None
+
+    def total(self, numbers: Tensor) -> Tensor:
+        return numbers if self.known is None else self.known
+
+
+def test_parts_of_a_shared_batch_add_up_though_one_has_more_labels() -> None:
+    terms = config.Losses.model_validate(
+        {"labels": [{"name": "dice"}, {"name": "centroid"}], "images": [{"name": "ssd"}]}
+    )
+    pairs, field = _pairs([[True, True], [True, True], [False, False], [True, False]]), _field(4)
+    counts = torch.tensor([5.0, 5.0, 5.0])  # of dice, of centroids, of all labels that are there
+    parts, alone = (
+        [Objective(terms, SPACING, two)(field[half], _part(pairs, *half)) for half in ([0, 1], [2, 3])]
+        for two in (_Two(known=counts), _Two())
+    )
+    whole = Objective(terms, SPACING)(field, pairs)
+    for name, value in whole.items():
+        assert (parts[0][name] + parts[1][name]).item() == pytest.approx(value.item(), abs=1e-6)
+    assert alone[0]["dice"].item() != pytest.approx(whole["dice"].item(), abs=1e-4)
+
+
 def test_names_are_numbered_where_they_repeat() -> None:
     objective = _objective(
         labels=[{"name": "dice", "scales_mm": [0]}, {"name": "dice", "scales_mm": [4]}],

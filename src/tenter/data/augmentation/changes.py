@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Change:
         gain: `[b, c]` factors.
         offset: `[b, c]` summands.
         noise: `[b, c]` standard deviations.
-        noise_seed: of the generator that makes the noise where the image is.
+        noise_seeds: for each sample, of the generator that makes its noise where the image is.
     """
 
     corners: Float[np.ndarray, "b k d"] | None = None
@@ -55,7 +55,21 @@ class Change:
     gain: Float[np.ndarray, "b c"] | None = None
     offset: Float[np.ndarray, "b c"] | None = None
     noise: Float[np.ndarray, "b c"] | None = None
-    noise_seed: int = 0
+    noise_seeds: tuple[int, ...] = ()
+
+    def of(self, samples: Sequence[int]) -> Change:
+        """The change of some of the samples, in the order given."""
+        chosen: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            match value:
+                case np.ndarray():
+                    chosen[field.name] = value[list(samples)]
+                case Lattice():
+                    chosen[field.name] = Lattice(value.values[list(samples)], value.spacing)
+                case tuple() if value:
+                    chosen[field.name] = tuple(value[sample] for sample in samples)
+        return replace(self, **chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,5 +212,6 @@ def _looks(source: Source, chosen: Appearance, ground: Ground, place: tuple[int,
         drawn["offset"] = chosen.offset * source.symmetric(shape, Stream.OFFSET, *place)
     if chosen.noise:
         drawn["noise"] = chosen.noise * source.uniform(shape, Stream.NOISE, *place)
-        drawn["noise_seed"] = int(source.uniform((1,), Stream.NOISE_SEED, *place)[0] * 2**53)
+        seeds = source.uniform((ground.batch,), Stream.NOISE_SEED, *place) * 2**53
+        drawn["noise_seeds"] = tuple(int(seed) for seed in seeds)
     return drawn

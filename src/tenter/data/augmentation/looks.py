@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tenter.data import uploads
 from tenter.data.augmentation.changes import Change, Lattice
 from tenter.shapes import Image
 from tenter.spatial import bspline
@@ -39,10 +42,16 @@ def changed(image: Image, change: Change) -> Image:
     if change.offset is not None:
         image = image + _spread(change.offset, image)
     if change.noise is not None:
-        generator = torch.Generator(image.device).manual_seed(change.noise_seed)
-        noise = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
-        image = torch.addcmul(image, _spread(change.noise, image), noise)
+        image = torch.addcmul(image, _spread(change.noise, image), _noise(image, change.noise_seeds))
     return image
+
+
+def _noise(image: Image, seeds: Sequence[int]) -> Image:
+    """Normal numbers, of each sample by itself: they do not depend on what else is in the batch."""
+    noise = torch.empty_like(image)
+    for sample, seed in zip(noise, seeds, strict=True):
+        sample.normal_(generator=torch.Generator(image.device).manual_seed(seed))
+    return noise
 
 
 def blurred(image: Image, sigma: Float[Tensor, "b c 3"]) -> Image:
@@ -95,7 +104,7 @@ def curved(image: Image, gamma: Float[Tensor, "b c 1 1 1"]) -> Image:
 
 
 def _numbers(values: Float[np.ndarray, "*any"], image: Image) -> Float[Tensor, "*any"]:
-    return torch.from_numpy(values).to(image.device, image.dtype, non_blocking=True)
+    return uploads.uploaded(values, image.device, image.dtype)
 
 
 def _spread(values: Float[np.ndarray, "b c"], image: Image) -> Float[Tensor, "b c 1 1 1"]:

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tenter.data import uploads
 from tenter.data.augmentation.changes import Change
 from tenter.shapes import Affine, Field
-from tenter.spatial import affine, bspline, slices
+from tenter.spatial import affine, bspline, constants, slices
 
 
 def displacement(change: Change, shape: Sequence[int], device: torch.device) -> Field | None:
@@ -25,11 +26,11 @@ def displacement(change: Change, shape: Sequence[int], device: torch.device) -> 
         `[b, 3, *shape]` float32, voxels; None where nothing is deformed.
     """
     maps = _maps(change, slices.normal(shape))
-    placed = None if maps is None else maps.to(device, torch.float32, non_blocking=True)
+    placed = None if maps is None else uploads.uploaded(maps, device, torch.float32)
     straight = None if placed is None else affine.displacement(placed, shape)
     if change.controls is None:
         return straight
-    controls = torch.from_numpy(change.controls.values).to(device, torch.float32, non_blocking=True)
+    controls = uploads.uploaded(change.controls.values, device, torch.float32)
     bent = bspline.spline(controls, change.controls.spacing, shape)
     if placed is None or straight is None:
         return bent
@@ -53,5 +54,5 @@ def _maps(change: Change, normal: int | None) -> Affine | None:
 
 def _linear(maps: Affine, shape: Sequence[int]) -> Float[Tensor, "b 3 3"]:
     """The linear part of maps in normalised coordinates, in voxels."""
-    half = torch.tensor([max(size - 1, 1) / 2 for size in shape], dtype=maps.dtype, device=maps.device)
+    half = constants.numbers([max(size - 1, 1) / 2 for size in shape], maps)
     return half[:, None] * maps[:, :3, :3] / half

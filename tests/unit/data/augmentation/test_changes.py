@@ -72,9 +72,9 @@ def test_sides_samples_steps_and_seeds_draw_something_else(kind: str) -> None:
     assert len(set(samples)) == 12
 
 
-def test_noise_has_a_seed_of_its_own_on_each_side_of_each_step() -> None:
-    seeds = [side.noise_seed for step in range(3) for side in drawn(KINDS["noise"], step)]
-    assert len(set(seeds)) == 6
+def test_noise_has_a_seed_of_its_own_for_each_sample_of_each_side_and_step() -> None:
+    sides = [side for step in range(3) for side in drawn(KINDS["noise"], step)]
+    assert len({seed for side in sides for seed in side.noise_seeds}) == 18
 
 
 def test_each_channel_of_each_side_is_drawn() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,7 +94,7 @@ def test_blur_keeps_a_constant_up_to_the_border_and_nought_is_none() -> None:
 
 def test_noise_has_the_drawn_deviation_in_each_channel() -> None:
     image = torch.zeros(3, 2, 20, 20, 20)
-    found = changed(image, Change(noise=VALUES, noise_seed=5))
+    found = changed(image, Change(noise=VALUES, noise_seeds=(5, 6, 7)))
     assert found.std((2, 3, 4)).numpy() == pytest.approx(VALUES, rel=0.05)
     assert float(torch.corrcoef(found.flatten(0, 1).flatten(1)).tril(-1).abs().max()) < 0.05
 
@@ -100,7 +102,9 @@ def test_noise_has_the_drawn_deviation_in_each_channel() -> None:
 def test_noise_is_the_same_for_a_seed_and_touches_no_generator() -> None:
     state = torch.get_rng_state()
     image = torch.zeros(3, 2, *SHAPE)
-    first, again, other = (changed(image, Change(noise=VALUES, noise_seed=seed)) for seed in (5, 5, 6))
+    first, again, other = (
+        changed(image, Change(noise=VALUES, noise_seeds=seeds)) for seeds in ((5, 6, 7), (5, 6, 7), (6, 7, 8))
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
@@ -112,5 +116,6 @@ def test_the_image_that_comes_in_is_left_alone() -> None:
     spacing = (4.0, 4.0, 4.0)
     bias = Lattice(np.full((3, 2, *bspline.lattice(SHAPE, spacing)), 0.1), spacing)
     blur = np.ones((3, 2, 3))
-    changed(image, Change(blur=blur, bias=bias, gamma=VALUES, gain=VALUES, offset=VALUES, noise=VALUES))
+    smooth = Change(blur=blur, bias=bias, gamma=VALUES)
+    changed(image, replace(smooth, gain=VALUES, offset=VALUES, noise=VALUES, noise_seeds=(1, 2, 3)))
     assert torch.equal(image, before)
