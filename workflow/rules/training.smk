@@ -31,7 +31,6 @@ rule train:
         gpu=study.gpus_per_job,
     params:
         cases=R / "cases",
-        tracking=TRACKING,
         settings=lambda wildcards: study.settings("train", wildcards.model),
         code=lambda wildcards: study.code("train", wildcards.model),
         folder=str(R / "models/{model}/fold-{fold}"),
@@ -39,10 +38,13 @@ rule train:
         runtime=lambda wildcards, input: study.runtime_flags(
             "device", "checkpoint_s", "log_every"
         ),
+        job=lambda wildcards, input, resources: study.job_flags(
+            TRACKING, resources.get("runtime"), scheduled=workflow.remote_exec
+        ),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
     shell:
         "tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
         "--plan {input.plan:q} --fold {wildcards.fold:q} --settings {params.settings:q} --code {params.code:q} "
-        "--output {params.folder:q} --checkpoints {params.checkpoints:q} --tracking {params.tracking:q} "
-        "{params.runtime} 2>> {log:q}"
+        "--output {params.folder:q} --checkpoints {params.checkpoints:q} "
+        "{params.runtime} {params.job} 2>> {log:q}"

@@ -39,6 +39,7 @@ class Task:
         spacing_mm: of the grid.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between reports.
+        deadline: when to write a checkpoint and leave, in seconds of `time.monotonic`; None is never.
     """
 
     settings: TrainSettings
@@ -48,6 +49,7 @@ class Task:
     spacing_mm: tuple[float, float, float]
     checkpoint_s: float = 120.0
     log_every: int = 50
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class _Loop:
         self.selection = Selection(task.settings.validation)
         self.outline = draws.outline(task.training, task.spacing_mm)
         self.total = task.settings.training.steps
+        self.first = 0
 
     def resume(self) -> None:
         """Go on from the newest good checkpoint, if there is one."""
@@ -112,6 +115,7 @@ class _Loop:
             return
         self.learner.restore(state["learner"])
         self.clock = _Clock(state["step"], state["seen"], state["seconds"])
+        self.first = self.clock.step
         self.history = History(state["history"])
         self.selection.restore(state["selection"])
 
@@ -134,8 +138,7 @@ class _Loop:
             if self.due() and self.clock.seen < self.clock.step:
                 self.report(stop, progress)
             if stop.code is not None:
-                self.save()
-                raise SystemExit(stop.code)
+                self.leave(stop)
             if self.clock.step == self.total or self.selection.enough:
                 break
             if time.monotonic() - self.clock.saved >= self.task.checkpoint_s:
@@ -147,6 +150,19 @@ class _Loop:
             progress.advance()
             if patient:
                 self.watch()
+
+    def leave(self, stop: Stop) -> None:
+        """Write a checkpoint and end the process, unless it came to nothing in the time that it had."""
+        if stop.signalled is None and self.clock.step == self.first:
+            message = (
+                f"fold {self.task.fold}: the time of this job did not suffice for one step from step "
+                f"{self.first}; give training more time (`runtime` of rule `train` in the profile) or lower "
+                "runtime.margin_s"
+            )
+            raise TrainingError(message)
+        self.save()
+        _log.info("fold %s: asked to stop; step %d is saved", self.task.fold, self.clock.step)
+        stop.leave()
 
     def due(self) -> bool:
         """Whether there is something to report: now and then, at looks, and at the end."""
@@ -219,15 +235,16 @@ def fit(
     Raises:
         CheckpointError: the checkpoints belong to another training.
         OutputError: a checkpoint could not be written.
-        SystemExit: 143 or 130, after a signal, when a checkpoint was written.
-        TrainingError: loss or gradient were not finite in several steps in a row, or memory ran out.
+        SystemExit: 143 or 130, after a signal or at the deadline, when a checkpoint was written.
+        TrainingError: loss or gradient were not finite in several steps in a row, memory ran out, or
+            there was no time for a single step before the deadline.
     """
     loop = _Loop(learner, task, checkpoints, recorders)
     loop.resume()
     name = f"fold {task.fold}"
     if loop.selection.needed and not task.validation:
         _log.warning("%s: no patient is set aside, so it is trained to the last step and keeps that", name)
-    with stop_on_signals() as stop, Progress(name, loop.total, loop.clock.step) as progress:
+    with stop_on_signals(task.deadline) as stop, Progress(name, loop.total, loop.clock.step) as progress:
         try:
             loop.run(stop, progress)
         except torch.cuda.OutOfMemoryError as error:
