@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clones import NETWORK, ROOT, Clone, clone, simulate, write_config
 from tenter import files
@@ -144,7 +145,8 @@ class Study(Clone):
         return {f"{path.parts[-3]} {path.parts[-2]}": files.sha256(path) for path in found}
 
     def log(self, fold: str, model: str = "a") -> str:
-        return (self.results / f"logs/train/{model}/fold-{fold}.log").read_text()
+        """The log of a training, from its first step on."""
+        return (self.results / f"checkpoints/{model}/fold-{fold}/train.log").read_text()
 
     def end_leftovers(self) -> None:
         """End this study's jobs, and processes that outlived them."""
@@ -152,7 +154,9 @@ class Study(Clone):
         own = [row.split("|")[0] for row in told if Path(row.split("|")[1]) == self.root.resolve()]
         if own:
             subprocess.run(["scancel", *own], check=False)
-            wait_until("cancelled jobs", lambda: not set(own) & set(command("squeue", "-h", "-o", "%i").split()))
+            wait_until(
+                "cancelled jobs", lambda: not set(own) & set(command("squeue", "-h", "-o", "%i").split())
+            )
         for process in processes_in(self.root):
             os.kill(process, signal.SIGKILL)
 
@@ -176,7 +180,7 @@ def job(row: Sequence[str]) -> Job:
     return Job(number, rule, partition, state.split(" ")[0], dealt, int(minutes), int(seconds))
 
 
-def study(folder: Path, *, steps: int = 600, **keys: object) -> Study:
+def study(folder: Path, *, steps: int = 600, **keys: Any) -> Study:
     """A clone of the repository with a small cohort, one model and two folds."""
     folder.mkdir(parents=True, exist_ok=True)
     made = Study(clone(folder).root)
@@ -186,7 +190,7 @@ def study(folder: Path, *, steps: int = 600, **keys: object) -> Study:
     return made
 
 
-def configure(made: Clone, *, steps: int, weight: float = 0.5, **keys: object) -> None:
+def configure(made: Clone, *, steps: int, weight: float = 0.5, **keys: Any) -> None:
     """One model, two folds; checkpoints twice a second."""
     losses = {"labels": [{"name": "dice"}], "regularisers": [{"name": "bending", "weight": weight}]}
     training = {"steps": steps, "batch": 2, "learning_rate": 1e-3}

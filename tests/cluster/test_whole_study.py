@@ -74,7 +74,7 @@ def test_the_requeued_training_was_asked_to_stop_and_went_on(run: Pair) -> None:
 
 
 def test_weights_are_those_of_the_local_profile(run: Pair) -> None:
-    there, here = run.slurm.weights(), {key: value for key, value in Study(run.local.root).weights().items()}
+    there, here = run.slurm.weights(), Study(run.local.root).weights()
     assert there == here
     assert len(there) == 2
 

@@ -28,6 +28,7 @@ from tenter.training import loop, models, recorder
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.devices import select_device
 from tenter.training.interruption import begun_anew
+from tenter.training.progress import kept_log
 from tenter.training.step import Learner
 from tenter.training.validation import Split, set_aside
 
@@ -107,7 +108,7 @@ def train(  # noqa: PLR0913 - flags of a command
         deadline=None if deadline is None else begin + deadline,
     )
     description = _description(task, split, grid, identity)
-    with begun_anew(), contextlib.ExitStack() as stack:
+    with kept_log(checkpoints), begun_anew(), contextlib.ExitStack() as stack:
         mirrors = []
         if tracking is not None:
             mirror = Mirror(read_place(tracking), output.parent.name, description)
