@@ -22,6 +22,9 @@ SCRIPT = ROOT / "tests/cluster/one-machine-slurm.sh"
 PATIENCE_S = 600.0
 """Longest time that anything on the cluster may take: its machine may be busy with other tests."""
 
+TRAINED = [f"results/trial/models/a/fold-{fold}/model.json" for fold in "01"]
+TABLES = [f"results/trial/cases/tables/{fold}-0.{kind}.tsv" for fold in "01" for kind in ("images", "labels")]
+JOBS = [f"train_wildcards_a_{fold}" for fold in "01"]
 FIELDS = ("jobid", "comment", "partition", "state", "alloctres", "timelimitraw", "elapsedraw", "workdir")
 
 
@@ -159,6 +162,30 @@ class Study(Clone):
             )
         for process in processes_in(self.root):
             os.kill(process, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study with prepared cases, and the weights that its trainings end with when nobody disturbs them."""
+
+    root: Path
+    weights: dict[str, str]
+
+    def again(self, folder: Path) -> Study:
+        """A copy of it, of which nothing is trained."""
+        shutil.copytree(self.root, folder, symlinks=True)
+        return Study(folder)
+
+
+def prepare(folder: Path) -> Prepared:
+    """Prepare a study, and train a copy of it on this machine."""
+    whole = study(folder / "whole", steps=600)
+    for wanted in (TABLES, TRAINED):
+        done = whole.run("--", *wanted)
+        assert done.returncode == 0, done.stdout + done.stderr
+        if wanted is TABLES:
+            shutil.copytree(whole.root, folder / "untrained", symlinks=True)
+    return Prepared(folder / "untrained", whole.weights())
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -17,7 +17,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,15 +92,12 @@ def counts(told: str) -> dict[str, int]:
 
 def parse_seconds(config: Path) -> float:
     """CPU seconds in which a job reads configuration and manifest; it does so twice."""
-    code = "import sys; from pathlib import Path; from tenter.study import Study; s = Study.load(Path(sys.argv[1])); s.chunks"
-    begin = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-c", code, str(config)],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        check=True,
-    )
+    code = "import sys, pathlib, tenter.study as s; s.Study.load(pathlib.Path(sys.argv[1])).chunks"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    subprocess.run([sys.executable, "-c", code, str(config)], env=environment, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - begin[1].ru_utime - begin[1].ru_stime
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

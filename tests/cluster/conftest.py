@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clusters import SCRIPT
+from clusters import SCRIPT, Prepared, prepare
 
 ASKED = "TENTER_CLUSTER"
 
@@ -24,3 +24,9 @@ def cluster() -> Iterator[None]:
     yield
     if not before:
         subprocess.run([SCRIPT, "clean"], check=True, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def prepared(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Prepared:  # noqa: ARG001 - it runs first
+    """A study of which nothing is trained yet, and what its trainings end with."""
+    return prepare(tmp_path_factory.mktemp("prepared"))

@@ -3,54 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from clusters import PATIENCE_S, SCRIPT, Study, command, configure, processes_in, study, wait_until
+from clusters import (
+    JOBS,
+    PATIENCE_S,
+    SCRIPT,
+    TRAINED,
+    Prepared,
+    Study,
+    command,
+    configure,
+    processes_in,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.soak]
 
-TRAINED = [f"results/trial/models/a/fold-{fold}/model.json" for fold in "01"]
-JOBS = [f"train_wildcards_a_{fold}" for fold in "01"]
 SLICE_STEPS = 2500
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A study with prepared cases, and the weights that its trainings end with when nobody disturbs them."""
-
-    root: Path
-    weights: dict[str, str]
-
-    def again(self, folder: Path) -> Study:
-        """A copy of it, of which nothing is trained."""
-        shutil.copytree(self.root, folder, symlinks=True)
-        return Study(folder)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    folder = tmp_path_factory.mktemp("prepared")
-    whole = study(folder / "whole", steps=600)
-    untrained = folder / "untrained"
-    for wanted in ([*whole_tables()], TRAINED):
-        done = whole.run("--", *wanted)
-        assert done.returncode == 0, done.stdout + done.stderr
-        if wanted != TRAINED:
-            shutil.copytree(whole.root, untrained, symlinks=True)
-    return Prepared(untrained, whole.weights())
-
-
-def whole_tables() -> list[str]:
-    return [
-        f"results/trial/cases/tables/{fold}-0.{kind}.tsv" for fold in "01" for kind in ("images", "labels")
-    ]
 
 
 @pytest.fixture
