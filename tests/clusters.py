@@ -113,7 +113,7 @@ class Study(Clone):
 
     def records(self, *words: str) -> list[Job]:
         """What `sacct` tells; with `-D`, a record for each time that a job began."""
-        told = command("sacct", "-X", "-n", "-P", "-o", ",".join(FIELDS), *words)
+        told = command("sacct", "-S", "now-2days", "-X", "-n", "-P", "-o", ",".join(FIELDS), *words)
         rows = [line.split("|") for line in told.splitlines()]
         return [job(row) for row in rows if Path(row[-1]) == self.root.resolve()]
 
@@ -207,12 +207,12 @@ def job(row: Sequence[str]) -> Job:
     return Job(number, rule, partition, state.split(" ")[0], dealt, int(minutes), int(seconds))
 
 
-def study(folder: Path, *, steps: int = 600, **keys: Any) -> Study:
+def study(folder: Path, *, steps: int = 600, pairs: int = 6, patients: int = 4, **keys: Any) -> Study:
     """A clone of the repository with a small cohort, one model and two folds."""
     folder.mkdir(parents=True, exist_ok=True)
     made = Study(clone(folder).root)
     shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
-    simulate(made, "cohort", "--pairs", "6", "--patients", "4", "--seed", "1")
+    simulate(made, "cohort", "--pairs", str(pairs), "--patients", str(patients), "--seed", "1")
     configure(made, steps=steps, **keys)
     return made
 

@@ -28,7 +28,7 @@ STAGES = ("prepare_images", "prepare_labels", "train", "infer", "evaluate", "sum
 OUTPUTS = {"train": 3, "summarise": 4}
 """Declared outputs of stages that have more than one."""
 
-CASE_FILES, FIELD_FILES = 6, 2
+CASE_FILES, FIELD_FILES = 6, 3
 """Files of a prepared pair, and of a registered one with its exports by default."""
 
 START_S = 12.0

@@ -63,6 +63,7 @@ def test_cancelling_one_leads_to_another_attempt(made: Study, prepared: Prepared
 
 
 def test_a_job_that_hangs_beyond_its_time_is_tried_again(made: Study, prepared: Prepared) -> None:
+    configure(made, steps=600, runtime={"checkpoint_s": 0.5, "margin_s": 0})
     with made.running("--set-resources", "train:runtime=1 + 4*(attempt - 1)", "--", *TRAINED) as process:
         made.wait_for_step(20)
         for hung in trainings(made):
