@@ -93,7 +93,7 @@ def test_a_node_that_goes_down(made: Study, prepared: Prepared) -> None:
         try:
             assert process.wait(PATIENCE_S) == 0, made.said()
         finally:
-            command("scontrol", "update", f"NodeName={node}", "State=RESUME")
+            command(str(SCRIPT), "start")
     assert made.begun(JOBS[0]) == ["NODE_FAIL", "COMPLETED"]
     assert_went_on(made, prepared, folds=["0"])
 
