@@ -1,11 +1,11 @@
-"""What submitting costs: the images of some pairs prepared on the one-machine cluster, pairs alone and in chunks.
+"""What submitting costs: images of some pairs prepared on the one-machine cluster, alone and in chunks.
 
     tests/cluster/one-machine-slurm.sh install && tests/cluster/one-machine-slurm.sh start
     python tests/bench/submission.py --pairs 24 --total 200
 
-Prints for each way the jobs, the wall time, wall seconds a job and a pair, the mean time of a job in Slurm
-and how much of it was work (CPU seconds that its command took); and from these what the images of `total`
-pairs would take.
+Prints for each way its jobs, the wall seconds of all and of a job, the mean seconds of a job in Slurm, and
+the mean seconds of its work; and what the images of `total` pairs would take: as many more jobs, or as much
+more work in the same ones.
 """
 
 from __future__ import annotations
@@ -15,48 +15,65 @@ import csv
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clusters import Study, command, study
 
-ALONE = 100_000
-"""So many chunks that hardly two patients share one."""
+WAYS = {"alone": 100_000, "chunks": 1}
+"""Chunks of a fold: so many that hardly two patients share one, or one."""
 
-WAYS = {"pairs alone": ALONE, "in chunks": 1}
+HEAD = "way\tjobs\twall s\twall s a job\ts in Slurm\ts of work\tjobs of all\twall s of all"
 
 
-def measured(made: Study) -> tuple[int, float, float, float]:
-    """Jobs, wall seconds, mean seconds of a job in Slurm, mean seconds of its command."""
+@dataclass(frozen=True)
+class Cost:
+    """Jobs, their wall seconds together, and each one's mean seconds in Slurm and of work."""
+
+    jobs: int
+    wall: float
+    slurm: float
+    work: float
+
+    def row(self, way: str, pairs: int, total: int) -> str:
+        more = total / pairs
+        jobs = round(self.jobs * more) if way == "alone" else self.jobs
+        wall = self.wall * more if way == "alone" else self.wall + self.work * (more - 1)
+        figures = [self.wall, self.wall / self.jobs, self.slurm, self.work]
+        told = [way, str(self.jobs), *(f"{figure:.1f}" for figure in figures), str(jobs), f"{wall:.0f}"]
+        return "\t".join(told) + "\n"
+
+
+def measured(made: Study) -> Cost:
+    """The cost of preparing a study's images."""
     begin = time.monotonic()
     made.finish("--until", "prepare_images")
     wall = time.monotonic() - begin
-    jobs = [job.seconds for job in made.jobs()]
-    work = []
-    for path in made.results.glob("benchmarks/prepare_images/*.tsv"):
-        with path.open(newline="") as stream:
-            work += [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
-    return len(jobs), wall, sum(jobs) / len(jobs), sum(work) / len(work)
+    slurm = [job.seconds for job in made.jobs()]
+    work = [
+        float(row["s"])
+        for path in made.results.glob("benchmarks/prepare_images/*.tsv")
+        for row in csv.DictReader(path.read_text().splitlines(), delimiter="\t")
+    ]
+    return Cost(len(slurm), wall, sum(slurm) / len(slurm), sum(work) / len(work))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure both ways."""
+    parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--total", type=int, default=200)
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     command("sinfo")
-    sys.stdout.write("way\tjobs\twall s\twall s a job\ts in Slurm\ts of work\tof all: jobs\twall s\n")
+    sys.stdout.write(f"{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder:
         for way, chunks in WAYS.items():
-            place, count = Path(folder) / way.replace(" ", "-"), chosen.pairs
-            made = study(place, steps=1, pairs=count, patients=count, chunks={"count": chunks})
-            jobs, wall, slurm, work = measured(made)
-            scale = chosen.total / chosen.pairs if chunks == ALONE else 1
-            more = 0 if chunks == ALONE else (chosen.total - chosen.pairs) / chosen.pairs * work
-            row = (way, jobs, wall, wall / jobs, slurm, work, round(jobs * scale), wall * scale + more)
-            sys.stdout.write("\t".join(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row))
-            sys.stdout.write("\n")
+            count = chosen.pairs
+            made = study(Path(folder, way), steps=1, pairs=count, patients=count, chunks={"count": chunks})
+            sys.stdout.write(measured(made).row(way, count, chosen.total))
             sys.stdout.flush()
 
 
