@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clusters import Study, command, study
 
-WAYS = {"alone": 100_000, "chunks": 1}
+WAYS = {"alone": 10_000, "chunks": 1}
 """Chunks of a fold: so many that hardly two patients share one, or one."""
 
 HEAD = "way\tjobs\twall s\twall s a job\ts in Slurm\ts of work\tjobs of all\twall s of all"

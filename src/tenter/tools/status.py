@@ -64,10 +64,11 @@ def _fold(root: Path, model: str, fold: str, work: Work) -> list[str]:
     folder = root / "models" / model / f"fold-{fold}"
     log = root / "logs/train" / model / f"fold-{fold}.log"
     doing = work.on(f"train_{model}_{fold}", folder)
-    told = _told(log)
+    # A job's log begins anew with it; the other has all that was ever said.
+    told = _told(log) or _told(root / "checkpoints" / model / f"fold-{fold}" / "train.log")
     name = f"{model}, fold {fold}"
     if doing:
-        ago = f", {time.time() - log.stat().st_mtime:.0f} s ago" if told else ""
+        ago = f", {time.time() - log.stat().st_mtime:.0f} s ago" if _told(log) else ""
         return [f"{name}: {doing}{_after(told)}{ago}"]
     if (folder / "model.json").is_file():
         steps = files.read_json(folder / "model.json")["steps"]
