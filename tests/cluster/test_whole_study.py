@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from clones import Clone
-from clusters import Study, command, study
+from clusters import PATIENCE_S, Study, command, study
 from tenter.training.recorder import read_history
 
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         local = Clone(folder / "local")
         done = local.run("--", str((local.results / "metrics.tsv").relative_to(local.root)))
         assert done.returncode == 0, done.stdout + done.stderr
-        assert process.wait(600) == 0, made.said()
+        assert process.wait(PATIENCE_S) == 0, made.said()
     yield Pair(made, local)
     made.end_leftovers()
 
