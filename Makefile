@@ -19,7 +19,7 @@ help:
 	@echo "make test    the tests"
 	@echo "make lint    style, types, floors, workflow"
 	@echo "make check   lint and test: what must pass before anything lands"
-	@echo "make soak    long proofs (kills, races, short studies, fuzzing); hours"
+	@echo "make soak    long proofs (kills, races, short studies, fuzzing, a cluster with TENTER_CLUSTER=1); hours"
 	@echo "make bench   speed and memory, as ratios to peers"
 	@echo "make docs    generated references: schemas, config/README.md"
 
@@ -60,7 +60,7 @@ check: lint test
 
 soak: $(VENV)/.dev $(VENV)/.ants
 	TENTER_KILLS=$(KILLS) TENTER_SEED=$(SEED) $(BIN)/python -m pytest tests/workflow/test_training_resume.py
-	$(BIN)/python -m pytest tests/studies -m "" --capture=no
+	$(BIN)/python -m pytest tests/studies tests/cluster -m "" --capture=no
 	$(BIN)/python -m pytest tests/properties --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 bench: $(VENV)/.dev

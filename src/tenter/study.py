@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
@@ -250,6 +251,24 @@ class Study:
         return " ".join(
             _flags({name.replace("_", "-"): getattr(self.config.runtime, name) for name in names})
         )
+
+    def job_flags(self, tracking: Path, minutes: int | None = None, *, scheduled: bool) -> str:
+        """Flags of a training that depend on who runs it: where it is mirrored, and when its job ends.
+
+        Nodes of a cluster do not write to a SQLite database, which network file systems do not guard
+        against several writers: `publish` mirrors such a training when it is done.
+
+        Args:
+            tracking: record of the tracking server.
+            minutes: time limit of the job.
+            scheduled: whether the job runs on a cluster.
+        """
+        flags: dict[str, object] = {}
+        if not scheduled or not self.tracking_uri.startswith("sqlite:"):
+            flags["tracking"] = tracking
+        if scheduled and minutes is not None:
+            flags["deadline"] = max(0.0, 60 * minutes - self.config.runtime.margin_s)
+        return shlex.join(_flags(flags))
 
     @property
     def gpus_per_job(self) -> int:

@@ -1,6 +1,6 @@
-"""A simulated cohort prepared, registered and measured: tenter's stages, and plain loops of the peers' functions.
+"""A simulated cohort prepared, registered and measured: tenter's stages, and plain loops of peers' functions.
 
-What the stages do besides (checking every byte, hashing, sealing, both states of every label) is in their time.
+What the stages do besides (checking every byte, hashing, sealing) is in their time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NAMES = (
     config.NamedLabel(name="bladder", key=1, role="structure"),
 )
 SPACING_MM = 1.2
-NETWORK = config.Model().network
+NETWORK = config.LocalNetwork()
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Cohort:
     def prepare(self) -> None:
         shutil.rmtree(self.root / "cases", ignore_errors=True)
         prepare_images(
-            **self._given(), plan=self.root / "plan.json", settings=config.ImageSettings(plan=config.PlanRules()),
-            cases=self.root / "cases", table=self.root / "images.tsv",
+            **self._given(), settings=config.ImageSettings(plan=config.PlanRules()),
+            plan=self.root / "plan.json", cases=self.root / "cases", table=self.root / "images.tsv",
         )  # fmt: skip
 
     def prepare_labels(self) -> None:
@@ -92,7 +92,8 @@ class Cohort:
     def register(self, network: config.Network = NETWORK) -> None:
         shutil.rmtree(self.root / "fields", ignore_errors=True)
         infer(
-            **self._given(), images=self.root / "images.tsv", cases=self.root / "cases", models=(self.root / "model",),
+            **self._given(), images=self.root / "images.tsv", cases=self.root / "cases",
+            models=(self.root / "model",),
             settings=config.InferSettings(network=network, export=config.RegistrationExport()),
             output=self.root / "fields", table=self.root / "fields.tsv", device="cpu",
         )  # fmt: skip
@@ -102,8 +103,8 @@ class Cohort:
             labels=self.labels, evaluation=config.Evaluation(), warped_labels=False, mapped_points=False
         )
         evaluate(
-            **self._given(), fields=self.root / "fields.tsv", transforms=self.root / "fields", model="m", fold="0",
-            settings=settings, output=self.root / "metrics.tsv",
+            **self._given(), fields=self.root / "fields.tsv", transforms=self.root / "fields",
+            model="m", fold="0", settings=settings, output=self.root / "metrics.tsv",
         )  # fmt: skip
 
     def rows(self) -> tuple[Pair, ...]:
@@ -122,7 +123,7 @@ def figures(root: Path, count: int, runs: int) -> Iterator[Figure]:
     network.all_pairs()
     times = [(seconds(cohort.register), seconds(network.all_pairs)) for _ in range(runs)]
     more = [(whole - alone, alone) for whole, alone in times]
-    what = f"register {count} prepared pairs, everything written: overhead, to the default network's forward pass"
+    what = f"register {count} prepared pairs: all but the default network's forward pass, to that"
     yield from_times(what, more, bar=0.25)
     times = [(seconds(cohort.measure), seconds(plain.measure)) for _ in range(runs)]
     yield from_times(f"measure {count} pairs, to MONAI's and SimpleITK's functions", times, bar=0.3)
@@ -199,7 +200,8 @@ def _middle(image: sitk.Image) -> tuple[float, ...]:
 
 def _first_of(transform: sitk.Transform) -> sitk.Transform:
     """The alignment, which a composite transform applies last."""
-    return sitk.CompositeTransform(transform).GetNthTransform(0)
+    first: sitk.Transform = sitk.CompositeTransform(transform).GetNthTransform(0)
+    return first
 
 
 def _labels(path: Path | None) -> list[sitk.Image]:

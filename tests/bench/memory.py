@@ -1,4 +1,7 @@
-"""Peak memory of two training steps in MB, in a process of its own: `memory.py ours|theirs C SIZE BATCH DEVICE THREADS`."""
+"""Peak memory of two training steps in MB, in a process of its own.
+
+python tests/bench/memory.py {ours,theirs} CHANNELS SIZE BATCH DEVICE THREADS
+"""
 
 from __future__ import annotations
 

@@ -120,6 +120,19 @@ def test_where_work_runs_is_in_no_settings(tmp_path: Path) -> None:
     assert other.settings("train", "a") == before
 
 
+def test_on_a_cluster_a_training_knows_its_end_and_writes_to_no_sqlite_database(tmp_path: Path) -> None:
+    study = Study.load(write_study(tmp_path, runtime={"margin_s": 30}))
+    place = Path("tracking.json")
+    assert study.job_flags(place, 240, scheduled=False) == "--tracking tracking.json"
+    assert study.job_flags(place, 240, scheduled=True) == "--deadline 14370.0"
+    assert study.job_flags(place, scheduled=True) == ""
+
+
+def test_on_a_cluster_a_training_mirrors_to_a_server(tmp_path: Path) -> None:
+    study = Study.load(write_study(tmp_path, tracking={"uri": "http://a:5000"}))
+    assert study.job_flags(Path("t.json"), 1, scheduled=True) == "--tracking t.json --deadline 0.0"
+
+
 def test_a_finished_model_makes_every_pair_a_tested_one(tmp_path: Path) -> None:
     model = tmp_path / "other/models/best/fold-1"
     files.write_json(model / "model.json", {"network": {"name": "unet"}})

@@ -90,7 +90,7 @@ SETTINGS: list[tuple[str, dict[str, object], set[str]]] = [
     ("report.examples", {"report": {"examples": 1}}, {"report"}),
     ("summary", {"summary": {"bootstrap": 200}}, CLOSING),
     ("evaluation", {"evaluation": {"threshold": 0.4}}, measured()),
-    ("runtime", {"runtime": {"log_every": 1, "checkpoint_s": 9}}, set()),
+    ("runtime", {"runtime": {"log_every": 1, "checkpoint_s": 9, "margin_s": 9}}, set()),
     ("tracking", {"tracking": {"timeout_s": 3}}, set()),
 ]
 

@@ -34,7 +34,6 @@ rule train:
         gpu=study.gpus_per_job * study.config.runtime.devices,
     params:
         cases=R / "cases",
-        tracking=TRACKING,
         settings=lambda wildcards: study.settings("train", wildcards.model),
         code=lambda wildcards: study.code("train", wildcards.model),
         folder=str(R / "models/{model}/fold-{fold}"),
@@ -43,10 +42,13 @@ rule train:
             "device", "execution", "memory_format", "checkpoint_s", "log_every"
         ),
         launcher=lambda wildcards, input: launching.command(study.config.runtime),
+        job=lambda wildcards, input, resources: study.job_flags(
+            TRACKING, resources.get("runtime"), scheduled=workflow.remote_exec
+        ),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
     shell:
         "{params.launcher} tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
         "--plan {input.plan:q} --fold {wildcards.fold:q} --settings {params.settings:q} --code {params.code:q} "
-        "--output {params.folder:q} --checkpoints {params.checkpoints:q} --tracking {params.tracking:q} "
-        "{params.runtime} 2>> {log:q}"
+        "--output {params.folder:q} --checkpoints {params.checkpoints:q} "
+        "{params.runtime} {params.job} 2>> {log:q}"

@@ -117,3 +117,7 @@ class Runtime(Section):
     """Seconds between two checkpoints."""
     log_every: Annotated[int, Field(ge=1)] = 50
     """Steps between two log lines."""
+    margin_s: Annotated[float, Field(ge=0)] = 180.0
+    """Seconds before a cluster job's time limit at which a training writes a checkpoint and leaves.
+
+    It goes on when the job begins anew. It covers the job's start, which comes before training."""

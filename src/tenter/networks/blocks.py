@@ -158,7 +158,10 @@ def residual(
     def between(given: Tensor) -> Tensor:
         return second.convolved(first.normalisation(given))
 
-    return second.normalisation(normalised_again(between, first.normalisation, first.convolved(features)))
+    result: Tensor = second.normalisation(
+        normalised_again(between, first.normalisation, first.convolved(features))
+    )
+    return result
 
 
 def normalised_again(

@@ -102,7 +102,7 @@ def innermost_instance(
         offset: added to each channel, after the factor.
         linear: whether there is no ReLU.
     """
-    result: Tensor = _InnermostInstance.apply(features, scale, offset, linear)
+    result: Tensor = _InnermostInstance.apply(features, scale, offset, linear)  # type: ignore[no-untyped-call] # torch does not annotate it
     return result
 
 
@@ -124,7 +124,7 @@ class _InnermostInstance(torch.autograd.Function):
             "save_mean": nothing,
             "save_invstd": nothing,
         }
-        for one, sample in enumerate(features.split(1)):
+        for one, sample in enumerate(torch.split(features, 1)):
             torch.ops.aten.native_batch_norm.out(
                 sample, scale, offset, mean[one], variance[one], out=result[one : one + 1], **kept
             )
@@ -135,7 +135,7 @@ class _InnermostInstance(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator] # torch does not annotate it
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as autograd calls it
         features, result, scale, mean, variance = ctx.saved_tensors
         gradient = _innermost(gradients[0])
@@ -144,7 +144,7 @@ class _InnermostInstance(torch.autograd.Function):
         towards, inverse = torch.empty_like(features), torch.rsqrt(variance + EPSILON)
         offsets, unused = torch.empty_like(mean), torch.empty_like(scale)
         wanted = {"train": True, "eps": EPSILON, "output_mask": [True, True, True]}
-        for one, sample in enumerate(features.split(1)):
+        for one, sample in enumerate(torch.split(features, 1)):
             part = slice(one, one + 1)
             torch.ops.aten.native_batch_norm_backward.out(
                 gradient[part], sample, scale, None, None, mean[one], inverse[one], **wanted,

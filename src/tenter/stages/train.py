@@ -7,6 +7,7 @@ import hashlib
 import logging
 import platform
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,8 @@ from tenter.tracking import Mirror, read_place
 from tenter.training import loop, models, recorder, team
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.devices import Execution, select_device
+from tenter.training.interruption import begun_anew
+from tenter.training.progress import kept_log
 from tenter.training.step import Learner
 from tenter.training.validation import Split, set_aside
 
@@ -50,13 +53,15 @@ def train(  # noqa: PLR0913 - flags of a command
     memory_format: Literal["contiguous", "channels_last"] = "contiguous",
     checkpoint_s: float = 120.0,
     log_every: int = 50,
+    deadline: float | None = None,
     tracking: Path | None = None,
 ) -> None:
     """Train a network on the cases of a fold's training part, going on where it was interrupted.
 
     SIGTERM, SIGUSR1 and SIGINT make it write a checkpoint after the step that runs, and exit
-    with 143 (or 130); started again, it goes on from there. Started by torchrun, its processes
-    share each batch; one of them writes.
+    with 143 (or 130); started again, it goes on from there. At its deadline it does the same by itself,
+    and inside a Slurm job has that job requeued: a training may last longer than a job. Started by
+    torchrun, its processes share each batch; one of them writes.
 
     Args:
         images: tables of the prepared images of the training part.
@@ -74,6 +79,7 @@ def train(  # noqa: PLR0913 - flags of a command
         memory_format: how weights lie on a GPU: `contiguous`, or `channels_last`.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between log lines and rows of the history.
+        deadline: seconds from now after which to write a checkpoint and leave; default: never.
         tracking: where runs are mirrored while they go, as `start-tracking` wrote it.
 
     Raises:
@@ -81,10 +87,11 @@ def train(  # noqa: PLR0913 - flags of a command
         DataError: cases that are missing, damaged, without labels or on different grids.
         DeviceError: a GPU was asked for and there is none.
         OutputError: a result could not be written.
-        TrainingError: the loss was not finite in several steps in a row, memory ran out, or losses
-            compare images that differ in channels.
+        TrainingError: the loss was not finite in several steps in a row, memory ran out, losses compare
+            images that differ in channels, or the deadline left no time for a single step.
     """
     how = Execution(execution == "compiled", memory_format == "channels_last")
+    begin = time.monotonic()
     with team.joined(select_device(device)) as (comrades, where):
         grid = plans.read_plan(plan)
         found, digest = _cohort((images, labels), cases, where, unlabelled=bool(settings.losses.images))
@@ -105,11 +112,15 @@ def train(  # noqa: PLR0913 - flags of a command
             spacing_mm=grid.spacing_mm,
             checkpoint_s=checkpoint_s,
             log_every=log_every,
+            deadline=None if deadline is None else begin + deadline,
         )
         description = _description(task, split, grid, identity)
         learner = Learner(network, settings, grid.spacing_mm, team=comrades, execution=how)
         with contextlib.ExitStack() as stack:
             mirrors = []
+            stack.enter_context(begun_anew(leads=comrades.leads))
+            if comrades.leads:
+                stack.enter_context(kept_log(checkpoints))
             if tracking is not None and comrades.leads:
                 mirror = Mirror(read_place(tracking), output.parent.name, description)
                 mirrors.append(stack.enter_context(mirror))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import pickle
@@ -48,9 +49,11 @@ class Checkpoints:
         path = self.folder / f"step-{step:09d}.pt"
         content = io.BytesIO()  # written to a full disk, torch would hide the reason
         torch.save(dict(state), content)
+        # Not of the file: on a node that was given up, an orphan may write, and prune, beside this one.
+        digest = hashlib.sha256(content.getbuffer()).hexdigest()
         with files.written_whole(path) as temporary:
             temporary.write_bytes(content.getbuffer())
-        sidecar = {"step": step, "sha256": files.sha256(path), "identity": self.identity}
+        sidecar = {"step": step, "sha256": digest, "identity": self.identity}
         files.write_json(path.with_suffix(".json"), sidecar)
         self.prune(KEPT)
 

@@ -15,7 +15,7 @@ from tenter.config import TrainSettings
 from tenter.data import draws, sampling
 from tenter.data.cohort import Case
 from tenter.errors import TrainingError
-from tenter.training import validation
+from tenter.training import interruption, validation
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.interruption import Stop, stop_on_signals
 from tenter.training.optimiser import learning_rate
@@ -39,6 +39,7 @@ class Task:
         spacing_mm: of the grid.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between reports.
+        deadline: when to write a checkpoint and leave, in seconds of `time.monotonic`; None is never.
     """
 
     settings: TrainSettings
@@ -48,6 +49,7 @@ class Task:
     spacing_mm: tuple[float, float, float]
     checkpoint_s: float = 120.0
     log_every: int = 50
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class _Loop:
         self.total = task.settings.training.steps
         self.team = learner.team
         self.shares = self.team.shares(task.settings.training)
+        self.first = 0
 
     def resume(self) -> None:
         """Go on from the newest good checkpoint, if there is one."""
@@ -114,6 +117,7 @@ class _Loop:
             return
         self.learner.restore(state["learner"])
         self.clock = _Clock(state["step"], state["seen"], state["seconds"])
+        self.first = self.clock.step
         self.history = History(state["history"])
         self.selection.restore(state["selection"])
 
@@ -139,9 +143,7 @@ class _Loop:
                 self.report(stop, progress)
             code = self.team.agreed(stop.code)
             if code is not None:
-                self.save()
-                self.team.told(None)  # a process that left would make torchrun end the one that writes
-                raise SystemExit(code)
+                self.leave(code)
             if self.clock.step == self.total or self.selection.enough:
                 break
             if time.monotonic() - self.clock.saved >= self.task.checkpoint_s:
@@ -153,6 +155,20 @@ class _Loop:
             progress.advance()
             if patient:
                 self.watch()
+
+    def leave(self, code: int) -> None:
+        """Write a checkpoint and end the process, unless it came to nothing in the time that it had."""
+        if code == interruption.TIME_UP and self.clock.step == self.first:
+            message = (
+                f"fold {self.task.fold}: the time of this job did not suffice for one step from step "
+                f"{self.first}; give training more time (`runtime` of rule `train` in the profile) or lower "
+                "runtime.margin_s"
+            )
+            raise TrainingError(message)
+        self.save()
+        _log.info("fold %s: asked to stop; step %d is saved", self.task.fold, self.clock.step)
+        self.team.told(None)  # a process that left would make torchrun end the one that writes
+        interruption.leave(code)
 
     def due(self) -> bool:
         """Whether there is something to report: now and then, at looks, and at the end."""
@@ -228,8 +244,9 @@ def fit(
     Raises:
         CheckpointError: the checkpoints belong to another training.
         OutputError: a checkpoint could not be written.
-        SystemExit: 143 or 130, after a signal, when a checkpoint was written.
-        TrainingError: loss or gradient were not finite in several steps in a row, or memory ran out.
+        SystemExit: 143 or 130, after a signal or at the deadline, when a checkpoint was written.
+        TrainingError: loss or gradient were not finite in several steps in a row, memory ran out, or
+            there was no time for a single step before the deadline.
     """
     loop = _Loop(learner, task, checkpoints, recorders)
     loop.resume()
@@ -237,7 +254,10 @@ def fit(
     if loop.selection.needed and not task.validation:
         _log.warning("%s: no patient is set aside, so it is trained to the last step and keeps that", name)
     shown = learner.team.leads
-    with stop_on_signals() as stop, Progress(name, loop.total, loop.clock.step, shown=shown) as progress:
+    with (
+        stop_on_signals(task.deadline) as stop,
+        Progress(name, loop.total, loop.clock.step, shown=shown) as progress,
+    ):
         try:
             loop.run(stop, progress)
         except torch.cuda.OutOfMemoryError as error:

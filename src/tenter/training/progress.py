@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 _log = logging.getLogger(__name__)
+
+
+LOG = "train.log"
+"""The log of a training since its first step, beside its checkpoints."""
+
+
+@contextlib.contextmanager
+def kept_log(folder: Path) -> Iterator[None]:
+    """Add what is logged to a file that outlives this process: Snakemake's own begins anew with each job."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 class Progress:

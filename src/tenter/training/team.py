@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tenter.config import Training
 from tenter.errors import DeviceError
-from tenter.networks.blocks import Normalisation
+from tenter.networks.normalisation import Normalisation
 
 T = TypeVar("T")
 

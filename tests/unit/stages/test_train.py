@@ -163,3 +163,14 @@ def test_images_alone_teach_a_cohort_without_labels(tmp_path: Path) -> None:
     row = read_history(tmp_path / "local/fold-1/history.csv")[-1]
     assert row["loss"] == pytest.approx(row["lncc_weighted"] + row["mind_weighted"] + row["bending_weighted"])
     assert (row["dice"], row["empty_labels"]) == (0, 0)
+
+
+def test_its_log_is_kept_over_all_its_processes(
+    prepared: Prepared, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        trained(prepared, tmp_path)
+    said = (tmp_path / "checkpoints/train.log").read_text()
+    assert said.count("fold 1: step 4/4") == 1
+    assert "training goes on from step 4" in said

@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,21 +29,90 @@ def study(folder: Path, results: Path) -> Path:
 def test_nothing_done_is_waiting(tmp_path: Path) -> None:
     told = status(study(tmp_path, tmp_path / "r")).splitlines()
     assert "a, fold 0: waiting" in told
-    assert "prepared chunks: 0 of 2" in told
+    assert "chunks with prepared images: 0 of 2" in told
     assert "report: not yet" in told
 
 
-def test_a_training_under_way_tells_its_last_step_and_what_is_left(tmp_path: Path) -> None:
-    root = tmp_path / "r/s"
-    (root / "checkpoints/a/fold-1").mkdir(parents=True)
-    (root / "checkpoints/a/fold-1/step-000000100.json").touch()
-    log = root / "logs/train/a/fold-1.log"
+SAID = (
+    "INFO fold 1: step 0/200, val_dice 0.5, val_soft_dice 0.4, val_tre_mm 9.1, 1 s/step, ? left",
+    "INFO fold 1: step 100/200, loss 0.7, dice 0.7, val_dice 0.8, val_tre_mm 4.2, 1 s/step, 01:40 left",
+    "INFO fold 1: step 150/200, loss 0.5, dice 0.5, bending 0.1, 1 s/step, 00:50 left",
+)
+FIGURES = "step 150/200, loss 0.5, val_dice 0.8 at step 100, val_tre_mm 4.2 at step 100"
+
+
+def begun(folder: Path, *lines: str, name: str = "train/a/fold-1") -> Path:
+    """A study of which one job has left a log."""
+    path = study(folder, folder / "r")
+    log = folder / f"r/s/logs/{name}.log"
     log.parent.mkdir(parents=True)
-    said = ["step 50/200, loss 1", "step 100/200, loss 0.5, 01:00 left"]
-    log.write_text("".join(f"10:00:00 INFO fold 1: {line}\n" for line in said))
-    told = status(study(tmp_path, tmp_path / "r"))
-    assert "a, fold 1: step 100/200, loss 0.5, 01:00 left" in told
-    assert "step 50/200" not in told
+    log.write_text("".join(f"10:00:00 {line}\n" for line in lines))
+    return path
+
+
+def line(told: str, name: str) -> str:
+    return next(one for one in told.splitlines() if one.startswith(name))
+
+
+def test_a_training_that_broke_off_tells_how_far_it_came(tmp_path: Path) -> None:
+    told = line(status(begun(tmp_path, *SAID)), "a, fold 1:")
+    assert told.startswith(f"a, fold 1: stopped, goes on when snakemake runs, {FIGURES} (")
+
+
+def test_a_failed_training_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    told = status(begun(tmp_path, *SAID, "ERROR fold 1: loss not finite"))
+    assert line(told, "a, fold 1:").startswith(f"a, fold 1: failed, {FIGURES} (")
+    assert "  | 10:00:00 ERROR fold 1: loss not finite" in told.splitlines()
+
+
+@contextmanager
+def tenter_at_work(folder: Path, *words: str) -> Iterator[None]:
+    """A process that is called tenter, with these arguments, where the tests run."""
+    (folder / "tenter").write_text("sleep 60\n")
+    process = subprocess.Popen(["/bin/sh", str(folder / "tenter"), *words], start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_training_that_runs_on_this_machine_tells_what_is_left(tmp_path: Path) -> None:
+    path = begun(tmp_path, *SAID)
+    with tenter_at_work(tmp_path, "train", "--output", str(tmp_path / "r/s/models/a/fold-1")):
+        told = line(status(path), "a, fold 1:")
+    assert re.fullmatch(rf"a, fold 1: running, {FIGURES}, 00:50 left, \d+ s ago", told)
+
+
+def test_chunks_under_way_and_failed_are_told(tmp_path: Path) -> None:
+    path = begun(tmp_path, "ERROR m1: is no image", name="prepare_images/0-0")
+    with tenter_at_work(tmp_path, "--table", str(tmp_path / "r/s/cases/tables/1-0.images.tsv")):
+        told = status(path)
+    assert "chunks with prepared images: 0 of 2, 1 running" in told.splitlines()
+    assert "chunks with prepared images: 0-0 failed (" in told
+    assert "  | 10:00:00 ERROR m1: is no image" in told.splitlines()
+
+
+def test_what_slurm_did_to_a_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = begun(tmp_path, *SAID)
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / ".snakemake/slurm_logs/rule_train/a_1/7.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("slurmstepd: error: *** JOB 7 ON node1 CANCELLED DUE TO TIME LIMIT ***\nother\n")
+    told = status(path)
+    assert line(told, "a, fold 1:").startswith("a, fold 1: failed")
+    assert "DUE TO TIME LIMIT" in told
+
+
+def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tenter.cli.main import main; code = main(['status', sys.argv[1]]);"
+        "found = {'torch', 'numpy', 'pandas', 'mlflow'} & set(sys.modules); sys.exit(code or len(found))"
+    )
+    command = [sys.executable, "-c", code, str(begun(tmp_path, *SAID))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "a, fold 1: stopped" in done.stdout
 
 
 def with_points(folder: Path) -> Path:

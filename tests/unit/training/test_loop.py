@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tenter.records import Role
 from tenter.shapes import Field, Image
 from tenter.training import loop
 from tenter.training.checkpoints import Checkpoints
+from tenter.training.interruption import TimeUp
 from tenter.training.loop import Outcome, Task
 from tenter.training.recorder import Recorder
 from tenter.training.step import Learner
@@ -128,6 +130,31 @@ def test_what_was_not_reported_yet_is_not_lost(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         train(tmp_path / "cut", replace(task, training=asking))
     assert same(train(tmp_path / "cut", task), whole)
+
+
+def slow(*_: object) -> None:
+    time.sleep(0.6)
+
+
+def test_in_slices_by_the_clock_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    slices = 0
+    while slices < 20:
+        task = replace(TASK, deadline=time.monotonic() + 1)
+        try:
+            cut = train(tmp_path / "cut", task, [At(step, slow) for step in (2, 4)])
+        except TimeUp:
+            slices += 1
+        else:
+            break
+    assert slices > 1
+    assert same(cut, whole)
+
+
+def test_a_slice_too_short_for_one_step_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"did not suffice for one step from step 0; .*runtime\.margin_s"):
+        train(tmp_path, replace(TASK, deadline=time.monotonic()))
+    assert not list(tmp_path.glob("*.pt"))
 
 
 def test_handlers_are_put_back(tmp_path: Path) -> None:
