@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Float32
+from torch import Tensor
 from torch.nn import functional
 
 from tenter.shapes import Matrix
@@ -14,6 +15,13 @@ from tenter.spatial import grids, slices, smooth, warp
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width of a Gaussian at half its height, in standard deviations."""
+
+
+NEGLIGIBLE = 1e-6
+"""Voxels."""
+
+Shape = tuple[int, int, int]
+Sigmas = tuple[float, float, float]
 
 
 def prefilter_sigmas(to_volume: Matrix) -> tuple[float, float, float]:
@@ -54,20 +62,67 @@ def on_grid(
     """
     normal = slices.normal(volume.shape[1:])
     x, y, z = (0.0 if axis == normal else s for axis, s in enumerate(prefilter_sigmas(to_volume)))
-    sigmas = x, y, z
+    channels = torch.from_numpy(np.ascontiguousarray(volume))
+    with torch.inference_mode():
+        if axes_apart(to_volume, shape):
+            return line_by_line(channels, to_volume, shape, (x, y, z), padding).numpy()
+        return point_by_point(channels, to_volume, shape, (x, y, z), padding).numpy()
+
+
+def axes_apart(to_volume: Matrix, shape: tuple[int, int, int]) -> bool:
+    """Whether each axis of a grid runs along one axis of a volume, to a millionth of a voxel at its end."""
+    reach = np.abs(to_volume[:3, :3]) * np.array(shape) > NEGLIGIBLE
+    return bool((reach.sum(0) == 1).all() and (reach.sum(1) == 1).all())
+
+
+def point_by_point(
+    volume: Tensor, to_volume: Matrix, shape: Shape, sigmas: Sigmas, padding: warp.Padding
+) -> Tensor:
+    """Any grid: smooth, then read eight neighbours for each of its voxels.
+
+    In float64, so that the way an image is stored cannot show in the last digits; arguments as of
+    `on_grid`, with the widths of the Gaussian along each axis of the volume, in its voxels.
+    """
     places = grids.mapped(torch.from_numpy(to_volume[None, :3]), shape)
     read = []
-    with torch.inference_mode():
-        for channel in torch.from_numpy(np.ascontiguousarray(volume)):
-            smoothed = _smoothed(channel[None, None], sigmas, padding)
-            # In float64, so that the way an image is stored cannot show in the last digits.
-            read.append(warp.sample(smoothed.double(), places, padding=padding)[0, 0].float())
-        return torch.stack(read).numpy()
+    for channel in volume:
+        smoothed = _smoothed(channel[None, None], sigmas, padding)
+        read.append(warp.sample(smoothed.double(), places, padding=padding)[0, 0].float())
+    return torch.stack(read)
 
 
-def _smoothed(
-    volume: torch.Tensor, sigmas: tuple[float, float, float], padding: warp.Padding
-) -> torch.Tensor:
+def line_by_line(
+    volume: Tensor, to_volume: Matrix, shape: Shape, sigmas: Sigmas, padding: warp.Padding
+) -> Tensor:
+    """As `point_by_point` where axes are apart: smoothing and reading are one matrix an axis, and faster."""
+    onto = np.abs(to_volume[:3, :3]).argmax(axis=1)  # for each axis of the volume the grid's
+    result = volume.double()
+    for axis, along in enumerate(onto):
+        size, step, start = volume.shape[1 + axis], to_volume[axis, along], to_volume[axis, 3]
+        weights = _weights(size, start + step * np.arange(shape[along]), sigmas[axis], padding)
+        result = _along(result, weights, 1 + axis)
+    order = [1 + int(place) for place in np.argsort(onto)]
+    return result.permute(0, *order).float().contiguous()
+
+
+def _along(volume: Tensor, weights: Tensor, axis: int) -> Tensor:
+    if axis == volume.ndim - 1:
+        return volume @ weights.mT
+    read = weights @ volume.flatten(axis + 1)
+    return read.unflatten(-1, volume.shape[axis + 1 :])
+
+
+def _weights(size: int, places: np.ndarray, sigma: float, padding: warp.Padding) -> Tensor:
+    """What each voxel of a line adds at each place: smoothed, then read linearly."""
+    lines = torch.eye(size, dtype=torch.float64)[None, None, :, :, None]
+    smoothed = _smoothed(lines, (sigma, 0.0, 0.0), padding)[0, 0, :, :, 0]
+    if padding == "border":
+        places = places.clip(0, size - 1)
+    reach = torch.from_numpy(np.abs(places[:, None] - np.arange(size)))
+    return (1 - reach).clamp(min=0) @ smoothed
+
+
+def _smoothed(volume: Tensor, sigmas: Sigmas, padding: warp.Padding) -> Tensor:
     if padding == "zeros":
         return smooth.smooth(volume, sigmas)
     margins = [int(3 * sigma) for sigma in sigmas]

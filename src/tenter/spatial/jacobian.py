@@ -161,8 +161,9 @@ def _neighbour(field: Tensor, steps: Sequence[int]) -> Tensor:
 
 
 def _triple(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
-    product: Tensor = (torch.linalg.cross(first, second, dim=1) * third).sum(dim=1)
-    return product
+    """First x second . third, written out: torch's cross product takes ten times as long."""
+    (a, b, c), (d, e, f), (g, h, i) = (edge.unbind(1) for edge in (first, second, third))
+    return (b * f - c * e) * g + (c * d - a * f) * h + (a * e - b * d) * i
 
 
 def _share(amount: Tensor, inside: Tensor | None) -> Tensor:

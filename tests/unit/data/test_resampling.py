@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,3 +100,28 @@ def test_a_slice_is_not_smoothed_across(padding: str) -> None:
     thin = NOISE[..., :1]
     thick = np.diag([1.0, 1.0, 5.0, 1.0])
     assert np.array_equal(resampling.on_grid(thin, thick, (12, 10, 1), padding=padding), thin)  # type: ignore[arg-type] # parametrised
+
+
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+def test_line_by_line_reads_what_point_by_point_reads(
+    order: tuple[int, int, int], padding: Literal["border", "zeros"]
+) -> None:
+    random = np.random.default_rng(sum(place * 3**axis for axis, place in enumerate(order)))
+    volume, shape = torch.from_numpy(random.normal(size=(2, 21, 17, 26)).astype(np.float32)), (9, 12, 10)
+    to_volume = np.eye(4)
+    to_volume[:3, :3] = np.eye(3)[list(order)] * random.choice([-1, 1], 3) * random.uniform(0.6, 2.7, 3)
+    middle = np.array(volume.shape[1:]) / 2 - to_volume[:3, :3] @ (np.array(shape) / 2)
+    to_volume[:3, 3] = middle + random.uniform(-3, 3, 3)
+    given = (volume, to_volume, shape, resampling.prefilter_sigmas(to_volume), padding)
+    lines, points = resampling.line_by_line(*given), resampling.point_by_point(*given)
+    torch.testing.assert_close(lines, points, rtol=0, atol=1e-6)
+
+
+def test_axes_are_apart_only_where_each_follows_one_other() -> None:
+    shape = (64, 64, 32)
+    permuted = np.diag([1.5, -2.0, 1.0, 1.0])[[2, 0, 1, 3]]
+    turned = permuted.copy()
+    turned[0, 0] = 1e-6  # six hundred-thousandths of a voxel at the end of 64
+    assert resampling.axes_apart(permuted, shape)
+    assert not resampling.axes_apart(turned, shape)
