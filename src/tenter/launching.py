@@ -27,6 +27,7 @@ def command(runtime: Runtime) -> str:
     first = '"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"'
     return (
         f"{start}srun --nodes={runtime.nodes} --ntasks={runtime.nodes} --ntasks-per-node=1 "
+        f"--cpus-per-task={runtime.devices * runtime.threads} "
         f"torchrun --nnodes={runtime.nodes} --nproc-per-node={runtime.devices} --no-python "
         f'--rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" '
         f"--rdzv-endpoint={first}:$((20000 + SLURM_JOB_ID % 20000))"

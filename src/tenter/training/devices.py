@@ -54,6 +54,8 @@ def executed(network: nn.Module, execution: Execution) -> nn.Module:
         execution: how it shall be run.
     """
     device = next(network.parameters()).device
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # each convolution by the fastest way, found at its first call
     if execution.channels_last and device.type == "cuda":
         for weight in network.parameters():
             if weight.ndim in _INNERMOST:  # cuDNN takes the format of the weights
