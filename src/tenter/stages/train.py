@@ -27,7 +27,7 @@ from tenter.tracking import Mirror, read_place
 from tenter.training import loop, models, recorder
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.devices import select_device
-from tenter.training.interruption import begun_anew
+from tenter.training.interruption import begun_anew, job_age_s
 from tenter.training.progress import kept_log
 from tenter.training.step import Learner
 from tenter.training.validation import Split, set_aside
@@ -74,7 +74,8 @@ def train(  # noqa: PLR0913 - flags of a command
         device: `auto`, `cpu` or `cuda`.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between log lines and rows of the history.
-        deadline: seconds from now after which to write a checkpoint and leave; default: never.
+        deadline: seconds after the beginning of the Slurm job, or outside one from now, after which to
+            write a checkpoint and leave; default: never.
         tracking: where runs are mirrored while they go, as `start-tracking` wrote it.
 
     Raises:
@@ -105,7 +106,7 @@ def train(  # noqa: PLR0913 - flags of a command
         spacing_mm=grid.spacing_mm,
         checkpoint_s=checkpoint_s,
         log_every=log_every,
-        deadline=None if deadline is None else begin + deadline,
+        deadline=None if deadline is None else begin - job_age_s() + deadline,
     )
     description = _description(task, split, grid, identity)
     with kept_log(checkpoints), begun_anew(), contextlib.ExitStack() as stack:
