@@ -19,7 +19,7 @@ from clones import NETWORK, ROOT, Clone, clone, simulate, write_config
 from tenter import files
 
 SCRIPT = ROOT / "tests/cluster/one-machine-slurm.sh"
-PATIENCE_S = 900.0
+PATIENCE_S = 1800.0
 """Longest time that anything on the cluster may take: its machine may be busy with other tests."""
 
 TRAINED = [f"results/trial/models/a/fold-{fold}/model.json" for fold in "01"]

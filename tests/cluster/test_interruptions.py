@@ -25,7 +25,7 @@ from clusters import (
 
 pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.soak]
 
-SLICE_STEPS = 2500
+SLICE_STEPS = 4000
 
 
 @pytest.fixture
@@ -128,16 +128,16 @@ def test_a_snakemake_that_is_killed_leaves_nothing_to_repeat(made: Study, prepar
 
 
 def test_a_training_of_many_slices(prepared: Prepared, tmp_path: Path) -> None:
-    """Four minutes and more of steps, in jobs of one minute each."""
+    """Jobs of three minutes, each left after eighty seconds, of which the start takes a part."""
     made, whole = prepared.again(tmp_path / "study"), prepared.again(tmp_path / "whole")
-    runtime = {"checkpoint_s": 3600, "log_every": 100, "margin_s": 50}
+    runtime = {"checkpoint_s": 3600, "log_every": 100, "margin_s": 100}
     for one in (made, whole):
         configure(one, steps=SLICE_STEPS, runtime=runtime)
     done = whole.run("--", TRAINED[0])
     assert done.returncode == 0, done.stdout + done.stderr
-    made.finish("--set-resources", "train:runtime=1", "--", TRAINED[0])
+    made.finish("--set-resources", "train:runtime=3", "--", TRAINED[0])
     begun = made.begun(JOBS[0])
     assert begun == ["REQUEUED"] * (len(begun) - 1) + ["COMPLETED"]
-    assert len(begun) > 3
+    assert len(begun) >= 3
     assert made.log("0").count("is requeued and goes on") == len(begun) - 1
     assert made.weights() == whole.weights()

@@ -120,4 +120,4 @@ class Runtime(Section):
     margin_s: Annotated[float, Field(ge=0)] = 180.0
     """Seconds before a cluster job's time limit at which a training writes a checkpoint and leaves.
 
-    It goes on when the job begins anew. It covers the job's start, which comes before training."""
+    It goes on when the job begins anew."""

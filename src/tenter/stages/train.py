@@ -27,7 +27,7 @@ from tenter.tracking import Mirror, read_place
 from tenter.training import loop, models, recorder, team
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.devices import Execution, select_device
-from tenter.training.interruption import begun_anew
+from tenter.training.interruption import begun_anew, job_age_s
 from tenter.training.progress import kept_log
 from tenter.training.step import Learner
 from tenter.training.validation import Split, set_aside
@@ -79,7 +79,8 @@ def train(  # noqa: PLR0913 - flags of a command
         memory_format: how weights lie on a GPU: `contiguous`, or `channels_last`.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between log lines and rows of the history.
-        deadline: seconds from now after which to write a checkpoint and leave; default: never.
+        deadline: seconds after the beginning of the Slurm job, or outside one from now, after which to
+            write a checkpoint and leave; default: never.
         tracking: where runs are mirrored while they go, as `start-tracking` wrote it.
 
     Raises:
@@ -112,7 +113,7 @@ def train(  # noqa: PLR0913 - flags of a command
             spacing_mm=grid.spacing_mm,
             checkpoint_s=checkpoint_s,
             log_every=log_every,
-            deadline=None if deadline is None else begin + deadline,
+            deadline=None if deadline is None else begin - job_age_s() + deadline,
         )
         description = _description(task, split, grid, identity)
         learner = Learner(network, settings, grid.spacing_mm, team=comrades, execution=how)

@@ -95,6 +95,36 @@ def stop_on_signals(deadline: float | None = None) -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+def job_age_s(environment: Mapping[str, str] = os.environ) -> float:
+    """Seconds since the Slurm job that this process runs in began; 0 outside one, or if Slurm is silent.
+
+    A job begins well before its training: two Snakemakes come first, and imports from a slow file system.
+    """
+    job = environment.get("SLURM_JOB_ID")
+    if job is None:
+        return 0.0
+    command = ["squeue", "--noheader", "--jobs", job, "--format=%M"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 - fixed words
+        return duration_s(done.stdout.strip())
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        _log.warning("Slurm does not tell when job %s began (%s): its time is counted from now", job, error)
+        return 0.0
+
+
+def duration_s(text: str) -> float:
+    """Seconds of a duration as Slurm writes it: `3:04`, `02:03:04` or `1-02:03:04`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    days, _, clock = text.rpartition("-")
+    seconds = 0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return float(86_400 * int(days or 0) + seconds)
+
+
 @contextlib.contextmanager
 def begun_anew(environment: Mapping[str, str] = os.environ, *, leads: bool = True) -> Iterator[None]:
     """Where time is up inside a Slurm job, have the job requeued: it begins anew and training goes on.

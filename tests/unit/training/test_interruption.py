@@ -16,6 +16,8 @@ from tenter.training.interruption import (
     Stop,
     TimeUp,
     begun_anew,
+    duration_s,
+    job_age_s,
     leave,
     stop_on_signals,
 )
@@ -78,6 +80,22 @@ def test_a_job_that_cannot_be_requeued_ends_and_says_why(
         raise TimeUp(TERMINATED)
     assert "Slurm job 7 cannot be requeued (" in caplog.text
     assert "scontrol" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0:07", 7), ("3:04", 184), ("02:03:04", 7384), ("1-02:03:04", 93784)]
+)
+def test_durations_as_slurm_writes_them(text: str, seconds: float) -> None:
+    assert duration_s(text) == seconds
+
+
+def test_a_job_whose_age_is_not_told_begins_now(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert job_age_s({}) == 0
+    monkeypatch.setenv("PATH", "")
+    assert job_age_s({"SLURM_JOB_ID": "7"}) == 0
+    assert "Slurm does not tell when job 7 began" in caplog.text
 
 
 def test_a_signal_requeues_nothing() -> None:
