@@ -108,8 +108,8 @@ def line_by_line(
 def _along(volume: Tensor, weights: Tensor, axis: int) -> Tensor:
     if axis == volume.ndim - 1:
         return volume @ weights.mT
-    read = weights @ volume.flatten(axis + 1)
-    return read.unflatten(-1, volume.shape[axis + 1 :])
+    shape = [*volume.shape[:axis], len(weights), *volume.shape[axis + 1 :]]
+    return (weights @ volume.flatten(axis + 1)).reshape(shape)
 
 
 def _weights(size: int, places: np.ndarray, sigma: float, padding: warp.Padding) -> Tensor:
