@@ -5,13 +5,14 @@ VENV        ?= .venv
 TORCH       ?= torch==2.13.0
 TORCH_INDEX ?=
 CORES       ?= 2
+THREADS     ?= 1
 KILLS       ?= 100
 SEED        ?= 0
 BIN         := $(VENV)/bin
 PIP         := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CONFIG      ?= config/demo.yaml
 
-.PHONY: help demo test lint check soak bench docs clean
+.PHONY: help demo test lint check soak bench bench-gpu docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,7 +21,7 @@ help:
 	@echo "make lint    style, types, floors, workflow"
 	@echo "make check   lint and test: what must pass before anything lands"
 	@echo "make soak    long proofs (kills, races, short studies, fuzzing, a cluster with TENTER_CLUSTER=1); hours"
-	@echo "make bench   speed and memory, as ratios to peers"
+	@echo "make bench   speed and memory, as ratios to peers; make bench-gpu on a GPU"
 	@echo "make docs    generated references: schemas, config/README.md"
 
 # Installed once per set of requirements; the stamp names what is inside.
@@ -64,7 +65,10 @@ soak: $(VENV)/.dev $(VENV)/.ants
 	$(BIN)/python -m pytest tests/properties --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 bench: $(VENV)/.dev
-	$(BIN)/python tests/bench/run.py
+	$(BIN)/python tests/bench/run.py --threads $(THREADS)
+
+bench-gpu: $(VENV)/.dev
+	$(BIN)/python tests/bench/run.py --device cuda --output results/bench/bench-gpu.json
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tenter.config.reference

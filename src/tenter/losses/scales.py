@@ -99,19 +99,23 @@ class MultiScaleSums:
     def mean(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> presence.Mean:
         """As of `MultiScale`."""
         counted = _counted(warped, fixed, weights)
-        warped_mass, fixed_mass = (self._masses(labels) for labels in (warped, fixed))
-        means = []
-        for index, sigma in enumerate(self.sigmas):
-            twice = smooth.smooth(fixed, sigma, self.kernel, times=2)
-            shared = (warped * twice).flatten(2).sum(dim=2)
-            means.append(self.measure(Sums(shared, warped_mass[index], fixed_mass[index]), counted))
+        kept = self._kept(fixed)
+        # One product for all scales, so that the labels are read, and their gradient written, once.
+        shared = (self._twice(fixed) @ warped.flatten(2).unsqueeze(-1)).squeeze(-1)
+        masses = [labels.flatten(2) @ kept.mT for labels in (warped, fixed)]
+        sums = zip(*(part.unbind(-1) for part in (shared, *masses)), strict=True)
+        means = [self.measure(Sums(*scale), counted) for scale in sums]
         return presence.Mean(torch.stack([mean.value for mean in means]).mean(), means[0].over)
 
-    def _masses(self, labels: Labels) -> Float[Tensor, "s b l"]:
-        """Mass of the labels smoothed at each scale: some is lost at the border."""
+    def _twice(self, fixed: Labels) -> Float[Tensor, "b l s n"]:
+        """The labels smoothed twice at each scale."""
+        twice = (smooth.smooth(fixed, sigma, self.kernel, times=2).flatten(2) for sigma in self.sigmas)
+        return torch.stack(list(twice), dim=2)
+
+    def _kept(self, labels: Labels) -> Float[Tensor, "s n"]:
+        """What each voxel's mass comes to once it is smoothed at each scale: some is lost at the border."""
         ones = labels.new_ones((1, 1, *labels.shape[2:]))
-        kept = [smooth.smooth(ones, sigma, self.kernel) for sigma in self.sigmas]
-        return torch.stack([(labels * share).flatten(2).sum(dim=2) for share in kept])
+        return torch.stack([smooth.smooth(ones, sigma, self.kernel).flatten() for sigma in self.sigmas])
 
 
 def _counted(warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> Float[Tensor, "b l"]:

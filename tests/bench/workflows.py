@@ -1,0 +1,115 @@
+"""What the workflow costs beside its work: planning, orchestration, and folds that share a machine."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import scale
+import yaml
+from measuring import Figure, load
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SHARING = """
+import sys, time, torch
+sys.path.insert(0, {bench!r})
+import recipes
+torch.set_num_threads(1)
+cpu = torch.device("cpu")
+ours = recipes.Ours(recipes.settings(16, 4, network={{"name": "unet"}}), recipes.cohort(32, cpu), cpu)
+ours.step()
+start = time.perf_counter()
+for _ in range({steps}):
+    ours.step()
+print(time.perf_counter() - start)
+"""
+
+
+def planning(root: Path, counts: Sequence[int]) -> Iterator[Figure]:
+    """`snakemake -n` of whole studies of 5 folds and 3 models, 50 pairs a chunk; per pair, to the smallest.
+
+    All of it is to be done, which takes Snakemake longer than to find that nothing is.
+    """
+    first: float | None = None
+    for pairs in counts:
+        size = scale.Size(pairs=pairs, folds=5, models=3)
+        folder = root / str(pairs)
+        scale.write(folder, size)
+        config = scale.configure(folder, size, max(1, pairs // size.folds // 50))
+        _, seconds, megabytes = scale.planned(folder, config)
+        first = first or seconds / pairs
+        note = f"{seconds:.1f} CPU s, {megabytes:.0f} MB; for 10 000 pairs at most 60 s and 2000 MB"
+        what = f"snakemake -n, {pairs} pairs: seconds a pair, to those of {counts[0]}"
+        yield Figure(what, seconds / pairs / first, 1.0, seconds / pairs, first, "s", load(), note)
+
+
+def demo(folder: Path) -> Figure:
+    """Wall time of the demo study on one core, to the time that its jobs say they computed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    how: dict[str, Any] = {"cwd": folder, "env": environment, "check": True, "capture_output": True}
+    subprocess.run([str(BIN / "tenter"), "simulate", "cohort"], **how)  # noqa: PLW1510 - in `how`
+    chosen = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text(encoding="utf-8"))
+    chosen["manifest"] = "cohort/manifest.tsv"
+    (folder / "demo.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False), encoding="utf-8")
+    command = [
+        str(BIN / "snakemake"),
+        "--snakefile",
+        str(REPOSITORY / "Snakefile"),
+        "--configfile",
+        "demo.yaml",
+    ]
+    command += ["--cores", "1", "--forceall"]
+    start = time.perf_counter()
+    subprocess.run(command, **how)  # noqa: PLW1510 - in `how`
+    wall = time.perf_counter() - start
+    useful = sum(_trained(folder / "results/demo")) + sum(_others(folder / "results/demo"))
+    what = "demo study on one core: all that is not its jobs' computing, to that"
+    return Figure(what, (wall - useful) / useful, 0.25, wall - useful, useful, "s", load())
+
+
+def _trained(results: Path) -> Iterator[float]:
+    """Seconds of each training, as its history says."""
+    for path in results.glob("models/*/fold-*/history.csv"):
+        with path.open(newline="", encoding="utf-8") as stream:
+            yield float(list(csv.DictReader(stream))[-1]["seconds"])
+
+
+def _others(results: Path) -> Iterator[float]:
+    """Seconds that every other job took beyond starting Python with its imports, which a bare one shows."""
+    start = time.perf_counter()
+    subprocess.run([str(BIN / "tenter"), "infer", "--help"], check=True, capture_output=True)
+    imports = time.perf_counter() - start
+    for path in results.glob("benchmarks/**/*.tsv"):
+        if "train" not in path.parts:
+            with path.open(newline="", encoding="utf-8") as stream:
+                spent = float(next(csv.DictReader(stream, delimiter="\t"))["s"])
+            yield max(0.0, spent - imports)
+
+
+def side_by_side(runs: int, steps: int = 20) -> Figure:
+    """Two trainings of one thread each at the same time, to each alone."""
+    program = SHARING.format(bench=str(Path(__file__).parent), steps=steps)
+    times = []
+    for _ in range(runs):
+        (alone,) = _seconds(program, 1)
+        times.append((max(_seconds(program, 2)), alone))
+    ratios = sorted(together / alone for together, alone in times)
+    both = sorted(times)[len(times) // 2]
+    what = "two trainings side by side on two cores, to one alone"
+    return Figure(what, ratios[len(ratios) // 2], 1.15, both[0], both[1], "s", load())
+
+
+def _seconds(program: str, count: int) -> list[float]:
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    return [float(process.communicate()[0]) for process in started]
