@@ -23,7 +23,7 @@ from clusters import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.soak]
+pytestmark = pytest.mark.soak
 
 SLICE_STEPS = 4000
 

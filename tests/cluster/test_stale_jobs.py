@@ -10,7 +10,7 @@ import yaml
 from clones import NETWORK, TRAINING
 from clusters import study
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.soak]
+pytestmark = pytest.mark.soak
 
 
 def test_a_changed_loss_weight_submits_exactly_the_stale_jobs(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from clusters import JOBS, PATIENCE_S, TRAINED, Prepared, Study, command, config
 from tenter.training.recorder import read_history
 
 pytestmark = [
-    pytest.mark.xdist_group("cluster"),
     pytest.mark.soak,
     pytest.mark.filterwarnings("ignore"),  # of MLflow and what it imports
 ]

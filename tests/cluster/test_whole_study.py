@@ -13,8 +13,6 @@ from clones import Clone
 from clusters import PATIENCE_S, Study, command, study
 from tenter.training.recorder import read_history
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 EQUAL = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv")
 ASKED = {
     "prepare_images": ("cpu", "1", "4000M", None, 60),

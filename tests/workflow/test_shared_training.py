@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-import safetensors.torch
-import torch
 
 from learning import Prepared, prepare, settings
 from tenter import provenance
 from tenter.training import models
+from tenter.training.recorder import read_history
 
 STEPS = 150
 CHOSEN = settings(steps=STEPS, average=0.9, validation={"fraction": 0.5, "every": 50})
@@ -86,11 +85,13 @@ def test_two_processes_make_one_model_that_a_single_one_makes_too(
     text = finish(process)
     assert process.returncode == 0, text
     both = [folder / "local/fold-0" for folder in (undisturbed, tmp_path)]
-    shared, alone = (safetensors.torch.load_file(folder / models.WEIGHTS) for folder in both)
-    for name, value in alone.items():
-        torch.testing.assert_close(shared[name], value, rtol=0, atol=1e-3)  # in float32
-    histories = [(folder / models.HISTORY).read_text().splitlines() for folder in both]
-    assert len(histories[0]) == len(histories[1])
+    # In float32 Adam makes much of the last digits of gradients near 0; weights are compared in float64,
+    # in tests/unit/training/test_team.py.
+    shared, alone = (read_history(folder / models.HISTORY) for folder in both)
+    assert [row["step"] for row in shared] == [row["step"] for row in alone]
+    assert [row["loss"] for row in shared if "loss" in row] == pytest.approx(
+        [row["loss"] for row in alone if "loss" in row], rel=0.01
+    )
     names = [{path.name for path in folder.iterdir()} for folder in both]
     assert names[0] == names[1]
 
