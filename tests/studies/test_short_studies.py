@@ -186,7 +186,6 @@ PARAMETERS = [
 ]
 
 
-@pytest.mark.xdist_group("short studies")
 @pytest.mark.parametrize("case", PARAMETERS)
 def test_the_loss_falls_and_unseen_patients_are_registered_better(case: Case, cohorts: Cohorts) -> None:
     found = cohorts.study(case.cohort).learn(case.name, case.model)

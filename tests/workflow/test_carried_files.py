@@ -5,12 +5,8 @@ from __future__ import annotations
 import csv
 import sys
 
-import pytest
-
 from clones import Clone
 from tenter.data.points import read_points
-
-pytestmark = pytest.mark.xdist_group("finished study")
 
 
 def rows(study: Clone) -> list[dict[str, str]]:

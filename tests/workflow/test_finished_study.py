@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 
 import mlflow
-import pytest
 
 from clones import Clone
 from tenter import files, folds
-
-pytestmark = pytest.mark.xdist_group("finished study")
 
 
 def tenter(study: Clone, *words: str) -> tuple[int, str, str]:

@@ -14,8 +14,6 @@ from clones import Clone
 from tenter import files
 from tenter.data import transforms
 
-pytestmark = pytest.mark.xdist_group("finished study")
-
 
 def register(study: Clone, manifest: Path, output: Path) -> None:
     """Register chunk 0-0 by the finished fold 0, as the workflow does."""

@@ -6,12 +6,9 @@ import csv
 import json
 from pathlib import Path
 
-import pytest
 import yaml
 
 from clones import NETWORK, TRAINING, Clone, jobs, simulate
-
-pytestmark = pytest.mark.xdist_group("finished study")
 
 
 def table(path: Path) -> list[dict[str, str]]:

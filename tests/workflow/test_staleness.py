@@ -17,8 +17,6 @@ import yaml
 from clones import Clone
 from tenter import folds
 
-pytestmark = pytest.mark.xdist_group("finished study")
-
 FOLDS = ("0", "1", "2")
 MODELS = ("a", "b")
 CLOSING = {"summarise", "report", "publish a", "publish b"}

@@ -22,7 +22,7 @@ from tenter.cli.main import main
 from tenter.data import transforms
 from tenter.study import Study
 
-pytestmark = [pytest.mark.xdist_group("options"), pytest.mark.filterwarnings("ignore")]  # MLflow's
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's
 
 OPTIONS: dict[str, Any] = {
     "seeds": {"ensemble": True},

@@ -12,8 +12,6 @@ import pytest
 from clones import NETWORK, TRAINING, Clone, clone, jobs, simulate, write_config
 from tenter.study import Study
 
-pytestmark = pytest.mark.xdist_group("unpaired study")
-
 FOLDS = ("0", "1", "2")
 BARE = "subject-001"
 """The subject without labels."""
