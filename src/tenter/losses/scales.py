@@ -114,8 +114,15 @@ class MultiScaleSums:
 
     def _kept(self, labels: Labels) -> Float[Tensor, "s n"]:
         """What each voxel's mass comes to once it is smoothed at each scale: some is lost at the border."""
-        ones = labels.new_ones((1, 1, *labels.shape[2:]))
-        return torch.stack([smooth.smooth(ones, sigma, self.kernel).flatten() for sigma in self.sigmas])
+        return torch.stack([self._share(labels, sigma).flatten() for sigma in self.sigmas])
+
+    def _share(self, labels: Labels, sigma: tuple[float, ...]) -> Float[Tensor, "*space"]:
+        """Of one scale: a product of what is kept along each axis."""
+        share = labels.new_ones(())
+        for size, width in zip(labels.shape[2:], sigma, strict=True):
+            line = smooth.smooth(labels.new_ones((1, 1, size)), (width,), self.kernel)
+            share = share.unsqueeze(-1) * line.flatten()
+        return share
 
 
 def _counted(warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> Float[Tensor, "b l"]:
