@@ -41,7 +41,7 @@ def rows(chosen: argparse.Namespace) -> dict[str, Callable[[], Iterator[Figure]]
         "data": lambda: iter([steps.data_path(size)]),
         "growth": lambda: iter(steps.growth(size)),
         "cohort": lambda: cohorts.figures(ROOT / "cohort", chosen.pairs, chosen.runs),
-        "workflow": lambda: workflows.planning(ROOT / "planning", chosen.workflow_pairs),
+        "workflow": lambda: workflows.planning(chosen.workflow_pairs),
         "sharing": lambda: iter([workflows.side_by_side(chosen.runs)]),
         "demo": lambda: iter([workflows.demo(ROOT / "demo")]),
     }

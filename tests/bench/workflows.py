@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import scale
 import yaml
 from measuring import Figure, load
 
@@ -32,22 +31,30 @@ print(time.perf_counter() - start)
 """
 
 
-def planning(root: Path, counts: Sequence[int]) -> Iterator[Figure]:
+def planning(counts: Sequence[int]) -> Iterator[Figure]:
     """`snakemake -n` of whole studies of 5 folds and 3 models, 50 pairs a chunk; per pair, to the smallest.
 
     All of it is to be done, which takes Snakemake longer than to find that nothing is.
     """
     first: float | None = None
     for pairs in counts:
-        size = scale.Size(pairs=pairs, folds=5, models=3)
-        folder = root / str(pairs)
-        scale.write(folder, size)
-        config = scale.configure(folder, size, max(1, pairs // size.folds // 50))
-        _, seconds, megabytes = scale.planned(folder, config)
+        seconds, megabytes = _planned(pairs)
         first = first or seconds / pairs
         note = f"{seconds:.1f} CPU s, {megabytes:.0f} MB; for 10 000 pairs at most 60 s and 2000 MB"
         what = f"snakemake -n, {pairs} pairs: seconds a pair, to those of {counts[0]}"
         yield Figure(what, seconds / pairs / first, 1.0, seconds / pairs, first, "s", load(), note)
+
+
+def _planned(pairs: int) -> tuple[float, float]:
+    """CPU seconds and MB, as a small process sees them: Linux counts a parent's memory to its children's."""
+    size = {"pairs": pairs, "folds": 5, "models": 3, "chunks": max(1, pairs // 5 // 50)}
+    words = [word for name, value in size.items() for word in (f"--{name}", str(value))]
+    program = str(Path(__file__).with_name("scale.py"))
+    told = subprocess.run(
+        [sys.executable, program, *words], check=True, capture_output=True, text=True
+    ).stdout
+    (row,) = csv.DictReader(told.splitlines(), delimiter="\t")
+    return float(row["plan s"]), float(row["plan MB"])
 
 
 def demo(folder: Path) -> Figure:

@@ -147,7 +147,7 @@ NETWORKS = [
     Case("network: unet, bspline", network=UNET | {"output": "bspline"}),
     Case("network: local", network=LOCAL, training=GENTLY),
     Case("network: local, velocity", network=LOCAL | {"output": "velocity"}, training=GENTLY),
-    Case("network: local, bspline", network=LOCAL | {"output": "bspline"}, training=GENTLY),
+    Case("network: local, bspline", network=LOCAL | {"output": "bspline"}, training=GENTLY | {"steps": 200}),
     Case("network: local, parity", network=LOCAL | {"parity": True}, training=GENTLY),
     Case("network: global", network=GLOBAL, training=AFFINE),
     Case("network: global, parity", network=TIED, training=TIGHTLY),
