@@ -161,7 +161,7 @@ def _neighbour(field: Tensor, steps: Sequence[int]) -> Tensor:
 
 
 def _triple(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
-    """First x second . third, written out: torch's cross product takes ten times as long."""
+    """First x second . third, written out: torch's cross product is much slower."""
     (a, b, c), (d, e, f), (g, h, i) = (edge.unbind(1) for edge in (first, second, third))
     return (b * f - c * e) * g + (c * d - a * f) * h + (a * e - b * d) * i
 
