@@ -17,6 +17,8 @@ Stencil: TypeAlias = Mapping[tuple[int, ...], float]
 """Offset in voxels to coefficient: a finite difference."""
 Terms: TypeAlias = Sequence[tuple[float, Stencil]]
 """Differences that are summed, each with its factor."""
+Listed: TypeAlias = tuple[tuple[float, tuple[tuple[tuple[int, ...], float], ...]], ...]
+"""The same, each difference as its items."""
 
 
 def first_difference(axis: int, spacing: Sequence[float]) -> Stencil:
@@ -58,7 +60,9 @@ def mean_energy(field: Field, spacing: Sequence[float], terms: Terms, *, margin:
         )
         raise TrainingError(message)
     scale = constants.numbers(spacing, field).view(-1, *[1] * (field.ndim - 2))
-    energy: Tensor = _MeanEnergy.apply(field * scale, terms, margin, norm)  # type: ignore[no-untyped-call]
+    # As tuples: PyTorch's profiler cannot record an argument whose keys are tuples.
+    listed = tuple((factor, tuple(stencil.items())) for factor, stencil in terms)
+    energy: Tensor = _MeanEnergy.apply(field * scale, listed, margin, norm)  # type: ignore[no-untyped-call]
     return energy
 
 
@@ -66,12 +70,12 @@ class _MeanEnergy(torch.autograd.Function):
     """Autograd would pad each of some forty slices with zeros; five times as slow."""
 
     @staticmethod
-    def forward(ctx: Any, field: Tensor, terms: Terms, margin: int, norm: Norm) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, field: Tensor, terms: Listed, margin: int, norm: Norm) -> Tensor:  # noqa: ANN401
         gradient = torch.zeros_like(field) if ctx.needs_input_grad[0] else None
         total = field.new_zeros(())
         count = 0
         for factor, stencil in terms:
-            windows = [(_window(field, offset, margin), weight) for offset, weight in stencil.items()]
+            windows = [(_window(field, offset, margin), weight) for offset, weight in stencil]
             difference = torch.stack([field[window] * weight for window, weight in windows]).sum(dim=0)
             count = difference.numel()
             total += factor * (difference.square().sum() if norm == "l2" else difference.abs().sum())

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from tenter.networks.normalisation import Kind, Normalisation, innermost
+from tenter.networks import innermost
+from tenter.networks.normalisation import Kind, Normalisation
 from tenter.shapes import Field, Image
 
 CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -29,7 +30,7 @@ def side_by_side(
     moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
 ) -> Float[Tensor, "b c *space"]:
     """Both images as channels of one, moving first."""
-    return innermost(torch.cat([moving, fixed], dim=1))
+    return innermost.laid_out(torch.cat([moving, fixed], dim=1))
 
 
 def resize(features: Float[Tensor, "b c *inside"], shape: Sequence[int]) -> Float[Tensor, "b c *outside"]:
@@ -45,6 +46,8 @@ def resize(features: Float[Tensor, "b c *inside"], shape: Sequence[int]) -> Floa
     Returns:
         `[b, c, *shape]`.
     """
+    if features.shape[2:] == torch.Size(shape):
+        return features
     matrices = []
     for cells, size in zip(features.shape[2:], shape, strict=True):
         identity = torch.eye(cells, dtype=torch.float32, device=features.device)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tenter import config
 from tenter.config.networks import Norm
-from tenter.networks import blocks, normalisation
+from tenter.networks import blocks, innermost
 from tenter.shapes import Affine, Field
 from tenter.spatial import affine
 
@@ -103,7 +103,7 @@ class Heatmaps(nn.Module):
 
     def forward(self, image: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *cells"]:
         """`[b, c, *space]` to `[b, k, *cells]`; cell i lies on voxel i, or 2 i at half resolution."""
-        features = normalisation.innermost(image)
+        features = innermost.laid_out(image)
         skips = []
         for down in self.encoder:
             features = down(features)
