@@ -1,6 +1,6 @@
 """Peak memory of two training steps in MB, in a process of its own.
 
-python tests/bench/memory.py {ours,theirs} CHANNELS SIZE BATCH DEVICE THREADS
+python tests/bench/memory.py {ours,theirs,default} CHANNELS SIZE BATCH DEVICE THREADS
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ def main() -> int:
     whose, device = sys.argv[1], torch.device(sys.argv[5])
     channels, size, batch, threads = (int(sys.argv[index]) for index in (2, 3, 4, 6))
     torch.set_num_threads(threads)
-    if whose == "ours":
-        step = Ours(settings(channels, batch), cohort(size, device), device).step
-    else:
+    if whose == "theirs":
         step = Theirs(channels, batch, size, device).step
+    else:
+        other = {"network": {"name": "unet", "channels": channels}} if whose == "default" else {}
+        step = Ours(settings(channels, batch, **other), cohort(size, device), device).step
     before = 0.0 if device.type == "cuda" else held("VmRSS")
     step()
     step()

@@ -30,16 +30,15 @@ def rows(chosen: argparse.Namespace) -> dict[str, Callable[[], Iterator[Figure]]
     device = torch.device(chosen.device)
     size = steps.Size(chosen.channels, chosen.size, chosen.batch, chosen.runs, device)
     default = steps.Size(16, 32, 8, chosen.runs, device)
-    own = {"name": "unet", "channels": 16}
     return {
         "loss": lambda: iter([steps.label_loss(size)]),
         "step": lambda: iter([steps.step(size)]),
         "half": lambda: iter([steps.half_step(size)]),
-        "outside": lambda: iter([steps.outside(size), steps.outside(default, network=own)]),
+        "outside": lambda: iter([steps.outside(size), steps.outside(default, network=steps.DEFAULT)]),
         "convolutions": lambda: iter([steps.convolutions(size)]),
         "memory": lambda: iter([steps.memory(size)]),
         "data": lambda: iter([steps.data_path(size)]),
-        "growth": lambda: iter(steps.growth(size)),
+        "growth": lambda: steps.growth(size),
         "cohort": lambda: cohorts.figures(ROOT / "cohort", chosen.pairs, chosen.runs),
         "workflow": lambda: workflows.planning(chosen.workflow_pairs),
         "sharing": lambda: iter([workflows.side_by_side(chosen.runs)]),

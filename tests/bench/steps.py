@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,10 +190,10 @@ def data_path(size: Size) -> Figure:
     return Figure(**{**figure.__dict__, "at_least": True, "note": "one process, the cohort held once"})
 
 
-def growth(size: Size) -> list[Figure]:
-    """Time of a step of the default network over voxels, batch and channels, per voxel and pair."""
-    found = []
-    base = _step_seconds(Size(16, 32, 2, size.runs, size.device))
+def growth(size: Size) -> Iterator[Figure]:
+    """Time and peak memory of a step of the default network over voxels, batch and channels."""
+    base = Size(16, 32, 2, size.runs, size.device)
+    spent, held = _step_seconds(base), _peak("default", base)
     for channels, voxels, batch in (
         (16, 48, 2),
         (16, 64, 2),
@@ -204,14 +204,18 @@ def growth(size: Size) -> list[Figure]:
         (32, 32, 2),
     ):
         one = Size(channels, voxels, batch, size.runs, size.device)
-        spent = _step_seconds(one)
-        work = (voxels / 32) ** 3 * batch / 2 * (channels / 16) ** 2
-        what = f"step of the default U-Net, {one}, to {work:.3g} times that of 16 channels, 32^3, batch 2"
-        found.append(Figure(what, spent / (base * work), None, spent, base * work, "s", load()))
-    return found
+        values = (voxels / 32) ** 3 * batch / 2 * channels / 16
+        yield _beside(f"step of the default U-Net, {one}", _step_seconds(one), spent, values * channels / 16)
+        yield _beside(f"its peak memory, {one}", _peak("default", one), held, values, "MB")
+
+
+def _beside(what: str, ours: float, base: float, times: float, unit: str = "s") -> Figure:
+    """A figure beside so many times that of 16 channels, 32^3, batch 2."""
+    what = f"{what}, to {times:.3g} times that of 16 channels, 32^3, batch 2"
+    return Figure(what, ours / (base * times), None, ours, base * times, unit, load())
 
 
 def _step_seconds(size: Size) -> float:
-    ours = size.ours(network={"name": "unet", "channels": size.channels})
+    ours = size.ours(network=DEFAULT | {"channels": size.channels})
     ours.step()
     return statistics.median(seconds(ours.step) for _ in range(size.runs))

@@ -49,3 +49,10 @@ def test_two_dimensions_are_allowed() -> None:
 def test_a_grid_of_four_voxels_is_refused_with_the_mend() -> None:
     with pytest.raises(TrainingError, match=r"8 x 4 x 8 voxels is too small.*needs 5.*plan\.shape"):
         bending(torch.zeros(1, 3, 8, 4, 8), VOXELS)
+
+
+def test_a_step_can_be_profiled_with_the_shapes_of_what_it_computes() -> None:
+    field = torch.randn(1, 3, 8, 8, 8, requires_grad=True)
+    with torch.autograd.profiler.profile(record_shapes=True) as profile:
+        torch.autograd.backward(bending(field, VOXELS))
+    assert any("_MeanEnergy" in event.key for event in profile.key_averages())
