@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from tenter.errors import TrainingError
 from tenter.shapes import Field, Scalar
 from tenter.spatial import constants
+
+BLOCK = 1 << 17
+"""Values of a field worked on at a time."""
 
 Norm = Literal["l1", "l2"]
 Stencil: TypeAlias = Mapping[tuple[int, ...], float]
@@ -67,25 +73,36 @@ def mean_energy(field: Field, spacing: Sequence[float], terms: Terms, *, margin:
 
 
 class _MeanEnergy(torch.autograd.Function):
-    """Autograd would pad each of some forty slices with zeros; five times as slow."""
+    """Autograd would pad each of some forty slices with zeros.
+
+    In a flattened component every voxel's neighbour is equally far away, so that whole stretches are
+    subtracted. What this makes of voxels near the border, whose neighbours it takes from the next line,
+    is multiplied by 0.
+    """
 
     @staticmethod
     def forward(ctx: Any, field: Tensor, terms: Listed, margin: int, norm: Norm) -> Tensor:  # noqa: ANN401
-        gradient = torch.zeros_like(field) if ctx.needs_input_grad[0] else None
+        inside = _inside(field, margin)
+        steps = [math.prod(field.shape[axis + 1 :]) for axis in range(2, field.ndim)]
+        components = field.flatten(0, 1).flatten(1)
+        gradient = torch.zeros_like(components) if ctx.needs_input_grad[0] else None
         total = field.new_zeros(())
-        count = 0
-        for factor, stencil in terms:
-            windows = [(_window(field, offset, margin), weight) for offset, weight in stencil]
-            difference = torch.stack([field[window] * weight for window, weight in windows]).sum(dim=0)
-            count = difference.numel()
-            total += factor * (difference.square().sum() if norm == "l2" else difference.abs().sum())
-            if gradient is None:
-                continue
-            slope = 2 * difference if norm == "l2" else difference.sign()
-            for window, weight in windows:
-                gradient[window].add_(slope, alpha=factor * weight)
+        for part in _blocks(components):
+            for factor, stencil in terms:
+                windows = [(_window(offset, steps, margin), weight) for offset, weight in stencil]
+                difference = torch.zeros_like(components[part, windows[0][0]])
+                for window, weight in windows:
+                    difference.add_(components[part, window], alpha=weight)
+                difference.mul_(inside)
+                total += factor * (difference.square().sum() if norm == "l2" else difference.abs().sum())
+                if gradient is None:
+                    continue
+                slope = 2 * difference if norm == "l2" else difference.sign()
+                for window, weight in windows:
+                    gradient[part, window].add_(slope, alpha=factor * weight)
+        count = len(components) * math.prod(size - 2 * margin for size in field.shape[2:])
         if gradient is not None:
-            ctx.save_for_backward(gradient.div_(count))
+            ctx.save_for_backward(gradient.div_(count).view(field.shape))
         return total / count
 
     @staticmethod
@@ -98,10 +115,20 @@ def _unit(axis: int, dimensions: int) -> tuple[int, ...]:
     return tuple(int(index == axis) for index in range(dimensions))
 
 
-def _window(field: Tensor, offset: tuple[int, ...], margin: int) -> tuple[slice, ...]:
-    """The interior, shifted by an offset."""
-    spans = (
-        slice(margin + shift, size - margin + shift)
-        for shift, size in zip(offset, field.shape[2:], strict=True)
-    )
-    return (slice(None), slice(None), *spans)
+def _blocks(components: Float[Tensor, "n voxels"]) -> Iterator[slice]:
+    """As many components at a time as stay in a processor core's cache; on a GPU all."""
+    many = max(1, BLOCK // components.shape[1]) if components.device.type == "cpu" else len(components)
+    return (slice(start, start + many) for start in range(0, len(components), many))
+
+
+def _inside(field: Field, margin: int) -> Float[Tensor, " voxels"]:
+    """1 for each voxel further than `margin` from the border, else 0; from the first 1 to the last."""
+    inside = field.new_zeros(field.shape[2:])
+    inside[(slice(margin, -margin or None),) * inside.ndim] = 1
+    return inside.flatten()[_window((0,) * inside.ndim, inside.stride(), margin)]
+
+
+def _window(offset: Sequence[int], steps: Sequence[int], margin: int) -> slice:
+    """The stretch of a flattened component that holds all voxels inside, shifted by an offset."""
+    first, shift = margin * sum(steps), sum(map(operator.mul, offset, steps))
+    return slice(first + shift, shift - first or None)
