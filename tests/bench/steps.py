@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tenter import losses
 from tenter.config import LabelLoss
+from tenter.networks import blocks
 
 DEFAULT = {"name": "unet", "channels": 16}
 
@@ -117,15 +118,13 @@ def convolutions(size: Size) -> Figure:
     )  # fmt: skip
 
 
-Convolution = nn.Conv3d | nn.ConvTranspose3d
+Convolution = nn.Conv3d | nn.ConvTranspose3d | blocks.FieldHead
 
 
 def _calls(ours: Ours) -> list[tuple[Convolution, tuple[int, ...]]]:
     """Every convolution of one pass, and the shape of what it was given."""
     found: list[tuple[Convolution, tuple[int, ...]]] = []
-    layers = [
-        module for module in ours.network.modules() if isinstance(module, nn.Conv3d | nn.ConvTranspose3d)
-    ]
+    layers = [module for module in ours.network.modules() if isinstance(module, Convolution)]
     hooks = [
         layer.register_forward_hook(lambda layer, given, _: found.append((layer, tuple(given[0].shape))))
         for layer in layers
@@ -149,7 +148,8 @@ def _best(layer: Convolution, shape: tuple[int, ...], device: torch.device) -> f
 
         def run(given: Tensor = given, push: Tensor = push) -> None:
             layer(given).backward(push)
-            layer.weight.grad = given.grad = None
+            layer.zero_grad()
+            given.grad = None
 
         run()
         times.append(seconds(run))

@@ -98,3 +98,12 @@ def _weight(block: blocks.Convolution) -> Tensor:
 def _normalised(features: Tensor) -> Tensor:
     variance, mean = torch.var_mean(features, dim=(2, 3, 4), keepdim=True, correction=0)
     return (features - mean) / (variance + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize("space", [(5, 6, 4), (1, 3, 2), (7, 5)])
+def test_a_head_is_a_convolution(space: tuple[int, ...]) -> None:
+    head = blocks.FieldHead(4, len(space)).double()
+    for weight in head.parameters():
+        torch.nn.init.normal_(weight)
+    features = torch.randn(2, 4, *space, dtype=torch.float64)
+    torch.testing.assert_close(head(features), head.convolution(features))
