@@ -51,19 +51,14 @@ def instance_norm(
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, offset: Tensor, linear: bool) -> Tensor:  # noqa: ANN401, FBT001 - as autograd calls it
-        given, voxels, exact = _lines(features), features[0, 0].numel(), offset.dtype
-        mean, variance = offset.new_zeros((2, *features.shape[:2]))
-        for part, block in _blocks(given):
-            mean[part] += _sum(block.to(exact), offset) / voxels
-        middle = _wide(mean, given)
-        for part, block in _blocks(given):
-            variance[part] += _sum((block - middle[part]).square_(), offset) / voxels
+        given = _lines(features)
+        mean, variance = _moments(given, offset)
         inverse = torch.rsqrt(variance + EPSILON)
 
         result = torch.empty_like(features)
-        factor, sum_with = _wide(inverse, given), _wide(offset.expand_as(mean), given)
+        middle, factor, level = (_wide(of, given) for of in (mean, inverse, offset.expand_as(mean)))
         for part, block, out in _blocks(given, _lines(result)):
-            values = torch.addcmul(sum_with[part], block - middle[part], factor[part])
+            values = torch.addcmul(level[part], block - middle[part], factor[part])
             out.copy_(values if linear else values.relu_())
         ctx.linear = linear
         ctx.save_for_backward(features, features if linear else result, mean, inverse)
@@ -94,6 +89,29 @@ class _InstanceNorm(torch.autograd.Function):
             straight = torch.addcmul(shift[part], values.to(mean.dtype), factor[part])
             values.copy_(straight.addcmul_(block - middle[part], lean[part]))
         return towards, pushes.sum(0), None
+
+
+def _moments(
+    lines: Float[Tensor, "b lines values"], offset: Float[Tensor, " c"]
+) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]:
+    """Mean and variance of each channel of each sample, in the offset's precision.
+
+    Blocks have moments of their own, about their own means, which are merged after Chan, Golub and
+    LeVeque, The American Statistician 37 (1983).
+    """
+    mean, variance = offset.new_zeros((2, len(lines), len(offset)))
+    moments = []
+    for part, block in _blocks(lines):
+        values = block.to(offset.dtype)
+        voxels = values[0].numel() // len(offset)
+        own = _sum(values, offset) / voxels
+        spread = _sum((values - _wide(own, values)).square_(), offset) / voxels
+        moments.append((part, len(values[0]) / lines.shape[1], own, spread))
+    for part, share, own, _ in moments:
+        mean[part] += share * own
+    for part, share, own, spread in moments:
+        variance[part] += share * (spread + (own - mean[part]).square())
+    return mean, variance
 
 
 def _lines(features: Float[Tensor, "b c *space"]) -> Float[Tensor, "b lines values"]:

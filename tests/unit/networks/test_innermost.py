@@ -43,3 +43,17 @@ def test_channels_stay_innermost_for_the_convolution_that_follows() -> None:
     features = torch.randn(2, 3, 4, 5, 6)
     result = innermost.instance_norm(features, torch.zeros(3))
     assert result.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize("block", [1, 40, 200])
+def test_blocks_of_any_size_give_the_same(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = torch.randn(3, 2, 4, 5, 3).double() * 3 + 5
+    plain, cut = given.clone().requires_grad_(), given.requires_grad_()
+    offset = torch.randn(2).double()
+    expected = functional.relu(functional.instance_norm(plain, weight=torch.ones(2).double(), bias=offset))
+    monkeypatch.setattr(innermost, "BLOCK", block)
+    result = innermost.instance_norm(cut, offset)
+    torch.testing.assert_close(result, expected)
+    push = torch.randn_like(result)
+    torch.autograd.backward([result, expected], [push, push])
+    torch.testing.assert_close(cut.grad, plain.grad)
