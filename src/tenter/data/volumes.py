@@ -6,7 +6,6 @@ of DICOM slices.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -326,21 +325,20 @@ def _write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | Non
     if slope is not None:
         # The stored numbers are written as they are; the slope only says what they mean.
         image.header.set_slope_inter(slope, 0)
-    content = _bytes(image, stored)
-    packed = igzip.compress(content, GZIP_LEVEL, mtime=0) if path.name.endswith(".gz") else content
+    content = _parts(image.header, stored)
+    if path.name.endswith(".gz"):
+        content = [igzip.compress(b"".join(content), GZIP_LEVEL, mtime=0)]
     with files.written_whole(path) as temporary:
-        temporary.write_bytes(packed)
-        _verify(temporary, path, len(packed), stored.shape)
+        with temporary.open("wb") as stream:
+            stream.writelines(content)
+        _verify(temporary, path, sum(map(len, content)), stored.shape)
 
 
-def _bytes(image: Any, stored: np.ndarray) -> bytes:  # noqa: ANN401 - nibabel has no types
-    head = image.header
+def _parts(head: Any, stored: np.ndarray) -> list[memoryview | bytes]:  # noqa: ANN401 - nibabel has no types
+    """Header and voxels as they are laid out in a file."""
     head["magic"] = b"n+1"
     head["vox_offset"] = 352
-    buffer = io.BytesIO(head.binaryblock + bytes(4))
-    buffer.seek(352)
-    buffer.write(np.asfortranarray(stored).tobytes(order="F"))
-    return buffer.getvalue()
+    return [head.binaryblock + bytes(4), np.ascontiguousarray(stored.T).data.cast("B")]
 
 
 def _verify(temporary: Path, path: Path, size: int, shape: tuple[int, ...]) -> None:
