@@ -1,4 +1,4 @@
-"""What a pair costs each stage by the size of the cohort: seconds, and memory at its peak.
+"""What a pair costs each stage by the size of the cohort: seconds of a processor, and memory at its peak.
 
     python tests/bench/many.py --pairs 1000
 
@@ -131,12 +131,12 @@ class Many:
 
 
 def measured(work: Callable[[], None]) -> dict[str, float]:
-    """Seconds, and how many MB the process came to hold beyond what it held."""
+    """Seconds of a processor, and how many MB the process came to hold beyond what it held."""
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     before = _megabytes("VmRSS")
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return {"seconds": time.perf_counter() - start, "MB": _megabytes("VmHWM") - before}
+    return {"seconds": time.process_time() - start, "MB": _megabytes("VmHWM") - before}
 
 
 def _megabytes(name: str) -> float:
@@ -146,7 +146,7 @@ def _megabytes(name: str) -> float:
 
 
 def growth(counts: Sequence[int]) -> Iterator[Figure]:
-    """Each stage: seconds a pair of the largest cohort, to those of the second largest."""
+    """Each stage: a processor's seconds a pair of the largest cohort, to those of the second largest."""
     found = {count: _of(count) for count in counts}
     *_, fewer, most = counts
     for stage in found[most]:
@@ -155,7 +155,7 @@ def growth(counts: Sequence[int]) -> Iterator[Figure]:
             for count in counts
         ]
         ours, peer = (found[count][stage]["seconds"] / count for count in (most, fewer))
-        what = f"{stage}, {most} pairs: seconds a pair, to those of {fewer}"
+        what = f"{stage}, {most} pairs: CPU seconds a pair, to those of {fewer}"
         yield Figure(what, ours / peer, 1.1, ours, peer, "s", load(), "; ".join(each))
 
 
