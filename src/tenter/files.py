@@ -11,10 +11,17 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from tenter.errors import OutputError
+
+FLUSHES = 8
+"""Files that are flushed at a time: disks, and journals of file systems, take many in one go."""
+
+_unflushed: ContextVar[list[Path] | None] = ContextVar("_unflushed", default=None)
 
 
 @contextlib.contextmanager
@@ -22,37 +29,80 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` only after success.
 
     The temporary name keeps the suffix (writers choose a format by it) and is unique
-    per host and process, so that an orphaned old job cannot touch a new job's file.
+    per host and process, so that an orphaned old job cannot touch a new job's file. The file
+    is on the disk before it has its name, unless it is one of those `flushed_together`.
 
     Raises:
         OutputError: the disk is full, a quota is reached, or the folder is not writable.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    unflushed = _unflushed.get()
     suffix = "".join(path.suffixes[-2:])
     token = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     temporary = path.parent / f".tmp-{token}{suffix}"
     try:
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        if unflushed is None:
+            _flush(temporary)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if unflushed is None:
+            _flush(path.parent)
+        else:
+            unflushed.append(path)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}:
-            free = shutil.disk_usage(path.parent).free
-            message = f"{path}: cannot be written ({error.strerror}; {free} bytes free)"
-            raise OutputError(message) from error
+        _complain(path, error)
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+@contextlib.contextmanager
+def flushed_together() -> Iterator[None]:
+    """Flush the files that are written within at its end, several at a time: to wait for each takes longer.
+
+    For files that count only when a later one names them, as a chunk's table does. A machine that loses
+    power before leaves names of files whose content is not there: whoever comes upon one without
+    the later file must compare its content with its sidecar, as `pairwork.is_finished` does. A file that
+    cannot be flushed is removed.
+
+    Raises:
+        OutputError: as `written_whole`.
+    """
+    written: list[Path] = []
+    token = _unflushed.set(written)
+    try:
+        yield
+    finally:
+        _unflushed.reset(token)
+        with ThreadPoolExecutor(FLUSHES) as pool:
+            list(pool.map(_flush_or_remove, written))
+            list(pool.map(_flush, {path.parent for path in written}))
+
+
+def _flush_or_remove(path: Path) -> None:
+    try:
+        _flush(path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        _complain(path, error)
+        raise
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _complain(path: Path, error: OSError) -> None:
+    """Say in words of users what they can mend."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}:
+        free = shutil.disk_usage(path.parent).free
+        message = f"{path}: cannot be written ({error.strerror}; {free} bytes free)"
+        raise OutputError(message) from error
 
 
 def write_text(path: Path, text: str) -> None:

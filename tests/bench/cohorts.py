@@ -5,8 +5,10 @@ What the stages do besides (checking every byte, hashing, sealing) is in their t
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import torch
-from measuring import Figure, from_times, seconds
+from measuring import Figure, from_times, in_turn, seconds
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
@@ -22,11 +24,11 @@ from monai.metrics.surface_distance import compute_average_surface_distance
 from tenter import config, manifest, networks
 from tenter.data import cases, plans
 from tenter.records import Pair, Plan
+from tenter.spatial import geometry
 from tenter.stages.evaluate import evaluate
 from tenter.stages.infer import infer
 from tenter.stages.plan import plan
 from tenter.stages.prepare_images import prepare_images
-from tenter.stages.prepare_labels import prepare_labels
 from tenter.stages.simulate import simulate
 from tenter.training import models
 
@@ -35,7 +37,9 @@ NAMES = (
     config.NamedLabel(name="bladder", key=1, role="structure"),
 )
 SPACING_MM = 1.2
+PLAN = config.PlanRules(alignment="centre")
 NETWORK = config.LocalNetwork()
+SMALL = config.UNetNetwork(channels=4)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Cohort:
         simulate(root / "cohort", pairs=count, patients=count, spacing_mm=SPACING_MM)
         ids = tuple(f"case-{index + 1:03d}" for index in range(count))
         cohort = cls(root, ids, config.LabelFiles(format="stack", names=NAMES))
-        plan(manifest=cohort.table, settings=config.PlanRules(), output=root / "plan.json")
+        plan(manifest=cohort.table, settings=PLAN, output=root / "plan.json")
         return cohort
 
     @property
@@ -63,16 +67,9 @@ class Cohort:
         return {"manifest": self.table, "pairs": self.pairs, "code": "c"}
 
     def prepare(self) -> None:
-        shutil.rmtree(self.root / "cases", ignore_errors=True)
         prepare_images(
-            **self._given(), settings=config.ImageSettings(plan=config.PlanRules()),
+            **self._given(), settings=config.ImageSettings(plan=PLAN),
             plan=self.root / "plan.json", cases=self.root / "cases", table=self.root / "images.tsv",
-        )  # fmt: skip
-
-    def prepare_labels(self) -> None:
-        prepare_labels(
-            **self._given(), images=self.root / "images.tsv", cases=self.root / "cases",
-            settings=config.LabelSettings(labels=self.labels), table=self.root / "labels.tsv",
         )  # fmt: skip
 
     def write_model(self, network: config.Network = NETWORK) -> None:
@@ -90,7 +87,6 @@ class Cohort:
         return plans.read_plan(self.root / "plan.json")
 
     def register(self, network: config.Network = NETWORK) -> None:
-        shutil.rmtree(self.root / "fields", ignore_errors=True)
         infer(
             **self._given(), images=self.root / "images.tsv", cases=self.root / "cases",
             models=(self.root / "model",),
@@ -111,22 +107,50 @@ class Cohort:
         return manifest.pairs(self.table, self.pairs)
 
 
-def figures(root: Path, count: int, runs: int) -> Iterator[Figure]:
-    """Preparation, registration and measurement of a cohort, each stage beside its peer."""
-    cohort = Cohort.simulated(root, count)
-    plain = Plain(cohort)
-    times = [(seconds(cohort.prepare), seconds(plain.prepare)) for _ in range(runs)]
-    yield from_times(f"prepare the images of {count} pairs, to a plain SimpleITK loop", times, bar=1.0)
-    cohort.prepare_labels()
-    cohort.write_model()
-    network = Forward(cohort)
+@functools.cache
+def cohort(root: Path, count: int) -> Cohort:
+    """A cohort that all rows share."""
+    return Cohort.simulated(root, count)
+
+
+def preparation(root: Path, count: int, runs: int) -> Figure:
+    """Images brought onto the case grid; both write into folders that are not there yet."""
+    ours = cohort(root, count)
+    plain = Plain(ours)
+    times = [(_anew(ours.prepare, root / "cases"), _anew(plain.prepare, root / "plain")) for _ in range(runs)]
+    return from_times(f"prepare the images of {count} pairs, to a plain SimpleITK loop", times, bar=1.0)
+
+
+def registration(root: Path, count: int, runs: int) -> Figure:
+    """Registration by the default network of random weights."""
+    ours = cohort(root, count)
+    ours.prepare()
+    ours.write_model()
+    network = Forward(ours)
     network.all_pairs()
-    times = [(seconds(cohort.register), seconds(network.all_pairs)) for _ in range(runs)]
+    times = [(_anew(ours.register, root / "fields"), seconds(network.all_pairs)) for _ in range(runs)]
     more = [(whole - alone, alone) for whole, alone in times]
     what = f"register {count} prepared pairs: all but the default network's forward pass, to that"
-    yield from_times(what, more, bar=0.25)
-    times = [(seconds(cohort.measure), seconds(plain.measure)) for _ in range(runs)]
-    yield from_times(f"measure {count} pairs, to MONAI's and SimpleITK's functions", times, bar=0.3)
+    return from_times(what, more, bar=0.25)
+
+
+def evaluation(root: Path, count: int, runs: int) -> Figure:
+    """All strict metrics; a small network registers, for what it says does not matter here."""
+    ours = cohort(root, count)
+    ours.prepare()
+    ours.write_model(SMALL)
+    ours.register(SMALL)
+    return in_turn(
+        f"measure {count} pairs, to MONAI's and SimpleITK's functions", ours.measure, Plain(ours).measure,
+        runs=runs, bar=0.3,
+    )  # fmt: skip
+
+
+def _anew(work: Callable[[], object], folder: Path) -> float:
+    """Seconds of work whose folder is gone, on a disk that has written what it had to write."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.sync()
+    return seconds(work)
 
 
 class Forward:
@@ -153,7 +177,7 @@ class Plain:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(torch.get_num_threads())
 
     def prepare(self) -> None:
-        """Read, put the volumes' centres on one another, resample, normalise, write."""
+        """Read, put the middles on one another, resample onto the case grid, normalise, write."""
         planned = self.cohort.planned()
         folder = self.cohort.root / "plain"
         folder.mkdir(exist_ok=True)
@@ -168,26 +192,37 @@ class Plain:
                 sitk.WriteImage(case, str(folder / f"{pair.id}-{name}.nii"))
 
     def measure(self) -> None:
-        """Warp each label of each pair by the alignment and by the whole map; overlap, distances, folding."""
+        """Warp each label of each pair by the alignment and by the whole map; overlap, distances, folding.
+
+        Distances of surfaces are those of structures, as in tenter. Non-diffeomorphic volume, which
+        neither library knows, is left out.
+        """
         for pair in self.cohort.rows():
             whole = sitk.ReadTransform(str(self.cohort.root / "fields" / pair.id / "transform.h5"))
             before = _first_of(whole)
             moving, fixed = (_labels(path) for path in (pair.moving_labels, pair.fixed_labels))
             _folding(whole, fixed[0])
-            for one, other in zip(moving, fixed, strict=True):
+            for key, (one, other) in enumerate(zip(moving, fixed, strict=True)):
                 target = _mask(other)
+                surfaces = self.cohort.labels.label(key).role == "structure"
                 for transform in (before, whole):
                     warped = _mask(sitk.Resample(one, other, transform, sitk.sitkLinear))
-                    _compare(warped, target, other.GetSpacing()[::-1])
+                    _compare(warped, target, other.GetSpacing()[::-1], surfaces=surfaces)
 
 
 def _grid(fixed: sitk.Image, planned: Plan) -> sitk.Image:
-    """An empty image of the plan's grid about the middle of the fixed image."""
+    """An empty image of the case grid: the plan's, along the fixed image's axes and about its middle."""
+    spacing = np.array(fixed.GetSpacing())
+    own = np.eye(4)
+    own[:3, :3] = np.reshape(fixed.GetDirection(), (3, 3)) * spacing
+    own[:3, 3] = fixed.GetOrigin()
+    affine = geometry.LPS @ geometry.canonical_grid(
+        geometry.LPS @ own, fixed.GetSize(), planned.shape, planned.spacing_mm
+    )
     grid = sitk.Image([int(size) for size in planned.shape], sitk.sitkFloat32)
     grid.SetSpacing([float(size) for size in planned.spacing_mm])
-    grid.SetOrigin(
-        (np.array(_middle(fixed)) - (np.array(planned.shape) - 1) / 2 * planned.spacing_mm).tolist()
-    )
+    grid.SetOrigin(affine[:3, 3].tolist())
+    grid.SetDirection((affine[:3, :3] / planned.spacing_mm).ravel().tolist())
     return grid
 
 
@@ -221,19 +256,20 @@ def _mask(image: sitk.Image) -> torch.Tensor:
     return torch.from_numpy(sitk.GetArrayFromImage(image) >= 0.5 * scale)[None, None].float()
 
 
-def _compare(warped: torch.Tensor, target: torch.Tensor, spacing: Sequence[float]) -> None:
+def _compare(warped: torch.Tensor, target: torch.Tensor, spacing: Sequence[float], *, surfaces: bool) -> None:
     if not warped.any() or not target.any():
         return
     compute_dice(warped, target)
-    compute_hausdorff_distance(warped, target, include_background=True, percentile=95, spacing=list(spacing))
-    compute_average_surface_distance(
-        warped, target, include_background=True, symmetric=True, spacing=list(spacing)
-    )
+    if surfaces:
+        how: dict[str, Any] = {"include_background": True, "spacing": list(spacing)}
+        compute_hausdorff_distance(warped, target, percentile=95, **how)
+        compute_average_surface_distance(warped, target, symmetric=True, **how)
     for mask in (warped, target):
         np.argwhere(mask[0, 0].numpy()).mean(0)
 
 
 def _folding(transform: sitk.Transform, grid: sitk.Image) -> None:
+    """Folded voxels, and the spread of the logarithms of volume's change."""
     field = sitk.TransformToDisplacementField(
         transform,
         sitk.sitkVectorFloat64,
@@ -244,3 +280,4 @@ def _folding(transform: sitk.Transform, grid: sitk.Image) -> None:
     )
     determinant = sitk.GetArrayViewFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
     np.count_nonzero(determinant <= 0)
+    np.log(determinant[determinant > 0]).std()

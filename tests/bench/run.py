@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cohorts
+import many
 import steps
 import torch
 import workflows
@@ -39,7 +40,10 @@ def rows(chosen: argparse.Namespace) -> dict[str, Callable[[], Iterator[Figure]]
         "memory": lambda: iter([steps.memory(size)]),
         "data": lambda: iter([steps.data_path(size)]),
         "growth": lambda: steps.growth(size),
-        "cohort": lambda: cohorts.figures(ROOT / "cohort", chosen.pairs, chosen.runs),
+        "prepare": lambda: iter([cohorts.preparation(ROOT / "cohort", chosen.pairs, chosen.runs)]),
+        "register": lambda: iter([cohorts.registration(ROOT / "cohort", chosen.pairs, chosen.runs)]),
+        "evaluate": lambda: iter([cohorts.evaluation(ROOT / "cohort", chosen.pairs, chosen.runs)]),
+        "cohort-growth": lambda: many.growth(chosen.growth_pairs),
         "workflow": lambda: workflows.planning(chosen.workflow_pairs),
         "sharing": lambda: iter([workflows.side_by_side(chosen.runs)]),
         "demo": lambda: iter([workflows.demo(ROOT / "demo")]),
@@ -58,6 +62,7 @@ def main() -> int:
     parser.add_argument("--channels", type=int, default=32, help="channels at full resolution")
     parser.add_argument("--batch", type=int, default=2, help="pairs of a step")
     parser.add_argument("--pairs", type=int, default=100, help="pairs of the cohort that is prepared")
+    parser.add_argument("--growth-pairs", type=int, nargs="*", default=[10, 100, 1000, 10_000])
     parser.add_argument("--workflow-pairs", type=int, nargs="*", default=[100, 1000, 10_000])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")

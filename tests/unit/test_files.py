@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tenter import files
+from tenter.errors import OutputError
 
 
 def test_a_failing_writer_leaves_the_old_file(tmp_path: Path) -> None:
@@ -81,3 +83,65 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what is flushed from now on, in order."""
+    names: list[str] = []
+    flush = os.fsync
+
+    def told(descriptor: int) -> None:
+        flush(descriptor)
+        names.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", told)
+    return names
+
+
+def test_a_file_is_flushed_before_it_has_its_name_and_the_name_after(
+    tmp_path: Path, flushed: list[str]
+) -> None:
+    files.write_text(tmp_path / "x", "1")
+    assert [name.startswith(".tmp-") for name in flushed] == [True, False]
+    assert flushed[1] == tmp_path.name
+
+
+def test_many_files_are_flushed_at_the_end_and_their_folder_once(tmp_path: Path, flushed: list[str]) -> None:
+    with files.flushed_together():
+        for name in "abc":
+            files.write_text(tmp_path / name, name)
+        assert (tmp_path / "c").read_text() == "c"
+        assert not flushed
+    assert sorted(flushed[:3]) == ["a", "b", "c"]
+    assert flushed[3:] == [tmp_path.name]
+
+
+def test_what_was_written_before_a_fault_is_flushed_too(tmp_path: Path, flushed: list[str]) -> None:
+    def fail() -> None:
+        with files.flushed_together():
+            files.write_text(tmp_path / "a", "a")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert flushed == ["a", tmp_path.name]
+    files.write_text(tmp_path / "b", "b")
+    assert len(flushed) == 4
+
+
+def test_a_file_that_the_disk_does_not_take_loses_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, f"{descriptor}: no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    def write() -> None:
+        with files.flushed_together():
+            files.write_text(tmp_path / "a", "a")
+
+    with pytest.raises(OutputError, match="a: cannot be written"):
+        write()
+    assert not list(tmp_path.iterdir())

@@ -31,9 +31,9 @@ def _channel(values: np.ndarray, rule: str, name: str) -> np.ndarray:
         )
         raise DataError(message)
     if rule == "zscore":
-        mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-        scored: np.ndarray = ((values - mean) / deviation).astype(np.float32)
-        return scored
+        centred: np.ndarray = np.subtract(values, values.mean(dtype=np.float64), dtype=np.float64)
+        centred /= np.sqrt(np.vdot(centred, centred) / centred.size)
+        return centred.astype(np.float32)
     if rule == "percentile":
         low, high = (float(limit) for limit in np.percentile(values, (1, 99)))
         if low == high:

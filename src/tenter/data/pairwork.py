@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from tenter import files
+from tenter import files, tables
 from tenter.errors import DataError, InputError
-from tenter.records import ImagePair
+from tenter.records import FileEntry, ImagePair
 
 P = TypeVar("P", bound=ImagePair)
 R = TypeVar("R")
@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R, ...]:
     """Do `work` for every pair, in order; complain of those that failed after the last one.
+
+    Files that it writes are surely on the disk when all are done, and not before.
 
     Args:
         pairs: what to work on.
@@ -29,11 +31,13 @@ def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R
         DataError: naming every pair that failed, and why.
     """
     results, failed = [], []
-    for pair in tqdm(pairs, desc=stage, unit="pair", file=sys.stderr, disable=not sys.stderr.isatty()):
-        try:
-            results.append(work(pair))
-        except (DataError, InputError) as error:
-            failed.append(f"{pair.id}: {error}")
+    shown = tqdm(pairs, desc=stage, unit="pair", file=sys.stderr, disable=not sys.stderr.isatty())
+    with files.flushed_together():
+        for pair in shown:
+            try:
+                results.append(work(pair))
+            except (DataError, InputError) as error:
+                failed.append(f"{pair.id}: {error}")
     if failed:
         head = f"{stage}: {len(failed)} of {len(pairs)} pairs failed, the others are done:"
         message = "\n".join([head, *failed])
@@ -74,6 +78,23 @@ def seal(sidecar: Path, fingerprint: str, made: Sequence[Path], said: dict[str, 
 def sealed_files(sidecar: Path) -> tuple[Path, ...]:
     """The files that a sidecar names, and itself."""
     return (*(sidecar.parent / name for name in files.read_json(sidecar)["files"]), sidecar)
+
+
+def entries(pair: str, sidecar: Path, root: Path, fingerprint: str) -> list[FileEntry]:
+    """What a chunk's table says of a pair just sealed, or found finished: no file is read again.
+
+    Args:
+        pair: its id.
+        sidecar: of the pair.
+        root: folder that the table describes.
+        fingerprint: that it was sealed with.
+    """
+    folder = sidecar.parent.relative_to(root)
+    found = [
+        FileEntry(pair, (folder / name).as_posix(), kept["bytes"], kept["sha256"], fingerprint)
+        for name, kept in files.read_json(sidecar)["files"].items()
+    ]
+    return [*found, tables.entry(pair, sidecar, root, fingerprint)]
 
 
 def _is_whole(path: Path, kept: dict[str, Any]) -> bool:

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenter.shapes import Matrix
-from tenter.spatial import grids, slices, smooth, warp
+from tenter.spatial import grids, lines, slices, smooth, warp
 
 FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width of a Gaussian at half its height, in standard deviations."""
 
 
-NEGLIGIBLE = 1e-6
-"""Voxels."""
+SLAB_VOXELS = 2**16
+"""Voxels of a grid that are read at a time: what is in between stays in the processor's caches."""
 
 Shape = tuple[int, int, int]
 Sigmas = tuple[float, float, float]
@@ -64,15 +64,9 @@ def on_grid(
     x, y, z = (0.0 if axis == normal else s for axis, s in enumerate(prefilter_sigmas(to_volume)))
     channels = torch.from_numpy(np.ascontiguousarray(volume))
     with torch.inference_mode():
-        if axes_apart(to_volume, shape):
+        if lines.are_apart(to_volume, shape):
             return line_by_line(channels, to_volume, shape, (x, y, z), padding).numpy()
         return point_by_point(channels, to_volume, shape, (x, y, z), padding).numpy()
-
-
-def axes_apart(to_volume: Matrix, shape: tuple[int, int, int]) -> bool:
-    """Whether each axis of a grid runs along one axis of a volume, to a millionth of a voxel at its end."""
-    reach = np.abs(to_volume[:3, :3]) * np.array(shape) > NEGLIGIBLE
-    return bool((reach.sum(0) == 1).all() and (reach.sum(1) == 1).all())
 
 
 def point_by_point(
@@ -83,47 +77,43 @@ def point_by_point(
     In float64, so that the way an image is stored cannot show in the last digits; arguments as of
     `on_grid`, with the widths of the Gaussian along each axis of the volume, in its voxels.
     """
-    places = grids.mapped(torch.from_numpy(to_volume[None, :3]), shape)
-    read = []
-    for channel in volume:
-        smoothed = _smoothed(channel[None, None], sigmas, padding)
-        read.append(warp.sample(smoothed.double(), places, padding=padding)[0, 0].float())
-    return torch.stack(read)
+    smoothed = _smoothed(volume[None], sigmas, padding).double()
+    result = torch.empty((len(volume), *shape))
+    matrix = torch.from_numpy(to_volume[None, :3])
+    thickness = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    for first in range(0, shape[0], thickness):
+        slab = result[:, first : first + thickness]
+        start = torch.cat([matrix[..., :3], matrix[..., 3:] + first * matrix[..., :1]], dim=-1)
+        places = grids.mapped(start, slab.shape[1:])
+        slab.copy_(warp.sample(smoothed, places, padding=padding)[0])
+    return result
 
 
 def line_by_line(
     volume: Tensor, to_volume: Matrix, shape: Shape, sigmas: Sigmas, padding: warp.Padding
 ) -> Tensor:
     """As `point_by_point` where axes are apart: smoothing and reading are one matrix an axis, and faster."""
-    onto = np.abs(to_volume[:3, :3]).argmax(axis=1)  # for each axis of the volume the grid's
-    result = volume.double()
-    for axis, along in enumerate(onto):
-        size, step, start = volume.shape[1 + axis], to_volume[axis, along], to_volume[axis, 3]
-        weights = _weights(size, start + step * np.arange(shape[along]), sigmas[axis], padding)
-        result = _along(result, weights, 1 + axis)
-    order = [1 + int(place) for place in np.argsort(onto)]
-    return result.permute(0, *order).float().contiguous()
-
-
-def _along(volume: Tensor, weights: Tensor, axis: int) -> Tensor:
-    if axis == volume.ndim - 1:
-        return volume @ weights.mT
-    shape = [*volume.shape[:axis], len(weights), *volume.shape[axis + 1 :]]
-    return (weights @ volume.flatten(axis + 1)).reshape(shape)
+    found = lines.places(to_volume, shape)
+    weights = [
+        _weights(size, places, sigma, padding)
+        for size, sigma, (_, places) in zip(volume.shape[1:], sigmas, found, strict=True)
+    ]
+    return lines.read(volume.double(), weights, [axis for axis, _ in found]).float().contiguous()
 
 
 def _weights(size: int, places: np.ndarray, sigma: float, padding: warp.Padding) -> Tensor:
     """What each voxel of a line adds at each place: smoothed, then read linearly."""
-    lines = torch.eye(size, dtype=torch.float64)[None, None, :, :, None]
-    smoothed = _smoothed(lines, (sigma, 0.0, 0.0), padding)[0, 0, :, :, 0]
     if padding == "border":
         places = places.clip(0, size - 1)
-    reach = torch.from_numpy(np.abs(places[:, None] - np.arange(size)))
-    return (1 - reach).clamp(min=0) @ smoothed
+    weights = lines.linear(size, places)
+    if sigma == 0:
+        return weights
+    line = torch.eye(size, dtype=torch.float64)[None, None, :, :, None]
+    return weights @ _smoothed(line, (sigma, 0.0, 0.0), padding)[0, 0, :, :, 0]
 
 
 def _smoothed(volume: Tensor, sigmas: Sigmas, padding: warp.Padding) -> Tensor:
-    if padding == "zeros":
+    if padding == "zeros" or not any(sigmas):
         return smooth.smooth(volume, sigmas)
     margins = [int(3 * sigma) for sigma in sigmas]
     wide = functional.pad(

@@ -165,11 +165,12 @@ def _grid_and_voxels(path: Path, field: sitk.DisplacementFieldTransform) -> tupl
     grid[:3, 3] = image.GetOrigin()
     grid = geometry.LPS @ grid
     to_voxels = np.linalg.inv(grid)[:3, :3] @ geometry.LPS[:3, :3]
-    voxels = np.einsum("rc,zyxc->rxyz", to_voxels, _moves(field))[None].astype(np.float32)
-    if not np.isfinite(voxels).all():
+    moves = torch.from_numpy(_moves(field)).permute(3, 0, 1, 2)  # channels apart, one after the other
+    voxels = (torch.from_numpy(to_voxels) @ moves.flatten(1)).reshape(moves.shape).float()
+    if not bool(voxels.isfinite().all()):
         message = f"{path}: holds displacements that are NaN or infinite; make it again"
         raise DataError(message)
-    return grid, torch.from_numpy(voxels)
+    return grid, voxels.permute(0, 3, 2, 1).contiguous()[None]
 
 
 def _parts(path: Path) -> list[sitk.Transform]:

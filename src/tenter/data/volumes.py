@@ -6,7 +6,6 @@ of DICOM slices.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,16 +141,11 @@ def read_image(path: Path) -> Volume:
     Raises:
         DataError: the file is damaged, doubtful, or holds NaN or Inf.
     """
-    head, stored, (slope, inter) = _stored(path)
-    if (slope, inter) == (1.0, 0.0):
-        with np.errstate(over="ignore"):
-            values = stored.astype(np.float32)
-    else:
-        with np.errstate(over="ignore"):
-            values = (stored * np.float64(slope) + inter).astype(np.float32)
+    head, stored, scaling = _stored(path)
+    with np.errstate(over="ignore"):
+        values = _scaled(stored, scaling).astype(np.float32)
     _require_finite(path, values)
-    array = values[None] if head.channels == 1 else np.moveaxis(values, 3, 0)
-    return Volume(np.ascontiguousarray(array), head.affine)
+    return Volume(np.ascontiguousarray(_channels_first(head, values)), head.affine)
 
 
 def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
@@ -167,12 +161,14 @@ def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
     """
     if path.is_dir():
         raise refusal(path, "is a folder", "give labels as one file: DICOM is read for images alone")
-    head, stored, (slope, inter) = _stored(path)
-    values = stored if (slope, inter) == (1.0, 0.0) else stored * np.float64(slope) + inter
+    head, stored, scaling = _stored(path)
+    if settings.format == "stack" and stored.dtype.itemsize == 1:
+        return _byte_stack(path, head, stored, scaling)
+    values = _scaled(stored, scaling)
     _require_finite(path, values)
     if settings.format == "map":
         return _label_map(path, head, values)
-    return _label_stack(path, head, values)
+    return LabelVolume(_soft(path, _channels_first(head, values)), head.affine, tuple(range(head.channels)))
 
 
 def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
@@ -185,11 +181,11 @@ def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
     Raises:
         DataError: as `read_image`.
     """
-    head, stored, (slope, inter) = _stored(path)
-    values = stored if (slope, inter) == (1.0, 0.0) else stored * np.float64(slope) + inter
+    head, stored, scaling = _stored(path)
+    values = _scaled(stored, scaling)
     with np.errstate(over="ignore"):
         _require_finite(path, values.astype(np.float32) if values.dtype == np.float64 else values)
-    return values[None] if head.channels == 1 else np.moveaxis(values, 3, 0), head.affine
+    return _channels_first(head, values), head.affine
 
 
 def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
@@ -300,16 +296,36 @@ def _label_map(path: Path, head: Header, values: np.ndarray) -> LabelVolume:
     return LabelVolume(integers, head.affine, keys)
 
 
-def _label_stack(path: Path, head: Header, values: np.ndarray) -> LabelVolume:
+def _byte_stack(path: Path, head: Header, stored: np.ndarray, scaling: tuple[float, float]) -> LabelVolume:
+    """A stack of numbers of 8 bits: what each of them means is found once, not for every voxel."""
+    low, high = int(stored.min()), int(stored.max())
+    meant = _soft(path, _scaled(np.arange(low, high + 1), scaling))
+    # Unsigned differences are right whatever the sign of what is stored.
+    channels = np.ascontiguousarray(_channels_first(head, stored)).view(np.uint8)
+    soft = meant.take(channels - np.uint8(low % 256))
+    return LabelVolume(soft, head.affine, tuple(range(head.channels)))
+
+
+def _soft(path: Path, values: np.ndarray) -> np.ndarray:
+    """Labels between 0 and 1, float32; what rounding left of 0 and 1 is made whole."""
     low, high = float(values.min()), float(values.max())
     if low < -ROUNDING or high > 1 + ROUNDING:
         what = f"holds values from {low:g} to {high:g} in a label stack"
         raise refusal(path, what, "store each label between 0 and 1, or set labels.format to map")
-    channels = values[None] if head.channels == 1 else np.moveaxis(values, 3, 0)
-    soft = np.clip(channels.astype(np.float32), 0, 1)
+    soft = np.clip(values.astype(np.float32), 0, 1)
     near = np.rint(soft)
-    soft = np.where(np.abs(soft - near) <= ROUNDING, near, soft)
-    return LabelVolume(np.ascontiguousarray(soft), head.affine, tuple(range(head.channels)))
+    return np.ascontiguousarray(np.where(np.abs(soft - near) <= ROUNDING, near, soft))
+
+
+def _scaled(stored: np.ndarray, scaling: tuple[float, float]) -> np.ndarray:
+    """What stored numbers mean; float64, or as they are where nothing scales them."""
+    slope, inter = scaling
+    scaled: np.ndarray = stored if scaling == (1.0, 0.0) else stored * np.float64(slope) + inter
+    return scaled
+
+
+def _channels_first(head: Header, values: np.ndarray) -> np.ndarray:
+    return values[None] if head.channels == 1 else np.moveaxis(values, 3, 0)
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
@@ -326,21 +342,20 @@ def _write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | Non
     if slope is not None:
         # The stored numbers are written as they are; the slope only says what they mean.
         image.header.set_slope_inter(slope, 0)
-    content = _bytes(image, stored)
-    packed = igzip.compress(content, GZIP_LEVEL, mtime=0) if path.name.endswith(".gz") else content
+    content = _parts(image.header, stored)
+    if path.name.endswith(".gz"):
+        content = [igzip.compress(b"".join(content), GZIP_LEVEL, mtime=0)]
     with files.written_whole(path) as temporary:
-        temporary.write_bytes(packed)
-        _verify(temporary, path, len(packed), stored.shape)
+        with temporary.open("wb") as stream:
+            stream.writelines(content)
+        _verify(temporary, path, sum(map(len, content)), stored.shape)
 
 
-def _bytes(image: Any, stored: np.ndarray) -> bytes:  # noqa: ANN401 - nibabel has no types
-    head = image.header
+def _parts(head: Any, stored: np.ndarray) -> list[memoryview | bytes]:  # noqa: ANN401 - nibabel has no types
+    """Header and voxels as they are laid out in a file."""
     head["magic"] = b"n+1"
     head["vox_offset"] = 352
-    buffer = io.BytesIO(head.binaryblock + bytes(4))
-    buffer.seek(352)
-    buffer.write(np.asfortranarray(stored).tobytes(order="F"))
-    return buffer.getvalue()
+    return [head.binaryblock + bytes(4), np.ascontiguousarray(stored.T).data.cast("B")]
 
 
 def _verify(temporary: Path, path: Path, size: int, shape: tuple[int, ...]) -> None:

@@ -18,6 +18,8 @@ JOIN = "--"
 
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile[ \t]*=|data ?file:=?)([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
 
+_CONTROL = re.compile(r"[\x00-\x1f]")
+
 Member = Pair | Subject
 
 
@@ -46,7 +48,7 @@ def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
         sheet.complain("is a URL", "download the file and give its path", row, column)
         return None
-    if any(ord(character) < 32 for character in value):
+    if _CONTROL.search(value):
         sheet.complain("holds control characters", "rename the file", row, column)
         return None
     path = sheet.path.parent / value

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tenter.manifest import cells
 from tenter.manifest.sheet import Rows, Sheet
@@ -78,7 +81,14 @@ def _patients(sheet: Sheet, row: int, value: str) -> tuple[str, ...]:
 
 def _compare(sheet: Sheet, pairs: Sequence[Pair]) -> None:
     cells.compare_ids(sheet, "pair", [(pair.id, pair.row) for pair in pairs])
+    real = functools.cache(os.path.realpath)
     for pair in pairs:
-        if pair.moving.resolve() == pair.fixed.resolve():
+        if _end(pair.moving, real) == _end(pair.fixed, real):
             sheet.complain("is the moving image too", "give two images", pair.row, "fixed_image")
     cells.compare_patients(sheet, pairs)
+
+
+def _end(path: Path, real: Callable[[Path], str]) -> tuple[str, str]:
+    """Where links lead to, as folder and name; many files share a folder, whose links are followed once."""
+    end = path.resolve() if path.is_symlink() else path
+    return real(end.parent), end.name

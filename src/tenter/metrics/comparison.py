@@ -58,8 +58,11 @@ def compare(
     units = sorted(set(patients))
     place = {unit: index for index, unit in enumerate(units)}
     owner = np.array([place[group] for group in patients])
-    ours = np.array([_median(model[owner == index]) for index in range(len(units))])
-    theirs = np.array([_median(reference[owner == index]) for index in range(len(units))])
+    order = np.argsort(owner, kind="stable")
+    starts = np.searchsorted(owner[order], np.arange(1, len(units)))
+    ours, theirs = (
+        np.array([_median(values) for values in np.split(side[order], starts)]) for side in (model, reference)
+    )
     gain = differences(ours, theirs)
     low, high = median_interval(gain, units, resamples, random)
     return Comparison(

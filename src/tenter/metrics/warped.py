@@ -8,16 +8,17 @@ in the box of fixed voxels that map next to one of its own. Reading is in float6
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from tenter.metrics.regions import Box, Grid, Region, bounds, shifted
 from tenter.shapes import Matrix
-from tenter.spatial import geometry, warp
+from tenter.spatial import geometry, grids, warp
 from tenter.spatial.transform import Transform
 
 TIE = 1e-6
@@ -90,11 +91,16 @@ class Warper:
     threshold: float
 
     def by_alignment(self, pieces: Sequence[Piece]) -> list[Region]:
-        """Labels carried by the transform's alignment alone."""
-        plain = replace(self, transform=self.transform.without_field())
-        to_fixed = np.linalg.inv(self.transform.alignment @ self.fixed.affine) @ self.moving
+        """Labels carried by the transform's alignment alone: one matrix, without a look at the field."""
+        to_moving = np.linalg.inv(self.moving) @ self.transform.alignment @ self.fixed.affine
+        to_fixed = np.linalg.inv(to_moving)
+
+        def places(box: Box) -> Tensor:
+            start = shifted(to_moving, _first(box))
+            return grids.mapped(torch.from_numpy(start[None, :3]), _sizes(box))
+
         boxes = [landing_box(to_fixed, self.fixed.shape, item.own) for item in pieces]
-        return [plain.region(item, box) for item, box in zip(pieces, boxes, strict=True)]
+        return [self._region(item, box, places) for item, box in zip(pieces, boxes, strict=True)]
 
     def by_transform(self, pieces: Sequence[Piece], landings: Sequence[Box | None]) -> list[Region]:
         """Labels carried by the whole transform.
@@ -103,16 +109,27 @@ class Warper:
             pieces: of the moving labels.
             landings: for each the box of fixed voxels that it can reach.
         """
-        return [self.region(item, box) for item, box in zip(pieces, landings, strict=True)]
 
-    def region(self, item: Piece, landing: Box | None) -> Region:
-        """One label within the box where it lands."""
+        def places(box: Box) -> Tensor:
+            return self.transform.coordinates(
+                shifted(self.fixed.affine, _first(box)), _sizes(box), self.moving
+            )
+
+        return [self._region(item, box, places) for item, box in zip(pieces, landings, strict=True)]
+
+    def _region(self, item: Piece, landing: Box | None, places: Callable[[Box], Tensor]) -> Region:
+        """One label within the box where it lands; `places` gives voxels of the moving grid."""
         if landing is None:
             return NOWHERE
-        start = landing[0].start, landing[1].start, landing[2].start
-        shape = [side.stop - side.start for side in landing]
-        fixed, moving = shifted(self.fixed.affine, start), shifted(self.moving, item.start)
-        places = self.transform.coordinates(fixed, shape, moving)
+        start = torch.tensor(item.start, dtype=torch.float64).reshape(1, 3, 1, 1, 1)
         image = torch.from_numpy(item.values)[None, None]
-        values = warp.sample(image, places, padding="zeros")[0, 0].numpy()
-        return Region(values >= self.threshold - TIE, start)
+        values = warp.sample(image, places(landing) - start, padding="zeros")[0, 0].numpy()
+        return Region(values >= self.threshold - TIE, _first(landing))
+
+
+def _first(box: Box) -> tuple[int, int, int]:
+    return box[0].start, box[1].start, box[2].start
+
+
+def _sizes(box: Box) -> list[int]:
+    return [side.stop - side.start for side in box]

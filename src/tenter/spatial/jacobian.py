@@ -134,8 +134,10 @@ def _six_volumes(field: Tensor) -> Iterator[Tensor]:
     """Six times the signed volume of each of the ten tetrahedra at each inner voxel."""
     axes = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     edges = [(_edge(field, axis, 1), -_edge(field, axis, -1)) for axis in axes]
-    for first, second, third in itertools.product(*edges):
-        yield _triple(first, second, third)
+    for first, second in itertools.product(*edges[:2]):
+        face = _cross(first, second)
+        for third in edges[2]:
+            yield _dot(face, third)
     # The central tetrahedron of the cube ahead of the voxel, and of the one behind it.
     for sign, diagonals in ((1, ((1, 1, 0), (0, 1, 1), (1, 0, 1))), (-1, ((1, 1, 0), (1, 0, 1), (0, 1, 1)))):
         yield _triple(*(_edge(field, diagonal, sign) for diagonal in diagonals))
@@ -161,9 +163,19 @@ def _neighbour(field: Tensor, steps: Sequence[int]) -> Tensor:
 
 
 def _triple(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
-    """First x second . third, written out: torch's cross product is much slower."""
-    (a, b, c), (d, e, f), (g, h, i) = (edge.unbind(1) for edge in (first, second, third))
-    return (b * f - c * e) * g + (c * d - a * f) * h + (a * e - b * d) * i
+    """First x second . third."""
+    return _dot(_cross(first, second), third)
+
+
+def _cross(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Written out: torch's cross product is much slower."""
+    (a, b, c), (d, e, f) = first.unbind(1), second.unbind(1)
+    return b * f - c * e, c * d - a * f, a * e - b * d
+
+
+def _dot(first: tuple[Tensor, Tensor, Tensor], second: Tensor) -> Tensor:
+    (a, b, c), (g, h, i) = first, second.unbind(1)
+    return a * g + b * h + c * i
 
 
 def _share(amount: Tensor, inside: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.shapes import Matrix, PointsMm
-from tenter.spatial import constants, geometry, grids, inverse_grid, warp
+from tenter.spatial import constants, geometry, grids, inverse_grid, lines, warp
 
 CLOSE_MM = 0.02
 """An inverse is fine enough once points between its voxels come home within this."""
@@ -156,6 +156,8 @@ class Transform:
         to_grid = np.linalg.inv(self.affine) @ affine
         if tuple(shape) == self.field.shape[2:] and np.allclose(to_grid, np.eye(4), rtol=0, atol=1e-9):
             return self.field
+        if lines.are_apart(to_grid, tuple(shape)):
+            return _read_lines(self.field, to_grid, tuple(shape))
         return _read(self.field, grids.mapped(_tensor(to_grid[:3], self.field)[None], shape))
 
 
@@ -196,6 +198,16 @@ def _in_mm(moves: Tensor, to_mm: Matrix, outer: tuple[Matrix, Matrix]) -> Tensor
 
 def _tensor(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], like: Tensor) -> Tensor:
     return torch.as_tensor(matrix, dtype=like.dtype, device=like.device)
+
+
+def _read_lines(field: Tensor, to_grid: Matrix, shape: tuple[int, ...]) -> Tensor:
+    """As `_read`, at the voxels of a grid whose axes run along the field's."""
+    found = lines.places(to_grid, shape)
+    weights = []
+    for size, (_, places) in zip(field.shape[2:], found, strict=True):
+        inside = (places >= -0.5) & (places < size - 0.5)
+        weights.append(lines.linear(size, places.clip(0, size - 1)) * torch.from_numpy(inside)[:, None])
+    return lines.read(field, weights, [axis for axis, _ in found])
 
 
 def _read(field: Tensor, places: Tensor) -> Tensor:

@@ -107,11 +107,11 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
     Raises:
         DataError: naming every pair that could not be measured; no table is written then.
     """
-    entries = tables.read(fields)
+    entries = _by_pair(tables.read(fields))
     threshold = settings.evaluation.threshold
 
     def measure(pair: Pair) -> list[MetricRow]:
-        paths = _folds(pair, entries, transforms, fold)
+        paths = _folds(pair, entries.get(pair.id, []), transforms, fold)
         truth = read_truth(pair, settings.labels, threshold)
         kind = TEST if fold == TEST else pair.set
         rows: list[MetricRow] = []
@@ -153,9 +153,17 @@ def _place(folder: Path | None, name: str, *, wanted: bool) -> Path | None:
     return folder / name if folder is not None and wanted else None
 
 
-def _folds(pair: Pair, entries: Sequence[FileEntry], root: Path, fold: str) -> dict[str, Path]:
+def _by_pair(entries: Iterable[FileEntry]) -> dict[str, list[FileEntry]]:
+    """The transforms of each pair."""
+    found: dict[str, list[FileEntry]] = {}
+    for item in entries:
+        if Path(item.file).name == TRANSFORM:
+            found.setdefault(item.pair, []).append(item)
+    return found
+
+
+def _folds(pair: Pair, own: Sequence[FileEntry], root: Path, fold: str) -> dict[str, Path]:
     """The pair's transforms by fold, the main one first; each verified to be what was written."""
-    own = [item for item in entries if item.pair == pair.id and Path(item.file).name == TRANSFORM]
     wrong = tables.faults(own, root, content=True)
     if wrong:
         raise DataError("; ".join([*wrong, "rerun the rule that makes it (infer)"]))

@@ -80,7 +80,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
             sidecar.unlink(missing_ok=True)
             made, said = _register(pair, cases / pair.id, members, settings, sidecar.parent)
             pairwork.seal(sidecar, fingerprint, made, said)
-        return [tables.entry(pair.id, path, output, fingerprint) for path in pairwork.sealed_files(sidecar)]
+        return pairwork.entries(pair.id, sidecar, output, fingerprint)
 
     registered = pairwork.each_pair(rows.image_pairs(manifest, pairs), register, "infer")
     tables.write(table, [entry for entries in registered for entry in entries])

@@ -40,15 +40,17 @@ def prepare_images(
         DataError: naming every pair that failed; the others are done.
     """
     planned = plans.read_plan(plan)
-    basis = {"code": code, "settings": settings.model_dump(mode="json"), "plan": plans.plan_digest(planned)}
+    digest = plans.plan_digest(planned)
+    basis = {"code": code, "settings": settings.model_dump(mode="json"), "plan": digest}
 
     def prepare(pair: ImagePair) -> list[FileEntry]:
         sidecar = cases / pair.id / layout.IMAGES_SIDECAR
         sources = _sources(pair, planned)
         fingerprint = files.digest({**basis, **_identity(pair), "sources": sources})
         if not pairwork.is_finished(sidecar, fingerprint):
-            _prepare_pair(pair, planned, sidecar, {"fingerprint": fingerprint, "sources": sources})
-        return [tables.entry(pair.id, path, cases, fingerprint) for path in pairwork.sealed_files(sidecar)]
+            made, said = _prepare_pair(pair, planned, sidecar.parent)
+            pairwork.seal(sidecar, fingerprint, made, {**said, "plan": digest, "sources": sources})
+        return pairwork.entries(pair.id, sidecar, cases, fingerprint)
 
     made = pairwork.each_pair(rows.image_pairs(manifest, pairs), prepare, "prepare_images")
     tables.write(table, [entry for entries in made for entry in entries])
@@ -70,7 +72,8 @@ def _sources(pair: ImagePair, plan: Plan) -> dict[str, str]:
     return hashes
 
 
-def _prepare_pair(pair: ImagePair, plan: Plan, sidecar: Path, made_from: dict[str, object]) -> None:
+def _prepare_pair(pair: ImagePair, plan: Plan, folder: Path) -> tuple[list[Path], dict[str, object]]:
+    """Write a pair's images; they, and what its sidecar says of them."""
     moving, fixed = _image(pair.moving, plan.moving_channels), _image(pair.fixed, plan.fixed_channels)
     placed = align(plan.alignment, moving, fixed, pair.initial_transform)
     images = preparation.prepared(moving, fixed, plan, placed, (str(pair.moving), str(pair.fixed)))
@@ -79,15 +82,13 @@ def _prepare_pair(pair: ImagePair, plan: Plan, sidecar: Path, made_from: dict[st
         "shape": plan.shape,
         "affine": images.affine.tolist(),
         "alignment": placed.tolist(),
-        "plan": plans.plan_digest(plan),
-        "sources": made_from["sources"],
     }
     sides = ((images.moving, images.moving_source), (images.fixed, images.fixed_source))
-    for side, (case, source) in zip(layout.SIDES, sides, strict=True):
-        volumes.write_image(layout.images_file(sidecar.parent, side), case, images.affine)
+    made = [layout.images_file(folder, side) for side in layout.SIDES]
+    for path, side, (case, source) in zip(made, layout.SIDES, sides, strict=True):
+        volumes.write_image(path, case, images.affine)
         said[side] = {"shape": source.shape, "affine": source.affine.tolist()}
-    made = [layout.images_file(sidecar.parent, side) for side in layout.SIDES]
-    pairwork.seal(sidecar, str(made_from["fingerprint"]), made, said)
+    return made, said
 
 
 def _image(path: Path, channels: int) -> Volume:

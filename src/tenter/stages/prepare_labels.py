@@ -58,7 +58,7 @@ def prepare_labels(
         fingerprint = files.digest({**basis, "pair": pair.id, **_made_from(pair, case)})
         if not pairwork.is_finished(sidecar, fingerprint):
             _prepare_pair(pair, case, settings.labels, (sidecar, fingerprint))
-        return [tables.entry(pair.id, path, cases, fingerprint) for path in pairwork.sealed_files(sidecar)]
+        return pairwork.entries(pair.id, sidecar, cases, fingerprint)
 
     made = pairwork.each_pair(rows.pairs(manifest, pairs), prepare, "prepare_labels")
     tables.write(table, [entry for entries in made for entry in entries])

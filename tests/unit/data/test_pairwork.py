@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tenter import tables
 from tenter.data import pairwork
 from tenter.errors import DataError, OutputError
 from tenter.records import ImagePair
@@ -53,6 +54,12 @@ def test_a_full_disk_stops_at_once() -> None:
 def test_sealed_work_is_finished(sidecar: Path) -> None:
     assert pairwork.is_finished(sidecar, "f1")
     assert pairwork.sealed_files(sidecar) == (sidecar.parent / "voxels.nii", sidecar)
+
+
+def test_a_table_says_what_the_sidecar_says(sidecar: Path) -> None:
+    voxels, own = pairwork.entries("a", sidecar, sidecar.parent, "f1")
+    assert voxels == tables.entry("a", sidecar.parent / "voxels.nii", sidecar.parent, "f1")
+    assert own == tables.entry("a", sidecar, sidecar.parent, "f1")
 
 
 def test_work_from_other_inputs_is_not_finished(sidecar: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenter.data import resampling
+from tenter.spatial import lines
 
 SHAPE = (12, 10, 8)
 NOISE = np.random.default_rng(0).normal(size=(1, *SHAPE)).astype(np.float32)
@@ -105,8 +106,10 @@ def test_a_slice_is_not_smoothed_across(padding: str) -> None:
 @pytest.mark.parametrize("padding", ["border", "zeros"])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
 def test_line_by_line_reads_what_point_by_point_reads(
-    order: tuple[int, int, int], padding: Literal["border", "zeros"]
+    order: tuple[int, int, int], padding: Literal["border", "zeros"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lines, "ROWS", 4)
+    monkeypatch.setattr(resampling, "SLAB_VOXELS", 2 * 120)
     random = np.random.default_rng(sum(place * 3**axis for axis, place in enumerate(order)))
     volume, shape = torch.from_numpy(random.normal(size=(2, 21, 17, 26)).astype(np.float32)), (9, 12, 10)
     to_volume = np.eye(4)
@@ -114,14 +117,15 @@ def test_line_by_line_reads_what_point_by_point_reads(
     middle = np.array(volume.shape[1:]) / 2 - to_volume[:3, :3] @ (np.array(shape) / 2)
     to_volume[:3, 3] = middle + random.uniform(-3, 3, 3)
     given = (volume, to_volume, shape, resampling.prefilter_sigmas(to_volume), padding)
-    lines, points = resampling.line_by_line(*given), resampling.point_by_point(*given)
-    torch.testing.assert_close(lines, points, rtol=0, atol=1e-6)
+    by_line, by_point = resampling.line_by_line(*given), resampling.point_by_point(*given)
+    torch.testing.assert_close(by_line, by_point, rtol=0, atol=1e-6)
 
 
-def test_axes_are_apart_only_where_each_follows_one_other() -> None:
-    shape = (64, 64, 32)
-    permuted = np.diag([1.5, -2.0, 1.0, 1.0])[[2, 0, 1, 3]]
-    turned = permuted.copy()
-    turned[0, 0] = 1e-6  # six hundred-thousandths of a voxel at the end of 64
-    assert resampling.axes_apart(permuted, shape)
-    assert not resampling.axes_apart(turned, shape)
+def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    turned = np.eye(4)
+    turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    whole = [resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros") for matrix in (turned, np.eye(4))]
+    monkeypatch.setattr(lines, "ROWS", 3)
+    monkeypatch.setattr(resampling, "SLAB_VOXELS", 1)
+    parts = [resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros") for matrix in (turned, np.eye(4))]
+    assert all(np.array_equal(one, other) for one, other in zip(whole, parts, strict=True))

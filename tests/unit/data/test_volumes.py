@@ -93,6 +93,21 @@ def test_a_scaled_stack_of_masks_is_exact(tmp_path: Path) -> None:
     assert np.array_equal(read.array, np.moveaxis(masks, 3, 0))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"), [("int8", -128, 127), ("int8", -100, 100), ("uint8", 3, 250)]
+)
+def test_a_stack_of_bytes_means_what_its_slope_says(tmp_path: Path, dtype: str, low: int, high: int) -> None:
+    stored = np.random.default_rng(0).integers(low, high + 1, (*SHAPE, 2)).astype(dtype)
+    stored[0, 0, 0] = low, high
+    image = nib.Nifti1Image(stored, np.diag([1.0, 2, 3, 1]))
+    image.header.set_slope_inter(1 / (high - low), -low / (high - low))
+    nib.save(image, tmp_path / "a.nii")
+    read = volumes.read_labels(tmp_path / "a.nii", STACK).array
+    meant = (np.moveaxis(stored.astype(np.float64), 3, 0) - low) / (high - low)
+    np.testing.assert_allclose(read, meant, atol=1e-6)
+    assert (read.min(), read.max()) == (0, 1)
+
+
 def test_a_single_mask_is_a_stack_of_one(tmp_path: Path) -> None:
     read = volumes.read_labels(saved(tmp_path / "a.nii.gz", (NOISE > 0).astype(np.uint8)), STACK)
     assert read.keys == (0,)

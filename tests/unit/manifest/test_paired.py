@@ -125,6 +125,16 @@ def test_labels_on_one_side_only_are_refused(tmp_path: Path) -> None:
     assert any(":2:fixed_labels: is blank, the other side is not" in line for line in complaints(path))
 
 
+@pytest.mark.parametrize("other", ["m.nii", "../data/m.nii", "link.nii", "folder/m.nii"])
+def test_an_image_is_not_registered_to_itself_by_any_name(tmp_path: Path, other: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "link.nii").symlink_to("m.nii")
+    (data / "folder").symlink_to(".")
+    assert "is the moving image too" in complaints(table(data, f"a\tP1\tm.nii\t{other}"))[0]
+    assert not complaints(table(data, "a\tP1\tm.nii\tf.nii"))
+
+
 def test_data_root_confines_every_path(tmp_path: Path) -> None:
     path = table(tmp_path, "a\tP1\t/etc/passwd\t../../f.nii")
     lines = complaints(path, data_root=tmp_path)

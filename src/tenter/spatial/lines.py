@@ -1,0 +1,99 @@
+"""Reading a volume on a grid whose axes run along its own: one matrix an axis, and faster than by points."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.shapes import Matrix
+
+NEGLIGIBLE = 1e-6
+"""Voxels."""
+
+ROWS = 16
+"""Places that are read together; the fastest of those tried on lines of 70 to 90 voxels."""
+
+Shape = tuple[int, ...]
+Places = Float[np.ndarray, " n"]
+
+
+def are_apart(to_volume: Matrix, shape: Shape) -> bool:
+    """Whether each axis of a grid runs along one axis of a volume, to a millionth of a voxel at its end.
+
+    Args:
+        to_volume: voxel of the grid to voxel of the volume.
+        shape: voxels of the grid.
+    """
+    reach = np.abs(to_volume[:3, :3]) * np.array(shape) > NEGLIGIBLE
+    return bool((reach.sum(0) == 1).all() and (reach.sum(1) == 1).all())
+
+
+def places(to_volume: Matrix, shape: Shape) -> list[tuple[int, Places]]:
+    """For each axis of the volume: the grid's axis along it, and where on it the grid's voxels lie.
+
+    Args:
+        to_volume: voxel of the grid to voxel of the volume; their axes are apart.
+        shape: voxels of the grid.
+    """
+    onto = [int(axis) for axis in np.abs(to_volume[:3, :3]).argmax(axis=1)]
+    return [
+        (along, to_volume[axis, 3] + to_volume[axis, along] * np.arange(shape[along]))
+        for axis, along in enumerate(onto)
+    ]
+
+
+def linear(size: int, along: Places) -> Float[Tensor, "n {size}"]:
+    """What each voxel of a line adds at each place, float64; nothing a voxel beyond its ends.
+
+    Args:
+        size: voxels of the line.
+        along: places on it, in voxels.
+    """
+    distance = torch.from_numpy(np.abs(along[:, None] - np.arange(size)))
+    return (1 - distance).clamp(min=0)
+
+
+def read(
+    volume: Float[Tensor, "*channels x y z"], weights: list[Tensor], order: list[int]
+) -> Float[Tensor, "*channels i j k"]:
+    """Bring a volume onto a grid, a line after the other along each axis.
+
+    Each place needs few of a line's voxels: some places at a time are read from those alone that any of
+    them needs.
+
+    Args:
+        volume: with any axes before its last three.
+        weights: for each of these what the line's voxels add at each place, on the CPU.
+        order: for each of these the grid's axis that runs along it.
+    """
+    first = volume.ndim - 3
+    needed = [_extent(matrix) for matrix in weights]
+    x, y, z = needed
+    result = volume[..., x, y, z]
+    for axis, (matrix, columns) in enumerate(zip(weights, needed, strict=True)):
+        result = _along(result, matrix[:, columns], first + axis)
+    return result.permute(*range(first), *(first + order.index(axis) for axis in range(3)))
+
+
+def _extent(weights: Tensor) -> slice:
+    """The columns that are not nothing, and those between; one where all are."""
+    used = np.flatnonzero(weights.numpy().any(axis=0))
+    return slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1)
+
+
+def _along(volume: Tensor, weights: Tensor, axis: int) -> Tensor:
+    parts = []
+    for rows in torch.split(weights, ROWS):
+        needed = _extent(rows)
+        matrix = rows[:, needed].to(volume)
+        parts.append(_product(matrix, volume.narrow(axis, needed.start, matrix.shape[1]), axis))
+    return torch.cat(parts, dim=axis)
+
+
+def _product(weights: Tensor, volume: Tensor, axis: int) -> Tensor:
+    if axis == volume.ndim - 1:
+        return volume @ weights.mT
+    shape = [*volume.shape[:axis], len(weights), *volume.shape[axis + 1 :]]
+    return (weights @ volume.flatten(axis + 1)).reshape(shape)
