@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
+from mlflow.entities import ViewType
+
 from clones import NETWORK, ROOT, Clone, clone, simulate, write_config
 from tenter import files
 
@@ -146,6 +149,14 @@ class Study(Clone):
         """sha256 of every trained model's weights."""
         found = sorted(self.results.glob("models/*/fold-*/model.safetensors"))
         return {f"{path.parts[-3]} {path.parts[-2]}": files.sha256(path) for path in found}
+
+    def published(self) -> list[str]:
+        """The key of every run in the study's own MLflow database, deleted ones too."""
+        client = mlflow.MlflowClient(f"sqlite:///{self.results}/tracking/mlflow.db")
+        experiment = client.get_experiment_by_name(self.results.name)
+        assert experiment is not None
+        found = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+        return sorted(item.data.tags["tenter.key"] for item in found)
 
     def log(self, fold: str, model: str = "a") -> str:
         """The log of a training, from its first step on."""
