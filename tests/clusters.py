@@ -20,6 +20,7 @@ from mlflow.entities import ViewType
 
 from clones import NETWORK, ROOT, Clone, clone, simulate, write_config
 from tenter import files
+from tenter.training.recorder import read_history
 
 SCRIPT = ROOT / "tests/cluster/one-machine-slurm.sh"
 PATIENCE_S = 1800.0
@@ -181,6 +182,8 @@ class Prepared:
 
     root: Path
     weights: dict[str, str]
+    step_s: float
+    """Seconds of a step, both trainings at a time."""
 
     def again(self, folder: Path) -> Study:
         """A copy of it, of which nothing is trained."""
@@ -196,7 +199,8 @@ def prepare(folder: Path) -> Prepared:
         assert done.returncode == 0, done.stdout + done.stderr
         if wanted is TABLES:
             shutil.copytree(whole.root, folder / "untrained", symlinks=True)
-    return Prepared(folder / "untrained", whole.weights())
+    rows = read_history(whole.results / "models/a/fold-0/history.csv")
+    return Prepared(folder / "untrained", whole.weights(), rows[-1]["seconds"] / rows[-1]["step"])
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -27,7 +27,8 @@ from tenter.tools import jobs
 
 pytestmark = pytest.mark.soak
 
-SLICE_STEPS = 4000
+SLICES_S = 240.0
+"""Of training, which slices share; of each, its start takes a part."""
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_a_training_of_many_slices(prepared: Prepared, tmp_path: Path) -> None:
     made, whole = prepared.again(tmp_path / "study"), prepared.again(tmp_path / "whole")
     runtime = {"checkpoint_s": 3600, "log_every": 100, "margin_s": 100}
     for one in (made, whole):
-        configure(one, steps=SLICE_STEPS, runtime=runtime)
+        configure(one, steps=round(SLICES_S / prepared.step_s), runtime=runtime)
     done = whole.run("--", TRAINED[0])
     assert done.returncode == 0, done.stdout + done.stderr
     made.finish("--set-resources", "train:runtime=3", "--", TRAINED[0])

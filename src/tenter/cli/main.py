@@ -7,7 +7,6 @@ imported only when it runs, so that light ones stay light.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import gc
 import importlib
@@ -15,13 +14,13 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tyro
 from pydantic import BaseModel, ValidationError
 
-from tenter import __version__, files, provenance
+from tenter import __version__, files, loading, provenance
 from tenter.cli import commands
 from tenter.errors import TenterError
 
@@ -88,7 +87,7 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
 
 def _function(name: str) -> Callable[..., Any]:
     """The command's function; a stage's code is verified before it runs, and recorded after."""
-    with _nothing_is_garbage():
+    with loading.nothing_is_garbage():
         module = importlib.import_module(commands.COMMANDS[name].module)
     function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
     if "settings" not in inspect.signature(function).parameters:
@@ -105,20 +104,6 @@ def _function(name: str) -> Callable[..., Any]:
         return result
 
     return recorded
-
-
-@contextlib.contextmanager
-def _nothing_is_garbage() -> Iterator[None]:
-    """While modules are loaded, look for no garbage, nor ever among what they made: there is hardly any.
-
-    Of the start of a command that needs torch, looking takes a fifth.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
