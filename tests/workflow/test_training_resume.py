@@ -17,6 +17,7 @@ from tenter import provenance
 from tenter.training import models
 
 STEPS = 120
+PATIENCE_S = 900.0
 CHOSEN = settings(steps=STEPS, average=0.9, validation={"fraction": 0.4, "every": 20})
 
 
@@ -48,7 +49,7 @@ def start(prepared: Prepared, folder: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int) -> str:
-    _, text = process.communicate(timeout=120)
+    _, text = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, text
     return text
 
@@ -99,7 +100,7 @@ def kill_repeatedly(prepared: Prepared, folder: Path, chance: random.Random, mos
         wait_for(folder, before + chance.randrange(2, 30), process)
         time.sleep(chance.uniform(0, 0.02))
         process.kill()
-        _, text = process.communicate(timeout=120)
+        _, text = process.communicate(timeout=PATIENCE_S)
         if kills:
             assert f"training goes on from step {before}" in text
         if process.returncode == 0:
