@@ -80,6 +80,11 @@ rule all:
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
 onstart:
+    # Snakemake's default limit of starts (100 a second) has it look through ready jobs and their files
+    # once a second for each job that ended, the longer the study the more often. A user's limit stays.
+    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
     for command in study.opening_commands(
         canonical(config), R / "cohort", TRACKING
     ):

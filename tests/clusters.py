@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
+from mlflow.entities import ViewType
+
 from clones import NETWORK, ROOT, Clone, clone, simulate, write_config
 from tenter import files
+from tenter.training.recorder import read_history
 
 SCRIPT = ROOT / "tests/cluster/one-machine-slurm.sh"
 PATIENCE_S = 1800.0
@@ -147,6 +151,14 @@ class Study(Clone):
         found = sorted(self.results.glob("models/*/fold-*/model.safetensors"))
         return {f"{path.parts[-3]} {path.parts[-2]}": files.sha256(path) for path in found}
 
+    def published(self) -> list[str]:
+        """The key of every run in the study's own MLflow database, deleted ones too."""
+        client = mlflow.MlflowClient(f"sqlite:///{self.results}/tracking/mlflow.db")
+        experiment = client.get_experiment_by_name(self.results.name)
+        assert experiment is not None
+        found = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+        return sorted(item.data.tags["tenter.key"] for item in found)
+
     def log(self, fold: str, model: str = "a") -> str:
         """The log of a training, from its first step on."""
         return (self.results / f"checkpoints/{model}/fold-{fold}/train.log").read_text()
@@ -170,6 +182,8 @@ class Prepared:
 
     root: Path
     weights: dict[str, str]
+    step_s: float
+    """Seconds of a step, both trainings at a time."""
 
     def again(self, folder: Path) -> Study:
         """A copy of it, of which nothing is trained."""
@@ -185,7 +199,8 @@ def prepare(folder: Path) -> Prepared:
         assert done.returncode == 0, done.stdout + done.stderr
         if wanted is TABLES:
             shutil.copytree(whole.root, folder / "untrained", symlinks=True)
-    return Prepared(folder / "untrained", whole.weights())
+    rows = read_history(whole.results / "models/a/fold-0/history.csv")
+    return Prepared(folder / "untrained", whole.weights(), rows[-1]["seconds"] / rows[-1]["step"])
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -202,7 +202,8 @@ class Plain:
             before = _first_of(whole)
             moving, fixed = (_labels(path) for path in (pair.moving_labels, pair.fixed_labels))
             _folding(whole, fixed[0])
-            for key, (one, other) in enumerate(zip(moving, fixed, strict=True)):
+            # What one image alone shows is at the end of its stack.
+            for key, (one, other) in enumerate(zip(moving, fixed, strict=False)):
                 target = _mask(other)
                 surfaces = self.cohort.labels.label(key).role == "structure"
                 for transform in (before, whole):

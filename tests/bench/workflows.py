@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,33 +35,43 @@ print(time.perf_counter() - start)
 def planning(counts: Sequence[int]) -> Iterator[Figure]:
     """`snakemake -n` of whole studies of 5 folds and 3 models, 50 pairs a chunk; per pair, to the smallest.
 
-    All of it is to be done, which takes Snakemake longer than to find that nothing is.
+    Of each, all is to be done, and then nothing: every output is there with Snakemake's record of it.
     """
-    first: float | None = None
-    for pairs in counts:
-        seconds, megabytes = _planned(pairs)
-        first = first or seconds / pairs
-        note = f"{seconds:.1f} CPU s, {megabytes:.0f} MB; for 10 000 pairs at most 60 s and 2000 MB"
-        what = f"snakemake -n, {pairs} pairs: seconds a pair, to those of {counts[0]}"
-        yield Figure(what, seconds / pairs / first, 1.0, seconds / pairs, first, "s", load(), note)
+    for state, words in (("all to do", ()), ("nothing to do", ("--finished",))):
+        first: float | None = None
+        for pairs in counts:
+            plan = _planned(pairs, *words)
+            first = first or plan.cpu / pairs
+            note = f"{plan.cpu:.1f} CPU s, {plan.wall:.1f} s by the clock, {plan.megabytes:.0f} MB"
+            note += "; for 10 000 pairs at most 60 s and 2000 MB"
+            what = f"snakemake -n, {state}, {pairs} pairs: seconds a pair, to those of {counts[0]}"
+            yield Figure(what, plan.cpu / pairs / first, 1.0, plan.cpu / pairs, first, "s", load(), note)
 
 
-def _planned(pairs: int) -> tuple[float, float]:
-    """CPU seconds and MB, as a small process sees them: Linux counts a parent's memory to its children's."""
+@dataclass(frozen=True)
+class Plan:
+    """CPU and wall seconds and MB of a dry run."""
+
+    cpu: float
+    wall: float
+    megabytes: float
+
+
+def _planned(pairs: int, *words: str) -> Plan:
+    """A dry run as a small process sees it: Linux counts a parent's memory to its children's."""
     size = {"pairs": pairs, "folds": 5, "models": 3, "chunks": max(1, pairs // 5 // 50)}
-    words = [word for name, value in size.items() for word in (f"--{name}", str(value))]
-    program = str(Path(__file__).with_name("scale.py"))
-    told = subprocess.run(
-        [sys.executable, program, *words], check=True, capture_output=True, text=True
-    ).stdout
+    flags = [word for name, value in size.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, str(Path(__file__).with_name("scale.py")), *flags, *words]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     (row,) = csv.DictReader(told.splitlines(), delimiter="\t")
-    return float(row["plan s"]), float(row["plan MB"])
+    return Plan(float(row["plan s"]), float(row["plan wall s"]), float(row["plan MB"]))
 
 
 def demo(folder: Path) -> Figure:
     """Wall time of the demo study on one core, to the time that its jobs say they computed."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each job would compile this package anew
     how: dict[str, Any] = {"cwd": folder, "env": environment, "check": True, "capture_output": True}
     subprocess.run([str(BIN / "tenter"), "simulate", "cohort"], **how)  # noqa: PLW1510 - in `how`
     chosen = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text(encoding="utf-8"))
@@ -74,12 +85,14 @@ def demo(folder: Path) -> Figure:
         "demo.yaml",
     ]
     command += ["--cores", "1", "--forceall"]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), os.times()
     subprocess.run(command, **how)  # noqa: PLW1510 - in `how`
-    wall = time.perf_counter() - start
+    wall, after = time.perf_counter() - start, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
     useful = sum(_trained(folder / "results/demo")) + sum(_others(folder / "results/demo"))
     what = "demo study on one core: all that is not its jobs' computing, to that"
-    return Figure(what, (wall - useful) / useful, 0.25, wall - useful, useful, "s", load())
+    note = f"{cpu:.0f} CPU s in all"
+    return Figure(what, (wall - useful) / useful, 0.25, wall - useful, useful, "s", load(), note)
 
 
 def _trained(results: Path) -> Iterator[float]:

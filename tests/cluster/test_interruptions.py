@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clones import jobs as names_of_jobs
 from clusters import (
     JOBS,
     PATIENCE_S,
@@ -22,10 +23,12 @@ from clusters import (
     processes_in,
     wait_until,
 )
+from tenter.tools import jobs
 
 pytestmark = pytest.mark.soak
 
-SLICE_STEPS = 4000
+SLICES_S = 240.0
+"""Of training, which slices share; of each, its start takes a part."""
 
 
 @pytest.fixture
@@ -42,6 +45,7 @@ def test_a_higher_job_that_preempts_both(made: Study, prepared: Prepared) -> Non
         assert process.wait(PATIENCE_S) == 0, made.said()
     assert [made.begun(job) for job in JOBS] == [["PREEMPTED", "COMPLETED"]] * 2
     assert_went_on(made, prepared)
+    assert_completes_without_repeating(made)
 
 
 def test_requeueing_both(made: Study, prepared: Prepared) -> None:
@@ -60,6 +64,18 @@ def test_cancelling_one_leads_to_another_attempt(made: Study, prepared: Prepared
         assert process.wait(PATIENCE_S) == 0, made.said()
     assert [made.begun(job) for job in JOBS] == [["CANCELLED", "COMPLETED"], ["COMPLETED"]]
     assert_went_on(made, prepared, folds=["0"])
+    assert_completes_without_repeating(made)
+
+
+def test_jobs_over_their_memory_are_tried_again_with_more(made: Study, prepared: Prepared) -> None:
+    """Without cgroups Slurm polls the memory of a job's processes, and ends it as failed."""
+    with made.running("--set-resources", "train:mem_mb=500 * attempt", "--", *TRAINED) as process:
+        assert process.wait(PATIENCE_S) == 0, made.said()
+    for fold in ("0", "1"):
+        tried = [job for job in made.jobs() if job.rule == f"train_wildcards_a_{fold}"]
+        assert [(job.state, job.got["mem"]) for job in tried] == [("FAILED", "500M"), ("COMPLETED", "1000M")]
+        assert "memory limit" in jobs.verdict(made.root, "train", f"a_{fold}")[0]
+    assert made.weights() == prepared.weights
 
 
 def test_a_job_that_hangs_beyond_its_time_is_tried_again(made: Study, prepared: Prepared) -> None:
@@ -111,8 +127,19 @@ def test_a_controller_that_is_away_for_a_while(made: Study, prepared: Prepared) 
 
 def assert_went_on(made: Study, prepared: Prepared, folds: list[str] | None = None) -> None:
     assert made.weights() == prepared.weights
+    assert {job.rule for job in made.jobs()} == set(JOBS)
     for fold in folds or ["0", "1"]:
         assert "training goes on from step" in made.log(fold)
+
+
+def assert_completes_without_repeating(made: Study) -> None:
+    """The rest of the study, here: it trains nothing again, and MLflow has one run a fold."""
+    done = made.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not {
+        told for told in names_of_jobs(done.stdout + done.stderr) if told.startswith(("train", "prepare"))
+    }
+    assert made.published() == ["a", "a/0", "a/1"]
 
 
 def test_a_snakemake_that_is_killed_leaves_nothing_to_repeat(made: Study, prepared: Prepared) -> None:
@@ -124,6 +151,7 @@ def test_a_snakemake_that_is_killed_leaves_nothing_to_repeat(made: Study, prepar
         wait_until("their jobs", lambda: {item.state for item in made.jobs()} == {"COMPLETED"})
     made.finish("--unlock")
     made.finish("--", *TRAINED)
+    assert [made.begun(job) for job in JOBS] == [["COMPLETED"]] * 2
     assert made.weights() == prepared.weights
 
 
@@ -132,12 +160,13 @@ def test_a_training_of_many_slices(prepared: Prepared, tmp_path: Path) -> None:
     made, whole = prepared.again(tmp_path / "study"), prepared.again(tmp_path / "whole")
     runtime = {"checkpoint_s": 3600, "log_every": 100, "margin_s": 100}
     for one in (made, whole):
-        configure(one, steps=SLICE_STEPS, runtime=runtime)
+        configure(one, steps=round(SLICES_S / prepared.step_s), runtime=runtime)
     done = whole.run("--", TRAINED[0])
     assert done.returncode == 0, done.stdout + done.stderr
     made.finish("--set-resources", "train:runtime=3", "--", TRAINED[0])
     begun = made.begun(JOBS[0])
     assert begun == ["REQUEUED"] * (len(begun) - 1) + ["COMPLETED"]
     assert len(begun) >= 3
-    assert made.log("0").count("is requeued and goes on") == len(begun) - 1
+    assert made.log("0").count("asked to stop; step") == len(begun) - 1
+    assert made.log("0").count("training goes on from step") == len(begun) - 1
     assert made.weights() == whole.weights()

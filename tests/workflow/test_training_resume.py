@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from tenter import provenance
 from tenter.training import models
 
 STEPS = 120
+PATIENCE_S = 900.0
 CHOSEN = settings(steps=STEPS, average=0.9, validation={"fraction": 0.4, "every": 20})
 
 
@@ -49,7 +49,7 @@ def start(prepared: Prepared, folder: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int) -> str:
-    _, text = process.communicate(timeout=120)
+    _, text = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, text
     return text
 
@@ -81,16 +81,34 @@ def test_killed_at_random_times_it_ends_with_the_same_weights(
     prepared: Prepared, unbroken: str, tmp_path: Path
 ) -> None:
     chance = random.Random(int(os.environ.get("TENTER_SEED", "0")))  # noqa: S311 - no secret
-    for _ in range(int(os.environ.get("TENTER_KILLS", "2"))):
-        process = start(prepared, tmp_path)
-        wait_for(tmp_path, saved(tmp_path) + chance.randrange(2, 30), process)
+    wanted, trainings, killed = int(os.environ.get("TENTER_KILLS", "2")), 0, 0
+    while killed < wanted:
+        folder = tmp_path / str(trainings)
+        trainings += 1
+        kills = kill_repeatedly(prepared, folder, chance, wanted - killed)
+        finish(start(prepared, folder), 0)
+        assert weights(folder) == unbroken, f"training {trainings}, killed {kills} times"
+        killed += kills
+    sys.stderr.write(f"{killed} kills of {trainings} trainings: each ended with the same weights\n")
+
+
+def kill_repeatedly(prepared: Prepared, folder: Path, chance: random.Random, most: int) -> int:
+    """Kill a training at random times until it ends before it is killed; how often it was."""
+    for kills in range(most):
+        before = saved(folder)
+        process = start(prepared, folder)
+        wait_for(folder, before + chance.randrange(2, 30), process)
         time.sleep(chance.uniform(0, 0.02))
         process.kill()
-        finish(process, -signal.SIGKILL)
-        assert not (tmp_path / "local").exists() or not list((tmp_path / "local/fold-0").glob("[!.]*"))
-    text = finish(start(prepared, tmp_path), 0)
-    assert re.search(r"training goes on from step \d+", text)
-    assert weights(tmp_path) == unbroken
+        _, text = process.communicate(timeout=PATIENCE_S)
+        if kills:
+            assert f"training goes on from step {before}" in text
+        if process.returncode == 0:
+            return kills
+        assert process.returncode == -signal.SIGKILL, text
+        if saved(folder) < STEPS:
+            assert not (folder / "local").exists() or not list((folder / "local/fold-0").glob("[!.]*"))
+    return most
 
 
 def test_asked_to_stop_it_leaves_a_checkpoint_at_once_and_a_damaged_one_costs_a_step(

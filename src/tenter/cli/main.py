@@ -6,7 +6,9 @@ imported only when it runs, so that light ones stay light.
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import importlib
 import inspect
 import logging
@@ -18,7 +20,7 @@ from typing import Any
 import tyro
 from pydantic import BaseModel, ValidationError
 
-from tenter import __version__, files, provenance
+from tenter import __version__, files, loading, provenance
 from tenter.cli import commands
 from tenter.errors import TenterError
 
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in commands.COMMANDS:
         sys.stderr.write(f"tenter: {commands.unknown(words[0])}\n")
         return 2
+    # The system takes all memory back; finding out what is free would take as long as the start.
+    atexit.register(gc.freeze)
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S")
     return _run(words[0], words[1:], debug=debug)
 
@@ -82,7 +86,8 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
 
 def _function(name: str) -> Callable[..., Any]:
     """The command's function; a stage's code is verified before it runs, and recorded after."""
-    module = importlib.import_module(commands.COMMANDS[name].module)
+    with loading.nothing_is_garbage():
+        module = importlib.import_module(commands.COMMANDS[name].module)
     function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
     if "settings" not in inspect.signature(function).parameters:
         return function

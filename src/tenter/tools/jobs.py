@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 TAIL = 5
 """Lines of a failed job's log that are shown."""
 
-_SLURM_ENDED = "slurmstepd: error:"
+_SLURM_ENDED = re.compile(r"slurmstepd(-[\w.-]+)?: error:")
+"""How Slurm begins a line about a job that it ends; with the node's name where a machine has several."""
+
 _ENDING = {"COMPLETING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
 
 
@@ -64,12 +67,12 @@ def verdict(folder: Path, rule: str, wildcards: str) -> list[str]:
     logs = (folder / ".snakemake/slurm_logs" / f"rule_{rule}" / wildcards).glob("*.log")
     latest = max(logs, key=lambda log: log.stat().st_mtime, default=None)
     lines = latest.read_text(encoding="utf-8", errors="replace").splitlines() if latest else []
-    return [line for line in lines if line.startswith(_SLURM_ENDED)][-1:]
+    return [line for line in lines if _SLURM_ENDED.match(line)][-1:]
 
 
 def failed(lines: list[str]) -> bool:
     """Whether a log's last lines tell of an error, rather than break off."""
-    return any("ERROR" in line or "Error" in line or line.startswith(_SLURM_ENDED) for line in lines)
+    return any("ERROR" in line or "Error" in line or _SLURM_ENDED.match(line) for line in lines)
 
 
 def _slurm(folder: Path) -> tuple[dict[str, str], str]:

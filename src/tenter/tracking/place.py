@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenter import files
+from tenter import files, loading
 from tenter.errors import DataError, TrackingError
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def client(place: Place, retries: int = 0) -> MlflowClient:
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout)
-    from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds that only tracking shall cost
+    with loading.nothing_is_garbage():
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds that only tracking shall cost
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -93,12 +93,13 @@ def test_chunks_under_way_and_failed_are_told(tmp_path: Path) -> None:
     assert "  | 10:00:00 ERROR m1: is no image" in told.splitlines()
 
 
-def test_what_slurm_did_to_a_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("who", ["slurmstepd", "slurmstepd-node1"])
+def test_what_slurm_did_to_a_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     path = begun(tmp_path, *SAID)
     monkeypatch.chdir(tmp_path)
     log = tmp_path / ".snakemake/slurm_logs/rule_train/a_1/7.log"
     log.parent.mkdir(parents=True)
-    log.write_text("slurmstepd: error: *** JOB 7 ON node1 CANCELLED DUE TO TIME LIMIT ***\nother\n")
+    log.write_text(f"{who}: error: *** JOB 7 ON node1 CANCELLED DUE TO TIME LIMIT ***\nother\n")
     told = status(path)
     assert line(told, "a, fold 1:").startswith("a, fold 1: failed")
     assert "DUE TO TIME LIMIT" in told
