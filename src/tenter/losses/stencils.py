@@ -90,9 +90,10 @@ class _MeanEnergy(torch.autograd.Function):
         for part in _blocks(components):
             for factor, stencil in terms:
                 windows = [(_window(offset, steps, margin), weight) for offset, weight in stencil]
+                # Products are rounded before they are summed, so that those of a constant cancel.
                 difference = torch.zeros_like(components[part, windows[0][0]])
                 for window, weight in windows:
-                    difference.add_(components[part, window], alpha=weight)
+                    difference.add_(components[part, window] * weight)
                 difference.mul_(inside)
                 total += factor * (difference.square().sum() if norm == "l2" else difference.abs().sum())
                 if gradient is None:
