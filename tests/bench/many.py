@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import Figure, load
+from measuring import Figure, held, load
 
 from tenter import config, tables
 from tenter.data import metric_tables, plans
@@ -133,16 +133,10 @@ class Many:
 def measured(work: Callable[[], None]) -> dict[str, float]:
     """Seconds of a processor, and how many MB the process came to hold beyond what it held."""
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = _megabytes("VmRSS")
+    before = held("VmRSS")
     start = time.process_time()
     work()
-    return {"seconds": time.process_time() - start, "MB": _megabytes("VmHWM") - before}
-
-
-def _megabytes(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (found,) = (line for line in lines if line.startswith(f"{name}:"))
-    return int(found.split()[1]) / 1024
+    return {"seconds": time.process_time() - start, "MB": held("VmHWM") - before}
 
 
 def growth(counts: Sequence[int]) -> Iterator[Figure]:

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -48,6 +49,12 @@ class Figure:
 def load() -> float:
     """Processes that ran or wanted to, on average over the last minute."""
     return round(os.getloadavg()[0], 1)
+
+
+def held(what: str) -> float:
+    """A figure of Linux's about this process's memory, in MB."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1e3
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -6,9 +6,9 @@ python tests/bench/memory.py {ours,theirs,default} CHANNELS SIZE BATCH DEVICE TH
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import torch
+from measuring import held
 from recipes import Ours, Theirs, cohort, settings
 
 
@@ -27,12 +27,6 @@ def main() -> int:
     peak = torch.cuda.max_memory_allocated() / 1e6 if device.type == "cuda" else held("VmHWM")
     sys.stdout.write(f"{peak - before:.1f}\n")
     return 0
-
-
-def held(what: str) -> float:
-    """A figure of Linux's about this process, in MB."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1e3
 
 
 if __name__ == "__main__":

@@ -163,12 +163,11 @@ def normalised_again(
 ) -> Tensor:
     """A function that begins with a normalisation; the backward pass normalises once more.
 
-    What is normalised is not kept meanwhile: less memory for a little more time, in half precision half
-    as much less for as much more, and there it is kept. A convolution at the end is not run again, as
-    PyTorch stops before it.
+    What is normalised is not kept meanwhile: less memory for a little more time. In half precision, where
+    it is half as large, it is kept. A convolution at the end is not run again, as PyTorch stops before it.
     """
-    again = features.dtype == torch.float32 and norm.kind != "batch"  # which would count the batch twice
-    if not again:
+    half = features.element_size() < 4
+    if half or norm.kind == "batch":  # a second run would count the batch twice
         return function(features)
     result: Tensor = checkpoint(function, features, use_reentrant=False, preserve_rng_state=False)
     return result
