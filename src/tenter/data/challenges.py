@@ -77,7 +77,9 @@ def findings(of: Measurand, family: str) -> Iterator[Finding]:
         yield from _learn2reg(of)
     fixed = of.pair.fixed_labels
     if family == "muregpro" and of.truth.labels is not None and fixed is not None:
-        yield from _muregpro(of, of.truth.labels, volumes.read_labels(fixed, of.labels))
+        image = of.truth.image
+        labels = volumes.read_labels_on(fixed, of.labels, image.shape, image.affine)
+        yield from _muregpro(of, of.truth.labels, labels)
 
 
 def _learn2reg(of: Measurand) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tenter.data import dicom_pixels, headers
 from tenter.data.dicom_elements import UnusableError
 from tenter.data.dicom_pixels import Image
 from tenter.data.headers import Header, refusal
+from tenter.data.payloads import BLOCK, Block
 from tenter.spatial import geometry
 
 TOLERANCE_MM = 0.01
@@ -103,20 +104,45 @@ def voxels(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
     slices = _series(path)
     head = _header(path, slices)
     scalings = {item.scaling for item in slices}
-    values = np.empty(head.shape[::-1], head.dtype if len(scalings) == 1 else np.float32)
-    places: dict[Path, list[int]] = {}
+    alike = len(scalings) == 1
+    values = np.empty(head.shape[::-1], head.dtype if alike else np.float32)
+    for place, plane in _planes(path, slices):
+        slope, inter = slices[place].scaling
+        values[place] = plane if alike else plane * np.float64(slope) + inter
+    return head, values.transpose(2, 1, 0), scalings.pop() if alike else (1.0, 0.0)
+
+
+def blocks(path: Path) -> tuple[Header, Iterator[Block]]:
+    """Header, and the scaled values of slice after slice.
+
+    Raises:
+        DataError: as `header`; while slices are read, pixels cannot be decoded.
+    """
+    slices = _series(path)
+    return _header(path, slices), _blocks(path, slices)
+
+
+def _blocks(path: Path, slices: Sequence[_Slice]) -> Iterator[Block]:
+    for place, plane in _planes(path, slices):
+        slope, inter = slices[place].scaling
+        for first in range(0, len(plane), max(1, BLOCK // plane.shape[1])):
+            rows = plane[first : first + max(1, BLOCK // plane.shape[1])]
+            scaled = rows if (slope, inter) == (1.0, 0.0) else rows * np.float64(slope) + inter
+            yield Block(0, place * plane.size + first * plane.shape[1], scaled.reshape(1, -1))
+
+
+def _planes(path: Path, slices: Sequence[_Slice]) -> Iterator[tuple[int, np.ndarray]]:
+    """Place and stored values of each slice, in the order of files."""
+    places: dict[Path, dict[int, int]] = {}
     for place, item in enumerate(slices):
-        places.setdefault(item.image.path, []).append(place)
-    try:
-        for own in places.values():
-            frames = dicom_pixels.stored_values(slices[own[0]].image)
-            for place in own:
-                plane = frames[slices[place].frame]
-                slope, inter = slices[place].scaling
-                values[place] = plane if len(scalings) == 1 else plane * np.float64(slope) + inter
-    except UnusableError as error:
-        raise refusal(path, f"{slices[own[0]].name} {error}", AGAIN) from error
-    return head, values.transpose(2, 1, 0), scalings.pop() if len(scalings) == 1 else (1.0, 0.0)
+        places.setdefault(item.image.path, {})[item.frame] = place
+    for in_file in places.values():
+        image = slices[next(iter(in_file.values()))].image
+        try:
+            for frame, plane in enumerate(dicom_pixels.frames(image)):
+                yield in_file[frame], plane
+        except UnusableError as error:
+            raise refusal(path, f"{image.path.name} {error}", AGAIN) from error
 
 
 def _series(path: Path) -> list[_Slice]:

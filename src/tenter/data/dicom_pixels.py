@@ -13,7 +13,7 @@ import math
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tenter.data import dicom_elements as tags
+from tenter.data.budgets import Budget
 from tenter.data.dicom_elements import Elements, Pixels, UnusableError
 
 _END_OF_JPEG = b"\xff\xd9"
@@ -28,6 +29,21 @@ _END_OF_JPEG = b"\xff\xd9"
 
 _FILLING = b"\0\xff"
 """Bytes that may follow, to make the length even."""
+
+_LONGEST_END = 2**12
+"""Bytes at the end of a fragment among which its mark is looked for."""
+
+MAX_DECODED = 2**27
+"""Bytes of a compressed frame, which can only be decoded whole: four times those of a large mammogram."""
+
+_LONGEST_END = 2**12
+"""Bytes at the end of a fragment among which its mark is looked for."""
+
+COPIES = 3
+"""Copies of a frame that GDCM, ITK and NumPy hold at a time."""
+
+_DECODING = Budget(2**28)
+"""Bytes of decoded frames in memory at a time, all threads together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +90,25 @@ def read_image(path: Path) -> Image:
     return image
 
 
-def stored_values(image: Image) -> np.ndarray:
-    """The values of all pixels, unscaled, `[frames, rows, columns]`.
+def frames(image: Image) -> Iterator[np.ndarray]:
+    """The values of each frame, unscaled, `[rows, columns]`; one frame is in memory at a time.
 
     Raises:
         UnusableError: the pixels cannot be decoded.
     """
     if image.syntax not in tags.NATIVE:
-        return _decoded(image)
+        yield from _decoded_frames(image)
+        return
+    count, rows, columns = image.shape
+    size = rows * columns * image.dtype.itemsize
     with image.path.open("rb") as stream:
-        content = _between(stream, image.pixels.start, image.pixels.end)
-    count = math.prod(image.shape)
-    if len(content) < count * image.dtype.itemsize:
-        message = "changed while it was read"
-        raise UnusableError(message)
-    return _significant(np.frombuffer(content, image.dtype, count).reshape(image.shape), image)
+        for number in range(count):
+            start = image.pixels.start + number * size
+            content = _between(stream, start, start + size)
+            if len(content) < size:
+                message = "changed while it was read"
+                raise UnusableError(message)
+            yield _significant(np.frombuffer(content, image.dtype).reshape(rows, columns), image)
 
 
 def _described(path: Path, said: Elements, pixels: Pixels) -> Image:
@@ -157,15 +177,20 @@ def _require_length(image: Image) -> None:
 
 
 def _require_whole_fragments(image: Image) -> None:
+    count, rows, columns = image.shape
+    parts = image.pixels.fragments
+    if rows * columns * image.dtype.itemsize > MAX_DECODED:
+        message = f"holds compressed frames of {columns} x {rows} pixels; unpack it first (gdcmconv --raw)"
+        raise UnusableError(message)
+    one_each = len(parts) == count
     with image.path.open("rb") as stream:
-        parts = [_between(stream, *fragment) for fragment in image.pixels.fragments]
-    frames, rows, columns = image.shape
-    one_each = len(parts) == frames
-    if image.syntax == tags.RLE:
-        whole = one_each and all(_unpacked(part) >= rows * columns for part in parts)
-    else:
-        ends = parts if one_each else parts[-1:]
-        whole = len(parts) >= frames and all(part.rstrip(_FILLING).endswith(_END_OF_JPEG) for part in ends)
+        if image.syntax == tags.RLE:
+            sizes = (_unpacked(_between(stream, *part)) for part in parts)
+            whole = one_each and all(size >= rows * columns for size in sizes)
+        else:
+            last = parts if one_each else parts[-1:]
+            ends = (_between(stream, max(start, end - _LONGEST_END), end) for start, end in last)
+            whole = len(parts) >= count and all(end.rstrip(_FILLING).endswith(_END_OF_JPEG) for end in ends)
     if not whole:
         message = "is truncated: its compressed pixels are not whole"
         raise UnusableError(message)
@@ -213,9 +238,35 @@ def _significant(values: np.ndarray, image: Image) -> np.ndarray:
     return (plain << (width - 1 - high)) >> (width - stored)
 
 
-def _decoded(image: Image) -> np.ndarray:
+def _decoded_frames(image: Image) -> Iterator[np.ndarray]:
+    """Frame by frame where each is a fragment by itself; else all of them together."""
+    count, *_ = image.shape
     with image.path.open("rb") as stream:
-        value = _between(stream, image.pixels.start, image.pixels.end)
+        if len(image.pixels.fragments) != count:
+            value = _between(stream, image.pixels.start, image.pixels.end)
+            yield from _decoded(image, value)
+            return
+        alone = replace(image, shape=(1, *image.shape[1:]))
+        for start, end in image.pixels.fragments:
+            yield _decoded(alone, _encapsulated(_between(stream, start, end)))[0]
+
+
+def _encapsulated(fragment: bytes) -> bytes:
+    """A value of one fragment: an empty table of offsets, the fragment, and the mark of the end."""
+    items = ((0xE000, b""), (0xE000, fragment), (0xE0DD, b""))
+    return b"".join(struct.pack("<HHI", 0xFFFE, number, len(data)) + data for number, data in items)
+
+
+def _decoded(image: Image, value: bytes) -> np.ndarray:
+    with _DECODING.hold(COPIES * math.prod(image.shape) * image.dtype.itemsize):
+        values = _read_by_gdcm(image, value)
+    if values.shape != image.shape or values.dtype.itemsize != image.dtype.itemsize:
+        message = "holds compressed pixels of other sizes than it says"
+        raise UnusableError(message)
+    return values.astype(image.dtype, copy=False)
+
+
+def _read_by_gdcm(image: Image, value: bytes) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder) / "bare.dcm"
         bare.write_bytes(_bare(image, value))
@@ -228,10 +279,7 @@ def _decoded(image: Image) -> np.ndarray:
         except RuntimeError as error:
             message = "holds compressed pixels that cannot be decoded"
             raise UnusableError(message) from error
-    if values.shape != image.shape or values.dtype.itemsize != image.dtype.itemsize:
-        message = "holds compressed pixels of other sizes than it says"
-        raise UnusableError(message)
-    return values.astype(image.dtype)
+    return values
 
 
 @contextlib.contextmanager

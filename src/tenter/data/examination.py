@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,10 +13,17 @@ from tqdm import tqdm
 from tenter import files
 from tenter.config import LabelFiles
 from tenter.data import integrity
+from tenter.data.budgets import Budget
 from tenter.data.integrity import Finding, Findings, Kind
 from tenter.records import Pair
 
 Use = tuple[Path, Kind]
+
+TABLES = 2**28
+"""Bytes of memory that tables and transforms which are read at once may take together."""
+
+GROWTH = 16
+"""Bytes of memory for each byte of such a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +45,7 @@ class Examiner:
     quick: bool = False
     memory: Path | None = None
     version: str = ""
+    _budget: Budget = field(default_factory=lambda: Budget(TABLES), init=False, compare=False, repr=False)
 
     def findings(self, pairs: Sequence[Pair]) -> Findings:
         """What every file of these rows is; those that have not changed are not read again."""
@@ -62,7 +70,11 @@ class Examiner:
                 raise
 
     def _examine(self, use: Use) -> Finding:
-        return integrity.examine(*use, labels=self.labels, quick=self.quick)
+        path, kind = use
+        # Volumes are read in blocks: they take little, whatever their size.
+        whole = kind in {"points", "transform"} and path.is_file()
+        with self._budget.hold(GROWTH * path.stat().st_size if whole else 0):
+            return integrity.examine(path, kind, labels=self.labels, quick=self.quick)
 
     def _name(self, use: Use) -> str:
         return f"{use[1]} {os.path.relpath(use[0], self.root)}"

@@ -39,6 +39,42 @@ TOLERANCE_MM = 1e-3
 TOLERANCE_DIRECTION = 1e-4
 """Directions closer than this (in radians) are the same, and axes as near to right angles are right."""
 
+REPAIR = "repair the geometry in its header, or export the image again"
+
+MILLIMETRES = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001}
+"""Unit of length to its size in mm."""
+
+UNIT_NAMES = {
+    **dict.fromkeys(("", "?"), None),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), "m"),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), "cm"),
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), "mm"),
+    **dict.fromkeys(("um", "micron", "microns", "micrometer", "micrometers"), "um"),
+    **dict.fromkeys(("micrometre", "micrometres"), "um"),
+}
+"""How headers in text write units; the first two state none."""
+
+SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.02, 50.0
+"""Voxels of another size are not those of a medical image, as a rule."""
+
+LARGEST_EXTENT_MM = 5000.0
+"""Nor are images of a larger extent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One structure of a segmentation of 3D Slicer.
+
+    Attributes:
+        name: of the structure.
+        layer: channel that it is in.
+        value: its voxels in that channel.
+    """
+
+    name: str
+    layer: int
+    value: int
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -49,12 +85,14 @@ class Header:
         channels: of a 4-D image or stack; 1 for a 3-D one.
         affine: voxel to RAS mm.
         dtype: of the stored values, before any scaling.
+        segments: of a segmentation of 3D Slicer, in its order.
     """
 
     shape: tuple[int, int, int]
     channels: int
     affine: Matrix
     dtype: np.dtype[np.generic]
+    segments: tuple[Segment, ...] = ()
 
 
 def refusal(path: Path, what: str, mend: str) -> DataError:
@@ -139,17 +177,86 @@ def placed(path: Path, affine: Matrix) -> Matrix:
         DataError: not finite, singular or sheared.
     """
     if not np.isfinite(affine).all():
-        raise refusal(path, "affine holds NaN or Inf", "repair the header's sform or qform")
+        raise refusal(path, "affine holds NaN or Inf", REPAIR)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if spacing.min() < 1e-6 or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
-        what = f"affine is singular (voxel size {np.round(spacing, 6).tolist()} mm)"
-        raise refusal(path, what, "repair the header's sform or qform")
+        what = f"affine is singular (voxel size {[float(f'{size:.3g}') for size in spacing]} mm)"
+        raise refusal(path, what, REPAIR)
     axes = affine[:3, :3] / spacing
     shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
     if shear > TOLERANCE_DIRECTION:
         what = f"affine is sheared (axes deviate from right angles by {shear:.2g})"
         raise refusal(path, what, "resample the image on a rectangular grid")
     return np.asarray(affine, dtype=np.float64)
+
+
+def unit(path: Path, word: str, field: str) -> str | None:
+    """The unit that a header in text states: a key of `MILLIMETRES`, or None.
+
+    Raises:
+        DataError: the unit is not known.
+    """
+    name = word.strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
+    if name not in UNIT_NAMES:
+        raise refusal(path, f"is measured in {word!r} ({field}), which is not a known unit", "export it in mm")
+    return UNIT_NAMES[name]
+
+
+def size_mm(unit: str | None) -> float:
+    """A unit of length in mm; what has none counts as mm."""
+    return MILLIMETRES[unit or "mm"]
+
+
+def in_mm(affine: Matrix, unit: str | None) -> Matrix:
+    """An affine in mm.
+
+    Args:
+        affine: voxel to places in a unit.
+        unit: a key of `MILLIMETRES`; None counts as mm.
+    """
+    factor = size_mm(unit)
+    return np.diag([factor, factor, factor, 1.0]) @ affine if factor != 1 else affine
+
+
+def require_plausible_size(
+    path: Path, affine: Matrix, shape: tuple[int, int, int], unit: str | None, statement: str
+) -> None:
+    """Refuse voxels whose size shows that the file's unit is not the one it counts as.
+
+    Only of a file that states no unit, or metres where mm would fit. Across a slice any thickness will do.
+
+    Args:
+        path: the file.
+        affine: voxel to RAS mm.
+        shape: its voxels.
+        unit: what the file states, or None.
+        statement: how the file's header says that mm are right, for the message.
+
+    Raises:
+        DataError: naming the voxel size.
+    """
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    along = np.arange(3) != slices.normal(shape)
+    small = spacing[along].max() < SMALLEST_SPACING_MM
+    large = is_large(affine, shape)
+    if not (unit is None and (small or large)) and not (unit in {"m", "cm"} and large):
+        return
+    sizes = " x ".join(f"{size:.4g}" for size in spacing)
+    if unit is not None:
+        what = f"has voxels of {sizes} mm, as its header states the unit {unit}"
+        raise refusal(path, what, f"set {statement} if its numbers are mm, else export it again")
+    guess = "metres" if small else "micrometres"
+    what = f"has voxels of {sizes} mm, and its header states no unit: they seem to be {guess}"
+    fix = f"write its geometry in mm, or where these are mm state it: set {statement}"
+    raise refusal(path, what, fix)
+
+
+def is_large(affine: Matrix, shape: tuple[int, int, int]) -> bool:
+    """Whether voxels, or all of them together, are larger than those of a medical image."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    along = np.arange(3) != slices.normal(shape)
+    extent = spacing * shape
+    return bool(spacing[along].max() > LARGEST_SPACING_MM or extent[along].max() > LARGEST_EXTENT_MM)
 
 
 def corners(shape: tuple[int, int, int]) -> np.ndarray:
@@ -175,7 +282,62 @@ def same_place(first: Matrix, second: Matrix, shape: tuple[int, int, int]) -> bo
     return bool((gaps <= TOLERANCE_MM + TOLERANCE_DIRECTION * reach).all())
 
 
-def require_same_grid(path: Path, labels: Header, shape: tuple[int, int, int], affine: Matrix) -> None:
+@dataclass(frozen=True, slots=True)
+class VoxelOrder:
+    """The order in which a volume stores the voxels of another's grid.
+
+    Attributes:
+        axes: for each axis of the grid the volume's axis along it.
+        flipped: for each axis of the grid whether the volume counts it the other way.
+    """
+
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+
+    def applied(self, values: np.ndarray) -> np.ndarray:
+        """A volume's `[..., x, y, z]` in the grid's order."""
+        first = values.ndim - 3
+        turned = values.transpose(*range(first), *(first + axis for axis in self.axes))
+        return np.flip(turned, [first + axis for axis, flip in enumerate(self.flipped) if flip])
+
+    def shape(self, stored: tuple[int, int, int]) -> tuple[int, int, int]:
+        """A volume's shape in the grid's order."""
+        x, y, z = (stored[axis] for axis in self.axes)
+        return x, y, z
+
+    def affine(self, affine: Matrix, stored: tuple[int, int, int]) -> Matrix:
+        """A volume's affine in the grid's order, of a volume of shape `stored`."""
+        to_stored = np.zeros((4, 4))
+        to_stored[3, 3] = 1
+        for axis, (source, flip) in enumerate(zip(self.axes, self.flipped, strict=True)):
+            to_stored[source, axis] = -1 if flip else 1
+            to_stored[source, 3] = stored[source] - 1 if flip else 0
+        return affine @ to_stored
+
+
+SAME_ORDER = VoxelOrder((0, 1, 2), (False, False, False))
+
+
+def voxel_order(affine: Matrix, grid: Matrix) -> VoxelOrder | None:
+    """How a volume's axes run beside a grid's; None where they are not nearly parallel.
+
+    Args:
+        affine: of the volume.
+        grid: affine of the grid.
+    """
+    directions = [item[:3, :3] / np.linalg.norm(item[:3, :3], axis=0) for item in (grid, affine)]
+    cosines = np.rint(np.linalg.inv(directions[0]) @ directions[1])
+    axes = np.abs(cosines).argmax(axis=1)
+    if sorted(axes.tolist()) != [0, 1, 2] or np.abs(cosines).sum() != 3:
+        return None
+    x, y, z = (int(axis) for axis in axes)
+    flips = tuple(bool(cosines[axis, source] < 0) for axis, source in enumerate(axes))
+    return VoxelOrder((x, y, z), (flips[0], flips[1], flips[2]))
+
+
+def require_same_grid(
+    path: Path, labels: Header, shape: tuple[int, int, int], affine: Matrix
+) -> VoxelOrder:
     """Refuse labels that do not lie voxel on voxel on their image.
 
     Args:
@@ -184,19 +346,44 @@ def require_same_grid(path: Path, labels: Header, shape: tuple[int, int, int], a
         shape: voxels of the image.
         affine: voxel to RAS mm of the image.
 
+    Returns:
+        The order in which the labels store the image's voxels: axes may be exchanged and flipped.
+
     Raises:
-        DataError: with both values and the difference.
+        DataError: with the difference.
     """
-    if labels.shape != shape:
+    order = voxel_order(labels.affine, affine) or SAME_ORDER
+    if order.shape(labels.shape) != shape:
         what = f"labels have shape {labels.shape}, their image {shape}"
         raise refusal(path, what, "store labels on their image's grid")
-    if same_place(affine, labels.affine, shape):
-        return
-    gap = gap_mm(affine, labels.affine, shape)
-    sizes = [np.linalg.norm(item[:3, :3], axis=0).round(4).tolist() for item in (labels.affine, affine)]
-    origins = [item[:3, 3].round(3).tolist() for item in (labels.affine, affine)]
-    what = (
-        f"labels lie up to {gap:.4g} mm from their image (origin {origins[0]} against {origins[1]} mm, "
-        f"voxel size {sizes[0]} against {sizes[1]} mm)"
-    )
-    raise refusal(path, what, "store labels on their image's grid, with its header")
+    turned = order.affine(labels.affine, labels.shape)
+    if same_place(affine, turned, shape):
+        return order
+    what = f"labels lie up to {gap_mm(affine, turned, shape):.4g} mm from their image"
+    raise refusal(path, f"{what} ({_differences(turned, affine)})", "store labels on their image's grid")
+
+
+def _differences(first: Matrix, second: Matrix) -> str:
+    """In what two affines differ: places in mm, voxel sizes in mm and directions in degrees."""
+    spacings = [np.linalg.norm(item[:3, :3], axis=0) for item in (first, second)]
+    cosines = [item[:3, :3] / spacing for item, spacing in zip((first, second), spacings, strict=True)]
+    # Half the angle by its sine, which is exact for small ones.
+    halves = np.linalg.norm(cosines[0] - cosines[1], axis=0).clip(0, 2) / 2
+    angle = float(np.degrees(2 * np.arcsin(halves)).max())
+    parts = []
+    for name, values in (("origin", [first[:3, 3], second[:3, 3]]), ("voxel size", spacings)):
+        apart = float(np.linalg.norm(values[0] - values[1]))
+        if apart > 1e-9:
+            parts.append(f"{name} {' against '.join(_told_apart(*values))} mm, {apart:.3g} mm apart")
+    if angle > 1e-7:
+        parts.append(f"axes {angle:.3g} degrees apart")
+    return ", ".join(parts)
+
+
+def _told_apart(first: np.ndarray, second: np.ndarray) -> list[str]:
+    """Two vectors with as many decimals as it takes to see where they differ, at least 3."""
+    for decimals in range(3, 12):
+        texts = [str([round(float(value), decimals) for value in item]) for item in (first, second)]
+        if texts[0] != texts[1]:
+            break
+    return texts

@@ -20,8 +20,9 @@ import numpy as np
 
 from tenter import files
 from tenter.config import LabelFiles
-from tenter.data import points, transforms, volumes
+from tenter.data import headers, layers, points, transforms, volumes
 from tenter.data.headers import Header
+from tenter.data.label_values import MapValues, StackValues
 from tenter.data.points import Point
 from tenter.errors import DataError
 from tenter.records import Pair, Severity
@@ -41,7 +42,8 @@ KINDS: dict[str, tuple[str, Kind]] = {
 }
 """Manifest column to the attribute of `Pair`, and to what the file must be."""
 
-SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.02, 50.0
+LARGEST_TABLE = 2**24
+"""Bytes of a file of points or of a linear transform, which takes a few hundred as a rule."""
 
 SEEMS = (
     (b"version https://git-lfs", "a Git LFS pointer"),
@@ -92,6 +94,7 @@ class Finding:
         affine: rows of a volume's affine (voxel to RAS mm) or of an initial transform (RAS mm).
         keys: labels that are there.
         empty: channels of a stack that hold nothing.
+        names: key and name of each segment, where a label file names them.
         points: landmark points, RAS mm.
         problems: everything wrong with the file by itself.
     """
@@ -104,6 +107,7 @@ class Finding:
     affine: tuple[tuple[float, ...], ...] = ()
     keys: tuple[int, ...] = ()
     empty: tuple[int, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()
     points: tuple[Point, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -145,6 +149,7 @@ def parse_finding(value: Mapping[str, Any]) -> Finding:
         | {
             "shape": tuple(value["shape"]) if value["shape"] else None,
             "affine": tuple(tuple(row) for row in value["affine"]),
+            "names": tuple((int(key), str(name)) for key, name in value["names"]),
             "points": tuple(Point(name, tuple(xyz)) for name, xyz in value["points"]),
             "problems": tuple(Problem(**problem) for problem in value["problems"]),
         }
@@ -163,7 +168,7 @@ def examine(path: Path, kind: Kind, labels: LabelFiles, *, quick: bool = False) 
     Returns:
         What was found; problems are in it, nothing is raised for a bad file.
     """
-    standing = _standing(path, kind)
+    standing = _standing(path, kind) or _too_large(path, kind)
     if standing is not None:
         return Finding(kind=kind, problems=(standing,))
     try:
@@ -207,6 +212,18 @@ def _standing(path: Path, kind: Kind) -> Problem | None:
             f"is {'a link to ' if linked else ''}a {name}, not a file", "give the path of one file"
         )
     return None
+
+
+def _too_large(path: Path, kind: Kind) -> Problem | None:
+    """What is wrong with a file that would be read at once, and is too large for what it must be."""
+    if kind in {"image", "labels"} or path.stat().st_size <= LARGEST_TABLE:
+        return None
+    what, fix = {
+        "points": ("landmarks", "give a table with one row for each landmark"),
+        "transform": ("a linear transform", "give the linear transform alone, without a displacement field"),
+    }[kind]
+    size = path.stat().st_size / 2**20
+    return Problem(f"has {size:.0f} MiB, which is too much for {what}", fix)
 
 
 def _told(path: Path, error: DataError) -> Problem:
@@ -261,30 +278,48 @@ def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
     found = _volume("image", volumes.header(path))
     if quick:
         return found
-    array = volumes.read_image(path).array
-    constant = [channel for channel, values in enumerate(array) if values.min() == values.max()]
+    lows, highs = [np.inf] * found.channels, [-np.inf] * found.channels
+    for block in volumes.blocks(path):
+        ends = zip(block.values.min(axis=1), block.values.max(axis=1), strict=True)
+        for channel, (low, high) in enumerate(ends, start=block.channel):
+            lows[channel], highs[channel] = min(lows[channel], low), max(highs[channel], high)
+    constant = [channel for channel in range(found.channels) if lows[channel] == highs[channel]]
     if not constant:
         return found
-    which = f" in channel {constant[0]}" if len(array) > 1 else ""
+    which = f" in channel {constant[0]}" if found.channels > 1 else ""
     problem = Problem(f"is constant{which}", "give an image that shows something")
     return replace(found, problems=(problem, *found.problems))
 
 
 def _labels(path: Path, settings: LabelFiles, *, quick: bool) -> Finding:
-    found = _volume("labels", volumes.header(path))
+    head = volumes.header(path)
+    found = replace(_volume("labels", head), names=layers.named(head) if settings.format == "map" else ())
     if quick:
         return found
-    volume = volumes.read_labels(path, settings)
-    empty = (
-        () if volume.values.ndim == 3 else tuple(key for key in volume.keys if not volume.values[key].any())
-    )
-    return replace(found, keys=tuple(key for key in volume.keys if key not in empty), empty=empty)
+    if settings.format == "map":
+        return replace(found, keys=_map_keys(path, head))
+    values = StackValues([0.0] * head.channels)
+    for block in volumes.blocks(path):
+        values.add(block.values, block.channel)
+    empty = values.require(path, layered=layers.are_layers(head))
+    return replace(found, keys=tuple(key for key in range(head.channels) if key not in empty), empty=empty)
+
+
+def _map_keys(path: Path, head: Header) -> tuple[int, ...]:
+    """The labels that occur in a map, or in the layers of one."""
+    layers.require_map(path, head)
+    values = [MapValues() for _ in range(head.channels)]
+    for block in volumes.blocks(path):
+        for layer, row in enumerate(block.values, start=block.channel):
+            values[layer].add(row)
+    occurring = [layer.require(path) for layer in values]
+    return occurring[0] if head.channels == 1 else tuple(sorted(layers.present(path, head, occurring)))
 
 
 def _volume(kind: Kind, head: Header) -> Finding:
     spacing = geometry.spacing_mm(head.affine)
     problems = []
-    if min(spacing) < SMALLEST_SPACING_MM or max(spacing) > LARGEST_SPACING_MM:
+    if min(spacing) < headers.SMALLEST_SPACING_MM or headers.is_large(head.affine, head.shape):
         sizes = " x ".join(f"{size:.6g}" for size in spacing)
         extent = " x ".join(f"{size * n:.6g}" for size, n in zip(spacing, head.shape, strict=True))
         message = f"has voxels of {sizes} mm, in all {extent} mm: is its unit mm?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenter.data.volumes import MAX_LABELS, ROUNDING
+from tenter.data.label_values import MAX_LABELS, ROUNDING
 
 FEW = 32
 """Whole numbers of at most so many different values are labels."""

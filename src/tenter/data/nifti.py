@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from nibabel.quaternions import mat2quat
 
 from tenter.data import headers
 from tenter.data.headers import Header, refusal
+from tenter.data.payloads import BLOCK, Layout
 from tenter.shapes import Matrix
 from tenter.spatial import slices
 
@@ -28,36 +28,16 @@ SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 MAX_INFLATION = 1032
 """Deflate cannot shrink data by more than this factor."""
 
-BLOCK = 2**20
 QUATERNION_STEP = 1e-6
 """Quaternions stored as float32 agree within this; near half a turn that is 2e-3 radians."""
 
+UNITS = {0: None, 1: "m", 2: "mm", 3: "um"}
+"""Code of the unit of space in `xyzt_units` to its name."""
+
+EXPORT = "export the image again"
+
 RawHeader = nifti1.Nifti1Header
 """NIfTI-1 header; NIfTI-2's is a subclass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A verified header, and where and how the voxels lie.
-
-    Attributes:
-        header: what every volume has.
-        data: the file that holds the voxels (`.img` of a pair, else the file itself).
-        offset: bytes before the first voxel.
-        slope: factor of the stored values; 1 where none is given.
-        inter: added to them; 0 where no slope is given.
-    """
-
-    header: Header
-    data: Path
-    offset: int
-    slope: float
-    inter: float
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that the uncompressed data file must have."""
-        return self.offset + math.prod(self.header.shape) * self.header.channels * self.header.dtype.itemsize
 
 
 def parts(path: Path) -> tuple[Path, ...]:
@@ -78,32 +58,39 @@ def layout(path: Path) -> Layout:
     start = headers.require_file(files[0])
     if len(files) > 1:
         headers.require_file(files[1])
-    zipped = start.startswith(b"\x1f\x8b")
-    if zipped != (files[0].suffix.lower() == ".gz"):
-        what = "is gzip-compressed but not named so" if zipped else "is not gzip-compressed, against its name"
-        raise refusal(path, what, "rename it to .nii.gz" if zipped else "rename it to .nii")
+    zipped = _is_zipped(path, files, start)
     raw = _raw_header(path, _head(files[0]))
+    slope, inter = _scaling(path, raw)
     found = Layout(
-        _header(path, raw), files[-1], _offset(path, raw, paired=len(files) > 1), *_scaling(path, raw)
+        header=_header(path, raw),
+        data=files[-1],
+        packing="gzip" if zipped else "raw",
+        skipped=_offset(path, raw, paired=len(files) > 1),
+        slope=slope,
+        inter=inter,
     )
     size = found.data.stat().st_size
     if found.bytes > (size * MAX_INFLATION + BLOCK if zipped else size):
-        what = f"is truncated, or its header lies: {size} bytes cannot hold the {found.bytes} it claims"
-        raise refusal(path, what, "copy it again from its source")
+        what = f"is truncated, or its header is wrong: {size} bytes cannot hold the {found.bytes} it claims"
+        raise refusal(path, what, "copy it again from its source, or export the image again")
     return found
 
 
-def voxels(found: Layout) -> np.ndarray:
-    """Stored values `[x, y, z]` or `[x, y, z, c]`, unscaled, after the last byte was verified.
+def _is_zipped(path: Path, files: tuple[Path, ...], start: bytes) -> bool:
+    """Whether a file is compressed by gzip, which its name must say too."""
+    zipped = start.startswith(b"\x1f\x8b")
+    if zipped == (files[0].suffix.lower() == ".gz"):
+        return zipped
+    if zipped:
+        fix = "rename it to .nii.gz" if len(files) == 1 else "unpack both files by gunzip"
+        raise refusal(path, "is gzip-compressed but not named so", fix)
+    fix = "rename it to .nii" if _is_nifti(start) else "copy it again from its source"
+    raise refusal(path, "is not gzip-compressed, against its name", fix)
 
-    Raises:
-        DataError: the data are truncated, too long or damaged.
-    """
-    content = _content(found.data, found.bytes)
-    head = found.header
-    shape = (*head.shape, head.channels) if head.channels > 1 else head.shape
-    values = np.frombuffer(content, dtype=head.dtype, offset=found.offset)
-    return values.reshape(shape, order="F")
+
+def _is_nifti(block: bytes) -> bool:
+    sizes = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
+    return bool(sizes & {348, 540})
 
 
 def _head(path: Path) -> bytes:
@@ -139,13 +126,21 @@ def _raw_header(path: Path, block: bytes) -> RawHeader:
 def _header(path: Path, raw: RawHeader) -> Header:
     axes = int(raw["dim"][0])
     if not 1 <= axes <= 7:
-        raise refusal(path, f"header claims {axes} axes", "export the image again")
+        raise refusal(path, f"header claims {axes} axes", EXPORT)
     shape, channels = headers.sized(path, [int(size) for size in raw["dim"][1 : axes + 1]])
-    unit = int(raw["xyzt_units"]) & 7
-    if unit not in {0, 2}:
-        name = {1: "metres", 3: "micrometres"}.get(unit, f"the unknown unit {unit}")
-        raise refusal(path, f"is measured in {name}", "export it in mm")
-    return Header(shape, channels, _affine(path, raw, shape), _dtype(path, raw))
+    affine = _affine(path, raw, shape)
+    statement = "`xyzt_units` of its header to mm (2)"
+    headers.require_plausible_size(path, affine, shape, _unit(path, raw), statement)
+    return Header(shape, channels, affine, _dtype(path, raw))
+
+
+def _unit(path: Path, raw: RawHeader) -> str | None:
+    """The unit of places and voxel sizes that a header states, or None."""
+    code = int(raw["xyzt_units"]) & 7
+    if code not in UNITS:
+        what = f"is measured in the unknown unit {code} (xyzt_units)"
+        raise refusal(path, what, "set the unit in its header to mm (2), if it is that")
+    return UNITS[code]
 
 
 def _dtype(path: Path, raw: RawHeader) -> np.dtype[np.generic]:
@@ -164,7 +159,7 @@ def _offset(path: Path, raw: RawHeader, *, paired: bool) -> int:
     offset = float(raw["vox_offset"])
     least = 0 if paired else int(raw["sizeof_hdr"]) + 4
     if not math.isfinite(offset) or offset != int(offset) or not least <= offset <= 2**31:
-        raise refusal(path, f"header claims that voxels begin at byte {offset}", "export the image again")
+        raise refusal(path, f"header claims that voxels begin at byte {offset}", EXPORT)
     return int(offset)
 
 
@@ -180,13 +175,16 @@ def _scaling(path: Path, raw: RawHeader) -> tuple[float, float]:
 
 
 def _affine(path: Path, raw: RawHeader, shape: tuple[int, int, int]) -> Matrix:
-    steps = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64))
+    unit = _unit(path, raw)
+    steps = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64)) * headers.size_mm(unit)
     # What a slice measures across is in its sform, or it counts as absent.
     along = np.arange(3) != slices.normal(shape)
     if not np.isfinite(steps).all() or (steps == 0)[along].any():
         raise refusal(path, f"voxel size (pixdim) is {steps.tolist()} mm", "repair pixdim in its header")
-    sform = np.asarray(raw.get_sform(), dtype=np.float64) if int(raw["sform_code"]) > 0 else None
-    qform = headers.thickened(_qform(path, raw), shape) if int(raw["qform_code"]) > 0 else None
+    sform = headers.in_mm(_sform(raw), unit) if int(raw["sform_code"]) > 0 else None
+    qform = None
+    if int(raw["qform_code"]) > 0:
+        qform = headers.thickened(headers.in_mm(_qform(path, raw), unit), shape)
     if sform is None and qform is None:
         what = "does not say where it lies (sform and qform codes are 0; tools differ on such a file)"
         raise refusal(path, what, "export it with its geometry, or set the sform with code 1")
@@ -206,13 +204,19 @@ def _affine(path: Path, raw: RawHeader, shape: tuple[int, int, int]) -> Matrix:
     return sform
 
 
+def _sform(raw: RawHeader) -> Matrix:
+    return np.asarray(raw.get_sform(), dtype=np.float64)
+
+
 def _qform(path: Path, raw: RawHeader) -> Matrix:
+    """The qform; the sign of its third axis is -1 where pixdim[0] is negative, else 1, as in nifti1_io.c."""
+    signed = raw.copy()
+    signed["pixdim"][0] = -1 if raw["pixdim"][0] < 0 else 1
     try:
-        return np.asarray(raw.get_qform(), dtype=np.float64)
+        return np.asarray(signed.get_qform(), dtype=np.float64)
     except (ValueError, spatialimages.HeaderDataError) as error:
-        raise refusal(
-            path, f"qform cannot be read ({error})", "repair its header, or set its code to 0"
-        ) from error
+        fix = "set qform_code to 0 (the sform holds then)" if int(raw["sform_code"]) > 0 else EXPORT
+        raise refusal(path, f"qform cannot be read ({error})", fix) from error
 
 
 def _agree(sform: Matrix, qform: Matrix, shape: tuple[int, int, int]) -> bool:
@@ -234,29 +238,3 @@ def _agree(sform: Matrix, qform: Matrix, shape: tuple[int, int, int]) -> bool:
     return bool(
         min(np.abs(stored[0] - stored[1]).max(), np.abs(stored[0] + stored[1]).max()) <= QUATERNION_STEP
     )
-
-
-def _content(path: Path, expected: int) -> np.ndarray:
-    content = np.empty(expected, dtype=np.uint8)
-    filled = 0
-    try:
-        with _opened(path) as stream:
-            while filled < expected:
-                block = stream.read(min(BLOCK, expected - filled))
-                if not block:
-                    break
-                content[filled : filled + len(block)] = np.frombuffer(block, dtype=np.uint8)
-                filled += len(block)
-            longer = bool(stream.read(1))  # at the end of a gzip stream this verifies CRC and length
-    except EOFError:
-        what = f"is truncated or damaged at its end: {filled} of {expected} bytes can be unpacked"
-        raise refusal(path, what, "copy it again from its source") from None
-    except headers.DAMAGE as error:
-        raise refusal(path, f"is damaged ({error})", "copy it again from its source") from error
-    except OSError as error:
-        raise refusal(path, f"cannot be read ({error})", "check the disk") from error
-    if filled < expected:
-        raise refusal(path, f"is truncated: {filled} of {expected} bytes", "copy it again from its source")
-    if longer:
-        raise refusal(path, f"is longer than the {expected} bytes of its header", "export the image again")
-    return content

@@ -65,13 +65,14 @@ def read_truth(pair: Pair, settings: LabelFiles, threshold: float) -> Truth:
         threshold: from which value on a soft label is set.
 
     Raises:
-        DataError: a file is missing, damaged, or not what it should be.
+        DataError: a file is missing, damaged, or not what it should be, or labels do not lie on their image.
     """
     head = volumes.header(pair.fixed)
     labels = None
     if pair.fixed_labels is not None and pair.moving_labels is not None:
-        fixed = volumes.read_labels(pair.fixed_labels, settings)
-        moving = volumes.read_labels(pair.moving_labels, settings)
+        fixed = volumes.read_labels_on(pair.fixed_labels, settings, head.shape, head.affine)
+        other = volumes.header(pair.moving)
+        moving = volumes.read_labels_on(pair.moving_labels, settings, other.shape, other.affine)
         labels = LabelTruth(
             Grid(fixed.affine, fixed.shape),
             _cut(fixed, lambda mask: region(mask >= threshold)),

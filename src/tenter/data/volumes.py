@@ -6,7 +6,8 @@ of DICOM slices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +18,30 @@ from jaxtyping import Float32
 
 from tenter import files
 from tenter.config import LabelFiles
-from tenter.data import dicom, headers, itk_files, nifti
+from tenter.data import dicom, headers, itk_files, label_values, layers, nifti, payloads
 from tenter.data.headers import Header, refusal
+from tenter.data.label_values import ROUNDING
+from tenter.data.payloads import Block, Layout
 from tenter.errors import DataError, OutputError
 from tenter.shapes import Matrix
 
 __all__ = [
+    "Block",
     "Header",
     "LabelVolume",
     "Volume",
+    "blocks",
     "header",
     "parts",
     "read_image",
     "read_labels",
+    "read_labels_on",
     "read_values",
     "sha256",
     "write_image",
     "write_labels",
     "write_values",
 ]
-
-MAX_LABELS = 1000
-"""Distinct values above which a label map is held for an image."""
-
-ROUNDING = 1e-3
-"""Labels stored as scaled or real numbers may deviate this much from what they mean."""
 
 GZIP_LEVEL = 1
 
@@ -59,14 +59,17 @@ class LabelVolume:
     """The labels of one file.
 
     Attributes:
-        values: integer map `[x, y, z]`, or soft stack `[l, x, y, z]` float32 in [0, 1].
+        values: integer map `[x, y, z]`, or stack `[l, x, y, z]` float32 in [0, 1], in the order of `keys`.
         affine: voxel to RAS mm.
-        keys: values of the map (from 1, those that occur), or channels of the stack (from 0).
+        keys: values of the map (from 1, those that occur); channels of the stack (from 0); of overlapping
+            segments of 3D Slicer their label values, or their numbers where layers repeat a value.
+        names: key and name of each segment, where the file names them.
     """
 
     values: np.ndarray
     affine: Matrix
     keys: tuple[int, ...]
+    names: tuple[tuple[int, str], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,7 +91,7 @@ class LabelVolume:
             return found.astype(np.float32)
         if key not in self.keys:
             return np.zeros(self.shape, dtype=np.float32)
-        mask: np.ndarray = self.values[key]
+        mask: np.ndarray = self.values[self.keys.index(key)]
         return mask
 
 
@@ -100,9 +103,7 @@ def header(path: Path) -> Header:
     """
     if path.is_dir():
         return dicom.header(path)
-    if _is_nifti(path):
-        return nifti.layout(path).header
-    return itk_files.header(path)
+    return _layout(path).header
 
 
 def parts(path: Path) -> tuple[Path, ...]:
@@ -141,11 +142,39 @@ def read_image(path: Path) -> Volume:
     Raises:
         DataError: the file is damaged, doubtful, or holds NaN or Inf.
     """
-    head, stored, scaling = _stored(path)
-    with np.errstate(over="ignore"):
-        values = _scaled(stored, scaling).astype(np.float32)
-    _require_finite(path, values)
-    return Volume(np.ascontiguousarray(_channels_first(head, values)), head.affine)
+    head = header(path)
+    x, y, z = head.shape
+    values = np.empty((head.channels, x * y * z), np.float32)
+    for block in blocks(path):
+        channels = slice(block.channel, block.channel + len(block.values))
+        with np.errstate(over="ignore"):
+            values[channels, block.start : block.start + block.values.shape[1]] = block.values
+    array = values.reshape(head.channels, z, y, x).transpose(0, 3, 2, 1)
+    return Volume(np.ascontiguousarray(array), head.affine)
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """The values of a volume, scaled, in the order of its file; the memory needed is that of a block.
+
+    Raises:
+        DataError: the file is damaged, doubtful, or holds NaN or Inf; at the latest after the last block.
+    """
+    if path.is_dir():
+        head, found = dicom.blocks(path)
+    else:
+        layout = _layout(path)
+        head, found = layout.header, _scaled_blocks(path, layout)
+    finite = label_values.Finite(head.shape, head.channels)
+    for block in found:
+        finite.add(block.values, block.channel, block.start)
+        yield block
+    finite.require(path)
+
+
+def _scaled_blocks(path: Path, layout: Layout) -> Iterator[Block]:
+    scaling = (layout.slope, layout.inter)
+    for block in payloads.blocks(path, layout):
+        yield Block(block.channel, block.start, _scaled(block.values, scaling))
 
 
 def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
@@ -168,7 +197,29 @@ def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
     _require_finite(path, values)
     if settings.format == "map":
         return _label_map(path, head, values)
-    return LabelVolume(_soft(path, _channels_first(head, values)), head.affine, tuple(range(head.channels)))
+    soft = _soft(path, head, _channels_first(head, values))
+    return LabelVolume(soft, head.affine, tuple(range(head.channels)))
+
+
+def read_labels_on(
+    path: Path, settings: LabelFiles, shape: tuple[int, int, int], affine: Matrix
+) -> LabelVolume:
+    """Read labels onto the grid of their image, whose voxels they may store in another order.
+
+    Args:
+        path: the label file.
+        settings: says whether it is a map or a stack.
+        shape: voxels of the image.
+        affine: voxel to RAS mm of the image.
+
+    Raises:
+        DataError: as `read_labels`; or the labels do not lie voxel on voxel on their image.
+    """
+    order = headers.require_same_grid(path, header(path), shape, affine)
+    labels = read_labels(path, settings)
+    if order == headers.SAME_ORDER:
+        return labels
+    return replace(labels, values=np.ascontiguousarray(order.applied(labels.values)), affine=affine)
 
 
 def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
@@ -183,8 +234,7 @@ def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
     """
     head, stored, scaling = _stored(path)
     values = _scaled(stored, scaling)
-    with np.errstate(over="ignore"):
-        _require_finite(path, values.astype(np.float32) if values.dtype == np.float64 else values)
+    _require_finite(path, values)
     return _channels_first(head, values), head.affine
 
 
@@ -243,75 +293,70 @@ def _is_nifti(path: Path) -> bool:
     if name.endswith(itk_files.SUFFIXES):
         return False
     known = ", ".join((*nifti.SUFFIXES, *itk_files.SUFFIXES))
-    mend = f"give one of {known}, or for an image the folder of a DICOM series"
-    raise refusal(path, "is of no known format by its name", mend)
+    fix = f"give one of {known}, or for an image the folder of a DICOM series"
+    raise refusal(path, "is of no known format by its name", fix)
+
+
+def _layout(path: Path) -> Layout:
+    return nifti.layout(path) if _is_nifti(path) else itk_files.layout(path)
 
 
 def _stored(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
     """Header, verified values `[x, y, z(, c)]` before scaling, slope and intercept."""
     if path.is_dir():
         return dicom.voxels(path)
-    if _is_nifti(path):
-        layout = nifti.layout(path)
-        return layout.header, nifti.voxels(layout), (layout.slope, layout.inter)
-    head, values = itk_files.voxels(path)
-    return head, values, (1.0, 0.0)
+    layout = _layout(path)
+    return layout.header, payloads.voxels(path, layout), (layout.slope, layout.inter)
 
 
 def _require_finite(path: Path, values: np.ndarray) -> None:
-    if values.dtype.kind != "f":
-        return
-    finite = np.isfinite(values)
-    if finite.all():
-        return
-    count = int(values.size - np.count_nonzero(finite))
-    first = tuple(int(index) for index in np.argwhere(~finite)[0])
-    what = f"holds {count} voxels that are NaN, infinite or beyond float32, the first at index {first}"
-    raise refusal(path, what, "mask or fill them before registration")
-
-
-def _integers(path: Path, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f":
-        rounded = np.rint(values)
-        worst = float(np.abs(values - rounded).max())
-        if worst > ROUNDING:
-            what = f"holds fractional labels (up to {worst:.3g} from an integer)"
-            raise refusal(path, what, "store integers, or soft labels in a stack (labels.format: stack)")
-        values = rounded
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 2**31 - 1:
-        what = f"holds labels from {low:g} to {high:g}"
-        raise refusal(path, what, "store 0 for background and whole numbers from 1")
-    return values.astype(np.int32)
+    """Refuse NaN, Inf and what is beyond float32 among `[x, y, z(, c)]`."""
+    x, y, z = values.shape[:3]
+    finite = label_values.Finite((x, y, z), values.shape[3] if values.ndim == 4 else 1)
+    for channel in range(finite.channels):
+        planes = values[..., channel] if values.ndim == 4 else values
+        for number in range(z):
+            finite.add(planes[:, :, number].reshape(1, -1, order="F"), channel, number * x * y)
+    finite.require(path)
 
 
 def _label_map(path: Path, head: Header, values: np.ndarray) -> LabelVolume:
-    if head.channels > 1:
-        what = f"has {head.channels} channels but labels.format is map"
-        raise refusal(path, what, "set labels.format to stack, or store one integer map")
-    integers = _integers(path, values)
-    keys = tuple(int(key) for key in np.unique(integers) if key > 0)
-    if len(keys) > MAX_LABELS:
-        raise refusal(path, f"holds {len(keys)} different labels", "give a label map, not an image")
-    return LabelVolume(integers, head.affine, keys)
+    layers.require_map(path, head)
+    stored = _channels_first(head, values)
+    occurring = [_occurring(path, layer) for layer in stored]
+    whole = (np.rint(stored) if stored.dtype.kind == "f" else stored).astype(np.int32)
+    names = layers.named(head)
+    if head.channels == 1:
+        return LabelVolume(whole[0], head.affine, occurring[0], names)
+    segments = layers.present(path, head, occurring)
+    combined = layers.combined(segments, whole)
+    keys = tuple(segments) if combined.ndim == 4 else tuple(sorted(segments))
+    return LabelVolume(combined, head.affine, keys, names)
+
+
+def _occurring(path: Path, layer: np.ndarray) -> tuple[int, ...]:
+    """The labels of a map `[x, y, z]`."""
+    found = label_values.MapValues()
+    for number in range(layer.shape[2]):
+        found.add(layer[:, :, number])
+    return found.require(path)
 
 
 def _byte_stack(path: Path, head: Header, stored: np.ndarray, scaling: tuple[float, float]) -> LabelVolume:
     """A stack of numbers of 8 bits: what each of them means is found once, not for every voxel."""
     low, high = int(stored.min()), int(stored.max())
-    meant = _soft(path, _scaled(np.arange(low, high + 1), scaling))
+    meant = _soft(path, head, _scaled(np.arange(low, high + 1), scaling))
     # Unsigned differences are right whatever the sign of what is stored.
     channels = np.ascontiguousarray(_channels_first(head, stored)).view(np.uint8)
     soft = meant.take(channels - np.uint8(low % 256))
     return LabelVolume(soft, head.affine, tuple(range(head.channels)))
 
 
-def _soft(path: Path, values: np.ndarray) -> np.ndarray:
+def _soft(path: Path, head: Header, values: np.ndarray) -> np.ndarray:
     """Labels between 0 and 1, float32; what rounding left of 0 and 1 is made whole."""
-    low, high = float(values.min()), float(values.max())
-    if low < -ROUNDING or high > 1 + ROUNDING:
-        what = f"holds values from {low:g} to {high:g} in a label stack"
-        raise refusal(path, what, "store each label between 0 and 1, or set labels.format to map")
+    found = label_values.StackValues([0.0] * head.channels)
+    found.add(values.reshape(1, -1))
+    found.require(path, layered=layers.are_layers(head))
     soft = np.clip(values.astype(np.float32), 0, 1)
     near = np.rint(soft)
     return np.ascontiguousarray(np.where(np.abs(soft - near) <= ROUNDING, near, soft))

@@ -12,7 +12,7 @@ from tenter import files, tables
 from tenter import manifest as rows
 from tenter.config import LabelFiles, LabelSettings
 from tenter.data import cases as layout
-from tenter.data import headers, pairwork, resampling, volumes
+from tenter.data import pairwork, resampling, volumes
 from tenter.data.cases import CaseImages, Grid
 from tenter.data.volumes import LabelVolume
 from tenter.records import FileEntry, Label, Pair
@@ -103,8 +103,7 @@ def _prepare_pair(pair: Pair, case: CaseImages, settings: LabelFiles, seal: tupl
 
 
 def _on_its_image(path: Path, image: Grid, settings: LabelFiles) -> LabelVolume:
-    headers.require_same_grid(path, volumes.header(path), image.shape, image.affine)
-    return volumes.read_labels(path, settings)
+    return volumes.read_labels_on(path, settings, image.shape, image.affine)
 
 
 class _Side:
