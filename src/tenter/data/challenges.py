@@ -78,7 +78,7 @@ def findings(of: Measurand, family: str) -> Iterator[Finding]:
     fixed = of.pair.fixed_labels
     if family == "muregpro" and of.truth.labels is not None and fixed is not None:
         image = of.truth.image
-        labels = volumes.read_labels_on(fixed, of.labels, image.shape, image.affine)
+        labels = volumes.reordered(volumes.read_labels(fixed, of.labels), image.shape, image.affine)
         yield from _muregpro(of, of.truth.labels, labels)
 
 

@@ -20,6 +20,7 @@ from tenter.data.dicom_elements import UnusableError
 from tenter.data.dicom_pixels import Image
 from tenter.data.headers import Header, refusal
 from tenter.data.payloads import BLOCK, Block
+from tenter.errors import DataError
 from tenter.spatial import geometry
 
 TOLERANCE_MM = 0.01
@@ -229,28 +230,99 @@ def _ordered(path: Path, slices: Sequence[_Slice]) -> list[_Slice]:
     order = sorted(slices, key=lambda item: float(item.position @ normal))
     if len(order) < 2:
         return order
-    offsets = np.array([item.position for item in order]) - order[0].position
-    heights = offsets @ normal
-    gaps = np.diff(heights)
-    usual = float(np.median(gaps))
+    positions = np.array([item.position for item in order])
+    heights = (positions - positions[0]) @ normal
+    usual = float(np.median(np.diff(heights)))
     slack = min(max(TOLERANCE_MM, TOLERANCE_STEPS * usual), usual / 10)
-    for place in np.flatnonzero(gaps <= slack)[:1]:
-        what = f"holds two slices at one place ({order[place].name}, {order[place + 1].name})"
-        raise refusal(path, what, "give one volume: one time, echo or phase, and no slice twice")
-    even = np.linspace(0, heights[-1], len(order))
-    if np.abs(heights - even).max() > slack:
-        place = int(np.argmax(gaps))
-        ratio = gaps[place] / usual
-        lacks = gaps[place] > usual + slack and abs(ratio - round(ratio)) < 0.1
-        where = f"{gaps[place]:.4g} mm between {order[place].name} and {order[place + 1].name}"
-        what = f"{'lacks slices' if lacks else 'has uneven slices'}: {where}, {usual:.4g} mm between most"
-        raise refusal(path, what, "complete the series" if lacks else "resample it on even slices")
-    aside = np.linalg.norm(offsets - heights[:, None] * normal, axis=1)
-    if aside.max() > slack:
-        angle = np.degrees(np.arctan2(aside[-1], heights[-1]))
+    _require_distinct(path, order, heights, slack)
+    rounding = _rounding_mm(positions)
+    # Each coordinate that varies is off by half a unit of its last digit at most.
+    reach = rounding / 2 * float(np.abs(normal).sum())
+    coarse = reach >= _largest_reach(usual, len(order))
+    if not _is_even(heights, slack) and (coarse or not _is_explained(heights, reach)):
+        raise _uneven(path, order, heights, (rounding, coarse))
+    aside = positions - positions[0] - heights[:, None] * normal
+    rounded = np.where(np.abs(normal) > 1e-4, 0.0 if coarse else rounding, 0.0)
+    if (np.linalg.norm(aside, axis=1) > slack).any() and (np.abs(aside) > rounded + 1e-6).any():
+        angle = np.degrees(np.arctan2(np.linalg.norm(aside[-1]), heights[-1]))
         what = f"is sheared: its slices are shifted against each other (gantry tilt, {angle:.3g} degrees)"
         raise refusal(path, what, "resample it on a rectangular grid")
     return order
+
+
+def _require_distinct(path: Path, order: Sequence[_Slice], heights: np.ndarray, slack: float) -> None:
+    for place in np.flatnonzero(np.diff(heights) <= slack)[:1]:
+        what = f"holds two slices at one place ({order[place].name}, {order[place + 1].name})"
+        raise refusal(path, what, "give one volume: one time, echo or phase, and no slice twice")
+
+
+def _is_even(heights: np.ndarray, slack: float) -> bool:
+    even = np.linspace(0, heights[-1], len(heights))
+    return bool(np.abs(heights - even).max() <= slack)
+
+
+def _rounding_mm(positions: np.ndarray) -> float:
+    """The unit of the last digit of positions `[slices, 3]`, in mm: 1, 0.1, ...; 0 beyond 0.001.
+
+    Only coordinates that vary between slices count.
+    """
+    varying = positions[:, np.ptp(positions, axis=0) > 0]
+    for digits in range(4):
+        if np.abs(varying - varying.round(digits)).max(initial=0.0) < 1e-6:
+            return 10.0**-digits
+    return 0.0
+
+
+def _largest_reach(usual: float, count: int) -> float:
+    """Rounding that can be told from a missing slice must be less than this.
+
+    A missing slice leaves one of `count` slices at least (count - 2) / (2 (count - 1)) of a distance off
+    any even places, and rounding may hide as much as it explains.
+    """
+    return usual * (count - 2) / (4 * (count - 1))
+
+
+def _is_explained(heights: np.ndarray, reach: float) -> bool:
+    """Whether there are even places from which no slice is further off than `reach`.
+
+    For each distance the best places leave half the range of the differences, which is convex in the
+    distance: a ternary search finds the least.
+    """
+    numbers = np.arange(len(heights))
+
+    def deviation(step: float) -> float:
+        return float(np.ptp(heights - step * numbers)) / 2
+
+    mean = heights[-1] / (len(heights) - 1)
+    low, high = 0.5 * mean, 1.5 * mean
+    for _ in range(100):
+        third = (high - low) / 3
+        if deviation(low + third) < deviation(high - third):
+            high -= third
+        else:
+            low += third
+    return deviation((low + high) / 2) <= reach + 1e-6
+
+
+def _uneven(
+    path: Path, order: Sequence[_Slice], heights: np.ndarray, rounded: tuple[float, bool]
+) -> DataError:
+    """The error for slices at uneven places, which are rounded, and perhaps too coarsely to be judged."""
+    rounding, coarse = rounded
+    gaps = np.diff(heights)
+    usual = float(np.median(gaps))
+    place = int(np.argmax(np.abs(gaps - usual)))
+    where = f"{gaps[place]:.6g} mm between {order[place].name} and {order[place + 1].name}"
+    many = np.mean(np.abs(gaps - usual) <= TOLERANCE_MM) > 0.5
+    others = f"{usual:.6g} mm between most" if many else f"{gaps.min():.6g} to {gaps.max():.6g} mm in all"
+    times = round(gaps[place] / usual)
+    if times > 1 and abs(gaps[place] - times * usual) < 0.1 * usual + rounding:
+        return refusal(path, f"lacks slices: {where}, {others}", "complete the series")
+    what = f"has uneven slices: {where}, {others}"
+    if coarse:
+        what += f" (positions are rounded to {rounding:g} mm, too coarsely for slices so close)"
+        return refusal(path, what, "export it with exact positions, or resample it on even slices")
+    return refusal(path, what, "resample it on even slices")
 
 
 def _header(path: Path, slices: Sequence[_Slice]) -> Header:

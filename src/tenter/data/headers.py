@@ -243,7 +243,8 @@ def require_plausible_size(
         return
     sizes = " x ".join(f"{size:.4g}" for size in spacing)
     if unit is not None:
-        what = f"has voxels of {sizes} mm, as its header states the unit {unit}"
+        name = {"m": "metres", "cm": "centimetres"}[unit]
+        what = f"has voxels of {sizes} mm, as its header states {name}"
         raise refusal(path, what, f"set {statement} if its numbers are mm, else export it again")
     guess = "metres" if small else "micrometres"
     what = f"has voxels of {sizes} mm, and its header states no unit: they seem to be {guess}"
@@ -335,10 +336,23 @@ def voxel_order(affine: Matrix, grid: Matrix) -> VoxelOrder | None:
     return VoxelOrder((x, y, z), (flips[0], flips[1], flips[2]))
 
 
-def require_same_grid(
-    path: Path, labels: Header, shape: tuple[int, int, int], affine: Matrix
-) -> VoxelOrder:
-    """Refuse labels that do not lie voxel on voxel on their image.
+def order_on_grid(
+    volume: tuple[tuple[int, int, int], Matrix], grid: tuple[tuple[int, int, int], Matrix]
+) -> VoxelOrder | None:
+    """The order in which a volume stores a grid's voxels; None where it has other voxels.
+
+    Args:
+        volume: its shape and its affine.
+        grid: likewise.
+    """
+    order = voxel_order(volume[1], grid[1])
+    if order is None or order.shape(volume[0]) != grid[0]:
+        return None
+    return order if same_place(grid[1], order.affine(volume[1], volume[0]), grid[0]) else None
+
+
+def require_same_grid(path: Path, labels: Header, shape: tuple[int, int, int], affine: Matrix) -> None:
+    """Refuse labels that do not lie voxel on voxel on their image; the order of voxels may differ.
 
     Args:
         path: the label file.
@@ -346,19 +360,16 @@ def require_same_grid(
         shape: voxels of the image.
         affine: voxel to RAS mm of the image.
 
-    Returns:
-        The order in which the labels store the image's voxels: axes may be exchanged and flipped.
-
     Raises:
         DataError: with the difference.
     """
+    if order_on_grid((labels.shape, labels.affine), (shape, affine)) is not None:
+        return
     order = voxel_order(labels.affine, affine) or SAME_ORDER
     if order.shape(labels.shape) != shape:
         what = f"labels have shape {labels.shape}, their image {shape}"
         raise refusal(path, what, "store labels on their image's grid")
     turned = order.affine(labels.affine, labels.shape)
-    if same_place(affine, turned, shape):
-        return order
     what = f"labels lie up to {gap_mm(affine, turned, shape):.4g} mm from their image"
     raise refusal(path, f"{what} ({_differences(turned, affine)})", "store labels on their image's grid")
 

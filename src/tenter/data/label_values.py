@@ -17,7 +17,7 @@ ROUNDING = 1e-3
 
 LARGEST = 2**31 - 1
 COUNTED = 2**16
-"""Values below this are counted in a table, which is faster than to sort them."""
+"""Values below this are counted in a table, which is faster than to sort them; more are not counted."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Finite:
         shape: voxels of the volume.
         channels: of the volume.
         count: of such values.
-        first: index of the first of them in the order of the file: x, y, z, and the channel of several.
+        first: the lowest index of one of them: x, y, z, and the channel where there are several.
     """
 
     shape: tuple[int, int, int]
@@ -46,12 +46,13 @@ class Finite:
         finite = np.isfinite(values)
         if finite.all():
             return
-        if not self.count:
-            where, place = (int(index) for index in np.argwhere(~finite)[0])
-            index = np.unravel_index(start + place, self.shape, order="F")
-            last = (channel + where,) if self.channels > 1 else ()
-            self.first = (*(int(number) for number in index), *last)
-        self.count += int(values.size - np.count_nonzero(finite))
+        channels, places = np.nonzero(~finite)
+        index = [*np.unravel_index(start + places, self.shape, order="F"), channel + channels]
+        axes = len(index) if self.channels > 1 else 3
+        lowest = np.lexsort(index[axes - 1 :: -1])[0]
+        first = tuple(int(numbers[lowest]) for numbers in index[:axes])
+        self.first = min(self.first, first) if self.count else first
+        self.count += len(places)
 
     def require(self, path: Path) -> None:
         """Refuse a file with such values.
@@ -75,7 +76,7 @@ class MapValues:
         worst: how far a value is from a whole number.
         low: the lowest value.
         high: the highest.
-        keys: the values that occur but for 0; of more than `MAX_LABELS` some.
+        keys: the values that occur but for 0; of more than `COUNTED` some.
     """
 
     worst: float = 0.0
@@ -91,7 +92,7 @@ class MapValues:
             values = rounded
         low, high = values.min(), values.max()
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
-        if 0 <= low and high <= LARGEST and len(self.keys) <= MAX_LABELS:
+        if 0 <= low and high <= LARGEST and len(self.keys) <= COUNTED:
             self.keys |= _present(values, int(high))
 
     def require(self, path: Path) -> tuple[int, ...]:
@@ -108,8 +109,8 @@ class MapValues:
             what = f"holds labels from {self.low:g} to {self.high:g}"
             raise refusal(path, what, "store 0 for background and whole numbers from 1")
         if len(self.keys) > MAX_LABELS:
-            what = f"holds more than {MAX_LABELS} different labels"
-            raise refusal(path, what, "give a label map, not an image")
+            many = f"more than {COUNTED}" if len(self.keys) > COUNTED else len(self.keys)
+            raise refusal(path, f"holds {many} different labels", "give a label map, not an image")
         return tuple(sorted(self.keys))
 
 

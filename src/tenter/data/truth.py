@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from tenter.config import LabelFiles
 from tenter.data import volumes
 from tenter.data.points import read_points
-from tenter.data.volumes import LabelVolume
+from tenter.data.volumes import Header, LabelVolume
 from tenter.metrics.regions import Grid, Region, region
 from tenter.metrics.warped import Piece, piece
 from tenter.records import Pair
@@ -65,14 +66,13 @@ def read_truth(pair: Pair, settings: LabelFiles, threshold: float) -> Truth:
         threshold: from which value on a soft label is set.
 
     Raises:
-        DataError: a file is missing, damaged, or not what it should be, or labels do not lie on their image.
+        DataError: a file is missing, damaged, or not what it should be.
     """
     head = volumes.header(pair.fixed)
     labels = None
     if pair.fixed_labels is not None and pair.moving_labels is not None:
-        fixed = volumes.read_labels_on(pair.fixed_labels, settings, head.shape, head.affine)
-        other = volumes.header(pair.moving)
-        moving = volumes.read_labels_on(pair.moving_labels, settings, other.shape, other.affine)
+        fixed = _read_in_order(pair.fixed_labels, settings, head)
+        moving = _read_in_order(pair.moving_labels, settings, volumes.header(pair.moving))
         labels = LabelTruth(
             Grid(fixed.affine, fixed.shape),
             _cut(fixed, lambda mask: region(mask >= threshold)),
@@ -81,6 +81,11 @@ def read_truth(pair: Pair, settings: LabelFiles, threshold: float) -> Truth:
         )
     ends = (dict(read_points(path)) if path else {} for path in (pair.fixed_points, pair.moving_points))
     return Truth(Grid(head.affine, head.shape), labels, *ends)
+
+
+def _read_in_order(path: Path, settings: LabelFiles, image: Header) -> LabelVolume:
+    """Labels in the voxel order of their image, where they lie on its grid."""
+    return volumes.reordered(volumes.read_labels(path, settings), image.shape, image.affine)
 
 
 def _cut(labels: LabelVolume, cut: Callable[[Float[np.ndarray, "x y z"]], T | None]) -> dict[int, T]:

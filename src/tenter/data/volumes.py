@@ -37,6 +37,7 @@ __all__ = [
     "read_labels",
     "read_labels_on",
     "read_values",
+    "reordered",
     "sha256",
     "write_image",
     "write_labels",
@@ -215,9 +216,20 @@ def read_labels_on(
     Raises:
         DataError: as `read_labels`; or the labels do not lie voxel on voxel on their image.
     """
-    order = headers.require_same_grid(path, header(path), shape, affine)
-    labels = read_labels(path, settings)
-    if order == headers.SAME_ORDER:
+    headers.require_same_grid(path, header(path), shape, affine)
+    return reordered(read_labels(path, settings), shape, affine)
+
+
+def reordered(labels: LabelVolume, shape: tuple[int, int, int], affine: Matrix) -> LabelVolume:
+    """Labels in the voxel order of a grid; as they are where they do not lie on it voxel on voxel.
+
+    Args:
+        labels: of one file.
+        shape: voxels of the grid.
+        affine: voxel to RAS mm of the grid.
+    """
+    order = headers.order_on_grid((labels.shape, labels.affine), (shape, affine))
+    if order is None or order == headers.SAME_ORDER:
         return labels
     return replace(labels, values=np.ascontiguousarray(order.applied(labels.values)), affine=affine)
 

@@ -44,6 +44,6 @@ def test_another_voxel_size_is_refused_by_its_reach() -> None:
         require(IMAGE @ np.diag([1, 1, 1.05, 1]))
 
 
-def test_a_flip_is_refused() -> None:
-    with pytest.raises(DataError, match="lie up to 38 mm"):
+def test_a_flip_about_the_first_voxel_is_refused() -> None:
+    with pytest.raises(DataError, match="lie up to 19 mm"):
         require(IMAGE @ np.diag([-1, 1, 1, 1]))
