@@ -313,7 +313,7 @@ def _uneven(
     usual = float(np.median(gaps))
     place = int(np.argmax(np.abs(gaps - usual)))
     where = f"{gaps[place]:.6g} mm between {order[place].name} and {order[place + 1].name}"
-    many = np.mean(np.abs(gaps - usual) <= TOLERANCE_MM) > 0.5
+    many = np.mean(np.abs(gaps - usual) <= TOLERANCE_MM) >= 0.5
     others = f"{usual:.6g} mm between most" if many else f"{gaps.min():.6g} to {gaps.max():.6g} mm in all"
     times = round(gaps[place] / usual)
     if times > 1 and abs(gaps[place] - times * usual) < 0.1 * usual + rounding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import defaultdict
@@ -52,6 +53,10 @@ def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
         sheet.complain("holds control characters", "rename the file", row, column)
         return None
     path = sheet.path.parent / value
+    if _is_loop(path):
+        message = "leads back to itself by symbolic links"
+        sheet.complain(message, "point the link at the file", row, column)
+        return None
     if sheet.data_root is not None and not _is_inside(path, sheet.data_root):
         sheet.complain("lies outside data_root", "move the file, or change `data_root`", row, column)
         return None
@@ -184,5 +189,15 @@ def _other_file(path: Path) -> Path | None:
 
 def _is_inside(path: Path, root: Path) -> bool:
     """Whether a file, or a folder with all files in it, lies in another; links count as their ends."""
-    inside = path.resolve().is_relative_to(root)
-    return inside and all(part.resolve().is_relative_to(root) for part in files_behind(path))
+    # realpath, as Path.resolve raises for a loop of links among the files of a folder.
+    ends = (Path(os.path.realpath(part)) for part in (path, *files_behind(path)))
+    return all(end.is_relative_to(root) for end in ends)
+
+
+def _is_loop(path: Path) -> bool:
+    """Whether symbolic links, of a file or of a folder above it, lead back to themselves."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
