@@ -9,7 +9,7 @@ from tenter import manifest, provenance
 from tenter.config import CompositeNetwork, GlobalNetwork, Network
 from tenter.data import planning, plans
 from tenter.data.complaints import some
-from tenter.errors import DataError
+from tenter.errors import DataError, InputError
 from tenter.records import Fault, Plan
 from tenter.spatial import slices
 from tenter.study import Study
@@ -25,8 +25,14 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
     Args:
         study: the study; its pairs' images must be sound.
         path: of the plan, if there may be one.
+
+    Raises:
+        InputError: no plan can be made of the images.
     """
-    fresh = planning.derive(study.pairs, study.config.plan)
+    try:
+        fresh = planning.derive(study.pairs, study.config.plan)
+    except DataError as error:
+        raise InputError([_unplannable(study, line) for line in str(error).splitlines()]) from error
     if path is None or not path.exists() or _outdated(study, path):
         return fresh, list(_uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or none"))
     try:
@@ -35,6 +41,15 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
         return fresh, [Fault(str(path), "is no plan", str(error).rpartition("; ")[2], severity="WARNING")]
     drift = [Fault(str(path), message, RENEW, severity="WARNING") for message in _drift(known, fresh, study)]
     return known, [*drift, *_uncovered(study, known, None, RENEW, str(path))]
+
+
+def _unplannable(study: Study, line: str) -> Fault:
+    """One line of what keeps a plan from being made, as a fault of the file that it names."""
+    head, _, fix = line.rpartition("; ")
+    images = {str(path): path for pair in study.pairs for path in (pair.moving, pair.fixed)}
+    named = next((name for name in images if head.startswith(f"{name}: ")), None)
+    message = head.removeprefix(f"{named}: ") if named else head or line
+    return Fault(named or str(study.path), message, fix, column=None if named else "plan")
 
 
 def _outdated(study: Study, path: Path) -> bool:

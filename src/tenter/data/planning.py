@@ -16,6 +16,9 @@ from tenter.errors import DataError
 from tenter.records import ImagePair, Plan
 from tenter.spatial import geometry, slices
 
+MAX_VOXELS = 2**28
+"""Voxels of a common grid, of which each needs 4 bytes for each image: above it the grid is absurd."""
+
 COVER_MM = 1e-3
 """A grid that is short of an image by less than this covers it."""
 
@@ -69,12 +72,13 @@ def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
 
     Raises:
         DataError: naming every image that cannot be used, or whose channels differ from the others', or
-            that is a slice among volumes; or a shape for images of another kind.
+            that is a slice among volumes; or a shape for images of another kind, or of absurd size.
     """
     moving, fixed = _extents(pairs)
     _require_one_kind(pairs, moving, fixed)
     spacing = _spacing(fixed, rules)
     shape = rules.shape or _cover(fixed, spacing)
+    _require_possible(pairs, fixed, shape, spacing)
     if kind(shape) != kind(fixed[0].shape):
         message = (
             f"plan.shape is {kind(shape)} ({' x '.join(map(str, shape))}), and the images are "
@@ -172,6 +176,32 @@ def _cover(fixed: Sequence[Extent], spacing: tuple[float, float, float]) -> tupl
         for axis, (size, step) in enumerate(zip(largest, spacing, strict=True))
     )
     return x, y, z
+
+
+def _require_possible(
+    pairs: Sequence[ImagePair],
+    fixed: Sequence[Extent],
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+) -> None:
+    """Refuse a grid of absurdly many voxels, or of one for all of an image: units are wrong, as a rule."""
+    grid = f"{' x '.join(map(str, shape))} voxels of {' x '.join(f'{step:g}' for step in spacing)} mm"
+    fix = "correct the unit of that file, or set `plan.spacing_mm` and `plan.shape`"
+    volumes_mm3 = [math.prod(item.size_mm) for item in fixed]
+    if math.prod(shape) > MAX_VOXELS:
+        place = int(np.argmax(volumes_mm3))
+        what = (
+            f"would need a common grid of {grid}, {4 * math.prod(shape) / 2**30:.3g} GiB for each image "
+            f"(the limit is {4 * MAX_VOXELS / 2**30:g} GiB)"
+        )
+    elif all(step >= size for step, size in zip(spacing, np.max([e.size_mm for e in fixed], axis=0), strict=True)):
+        place = int(np.argmin(volumes_mm3))
+        what = f"is smaller than one voxel of the common grid of {grid}"
+    else:
+        return
+    size, step = (" x ".join(f"{mm:.4g}" for mm in item) for item in (fixed[place].size_mm, fixed[place].spacing_mm))
+    message = f"{pairs[place].fixed}: of {size} mm and voxels of {step} mm {what}; {fix}"
+    raise DataError(message)
 
 
 def _channels(pairs: Sequence[ImagePair], extents: Sequence[Extent], side: str) -> int:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
-from torch.nn import functional
 
 from tenter.shapes import Matrix
 from tenter.spatial import grids, lines, slices, smooth, warp
@@ -115,10 +114,26 @@ def _weights(size: int, places: np.ndarray, sigma: float, padding: warp.Padding)
 def _smoothed(volume: Tensor, sigmas: Sigmas, padding: warp.Padding) -> Tensor:
     if padding == "zeros" or not any(sigmas):
         return smooth.smooth(volume, sigmas)
-    margins = [int(3 * sigma) for sigma in sigmas]
-    wide = functional.pad(
-        volume, [m for margin in reversed(margins) for m in (margin, margin)], mode="replicate"
-    )
-    wide = smooth.smooth(wide, sigmas)
-    x, y, z = (slice(m, size - m) for m, size in zip(margins, wide.shape[2:], strict=True))
-    return wide[:, :, x, y, z]
+    for axis, sigma in enumerate(sigmas, start=2):
+        if sigma:
+            weights = _continued(volume.shape[axis], sigma).to(volume.dtype)
+            volume = (volume.movedim(axis, -1) @ weights.mT).movedim(-1, axis)
+    return volume
+
+
+def _continued(size: int, sigma: float) -> Tensor:
+    """The matrix that smooths a line whose ends are continued; it needs no margin, however wide the kernel.
+
+    Returns:
+        `[size, size]`, float64.
+    """
+    weights = smooth.kernel(sigma)
+    tail = len(weights) // 2
+    index = torch.arange(size)
+    one_sided = torch.cat([weights[tail:], weights.new_zeros(1)])
+    matrix = one_sided[(index[:, None] - index).abs().clamp(max=tail + 1)]
+    # All that lies beyond an end is added to the end's own weight.
+    beyond = one_sided.flip(0).cumsum(0).flip(0)
+    matrix[:, 0] = beyond[index.clamp(max=tail + 1)]
+    matrix[:, -1] = beyond[index.flip(0).clamp(max=tail + 1)]
+    return matrix if size > 1 else torch.ones(1, 1, dtype=torch.float64)
