@@ -12,6 +12,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from tenter import tracking
 from tenter.chunks import PATTERN as CHUNK
 from tenter.config import yaml_files
 from tenter.errors import TenterError
@@ -47,6 +48,11 @@ TRACKING = R / "tracking/tracking.json"
 PLAN = R / "cohort/plan.json"
 PLAN = ancient(PLAN) if study.plan_is_current(PLAN) else PLAN
 study.equip(os.environ)
+CHANGES = yaml_files.changes(path, config)
+OVERRIDES = ["--content", CHANGES] if CHANGES else []
+# Runs that are gone from MLflow (a deleted database) are published again; a job's own Snakemake need not ask.
+PLACE = tracking.place_of(study)
+REBUILDS = tracking.rebuilds(PLACE, study.models if workflow.is_main_process else [])
 
 
 wildcard_constraints:
@@ -103,6 +109,4 @@ onstart:
 onsuccess:
     if (R / "report.html").exists():
         print(f"report: {R / 'report.html'}", file=sys.stderr)
-    for said in (R / f"tracking/{model}.txt" for model in study.models):
-        if said.exists():
-            print(said.read_text(), file=sys.stderr, end="")
+    print(tracking.of_study(PLACE, list(study.models)), file=sys.stderr, end="")

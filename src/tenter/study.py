@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
-from tenter import chunks, config, files, folds, manifest, provenance
+from tenter import addresses, chunks, config, files, folds, manifest, provenance
 from tenter.config import Config, Section, TestTime
 from tenter.errors import InputError
 from tenter.manifest import pairing
@@ -75,21 +75,23 @@ class Study:
     def opening_commands(self, content: str, cohort: Path, tracking: Path) -> list[list[str]]:
         """Commands that must succeed before the first job: the check, and MLflow's start.
 
+        Command lines are public: a login in `tracking.uri` reads `***`, and `equip` passes it on.
+
         Args:
             content: JSON of the configuration, with what the command line overrides.
             cohort: folder of check.json and plan.json.
             tracking: record of the tracking server.
         """
         check: dict[str, object] = {
-            "content": content,
+            "content": files.canonical(addresses.masked_values(json.loads(content))),
             "plan": cohort / "plan.json",
             "cache": self.results / "cache/check.json",
             "output": cohort / "check.json",
         }
-        commands = [["tenter", "check", str(self.path), *_flags(check)]]
+        commands = [["tenter", "check", str(self.path), *_flags(check), "--no-tracking"]]
         if self.models:
             start: dict[str, object] = {
-                "uri": self.tracking_uri,
+                "uri": addresses.shown(self.tracking_uri),
                 "experiment": self.experiment,
                 "study": self.config.study,
                 "manifest": self.manifest,
@@ -207,10 +209,12 @@ class Study:
         return [models / name / f"fold-{fold}" for name in self.trained_behind(model) for fold in folds]
 
     def equip(self, environment: MutableMapping[str, str]) -> None:
-        """Let jobs find this installation's commands and this study's accepted code changes."""
+        """Let jobs find this installation's commands, accepted code changes, and the tracking login."""
         commands = str(Path(sys.executable).parent)
         environment["PATH"] = os.pathsep.join([commands, environment.get("PATH", os.defpath)])
         environment[provenance.ACCEPTED] = str(self.accepted.absolute())
+        if addresses.HIDDEN not in self.tracking_uri:
+            addresses.conceal(self.tracking_uri, environment)
 
     def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
         """The files behind what a chunk's pairs name in these attributes of `Pair`."""
@@ -285,6 +289,10 @@ class Study:
     def experiment(self) -> str:
         """Name of the MLflow experiment."""
         return self.config.tracking.experiment or self.config.study
+
+    def tracking_store(self) -> str:
+        """Where runs are published, as a parameter of that: published elsewhere, they are to be again."""
+        return f"{addresses.shown(self.tracking_uri)} {self.experiment}"
 
     def stale_trainings(self, models: Path) -> list[str]:
         """Say which finished trainings are stale because the code behind them changed.

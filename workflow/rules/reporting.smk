@@ -1,7 +1,8 @@
 """What people look at: the report, and the mirror of every run in MLflow.
 
 Needs the statistics, the models and a few pairs' images and fields. Gives report.html and
-tracking/<model>.txt, which says how to open MLflow on the model's folds.
+tracking/<model>.txt, which says how to open MLflow on the model's folds, with tracking/<model>.json
+beside it, which lists its runs.
 """
 
 
@@ -43,6 +44,7 @@ rule report:
         "--output {output:q} 2> {log:q}"
 
 
+# What it reads besides its inputs, the command finds by the configuration.
 rule publish:
     input:
         models=lambda wildcards: [
@@ -51,6 +53,8 @@ rule publish:
         ],
         metrics=R / "metrics.tsv",
         summary=R / "summary.tsv",
+        comparison=R / "comparison.tsv",
+        page=R / "report.html",
     output:
         R / "tracking/{model}.txt",
     log:
@@ -58,14 +62,13 @@ rule publish:
     benchmark:
         R / "benchmarks/publish/{model}.tsv"
     params:
-        tracking=TRACKING,
-        models=lambda wildcards: [
-            f"{R}/models/{wildcards.model}/fold-{fold}"
-            for fold in study.trained_folds(wildcards.model)
-        ],
+        config=lambda wildcards, input: str(study.path),
+        overrides=lambda wildcards, input: OVERRIDES,
         options=lambda wildcards: study.options_of(wildcards.model),
+        store=lambda wildcards: study.tracking_store(),
+        rebuild=lambda wildcards: f"--rebuild {REBUILDS.get(wildcards.model, 0)}",
     message:
         "mirror {wildcards.model} to MLflow"
     shell:
-        "tenter publish --tracking {params.tracking:q} --model {wildcards.model:q} --models {params.models:q} "
-        "--options {params.options:q} --metrics {input.metrics:q} --summary {input.summary:q} --output {output:q} 2> {log:q}"
+        "tenter publish {params.config:q} {params.overrides:q} --models {wildcards.model:q} {params.rebuild} "
+        "> {log:q} 2>&1"

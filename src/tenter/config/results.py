@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from tenter import addresses
 from tenter.config.cohort import Name, Positive
 from tenter.config.section import Section
 
@@ -84,11 +85,23 @@ class Tracking(Section):
     """Where runs are mirrored for comparison."""
 
     uri: str | None = None
-    """MLflow tracking address; default: a SQLite database inside the study's results."""
+    """MLflow tracking address; default: a SQLite database inside the study's results.
+
+    Give a server's login in the environment variables MLFLOW_TRACKING_USERNAME and
+    MLFLOW_TRACKING_PASSWORD. One in the address works, but stands in this file; it is shown as `***`."""
     experiment: Name | None = None
     """MLflow experiment; default: the study's name."""
     timeout_s: Positive = 10.0
     """Longest time a training may lose to a tracking server in all."""
+
+    @field_validator("uri")
+    @classmethod
+    def _address_can_work(cls, uri: str | None) -> str | None:
+        found = None if uri is None else addresses.fault(uri)
+        if found is not None:
+            message = f"{found[0]}; {found[1]}"
+            raise ValueError(message)
+        return uri
 
 
 class Runtime(Section):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from tenter import addresses
 from tenter.config import yaml_files
 from tenter.config.cohort import Chunks, Folds, LabelFiles, Name, Pairing, PlanRules
 from tenter.config.model import Model
@@ -223,7 +224,8 @@ def _fault(path: Path, item: Mapping[str, Any]) -> Fault:
         near = difflib.get_close_matches(location[-1], sorted(_keys(Config)), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see config/README.md for the keys"
         return Fault(str(path), "unknown key", hint, column=key)
-    message = f"{item['msg']} (got {item.get('input')!r:.60})"
+    given = addresses.masked_values(item.get("input"))
+    message = f"{addresses.masked(item['msg'])} (got {addresses.masked(repr(given)):.60})"
     return Fault(str(path), message, "see config/README.md for the allowed values", column=key or None)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tenter import addresses, files
 from tenter.errors import InputError
 from tenter.records import Fault
 
@@ -43,6 +46,45 @@ def read(path: Path) -> object:
     except _TwiceError as error:
         raise InputError([Fault(str(path), str(error), "merge the two, or leave one out")]) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        reason = _reason(error)
         fault = Fault(str(path), f"cannot be read ({reason})", "give a YAML file in UTF-8")
         raise InputError([fault]) from error
+
+
+def read_with(path: Path, changes: str) -> object:
+    """What a YAML file holds, with some of its top-level keys given otherwise.
+
+    Args:
+        path: the file.
+        changes: JSON of these keys; may be empty.
+
+    Raises:
+        InputError: as `read`.
+    """
+    written = read(path)
+    return written | json.loads(changes) if changes and isinstance(written, dict) else written
+
+
+def changes(path: Path, content: Mapping[str, object]) -> str:
+    """JSON of the top-level keys that a command line gave otherwise than the file; empty if none.
+
+    Logins in addresses read `***`, as command lines can be read by others.
+
+    Args:
+        path: the file.
+        content: the whole configuration as the command line left it.
+    """
+    written = read(path)
+    known = written if isinstance(written, dict) else {}
+    changed = {key: value for key, value in content.items() if known.get(key) != value}
+    return files.canonical(addresses.masked_values(changed)) if changed else ""
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and where; without PyYAML's excerpt of the file, which may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    context, problem = (getattr(error, name, None) or "" for name in ("context", "problem"))
+    place = f"line {mark.line + 1}, column {mark.column + 1}"
+    return f"{f'{context} {problem}'.strip()} in {place}"

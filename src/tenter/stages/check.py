@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tenter import chunks, files, provenance
+from tenter import addresses, chunks, files, provenance
 from tenter import config as configuration
 from tenter.config import Config
 from tenter.data import agreement, forecast, labelling, planned
@@ -22,8 +22,13 @@ from tenter.data.integrity import Findings
 from tenter.errors import InputError
 from tenter.records import Fault, Plan, Severity
 from tenter.study import Study
+from tenter.tracking import examine, place_of
 
 FORMAT = 1
+_EXPOSED = (
+    "the address holds a login, which whoever reads this file (or Snakemake's --report) can see",
+    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PostgreSQL: PGUSER and PGPASSWORD) instead",
+)
 SHOWN = 3
 """Warnings of one kind that are printed; the file holds all."""
 
@@ -57,6 +62,7 @@ def check(
     cache: Path | None = None,
     quick: bool = False,
     threads: int | None = None,
+    tracking: bool = True,
 ) -> Verdict:
     """Check a study's configuration, manifest and files.
 
@@ -68,6 +74,7 @@ def check(
         cache: File that remembers sound files, so that unchanged ones are not read again.
         quick: Read the headers of images and labels only.
         threads: Files read at a time; default: one for each core, at most 4.
+        tracking: Ask the tracking server whether runs can be mirrored to it.
 
     Returns:
         Warnings and a summary.
@@ -100,6 +107,7 @@ def check(
         raise InputError(_sorted(faults))
     needs = forecast.forecast(study, known, findings)
     faults += _disk(study, needs)
+    faults += _tracking_faults(study) if tracking else []
     verdict = Verdict(warnings=tuple(_sorted(faults)), lines=_summary(study, known, needs, findings))
     if output is not None:
         files.write_json(output, _report(table, verdict, needs, findings))
@@ -115,6 +123,21 @@ def _sorted(faults: Iterable[Fault]) -> list[Fault]:
 
 
 # ---- the configuration
+
+
+def _tracking_faults(study: Study) -> Iterator[Fault]:
+    """Warnings of what keeps runs from being mirrored; training does not need it."""
+    if not study.models:
+        return
+    file, column = str(study.path), "tracking.uri"
+    if addresses.has_login(study.tracking_uri) and addresses.HIDDEN not in study.tracking_uri:
+        yield Fault(file, *_EXPOSED, column=column, severity="WARNING")
+    addresses.conceal(study.tracking_uri, os.environ)
+    place = place_of(study)
+    complaint = examine(place)
+    if complaint is not None:
+        message = f"{place.uri}: {complaint.message}; runs are not mirrored until then"
+        yield Fault(file, message, complaint.fix, column=column, severity="WARNING")
 
 
 def _settings(path: Path, content: str) -> tuple[Config | None, list[Fault]]:

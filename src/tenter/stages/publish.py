@@ -1,109 +1,173 @@
-"""Mirror a finished model to MLflow, from its files; doing it again changes nothing."""
+"""Mirror a study's finished models to MLflow, from their files; doing it again changes nothing."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tenter import files, tracking
+import yaml
+
+from tenter import addresses, files, tracking
+from tenter.config import Config, yaml_files
+from tenter.data import metric_tables
+from tenter.errors import DataError
+from tenter.metrics.families import STRICT, family
+from tenter.reporting import examples, headline, panels, published, statistics
+from tenter.reporting.results import groups
+from tenter.study import ALL, Study
 from tenter.training import models
 from tenter.training.recorder import read_history
 
-ALL = "all"
-FIGURES = {
-    "before_median": ("baseline", "median"),
-    "after_median": ("", "median"),
-    "after_p10": ("", "p10"),
-    "after_p90": ("", "p90"),
-    "worse_rate": ("", "worse_rate"),
-    "vanished": ("", "vanished"),
-}
-"""Columns of the summary that are mirrored: a prefix of the group, and the metric's last word."""
-
-SETS = {"cv": "test", "test": "testset"}
-"""Pairs that no fold's network learnt from, by cross-validation or as the test set."""
-
-UNITS = {"1": "", "%": "_pct"}
-
-Line = Mapping[str, str]
+_TABLES = ("metrics.tsv", "summary.tsv", "comparison.tsv")
+_PICTURES = 3
 
 
 def publish(
+    config: Path,
+    /,
     *,
-    tracking: Path,
-    model: str,
-    models: tuple[Path, ...],
-    options: tuple[str, ...] = (),
-    metrics: Path,
-    summary: Path,
-    output: Path,
+    models: tuple[str, ...] = (),
+    content: str = "",
+    rebuild: int | None = None,
 ) -> str:
-    """Make a model's mirror whole: a run a fold with curves, figures and files, and one above them.
+    """Make the mirror of a study whole: for each model a run with figures and files, below it a run a fold.
 
-    Each test-time option of the model has a run of its own beside the folds, with its figures.
+    Each test-time option of a model has a run of its own beside the folds, with its figures. All of it is
+    made from the study's files: where the database was deleted, it is written again.
 
     Args:
-        tracking: record of the place, as `start-tracking` wrote it.
-        model: its name.
-        models: folders of its finished folds.
-        options: names under which its test-time options registered.
-        metrics: table of all figures; kept as a file beside the runs.
-        summary: table of their distributions, whose medians become the runs' metrics.
-        output: text that says where to look.
+        config: Configuration file (YAML) of a finished study.
+        models: Models to publish; default: all of the study.
+        content: JSON of top-level keys that take the place of the configuration's.
+        rebuild: How often runs have been made anew as they were gone; the workflow counts this.
 
     Returns:
-        that text.
+        How to look at the runs; for each model it is also kept as `tracking/<model>.txt`.
 
     Raises:
+        DataError: a model is not finished, or a table is damaged.
+        InputError: the configuration is faulty.
         TrackingError: the server cannot be reached, or refuses.
     """
-    with summary.open(newline="", encoding="utf-8") as stream:
-        lines = list(csv.DictReader(stream, delimiter="\t"))
-    figures = {name: _figures(_of(lines, name), ALL) for name in options}
-    result = replace(_result(model, models, lines), artifacts=(metrics, summary), options=figures)
-    text = _mirrored(tracking, result)
-    files.write_text(output, text)
-    return text
+    study = Study.load(config, yaml_files.read_with(config, content))
+    study.equip(os.environ)
+    names = models or tuple(study.models)
+    _require_finished(study, names)
+    place = tracking.place_of(study)
+    for name in names:
+        text = tracking.publish(place, _result(study, name), rebuild)
+        files.write_text(study.results / f"tracking/{name}.txt", text)
+    return tracking.of_study(place, list(study.models)).rstrip("\n")
 
 
-def _mirrored(place: Path, result: tracking.ModelResult) -> str:
-    return tracking.publish(tracking.read_place(place), result)
+def _require_finished(study: Study, names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in study.models]
+    if unknown or not names:
+        wrong = f"has no model {unknown[0]!r}" if unknown else "trains no model"
+        known = ", ".join(study.models) or "none"
+        message = f"{study.path}: the study {wrong}; those that can be published: {known}"
+        raise DataError(message)
+    wanted = [study.results / table for table in (*_TABLES, "report.html")]
+    wanted += [folder / models.DESCRIPTION for name in names for folder in _folders(study, name)]
+    missing = [path for path in wanted if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more are missing" if len(missing) > 1 else " is missing"
+        message = (
+            f"{missing[0]}{more}; finish the study first: "
+            f"snakemake --profile profiles/local --configfile {study.path}"
+        )
+        raise DataError(message)
 
 
-def _result(model: str, folders: Sequence[Path], lines: Sequence[Line]) -> tracking.ModelResult:
-    own = _of(lines, model)
-    folds = [_fold(folder, own) for folder in folders]
-    return tracking.ModelResult(model=model, folds=folds, figures=_figures(own, ALL))
+def _folders(study: Study, model: str) -> list[Path]:
+    return [study.results / f"models/{model}/fold-{fold}" for fold in study.trained_folds(model)]
 
 
-def _of(lines: Sequence[Line], model: str) -> list[Line]:
-    return [line for line in lines if line["model"] == model]
-
-
-def _fold(folder: Path, lines: Sequence[Line]) -> tracking.FoldResult:
-    description = models.describe(folder)
-    return tracking.FoldResult(
-        description=description,
-        history=read_history(folder / models.HISTORY),
-        # The model of fold `all` registers no pair; the summary's `all` is the whole cross-validation.
-        figures={} if description["fold"] == ALL else _figures(lines, str(description["fold"])),
-        artifacts=[folder / name for name in (models.WEIGHTS, models.DESCRIPTION, models.HISTORY)],
+def _result(study: Study, model: str) -> tracking.ModelResult:
+    summary, comparison = (study.results / name for name in ("summary.tsv", "comparison.tsv"))
+    rows, contrasts = published.rows(summary), published.rows(comparison)
+    lines = statistics.read_summary(summary)
+    options = {
+        name: tracking.OptionResult(
+            figures=published.figures(rows, contrasts, name), summary=_sentences(lines, name)
+        )
+        for name in study.options_of(model)
+    }
+    return tracking.ModelResult(
+        model=model,
+        folds=[_fold(folder, rows, model) for folder in _folders(study, model)],
+        figures=published.figures(rows, contrasts, model),
+        artifacts=_artifacts(study, model),
+        summary=_sentences(lines, model),
+        reference=published.reference(contrasts, model),
+        options=options,
     )
 
 
-def _figures(lines: Sequence[Line], fold: str) -> dict[str, float]:
-    """Figures of a fold over all labels of a role, such as `test/landmark_tre_mm_median`."""
-    chosen = [line for line in lines if line["fold"] == fold and not line["label"]]
-    return dict(figure for line in chosen for figure in _named(line))
+def _fold(folder: Path, rows: Sequence[published.Row], model: str) -> tracking.FoldResult:
+    description = models.describe(folder)
+    history = folder / models.HISTORY
+    # The model of fold `all` registers no pair; the summary's `all` is the whole cross-validation.
+    fold = str(description["fold"])
+    end = int(history.stat().st_mtime * 1000)
+    seconds = description.get("seconds")
+    return tracking.FoldResult(
+        description=description,
+        history=read_history(history),
+        figures={} if fold == ALL else published.fold_figures(rows, model, fold),
+        artifacts=[folder / name for name in (models.WEIGHTS, models.DESCRIPTION, models.HISTORY)],
+        span=None if seconds is None else (end - int(1000 * seconds), end),
+    )
 
 
-def _named(line: Line) -> Iterator[tuple[str, float]]:
-    unit = UNITS.get(line["unit"], f"_{line['unit']}")
-    what = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{line['role']}_{line['metric']}{unit}")
-    for column, (prefix, word) in FIGURES.items():
-        if line.get(column):
-            group = "_".join(part for part in (prefix, SETS[line["set"]]) if part)
-            yield f"{group}/{what}_{word}", float(line[column])
+def _sentences(lines: Sequence[statistics.Line], model: str) -> str:
+    """What the report says of the model first."""
+    kinds = [kind for kind in ("cv", "test") if any((x.model, x.set) == (model, kind) for x in lines)]
+    labels = {line.label for line in lines if line.role == "structure" and line.label}
+    structure = labels.pop() if len(labels) == 1 else "structures"
+    return " ".join(headline.summary(lines, model, kind, structure) for kind in kinds)
+
+
+def _artifacts(study: Study, model: str) -> dict[str, Path | str]:
+    """What people look at, by its name among the run's artifacts."""
+    root = study.results
+    found: dict[str, Path | str] = {"report.html": root / "report.html"}
+    found |= {f"tables/{name}": root / name for name in _TABLES}
+    cohort = (root / f"cohort/{name}" for name in ("plan.json", "folds.tsv"))
+    found |= {f"study/{path.name}": path for path in cohort if path.is_file()}
+    found["study/configuration.yaml"] = _configuration(study.config)
+    return found | dict(_pictures(study, model))
+
+
+def _configuration(config: Config) -> str:
+    """The configuration with all defaults; without a login, and no folder of this machine."""
+    value = config.model_dump(mode="python")
+    plain = addresses.masked_values(_portable(value))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def _portable(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _portable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(item) for item in value]
+    if isinstance(value, Path):
+        return value.name if value.is_absolute() else str(value)
+    return value
+
+
+def _pictures(study: Study, model: str) -> Iterator[tuple[str, str]]:
+    """The best, the median and the worst pair, as in the report; as many as that shows."""
+    wanted = min(_PICTURES, study.config.report.examples)
+    rows = [row for row in metric_tables.read(study.results / "metrics.tsv") if row.model == model]
+    found = groups([row for row in rows if family(row.metric) == STRICT], [model])
+    for example in examples.choose([group for group in found if group.set == "cv"], wanted) if wanted else ():
+        case = study.results / f"cases/{example.pair}"
+        transform = study.results / f"fields/{model}/{example.pair}/transform.h5"
+        try:
+            scene = examples.scene(case, transform)
+        except (DataError, OSError):
+            continue  # the report says that the picture is missing, and why
+        title = f"{example.place.capitalize()} pair of model {model}: {example.pair}"
+        yield f"pictures/{example.place.replace(' ', '-')}.svg", str(panels.panel(scene, title, "panel"))

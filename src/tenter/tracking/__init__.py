@@ -1,12 +1,32 @@
-"""The only one who knows MLflow: mirrors trainings while they go, and finished models as a whole.
+"""The only room that knows MLflow: mirrors trainings while they go, and finished models as a whole.
 
-The files are the truth and the mirror follows them: one run a fold, one parent run a model. A run
-is found again by its tags, so that nothing is ever logged twice; a retrained fold gets a new run,
-and the old one is tagged `superseded` and deleted (MLflow keeps deleted runs; its pages hide them).
+The files are the truth and the mirror follows them: one run a fold, one parent run a model. A run is
+found again by its tags, so that nothing is ever logged twice. Where the training or the figures change, a
+new run takes the place of the old one, which is tagged `superseded` and deleted (MLflow keeps deleted runs;
+its pages hide them).
 """
 
+from tenter.tracking.examination import Complaint, examine
+from tenter.tracking.invitation import of_study
 from tenter.tracking.mirror import Mirror
-from tenter.tracking.place import Place, read_place, start
-from tenter.tracking.publishing import FoldResult, ModelResult, publish
+from tenter.tracking.place import Place, place_of, read_place, write_place
+from tenter.tracking.presence import rebuilds
+from tenter.tracking.publishing import FoldResult, ModelResult, OptionResult, publish
+from tenter.tracking.store import start
 
-__all__ = ["FoldResult", "Mirror", "ModelResult", "Place", "publish", "read_place", "start"]
+__all__ = [
+    "Complaint",
+    "FoldResult",
+    "Mirror",
+    "ModelResult",
+    "OptionResult",
+    "Place",
+    "examine",
+    "of_study",
+    "place_of",
+    "publish",
+    "read_place",
+    "rebuilds",
+    "start",
+    "write_place",
+]

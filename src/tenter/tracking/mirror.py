@@ -7,10 +7,13 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tenter.tracking.place import Place, client, reason
+from tenter.errors import TrackingError
+from tenter.tracking.place import Place
 from tenter.tracking.runs import Run, fold_run, points
+from tenter.tracking.store import client, experiment_id, reason
 
 _RETRY_S = 0.5
 _log = logging.getLogger(__name__)
@@ -72,6 +75,9 @@ class Mirror:
             begin = time.monotonic()
             try:
                 self._send(rows, status)
+            except TrackingError as error:  # trying again does not help
+                self._give_up(error)
+                return False
             except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
                 time.sleep(_RETRY_S)
                 self._lost += time.monotonic() - begin
@@ -83,15 +89,17 @@ class Mirror:
 
     def _send(self, rows: Sequence[Mapping[str, float]], status: str | None) -> None:
         if self._run is None:
-            self._run = fold_run(client(self._place), self._place, self._model, self._description)
-            self._run.client.update_run(self._run.id, status="RUNNING")
+            server = client(self._place)
+            place = replace(self._place, experiment_id=experiment_id(server, self._place))
+            self._run = fold_run(server, place, self._model, self._description)
+            server.update_run(self._run.id, status="RUNNING")
         self._run.fill(points(rows))
         if status is not None:
             self._run.client.set_terminated(self._run.id, status=status)
 
     def _give_up(self, error: Exception) -> None:
         text = "%s: gave up mirroring this training (%s); publishing will try again"
-        _log.warning(text, self._place.uri, reason(error))
+        _log.warning(text, self._place.uri, reason(error, self._place))
 
 
 def _status(kind: type[BaseException] | None) -> str:

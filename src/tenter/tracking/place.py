@@ -1,24 +1,17 @@
-"""Where runs are mirrored: the address, its database made once, its experiment, a client for it."""
+"""Where runs are mirrored: the address, and the record of it that trainings read."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shlex
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tenter import files, loading
+from tenter import addresses, files
 from tenter.errors import DataError, TrackingError
+from tenter.study import Study
 
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
-_SQLITE = "sqlite:///"
-_log = logging.getLogger(__name__)
+SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +19,13 @@ class Place:
     """Where runs are mirrored.
 
     Attributes:
-        uri: MLflow's tracking address.
+        uri: MLflow's tracking address; a login in it reads `***`.
         experiment: its name.
         experiment_id: None where the server was not reached when the study began.
         study: the study's name.
         timeout_s: longest time a training may lose to the mirror.
         manifest: sha256 of the cohort's table of pairs; a tag of every run.
+        folder: the study's folder for tracking, where a database keeps its artifacts.
     """
 
     uri: str
@@ -40,6 +34,55 @@ class Place:
     study: str
     timeout_s: float = 10.0
     manifest: str = ""
+    folder: Path | None = field(default=None, compare=False)
+
+    @property
+    def address(self) -> str:
+        """The address to connect to, with the login that the environment holds.
+
+        Raises:
+            TrackingError: a database's login is not in the environment.
+        """
+        given = os.environ.get(addresses.VARIABLE, "")
+        if given and addresses.shown(given) == self.uri:
+            return given
+        if not addresses.has_hidden_login(self.uri):
+            return self.uri
+        if addresses.scheme(self.uri) in addresses.WEB:
+            return addresses.without_login(self.uri)
+        message = (
+            f"{self.uri}: the login is not recorded; set {addresses.VARIABLE} to the whole address, or run "
+            "`tenter publish` with the study's configuration"
+        )
+        raise TrackingError(message)
+
+    @property
+    def database(self) -> Path | None:
+        """The file of a SQLite database; None for any other store."""
+        if not self.uri.startswith(SQLITE):
+            return None
+        return Path(self.uri.removeprefix(SQLITE).partition("?")[0]).absolute()
+
+    @property
+    def everywhere(self) -> str:
+        """The address as it means the same in every folder, quoted for a shell."""
+        if self.database is None:
+            return shlex.quote(self.uri)
+        options = self.uri.partition("?")[1:]
+        return shlex.quote(f"{SQLITE}{self.database}{''.join(options)}")
+
+
+def place_of(study: Study) -> Place:
+    """Where a study's runs are mirrored, by its configuration."""
+    return Place(
+        uri=addresses.shown(study.tracking_uri),
+        experiment=study.experiment,
+        experiment_id=None,
+        study=study.config.study,
+        timeout_s=study.config.tracking.timeout_s,
+        manifest=files.sha256(study.manifest),
+        folder=study.results / "tracking",
+    )
 
 
 def read_place(path: Path) -> Place:
@@ -49,90 +92,12 @@ def read_place(path: Path) -> Place:
         DataError: it is missing or something else.
     """
     try:
-        return Place(**files.read_json(path))
+        return Place(**files.read_json(path), folder=path.parent)
     except (OSError, ValueError, TypeError) as error:
         message = f"{path}: is no record of a tracking server ({error}); run `tenter start-tracking` again"
         raise DataError(message) from error
 
 
-def start(uri: str, experiment: str, study: str, timeout_s: float) -> Place:
-    """Make the database, where it is one, and the experiment, once, before any fold wants them.
-
-    A server that cannot be reached is left alone, with a warning: trainings then are not
-    mirrored while they go, and publishing tries again.
-
-    Raises:
-        TrackingError: the database cannot be made.
-    """
-    place = Place(uri, experiment, None, study, timeout_s)
-    try:
-        return Place(uri, experiment, experiment_id(client(place), place), study, timeout_s)
-    except Exception as error:
-        if uri.startswith(_SQLITE):
-            message = f"{uri}: the tracking database cannot be made ({reason(error)}); see tracking.uri"
-            raise TrackingError(message) from error
-        _log.warning("%s: not reached (%s); runs are mirrored when they are published", uri, reason(error))
-        return place
-
-
-def client(place: Place, retries: int = 0) -> MlflowClient:
-    """A client whose every request ends soon; a SQLite database is made where there is none.
-
-    Args:
-        place: whose address.
-        retries: after a request that failed.
-    """
-    timeout = max(1, min(3, int(place.timeout_s / 2)))
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout)
-    with loading.nothing_is_garbage():
-        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds that only tracking shall cost
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    with _alone(place.uri):
-        result = MlflowClient(tracking_uri=place.uri, registry_uri=place.uri)
-        if place.uri.startswith(_SQLITE):
-            result.search_experiments(max_results=1)
-    return result
-
-
-@contextlib.contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Let one process at a time make a SQLite database: two at once break its first migration."""
-    if not uri.startswith(_SQLITE):
-        yield
-        return
-    database = Path(uri.removeprefix(_SQLITE))
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f"{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def experiment_id(client: MlflowClient, place: Place) -> str:
-    """The experiment's id; made if it is not there yet, with artifacts beside a SQLite database."""
-    found = client.get_experiment_by_name(place.experiment)
-    if found is not None:
-        return str(found.experiment_id)
-    location = None
-    if place.uri.startswith(_SQLITE):
-        location = str(Path(place.uri.removeprefix(_SQLITE)).parent / "artifacts")
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds that only tracking shall cost
-
-    try:
-        return str(client.create_experiment(place.experiment, artifact_location=location))
-    except MlflowException:
-        found = client.get_experiment_by_name(place.experiment)  # another process was first
-        if found is None:
-            raise
-        return str(found.experiment_id)
-
-
-def reason(error: Exception) -> str:
-    """An error in one short line."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + "..."
+def write_place(path: Path, place: Place) -> None:
+    """Write `tracking.json`; where it lies is not part of it, so that a study can be moved."""
+    files.write_json(path, {name: value for name, value in asdict(place).items() if name != "folder"})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from tenter import files
-from tenter.errors import TrackingError
-from tenter.tracking import runs
-from tenter.tracking.place import Place, client, experiment_id, reason
+from tenter import addresses, files
+from tenter.errors import InputError, TrackingError
+from tenter.records import Fault
+from tenter.tracking import invitation, runs
+from tenter.tracking.examination import examine
+from tenter.tracking.place import Place
+from tenter.tracking.presence import read_record, record
+from tenter.tracking.runs import Span
+from tenter.tracking.store import client, experiment_id, reason
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -29,12 +33,27 @@ class FoldResult:
         history: rows of `history.csv`.
         figures: of the pairs that the fold registered, by metric.
         artifacts: files of the model.
+        span: begin and end of the training; None where unknown.
     """
 
     description: Mapping[str, Any]
     history: Sequence[Mapping[str, float]] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionResult:
+    """A test-time option of a model.
+
+    Attributes:
+        figures: of all pairs together, by metric.
+        summary: its result in sentences.
+    """
+
+    figures: Mapping[str, float] = field(default_factory=dict)
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,109 +64,143 @@ class ModelResult:
         model: its name.
         folds: its finished folds; at least one.
         figures: of all pairs together, by metric.
-        artifacts: tables of figures.
-        options: figures of each test-time option of the model, by its name and by metric.
+        artifacts: name of each artifact to its file, or its text.
+        summary: the result in sentences.
+        reference: model that differences among the figures are from, or none.
+        options: each test-time option of the model, by its name.
     """
 
     model: str
     folds: Sequence[FoldResult]
     figures: Mapping[str, float] = field(default_factory=dict)
-    artifacts: Sequence[Path] = ()
-    options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    artifacts: Mapping[str, Path | str] = field(default_factory=dict)
+    summary: str = ""
+    reference: str | None = None
+    options: Mapping[str, OptionResult] = field(default_factory=dict)
 
 
-def publish(place: Place, result: ModelResult) -> str:
+def publish(place: Place, result: ModelResult, rebuild: int | None = None) -> str:
     """Make the mirror of a model whole; doing it again changes nothing.
+
+    Runs whose figures changed are replaced: each figure is one point.
 
     Args:
         place: where to.
         result: what there is to show.
+        rebuild: how often the runs have been made anew as they were gone from the store; default: as
+            often as was recorded.
 
     Returns:
         how to look at the runs, and the address of the page that compares the folds.
 
     Raises:
+        InputError: nothing can ever answer at the address.
         TrackingError: the server cannot be reached, or refuses.
     """
+    address = place.uri
+    place = replace(place, uri=addresses.conceal(address, os.environ))
+    _require_usable(place, address, result.model)
     try:
         server = client(place, _RETRIES)
         place = replace(place, experiment_id=experiment_id(server, place))
-        parent = _parent(server, place, result)
-        children = [_child(server, place, result.model, fold, parent) for fold in result.folds]
-        options = [_option(server, place, result.model, item, parent) for item in result.options.items()]
-        filters = f"tags.`tenter.model` = '{result.model}' and tags.`tenter.study` = '{place.study}'"
-        kept = {parent, *children, *options}
-        found = runs.search(server, str(place.experiment_id), filters)
-        runs.retire(server, [run for run in found if run.info.run_id not in kept], parent)
+        made = _mirrored(server, place, result)
     except Exception as error:
         message = (
-            f"{place.uri}: {result.model} cannot be published ({reason(error)}); "
+            f"{place.uri}: {result.model} cannot be published ({reason(error, place)}); "
             "see that the server runs, and try again"
         )
         raise TrackingError(message) from error
-    return _invitation(place, result.model, parent, children)
+    if place.folder is not None:
+        before = read_record(place.folder, result.model).get("rebuild", 0)
+        files.write_json(
+            record(place.folder, result.model), {"rebuild": before if rebuild is None else rebuild, **made}
+        )
+    return invitation.of_model(place, result.model, made)
+
+
+def _require_usable(place: Place, address: str, model: str) -> None:
+    found = addresses.fault(address)
+    if found is not None:
+        raise InputError([Fault(place.uri, *found, column="tracking.uri")])
+    complaint = examine(place)
+    if complaint is not None:
+        message = f"{place.uri}: {model} cannot be published: {complaint}"
+        raise TrackingError(message)
+
+
+def _mirrored(server: MlflowClient, place: Place, result: ModelResult) -> dict[str, Any]:
+    """The record of what was published: the runs by what they are of."""
+    parent = _parent(server, place, result)
+    folds = [_fold(server, place, result.model, fold, parent) for fold in result.folds]
+    options = [_option(server, place, result, name, parent) for name in result.options]
+    kept = [parent, *folds, *options]
+    of_study = runs.search(server, str(place.experiment_id), f"tags.`tenter.study` = '{place.study}'")
+    keys = {run.info.run_id: run.data.tags.get(runs.KEY, "") for run in of_study}
+    own = [run for run in of_study if keys[run.info.run_id].partition("/")[0] == result.model]
+    runs.retire(server, [run for run in own if run.info.run_id not in kept], parent)
+    experiment = str(place.experiment_id)
+    return {"uri": place.uri, "experiment_id": experiment, "parent": parent, "folds": folds, "runs": kept}
+
+
+def _span(result: ModelResult) -> Span | None:
+    """From the first training's begin to the last one's end."""
+    spans = [fold.span for fold in result.folds if fold.span is not None]
+    return (min(begin for begin, _ in spans), max(end for _, end in spans)) if spans else None
 
 
 def _parent(server: MlflowClient, place: Place, result: ModelResult) -> str:
     first = result.folds[0].description
     config = first["identity"]["settings"]
-    run = runs.current(server, place, result.model, files.digest(config))
-    skipped = run.revise(result.figures)
+    content = files.digest(result.figures)
+    run = runs.current(server, place, result.model, (files.digest(config), content), _span(result))
+    run.state(result.figures, content)
     tags = {
         "role": "cv",
         "tenter.model": result.model,
+        "tenter.reference": result.reference,
         "tenter.config": config,
         "tenter.manifest": place.manifest,
-        "tenter.nonfinite": skipped,
         runs.RUN_NAME: result.model,
-        runs.COMMIT: first.get("provenance", {}).get("commit"),
+        runs.NOTE: result.summary or None,
+        **runs.source(first.get("provenance", {})),
     }
     own = {"fold", *runs.COUNTS}
     run.describe({key: value for key, value in runs.parameters(first).items() if key not in own}, tags)
-    run.attach(result.artifacts, "tables")
-    run.finish()
+    run.attach("study", result.artifacts)
+    run.finish(_span(result))
     return run.id
 
 
-def _child(server: MlflowClient, place: Place, model: str, fold: FoldResult, parent: str) -> str:
-    run = runs.fold_run(server, place, model, fold.description)
-    skipped = run.fill(runs.points(fold.history)) + run.revise(fold.figures)
-    run.describe({}, {runs.PARENT: parent, "tenter.nonfinite": skipped})
-    run.attach(fold.artifacts, "model")
-    run.finish()
+def _fold(server: MlflowClient, place: Place, model: str, fold: FoldResult, parent: str) -> str:
+    content = files.digest([fold.figures, fold.description.get("weights_sha256")])
+    run = runs.fold_run(server, place, model, fold.description, content=content, span=fold.span)
+    run.fill(runs.points(fold.history))
+    run.state(fold.figures, content)
+    name, counts = fold.description["fold"], runs.parameters(fold.description)
+    note = f"Fold {name} of model {model}, trained on {counts[runs.COUNTS[0]]} pairs."
+    run.describe({}, {runs.PARENT: parent, runs.NOTE: note})
+    run.attach("model", {f"model/{path.name}": path for path in fold.artifacts})
+    run.finish(fold.span)
     return run.id
 
 
-def _option(
-    server: MlflowClient, place: Place, model: str, option: tuple[str, Mapping[str, float]], parent: str
-) -> str:
+def _option(server: MlflowClient, place: Place, result: ModelResult, name: str, parent: str) -> str:
     """The run of a test-time option: beside the folds, with figures and nothing else."""
-    name, figures = option
-    run = runs.current(server, place, f"{model}/test-time/{name}", name)
-    skipped = run.revise(figures)
+    option, content = result.options[name], files.digest(result.options[name].figures)
+    span = _span(result)
+    at_end = (span[1], span[1]) if span else None  # what it took is a figure; it trains nothing
+    run = runs.current(server, place, f"{result.model}/test-time/{name}", (name, content), at_end)
+    run.state(option.figures, content)
     tags = {
         "role": "test-time",
-        "tenter.model": model,
+        "tenter.model": result.model,
         "tenter.option": name,
-        "tenter.nonfinite": skipped,
+        "tenter.manifest": place.manifest,
         runs.RUN_NAME: name,
         runs.PARENT: parent,
+        runs.NOTE: option.summary or None,
+        **runs.source(result.folds[0].description.get("provenance", {})),
     }
     run.describe({}, tags)
-    run.finish()
+    run.finish(at_end)
     return run.id
-
-
-def _invitation(place: Place, model: str, parent: str, children: Sequence[str]) -> str:
-    served = place.uri.startswith("http")
-    base = place.uri.rstrip("/") if served else "http://127.0.0.1:5000"
-    compared, experiments = (quote(json.dumps(list(ids))) for ids in (children, [place.experiment_id]))
-    lines = [
-        f"{model}: {len(children)} folds in the MLflow experiment {place.experiment!r}, study {place.study!r}"
-    ]
-    lines += [] if served else [f"  mlflow ui --backend-store-uri {place.uri}"]
-    lines += [
-        f"  folds: {base}/#/compare-runs?runs={compared}&experiments={experiments}",
-        f"  cross-validation: {base}/#/experiments/{place.experiment_id}/runs/{parent}",
-    ]
-    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Runs that are found again by their tags and only ever added to, so that nothing is logged twice."""
+"""Runs that are found again by their tags, so that nothing is logged twice."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenter import files
-from tenter.tracking.place import Place, experiment_id
+from tenter.tracking.place import Place
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as Found
     from mlflow.tracking import MlflowClient
 
 KEY, IDENTITY, CURRENT = "tenter.key", "tenter.identity", "tenter.current"
+CONTENT = "tenter.content"
+"""Tag of a run whose figures are complete: their digest. Figures of a run never change: MLflow would keep
+the old ones as earlier points of a curve."""
+
 PARENT, RUN_NAME, COMMIT = "mlflow.parentRunId", "mlflow.runName", "mlflow.source.git.commit"
+NOTE, SOURCE, SOURCE_KIND = "mlflow.note.content", "mlflow.source.name", "mlflow.source.type"
 COUNTS = ("pairs_trained_on", "pairs_validated_on")
+CURVES = ("train/", "val/")
+"""How names of metrics begin that are curves over training steps; all others are figures, one point each."""
 
 _CHUNK = 100
 
 Points = Mapping[str, Sequence[tuple[int, float]]]
 """Metric to its (step, value)."""
 
+Span = tuple[int, int]
+"""Begin and end in milliseconds since 1970."""
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run that is only ever added to: what it holds already is not logged again."""
 
@@ -35,40 +45,33 @@ class Run:
     id: str
     seen: dict[str, set[int]] = field(default_factory=dict)
 
-    def fill(self, wanted: Points) -> int:
-        """Log the finite points that are missing; how many were not finite."""
+    def fill(self, wanted: Points) -> None:
+        """Log the points that are missing; infinite ones too, which MLflow shows as `Infinity`."""
         from mlflow.entities import Metric  # noqa: PLC0415 - seconds that only tracking shall cost
 
         now = int(time.time() * 1000)
-        missing, skipped = [], 0
+        missing = []
         for key, series in wanted.items():
             known = self._known(key)
-            for step, value in series:
-                skipped += not math.isfinite(value)
-                if math.isfinite(value) and step not in known:
-                    missing.append(Metric(key, float(value), now, step))
+            missing += [Metric(key, float(value), now, step) for step, value in series if step not in known]
         for begin in range(0, len(missing), _CHUNK):
             chunk = missing[begin : begin + _CHUNK]
             self.client.log_batch(self.id, metrics=chunk)
             for metric in chunk:
                 self._known(metric.key).add(metric.step)
-        return skipped
 
     def _known(self, key: str) -> set[int]:
         if key not in self.seen:
             self.seen[key] = {metric.step for metric in self.client.get_metric_history(self.id, key)}
         return self.seen[key]
 
-    def revise(self, figures: Mapping[str, float]) -> int:
-        """Log final figures that are new or changed, each as its metric's next step."""
-        changed: dict[str, list[tuple[int, float]]] = {}
-        latest = self.client.get_run(self.id).data.metrics
-        for key, value in figures.items():
-            if key not in latest:
-                changed[key] = [(0, value)]
-            elif latest[key] != value:
-                changed[key] = [(max(self._known(key)) + 1, value)]
-        return self.fill(changed)
+    def state(self, figures: Mapping[str, float], content: str) -> None:
+        """Log final figures, one point each, unless they are there; name those that are infinite in a tag."""
+        if self.client.get_run(self.id).data.tags.get(CONTENT) == content:
+            return
+        self.fill({key: [(0, value)] for key, value in figures.items()})
+        infinite = ", ".join(sorted(key for key, value in figures.items() if math.isinf(value)))
+        self.describe({}, {"infinite": infinite or None, CONTENT: content})
 
     def describe(self, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
         """Add parameters that are not there yet (MLflow lets none change), and set tags."""
@@ -83,55 +86,107 @@ class Run:
         if renewed:
             self.client.log_batch(self.id, tags=renewed)
 
-    def attach(self, paths: Sequence[Path], folder: str) -> None:
-        """Log files as artifacts, unless the same are there; plain files, no pickle."""
-        tag = f"tenter.{folder}"
-        digest = files.digest([(path.name, files.sha256(path)) for path in paths])
-        if not paths or self.client.get_run(self.id).data.tags.get(tag) == digest:
+    def attach(self, group: str, contents: Mapping[str, Path | str]) -> None:
+        """Log artifacts, unless the same are there; plain files, no pickle.
+
+        Args:
+            group: what they are together; a tag `tenter.files.<group>` holds their digest.
+            contents: name of the artifact, such as `tables/metrics.tsv`, to a file of that name or a text.
+        """
+        tag = f"tenter.files.{group}"
+        digests = {
+            name: files.sha256(content) if isinstance(content, Path) else files.digest(content)
+            for name, content in contents.items()
+        }
+        digest = files.digest(digests)
+        if not contents or self.client.get_run(self.id).data.tags.get(tag) == digest:
             return
-        for path in paths:
-            self.client.log_artifact(self.id, str(path), artifact_path=folder)
+        for name, content in contents.items():
+            if isinstance(content, Path):
+                folder = str(Path(name).parent)
+                self.client.log_artifact(self.id, str(content), None if folder == "." else folder)
+            else:
+                self.client.log_text(self.id, content, name)
         self.client.set_tag(self.id, tag, digest)
 
-    def finish(self) -> None:
+    def finish(self, span: Span | None) -> None:
         """Mark the run as finished, once."""
         if self.client.get_run(self.id).info.status != "FINISHED":
-            self.client.set_terminated(self.id)
+            self.client.set_terminated(self.id, end_time=span[1] if span else None)
 
 
-def fold_run(client: MlflowClient, place: Place, model: str, description: Mapping[str, Any]) -> Run:
+def fold_run(
+    client: MlflowClient,
+    place: Place,
+    model: str,
+    description: Mapping[str, Any],
+    *,
+    content: str | None = None,
+    span: Span | None = None,
+) -> Run:
     """The current run of a fold: found by its identity, or made."""
     fold, identity = description["fold"], description["identity"]
     provenance = description.get("provenance", {})
     tags = {
         "role": "fold",
         "fold": fold,
+        "tenter.model": model,
         "tenter.config": identity["settings"],
         "tenter.cohort": identity["cohort"],
         "tenter.manifest": place.manifest,
         "tenter.code": identity["code"],
-        "tenter.version": provenance.get("tenter"),
-        COMMIT: provenance.get("commit"),
         RUN_NAME: f"{model} fold {fold}",
     }
-    run = current(client, place, f"{model}/{fold}", files.digest(identity))
-    run.describe(parameters(description), {**tags, "tenter.model": model})
+    run = current(client, place, f"{model}/{fold}", (files.digest(identity), content), span)
+    run.describe(parameters(description), {**tags, **source(provenance)})
     return run
 
 
-def current(client: MlflowClient, place: Place, key: str, identity: str) -> Run:
-    """The one current run of a key; runs of another identity, and doubles, are retired."""
-    experiment = experiment_id(client, place) if place.experiment_id is None else place.experiment_id
+def source(provenance: Mapping[str, Any]) -> dict[str, object]:
+    """Tags that say what made a run."""
+    version = provenance.get("tenter")
+    name = f"tenter {version}" if version else "tenter"
+    commit = provenance.get("commit")
+    return {SOURCE: name, SOURCE_KIND: "LOCAL", "tenter.version": version, COMMIT: commit}
+
+
+def current(
+    client: MlflowClient,
+    place: Place,
+    key: str,
+    made_of: tuple[str, str | None],
+    span: Span | None = None,
+) -> Run:
+    """The one current run of a key; runs that hold something else, and doubles, are retired.
+
+    Args:
+        client: of the store.
+        place: where; with the experiment's id.
+        key: what the run is of.
+        made_of: digest of what was trained, and of the figures the run shall hold; None where a run
+            with any figures will do, as they are not known yet.
+        span: begin and end of the run, where it has to be made.
+    """
+    identity, content = made_of
     filters = f"tags.`{KEY}` = '{key}' and tags.`tenter.study` = '{place.study}'"
-    runs = sorted(search(client, experiment, filters), key=lambda run: run.info.start_time)
-    same = [run for run in runs if run.data.tags.get(IDENTITY) == identity]
+    runs = sorted(search(client, str(place.experiment_id), filters), key=lambda run: run.info.start_time)
+    same = [run for run in runs if run.data.tags.get(IDENTITY) == identity and _can_hold(run, content)]
     if same:
         run_id = same[0].info.run_id
     else:
         tags = {KEY: key, IDENTITY: identity, "tenter.study": place.study, CURRENT: "true"}
-        run_id = client.create_run(experiment, tags=tags, run_name=key).info.run_id
+        begin = span[0] if span else None
+        made = client.create_run(str(place.experiment_id), begin, tags=tags, run_name=key)
+        run_id = made.info.run_id
     retire(client, (run for run in runs if run.info.run_id != run_id), run_id)
     return Run(client, run_id)
+
+
+def _can_hold(run: Found, content: str | None) -> bool:
+    """Whether a run holds these figures, or none yet."""
+    if content is None or run.data.tags.get(CONTENT) == content:
+        return True
+    return CONTENT not in run.data.tags and all(name.startswith(CURVES) for name in run.data.metrics)
 
 
 def retire(client: MlflowClient, runs: Iterable[Found], successor: str) -> None:

@@ -1,0 +1,183 @@
+"""Addresses of tracking stores: how they are shown without their login, and which can never work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from urllib.parse import unquote, urlsplit
+
+VARIABLE = "TENTER_TRACKING_URI"
+"""Environment variable that holds an address with its login: no file and no command line does."""
+
+HIDDEN = "***"
+"""What stands for a login."""
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+WEB = ("http", "https")
+
+_LOGIN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<login>.*)@", re.DOTALL)
+_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*")
+_SECRET = re.compile(r"(?i)([?&;](?:password|passwd|pwd|user|token)=)[^&;\s'\"]*")
+_LONG_ENOUGH = 4
+"""Characters from which a password is looked for by itself; a shorter one would match anything."""
+
+
+def shown(uri: str) -> str:
+    """An address as it may be printed and recorded: `***` in the place of its login."""
+    if scheme(uri) == "sqlite":
+        return uri
+    return _SECRET.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(rf"\g<scheme>{HIDDEN}@", uri))
+
+
+def masked(text: str, uri: str = "") -> str:
+    """A text without the logins of the addresses in it, nor the login or password of `uri`."""
+    if uri:
+        text = text.replace(uri, shown(uri))
+    text = _IN_TEXT.sub(lambda match: shown(match[0]), text)
+    for secret in _passwords(uri):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def masked_values(value: object) -> object:
+    """A value of a configuration with every address in it as it may be printed."""
+    if isinstance(value, dict):
+        return {key: masked_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_values(item) for item in value]
+    return shown(value) if isinstance(value, str) else value
+
+
+def has_login(uri: str) -> bool:
+    """Whether an address holds a login (`***` stands for one that is elsewhere)."""
+    return shown(uri) != uri
+
+
+def has_hidden_login(uri: str) -> bool:
+    """Whether `***` stands in an address for a login."""
+    return has_login(uri.replace(HIDDEN, "x")) and not has_login(uri)
+
+
+def conceal(uri: str, environment: MutableMapping[str, str]) -> str:
+    """Keep an address with a login in the environment, for this process and those it starts.
+
+    Returns:
+        the address as it may be shown.
+    """
+    if has_login(uri):
+        environment[VARIABLE] = uri
+    return shown(uri)
+
+
+def login(uri: str) -> tuple[str, str]:
+    """User and password of a web address; empty where it has none."""
+    place = urlsplit(uri)
+    return unquote(place.username or ""), unquote(place.password or "")
+
+
+def without_login(uri: str) -> str:
+    """An address without its login, or without the `***` in its place."""
+    return _LOGIN.sub(r"\g<scheme>", uri)
+
+
+def scheme(uri: str) -> str:
+    """`http`, `sqlite`, `postgresql`, ...: what comes before `://`, without a database's driver."""
+    return uri.partition("://")[0].partition("+")[0].lower() if "://" in uri else ""
+
+
+def fault(uri: str) -> tuple[str, str] | None:
+    """Why no MLflow can ever answer at an address, and what to write; None where one may.
+
+    Nothing is connected to.
+    """
+    kind = scheme(uri)
+    if kind == "sqlite":
+        return _sqlite_fault(uri)
+    if kind == "databricks" or uri == "databricks":
+        return None
+    if kind in WEB:
+        return _web_fault(uri)
+    if kind in DATABASES:
+        return _database_fault(uri)
+    return _unknown_kind(uri, kind)
+
+
+def _unknown_kind(uri: str, kind: str) -> tuple[str, str]:
+    examples = "http://host:5000, sqlite:////folder/mlflow.db or postgresql://host/database"
+    if not uri.strip():
+        return "the address is empty", f"leave `uri` out for a database in the results, or write {examples}"
+    if kind == "postgres":
+        return "the scheme postgres is not known to SQLAlchemy", "write postgresql://"
+    if uri.startswith("file:") or not re.match(r"[\w.-]+:", uri):
+        return (
+            "a folder is not a tracking store for MLflow 3",
+            "write sqlite:///folder/mlflow.db (four slashes for an absolute path), or leave `uri` out",
+        )
+    if not kind:
+        return "the address has no scheme", f"write http://{without_login(uri)}, or another of {examples}"
+    return f"MLflow has no store of scheme {kind}", f"write an address such as {examples}"
+
+
+def _web_fault(uri: str) -> tuple[str, str] | None:
+    rest = uri.partition("://")[2]
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if re.search(r"\s", uri):
+        return "the address has blanks in it", "remove them"
+    if "@" in rest[len(host) :]:
+        fix = "write / # ? in it as %2F %23 %3F, or give it in the variable MLFLOW_TRACKING_PASSWORD"
+        return "the login holds a character that ends it early", fix
+    if "#" in rest or "?" in rest:
+        return "this is the address of a page", "give the server's alone, such as http://host:5000"
+    return _host_fault(uri)
+
+
+def _host_fault(uri: str) -> tuple[str, str] | None:
+    try:
+        place = urlsplit(uri)
+        port = place.port
+    except ValueError:
+        return "the port is not a number from 1 to 65535", "write it as in http://host:5000"
+    if not place.hostname:
+        return "the address names no host", "write it as in http://host:5000"
+    if port == 0:
+        return "the port is not a number from 1 to 65535", "write it as in http://host:5000"
+    return None
+
+
+def _database_fault(uri: str) -> tuple[str, str] | None:
+    authority, slash, rest = uri.partition("://")[2].partition("/")
+    name = rest.partition("?")[0]
+    if "@" in name or authority.count("@") > 1:
+        fix = "write @ / # ? in it as %40 %2F %23 %3F"
+        return "the login holds a character that ends it early", fix
+    if not slash or not name.strip("/"):
+        return "the address names no database", "end it by one, as in postgresql://host:5432/mlflow"
+    found = _host_fault(uri) if authority else None  # without one a local socket is meant
+    return found and (found[0], found[1].replace("http://host:5000", "postgresql://host:5432/mlflow"))
+
+
+def _sqlite_fault(uri: str) -> tuple[str, str] | None:
+    rest = uri.partition("://")[2]
+    path, _, options = rest.partition("?")
+    if not rest.startswith("/"):
+        return (
+            "two slashes name a host, which SQLite has none of",
+            f"write sqlite:///{path} for a relative path, or sqlite:////{path} for an absolute one",
+        )
+    if path in {"/", "/:memory:"}:
+        return "a database in memory keeps nothing", "name a file, as in sqlite:///folder/mlflow.db"
+    if path.endswith("/"):
+        return "the address names a folder", f"name a file in it, as in sqlite://{path}mlflow.db"
+    if "/" in options or (options and "=" not in options):
+        return (
+            "SQLAlchemy ends a path at its question mark",
+            "name the database in a folder without one in `tracking.uri`, or rename the folder",
+        )
+    return None
+
+
+def _passwords(uri: str) -> tuple[str, ...]:
+    """The password of an address as it is written, and as it is meant."""
+    found = _LOGIN.search(uri) if scheme(uri) != "sqlite" else None
+    written = found["login"].partition(":")[2] if found else ""
+    return tuple(word for word in (written, unquote(written)) if len(word) >= _LONG_ENOUGH)

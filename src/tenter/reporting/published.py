@@ -1,0 +1,98 @@
+"""The figures of summary.tsv and comparison.tsv by the names that they are published under.
+
+Columns are looked up by name; one that a table does not have is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+ALL = "all"
+
+COLUMNS = {
+    "before_median": ("baseline", "median"),
+    "after_median": ("", "median"),
+    "after_p10": ("", "p10"),
+    "after_p90": ("", "p90"),
+    "worse_rate": ("", "worse_rate"),
+    "vanished": ("", "vanished"),
+}
+"""Columns of the summary: a prefix of the group, and the metric's last word."""
+
+OF_ALL = {
+    "after_low": ("", "median_low"),
+    "after_high": ("", "median_high"),
+    "n": ("", "n"),
+    "patients": ("", "patients"),
+}
+"""More of them for all folds together: the 95 % interval of the median, labels and patients behind it."""
+
+CONTRASTS = {
+    "difference": "difference",
+    "low": "difference_low",
+    "high": "difference_high",
+    "p_holm": "p_holm",
+}
+"""Columns of the comparison with the reference."""
+
+SETS = {"cv": "test", "test": "testset"}
+"""Pairs that no fold's network learnt from, by cross-validation or as the test set."""
+
+UNITS = {"1": "", "%": "_pct"}
+
+Row = Mapping[str, str]
+
+
+def rows(path: Path) -> list[Row]:
+    """Lines of a table, by column."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def figures(summary: Sequence[Row], comparison: Sequence[Row], model: str) -> dict[str, float]:
+    """A model's figures over all folds and all labels of a role, such as `test/landmark_tre_mm_median`.
+
+    Differences from the reference are called `versus_reference/...`.
+    """
+    found = _figures(summary, model, ALL, COLUMNS | OF_ALL)
+    for row in comparison:
+        if row["model"] == model:
+            kind = "" if row["set"] == "cv" else f"_{SETS[row['set']]}"
+            named = {column: word for column, word in CONTRASTS.items() if row.get(column)}
+            found |= {
+                f"versus_reference{kind}/{_name(row)}_{word}": float(row[column])
+                for column, word in named.items()
+            }
+    return found
+
+
+def fold_figures(summary: Sequence[Row], model: str, fold: str) -> dict[str, float]:
+    """A fold's figures over all labels of a role."""
+    return _figures(summary, model, fold, COLUMNS)
+
+
+def reference(comparison: Sequence[Row], model: str) -> str | None:
+    """The model that a model is compared with, or None."""
+    return next((row["reference"] for row in comparison if row["model"] == model), None)
+
+
+def _figures(
+    summary: Sequence[Row], model: str, fold: str, columns: Mapping[str, tuple[str, str]]
+) -> dict[str, float]:
+    chosen = [row for row in summary if (row["model"], row["fold"], row["label"]) == (model, fold, "")]
+    return dict(figure for row in chosen for figure in _named(row, columns))
+
+
+def _named(row: Row, columns: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, float]]:
+    for column, (prefix, word) in columns.items():
+        if row.get(column):
+            group = "_".join(part for part in (prefix, SETS[row["set"]]) if part)
+            yield f"{group}/{_name(row)}_{word}", float(row[column])
+
+
+def _name(row: Row) -> str:
+    unit = UNITS.get(row["unit"], f"_{row['unit']}")
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{row['role']}_{row['metric']}{unit}")
