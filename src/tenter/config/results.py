@@ -65,9 +65,9 @@ class Summary(Section):
     """How results are summarised."""
 
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 2_000
-    """Resamples (of patients) behind each 95 % interval."""
+    """No longer used: intervals are computed without resampling. Accepted for older configurations."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the resampling."""
+    """No longer used, as `bootstrap`."""
     reference: Name | None = None
     """Model, or test-time option `<model>-<option>`, that others are compared with; default: the first."""
 

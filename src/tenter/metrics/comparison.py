@@ -1,7 +1,8 @@
-"""One model against another on the same pairs, with the patient as the unit.
+"""One model against another on the same pairs, with patients as the sample.
 
-Several pairs of one patient are not several pieces of evidence: they are reduced to the
-patient's median before anything is tested.
+Several values of one patient are not several pieces of evidence: their paired differences are
+reduced to their median before anything is tested. Pairs of two subjects are reduced likewise,
+and pairs that share a subject are not taken to be independent.
 """
 
 from __future__ import annotations
@@ -11,9 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata, wilcoxon
+from jaxtyping import Float, Int
+from scipy.stats import norm, rankdata
+from scipy.stats import t as student
 
-from tenter.metrics.summary import Patients, Values, median_interval, quantiles
+from tenter.metrics.dependence import Dependence, Patients, Values
+from tenter.metrics.intervals import median_interval
+from tenter.metrics.summary import quantiles
+
+FEWEST_UNITS = 6
+"""Independent units with a difference below which no p can reach 0.05."""
+
+MOST_EXACT = 200
+"""Independent units up to which the distribution of the signed-rank sum is computed exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +35,12 @@ class Comparison:
         units: patients (or pairs of subjects) that both were measured on.
         reference: median over units with the reference.
         model: median over units with the model.
-        difference: median over units of model less reference.
-        low: lower bound of the difference's 95 % interval (bootstrap of patients).
+        difference: median over units of the unit's median paired difference, model less reference.
+        low: lower bound of the difference's 95 % interval; NaN where units are too few.
         high: upper bound.
-        higher: units in which the model's value is the higher one.
-        lower: units in which it is the lower one.
-        p: two-sided, Wilcoxon's signed-rank test over units.
+        higher: units in which the difference is positive.
+        lower: units in which it is negative.
+        p: two-sided, of Wilcoxon's signed-rank test over units; NaN where they are too few.
     """
 
     units: int
@@ -43,28 +54,24 @@ class Comparison:
     p: float
 
 
-def compare(
-    model: Values, reference: Values, patients: Patients, *, resamples: int, random: np.random.Generator
-) -> Comparison:
+def compare(model: Values, reference: Values, patients: Patients) -> Comparison:
     """Compare two models that measured the same things.
 
     Args:
         model: at least one value; +inf for what could not be measured.
         reference: of the same pairs and labels, in the same order.
-        patients: whom each value was measured on.
-        resamples: of the bootstrap.
-        random: its generator.
+        patients: the patient or the two patients of each value.
     """
     units = sorted(set(patients))
     place = {unit: index for index, unit in enumerate(units)}
     owner = np.array([place[group] for group in patients])
     order = np.argsort(owner, kind="stable")
     starts = np.searchsorted(owner[order], np.arange(1, len(units)))
-    ours, theirs = (
-        np.array([_median(values) for values in np.split(side[order], starts)]) for side in (model, reference)
+    ours, theirs, gain = (
+        np.array([_median(values) for values in np.split(side[order], starts)])
+        for side in (model, reference, differences(model, reference))
     )
-    gain = differences(ours, theirs)
-    low, high = median_interval(gain, units, resamples, random)
+    low, high = median_interval(gain, units)
     return Comparison(
         units=len(units),
         reference=_median(theirs),
@@ -74,7 +81,7 @@ def compare(
         high=high,
         higher=int(np.count_nonzero(gain > 0)),
         lower=int(np.count_nonzero(gain < 0)),
-        p=signed_rank_p(gain),
+        p=signed_rank_p(gain, units),
     )
 
 
@@ -85,32 +92,76 @@ def differences(model: Values, reference: Values) -> Values:
     return gain
 
 
-def signed_rank_p(values: Values) -> float:
+def signed_rank_p(values: Values, patients: Patients) -> float:
     """Two-sided p of Wilcoxon's signed-rank test that values lie symmetrically about zero.
 
-    Zeros are left out; infinite values share the highest ranks. 1 if nothing is left.
-    Source: Wilcoxon, Biometrics Bulletin 1 (1945) 80-83.
+    Zeros are left out, ties share their mean rank, infinite values share the highest one. The
+    signs of independent patients' rank sums are exchanged in all ways. Where pairs of subjects
+    share patients, the rank sum is divided by its standard error (`Dependence.variance`) and
+    referred to Student's t.
+
+    Returns:
+        NaN for fewer than six independent patients or pairs of patients with a difference, and
+        for pairs that share patients of whom there are too few.
+
+    Sources: Wilcoxon, Biometrics Bulletin 1 (1945) 80-83; Pratt and Gibbons, Concepts of
+    Nonparametric Theory (1981), chapter 3 (exact distribution with ties); and `Dependence`.
     """
-    kept = values[values != 0]
+    kept = np.flatnonzero(values)
     if not kept.size:
-        return 1.0
-    ranks = np.sign(kept) * rankdata(np.abs(kept))
-    return float(wilcoxon(ranks).pvalue)
+        return math.nan
+    ranks = np.sign(values[kept]) * rankdata(np.abs(values[kept]))
+    dependence = Dependence.of([patients[int(index)] for index in kept])
+    if dependence.shared:
+        degrees = dependence.degrees
+        if math.isnan(degrees):
+            return math.nan
+        return float(2 * student.sf(abs(ranks.sum()) / math.sqrt(dependence.variance(ranks)), degrees))
+    units = dependence.units
+    doubled = np.rint(2 * np.bincount(units.group, ranks[units.value])).astype(np.int64)
+    return exchanged_signs_p(doubled) if doubled.size >= FEWEST_UNITS else math.nan
+
+
+def exchanged_signs_p(terms: Int[np.ndarray, "n"]) -> float:
+    """Two-sided p of a sum of whole numbers among those with any other signs of its terms.
+
+    Exact for up to `MOST_EXACT` terms, from the normal distribution for more.
+    """
+    total = abs(int(terms.sum()))
+    if terms.size > MOST_EXACT:
+        return float(2 * norm.sf(total / math.sqrt(np.sum(terms.astype(np.float64) ** 2))))
+    sizes = np.abs(terms)
+    # Probability that the terms with a positive sign come to each whole number.
+    chances: Float[np.ndarray, "m"] = np.zeros(int(sizes.sum()) + 1)
+    chances[0] = 1.0
+    for size in sizes[sizes > 0]:
+        moved = np.concatenate([np.zeros(size), chances[:-size]])
+        chances = (chances + moved) / 2
+    sums = np.abs(2 * np.arange(chances.size) - sizes.sum())
+    return float(min(1.0, chances[sums >= total].sum()))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """P-values adjusted for their number, so that the chance of one false finding among all keeps its level.
+    """P-values adjusted for their number, so that one false finding among all is as rare as told.
+
+    Args:
+        p_values: of the whole family; NaN for a comparison without p, which counts as one.
+
+    Returns:
+        In the same order; NaN where there was none.
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
     """
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    known = [index for index, p in enumerate(p_values) if not math.isnan(p)]
     adjusted = [math.nan] * len(p_values)
     worst = 0.0
-    for rank, index in enumerate(order):
+    for rank, index in enumerate(sorted(known, key=p_values.__getitem__)):
         worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = worst
     return tuple(adjusted)
 
 
 def _median(values: Values) -> float:
-    return float(quantiles(values, (0.5,))[0])
+    """The median; halfway between -inf and +inf, which model is worse is undecided: 0."""
+    low, high = np.sort(values)[[(values.size - 1) // 2, values.size // 2]]
+    return 0.0 if low == -math.inf and high == math.inf else float(quantiles(values, (0.5,))[0])

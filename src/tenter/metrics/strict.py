@@ -7,27 +7,15 @@ figures of those challenges.
 from __future__ import annotations
 
 from tenter.metrics.centroids import centroid_distance_mm
+from tenter.metrics.definitions import STRICT
 from tenter.metrics.overlap import dice
 from tenter.metrics.regions import Region, on_one_grid, shifted
 from tenter.metrics.surfaces import surface_distances
 from tenter.shapes import Matrix
 from tenter.spatial.geometry import spacing_mm
 
-UNITS = {
-    "dice": "1",
-    "tre": "mm",
-    "rms_tre": "mm",
-    "hd95": "mm",
-    "surface_distance": "mm",
-    "point_tre": "mm",
-    "folding": "%",
-    "ndv": "%",
-    "sd_log_jacobian": "1",
-}
+UNITS = {metric.name: metric.unit for metric in STRICT}
 """Every metric of the family, with its unit."""
-
-HIGHER_IS_BETTER = frozenset({"dice"})
-"""Metrics that grow as registration gets better; of all others less is better."""
 
 
 def label_figures(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Better = Literal["higher", "lower", "neither"]
+from tenter.metrics.definitions import Better, Metric, strict_metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,52 +33,67 @@ class Definition:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-_KNOWN = (
-    Definition(
-        "dice", "Dice", "", "higher", 2,
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What the report says of a metric."""
+
+    metric: str
+    title: str
+    decimals: int
+    meaning: str
+
+    def of(self, metric: Metric) -> Definition:
+        """With the unit and the better direction."""
+        unit = "" if metric.unit == "1" else metric.unit
+        return Definition(metric.name, self.title, unit, metric.better, self.decimals, self.meaning)
+
+
+_TEXTS = (
+    _Text(
+        "dice", "Dice", 2,
         "Overlap of a warped and a fixed label: twice their common volume over the sum of their volumes; "
         "0 is none, 1 is perfect.",
     ),
-    Definition(
-        "tre", "TRE", "mm", "lower", 1,
+    _Text(
+        "tre", "TRE", 1,
         "Target registration error: distance between the centroids of a label warped and of the same label "
         "in the fixed image.",
     ),
-    Definition(
-        "rms_tre", "RMS TRE of a pair", "mm", "lower", 1,
+    _Text(
+        "rms_tre", "RMS TRE of a pair", 1,
         "Root mean square of the TRE over all landmarks of one pair: one number a pair.",
     ),
-    Definition(
-        "point_tre", "Point TRE", "mm", "lower", 1,
+    _Text(
+        "point_tre", "Point TRE", 1,
         "Distance between a fixed point mapped by the transform and its partner in the moving image; "
         "unlike a centroid it cannot vanish.",
     ),
-    Definition(
-        "hd95", "95\N{NO-BREAK SPACE}% Hausdorff distance", "mm", "lower", 1,
+    _Text(
+        "hd95", "95\N{NO-BREAK SPACE}% Hausdorff distance", 1,
         "The distance within which 95 % of either surface of a structure lies to the other surface.",
     ),
-    Definition(
-        "surface_distance", "Mean surface distance", "mm", "lower", 1,
+    _Text(
+        "surface_distance", "Mean surface distance", 1,
         "Mean distance from each point of either surface of a structure to the other surface.",
     ),
-    Definition(
-        "folding", "Folding", "%", "lower", 2,
+    _Text(
+        "folding", "Folding", 2,
         "Share of voxels where the map turns space inside out (Jacobian determinant at or below zero); "
         "a physically possible deformation has none.",
     ),
-    Definition(
-        "ndv", "Non-diffeomorphic volume", "%", "lower", 3,
+    _Text(
+        "ndv", "Non-diffeomorphic volume", 3,
         "Share of volume that the map turns inside out, measured between neighbouring voxels: it sees folds "
         "that the determinant at voxels steps over.",
     ),
-    Definition(
-        "sd_log_jacobian", "SD of log Jacobian", "", "lower", 3,
+    _Text(
+        "sd_log_jacobian", "SD of log Jacobian", 3,
         "Standard deviation of the logarithm of the local change of volume: 0 for a rigid move, larger for "
         "a rougher deformation.",
     ),
 )  # fmt: skip
 
-DEFINITIONS = {definition.metric: definition for definition in _KNOWN}
+DEFINITIONS = {text.metric: text.of(strict_metric(text.metric)) for text in _TEXTS}
 """Known metrics in the order in which they are shown."""
 
 

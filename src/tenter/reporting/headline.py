@@ -116,7 +116,8 @@ def cards(lines: Sequence[Line], model: str, kind: str, structure: str) -> tuple
         labelled = "" if line.n == line.pairs else f"{words.count(line.n, 'label')}, "
         behind = f"{labelled}{words.count(line.pairs, 'pair')}, {words.count(line.patients, 'patient')}"
         interval = words.interval(line.after.low, line.after.high, line.definition)
-        detail = (f"95\N{NO-BREAK SPACE}% interval {interval}", behind)
+        known = f"95\N{NO-BREAK SPACE}% interval {interval}"
+        detail = ("too few patients for an interval" if interval == words.NONE else known, behind)
         found.append(Card(titles[line.metric], before, after, detail))
     folding = pick(lines, model=model, set=kind, role="field", metric="folding")
     if folding is not None and len(found) < 4:
@@ -153,8 +154,8 @@ def by_model(lines: Sequence[Line], models: Sequence[str], kind: str) -> Table:
         for line in found
     ]
     note = (
-        "Medians with 95\N{NO-BREAK SPACE}% intervals (bootstrap of patients). Worse pairs: those whose "
-        "figure was better with the alignment alone; a vanished landmark makes its pair worse."
+        "Medians with 95\N{NO-BREAK SPACE}% intervals, where there are enough patients for one. Worse pairs: "
+        "those whose figure was better with the alignment alone; a vanished landmark makes its pair worse."
     )
     return Table("Models side by side", tuple(columns), tuple(rows), note)
 
@@ -173,29 +174,44 @@ def compared(contrasts: Sequence[Contrast]) -> Table:
     """Each model against the reference."""
     columns = [Column("Metric", _TEXT), Column("of", _TEXT), Column("model", _TEXT), Column("units")]
     columns += [Column("median, model"), Column("median, reference"), Column("difference")]
-    columns += [Column("95\N{NO-BREAK SPACE}% interval"), Column("p (Holm)"), Column("better", _TEXT)]
+    columns += [
+        Column("95\N{NO-BREAK SPACE}% interval"),
+        Column("p"),
+        Column("p (Holm)"),
+        Column("better", _TEXT),
+    ]
     rows = [
         (
             item.definition.axis,
             item.role,
             item.model,
-            words.count(item.units, item.test_unit),
+            _units(item),
             words.number(item.model_median, item.definition, unit=False),
             words.number(item.reference_median, item.definition, unit=False),
             words.number(item.difference, item.definition, unit=False, sign=True),
             words.interval(item.low, item.high, item.definition),
+            words.p_value(item.p),
             words.p_value(item.p_holm),
             _better(item),
         )
         for item in sorted(contrasts, key=_order)
     ]
     note = (
-        "Difference: model less reference, median over units, each unit reduced to its own median first. "
-        "Interval: bootstrap of units. p: Wilcoxon's signed-rank test, two-sided, corrected for the number "
-        "of comparisons (Holm). Better: named where the interval leaves out 0 and p is below 0.05."
+        "Difference: model less reference, pair by pair and label by label; the median over units of each "
+        "unit's median. p: Wilcoxon's signed-rank test over units, two-sided. Interval and p allow for "
+        "patients that several units share, and are missing where patients are too few. p (Holm): corrected "
+        "for the number of models and primary outcomes; other metrics are exploratory and have none. Better: "
+        "named where the interval leaves out 0 and p (Holm) is below 0.05."
     )
     reference = words.listed(sorted({item.reference for item in contrasts}))
     return Table(f"Differences from the reference model {reference}", tuple(columns), tuple(rows), note)
+
+
+def _units(item: Contrast) -> str:
+    units = words.count(item.units, item.test_unit)
+    if item.patients is None or item.patients == item.units:
+        return units
+    return f"{units} ({words.count(item.patients, 'patient')})"
 
 
 def _order(item: Contrast) -> tuple[object, ...]:
@@ -226,12 +242,16 @@ def _difference(item: Contrast | None) -> str:
         return ""
     bounds = words.interval(item.low, item.high, item.definition)
     difference = words.number(item.difference, item.definition, unit=False, sign=True)
+    if bounds == words.NONE:
+        return f" ({difference} against {item.reference}; too few patients for an interval)"
     better = _better(item)
     verdict = f"{better} is better" if better in {item.model, item.reference} else better
     return f" ({difference} against {item.reference}, 95\N{NO-BREAK SPACE}% interval {bounds}: {verdict})"
 
 
 def _better(item: Contrast) -> str:
+    if (item.role, item.metric) not in HEADLINE:
+        return words.NONE
     if item.low is None or item.high is None or item.p_holm is None:
         return "not\N{NO-BREAK SPACE}told\N{NO-BREAK SPACE}apart"
     if item.p_holm >= 0.05 or item.low <= 0 <= item.high:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from tenter.metrics.definitions import PRIMARY
 from tenter.records import MetricRow
 from tenter.reporting import words
 from tenter.reporting.definitions import DEFINITIONS, Definition, definition, order
@@ -11,7 +12,7 @@ from tenter.reporting.page import Column, Table, limited
 from tenter.reporting.results import Group, change, quantile, vanished, worse
 from tenter.reporting.statistics import Figures, Line
 
-HEADLINE = (("structure", "dice"), ("landmark", "tre"), ("landmark", "rms_tre"), ("points", "point_tre"))
+HEADLINE = PRIMARY
 """Roles and metrics that a registration is judged by."""
 
 MOST = 40
@@ -179,7 +180,11 @@ _TERMS = (
     ("out-of-fold", "Measured on a pair whose patient the network that registered it has never seen."),
     ("vanished", "Nothing of a label is left once it is warped: it has no centroid, and counts as worst."),
     ("worse pair", "A pair that the alignment alone had registered better, by the mean over its labels."),
-    ("95\N{NO-BREAK SPACE}% interval", "Bounds of the median when patients are drawn anew (bootstrap)."),
+    (
+        "95\N{NO-BREAK SPACE}% interval",
+        "Bounds between which the median of all such patients lies with 95 % confidence; none if patients "
+        "are too few.",
+    ),
 )
 
 

@@ -20,7 +20,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A distribution: median, quartiles, and the 95 % interval of the median; None where unknown."""
+    """Median, quartiles, and the 95 % interval of the median; None where there is none."""
 
     median: float | None
     q1: float | None
@@ -71,8 +71,10 @@ class Contrast:
     Attributes:
         test_unit: what counts once: a patient, or a pair of patients.
         units: how many of them.
-        difference: model less reference, median over units.
-        p_holm: p of the signed-rank test, corrected for the number of comparisons.
+        difference: model less reference, median over units of paired differences.
+        p: of the signed-rank test; None where units are too few.
+        p_holm: p corrected for the number of primary comparisons; None for other metrics.
+        patients: how many the units belong to.
     """
 
     set: str
@@ -90,6 +92,7 @@ class Contrast:
     high: float | None
     p: float | None
     p_holm: float | None
+    patients: int | None = None
 
     @property
     def definition(self) -> Definition:
@@ -183,6 +186,7 @@ def _contrast(cells: dict[str, str]) -> Contrast:
         high=_number(cells["high"]),
         p=_number(cells["p"]),
         p_holm=_number(cells["p_holm"]),
+        patients=int(cells["patients"]),
     )
 
 

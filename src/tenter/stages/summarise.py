@@ -1,7 +1,7 @@
 """Gather all figures of a study, and say what they come to: by label, fold and model.
 
-The unit is the patient: intervals draw patients, and models are compared by one value a
-patient. Labels that vanished count as worst, everywhere.
+Patients are the sample: intervals hold for patients drawn at random, and models are compared by
+one value a patient. Labels that vanished count as worst, everywhere.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from tenter.data import challenge_tables, metric_tables
 from tenter.data.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED, counted
 from tenter.errors import DataError
 from tenter.metrics.comparison import Comparison, compare, holm
+from tenter.metrics.definitions import PRIMARY, strict_metric
+from tenter.metrics.dependence import Patients, Values
 from tenter.metrics.families import STRICT, family
-from tenter.metrics.strict import HIGHER_IS_BETTER
-from tenter.metrics.summary import Distribution, Patients, Values, describe, generator, wilson
+from tenter.metrics.intervals import rate_interval
+from tenter.metrics.summary import Distribution, describe
 from tenter.records import MetricRow
 
 ALL = "all"
@@ -39,13 +41,13 @@ SUMMARY = (
     *(f"after_{name}" for name in FIGURES),
     *WORSE,
 )
-"""Columns of summary.tsv; `low` and `high` bound the median with 95 % confidence."""
+"""Columns of summary.tsv; `low` and `high` bound the median with 95 % confidence, empty where they cannot."""
 
 COMPARISON = (
-    "set", "role", "metric", "unit", "model", "reference", "pairs", "test_unit", "units", "reference_median",
-    "model_median", "difference", "low", "high", "higher", "lower", "p", "p_holm",
+    "set", "role", "metric", "unit", "model", "reference", "pairs", "patients", "test_unit", "units",
+    "reference_median", "model_median", "difference", "low", "high", "higher", "lower", "p", "p_holm",
 )  # fmt: skip
-"""Columns of comparison.tsv; `difference` is model less reference, over the test's units."""
+"""Columns of comparison.tsv; `difference` is model less reference, the median of paired differences."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,16 +82,18 @@ def summarise(
     with role `structure` and metric `dice`, and with metric `rms_tre`, it is the failure rate.
 
     Models are compared for all labels of a role together, on the pairs and labels that both
-    measured. Each patient's values are reduced to their median first, so that several pairs
-    of one patient count once; pairs of two subjects are units of their own. P-values are
-    corrected for the number of models and metrics (Holm), within each set of pairs.
+    measured. Each patient's paired differences are reduced to their median first, so that
+    several pairs of one patient count once; pairs of two subjects are units of their own,
+    and p allows for the subjects that they share. P-values of the primary outcomes
+    (`metrics.definitions`) are corrected for the number of models and primary outcomes
+    (Holm), within each set of pairs; other metrics have no corrected one, and change none.
 
     Both are of the strict family alone: figures by the rules of challenges have a table of
     their own, where they are aggregated by these rules.
 
     Args:
         metrics: tables written by `evaluate`.
-        settings: number of resamples, their seed, the reference, the models in order.
+        settings: the reference, the models in order.
         code: fingerprint of the stage's code.
         output: all figures in one table.
         summary: table of distributions.
@@ -107,7 +111,7 @@ def summarise(
     rows = [row for row in rows if family(row.metric) == STRICT]
     groups = _grouped(rows)
     absent = _absences(rows)
-    lines = [_line(group, members, absent, settings.summary) for group, members in groups.items()]
+    lines = [_line(group, members, absent) for group, members in groups.items()]
     lines.sort(key=lambda line: (order.index(str(line[0])), *line[1:6]))
     metric_tables.table(summary, SUMMARY, lines)
     metric_tables.table(comparison, COMPARISON, _comparisons(groups, order, settings.summary))
@@ -152,7 +156,6 @@ def _line(
     group: _Group,
     rows: Sequence[MetricRow],
     absences: dict[tuple[str, ...], set[tuple[str, str]]],
-    settings: Summary,
 ) -> tuple[object, ...]:
     missing = absences.get((group.model, group.set, group.fold, group.role), set())
     per_label = all(row.label for row in rows)
@@ -164,17 +167,13 @@ def _line(
         sum(EMPTY_BEFORE in row.note for row in rows),
         sum(label == group.label or not group.label for _, label in missing) if per_label else 0,
     )
-    before, after = (_distribution(group, rows, side, settings) for side in (0, 1))
+    before, after = (_distribution(rows, side) for side in (0, 1))
     return (*astuple(group), *counts, *astuple(before), *astuple(after), *_worse(group, rows))
 
 
-def _distribution(group: _Group, rows: Sequence[MetricRow], side: int, settings: Summary) -> Distribution:
+def _distribution(rows: Sequence[MetricRow], side: int) -> Distribution:
     values, patients = _values(rows, side)
-    if not values.size:
-        return NOTHING
-    names = (group.set, group.role, group.label, group.metric)
-    # The same patients are drawn for each model, and before and after.
-    return describe(values, patients, settings.bootstrap, generator(settings.seed, *names))
+    return describe(values, patients) if values.size else NOTHING
 
 
 def _values(rows: Sequence[MetricRow], side: int) -> tuple[Values, Patients]:
@@ -188,18 +187,19 @@ def _patients(row: MetricRow) -> tuple[str, ...]:
 
 def _worse(group: _Group, rows: Sequence[MetricRow]) -> tuple[int | None, float, float, float]:
     """Pairs that registration made worse: how many, their share, and its interval."""
+    metric = strict_metric(group.metric)
     pairs: dict[str, list[tuple[float, float]]] = {}
+    patients: dict[str, tuple[str, ...]] = {}
     for row in rows:
         before, after = counted(row)
         if before is not None and after is not None:
             pairs.setdefault(row.pair, []).append((before, after))
-    if group.role == "field" or not pairs:
+            patients[row.pair] = _patients(row)
+    if group.role == "field" or metric.better == "neither" or not pairs:
         return None, math.nan, math.nan, math.nan
-    sign = -1 if group.metric in HIGHER_IS_BETTER else 1
-    means = [np.mean(found, axis=0) * sign for found in pairs.values()]
-    count = sum(bool(after > before) for before, after in means)
-    patients = {name for row in rows for name in _patients(row)}
-    return count, count / len(pairs), *wilson(count, len(pairs), len(patients))
+    means = (np.mean(figures, axis=0) for figures in pairs.values())
+    count = sum(metric.is_worse(after, before) for before, after in means)
+    return count, count / len(pairs), *rate_interval(count, list(patients.values()))
 
 
 def _comparisons(
@@ -213,17 +213,25 @@ def _comparisons(
         raise DataError(message)
     for kind in sorted({group.set for group in pooled}):
         of_set = {group: rows for group, rows in pooled.items() if group.set == kind}
-        found = list(_compared(of_set, reference, order, settings))
-        adjusted = holm([result.p for _, _, result in found])
-        for (group, pairs, result), p_holm in zip(found, adjusted, strict=True):
+        results = list(_compared(of_set, reference, order))
+        adjusted = _adjusted({group: result.p for group, _, result in results})
+        for group, rows, result in results:
             unit = "pair of patients" if any("--" in row.patient for row in of_set[group]) else "patient"
-            head = (kind, group.role, group.metric, group.unit, group.model, reference, pairs, unit)
-            yield (*head, *astuple(result), p_holm)
+            patients = {name for row in rows for name in _patients(row)}
+            sample = (len({row.pair for row in rows}), len(patients), unit)
+            head = (kind, group.role, group.metric, group.unit, group.model, reference)
+            yield (*head, *sample, *astuple(result), adjusted.get(group))
+
+
+def _adjusted(p_values: dict[_Group, float]) -> dict[_Group, float]:
+    """Holm's correction within the primary outcomes: which others were measured changes nothing."""
+    primary = [group for group in p_values if (group.role, group.metric) in PRIMARY]
+    return dict(zip(primary, holm([p_values[group] for group in primary]), strict=True))
 
 
 def _compared(
-    groups: dict[_Group, list[MetricRow]], reference: str, order: Sequence[str], settings: Summary
-) -> Iterator[tuple[_Group, int, Comparison]]:
+    groups: dict[_Group, list[MetricRow]], reference: str, order: Sequence[str]
+) -> Iterator[tuple[_Group, list[MetricRow], Comparison]]:
     by_place = sorted(groups, key=lambda group: (group.role, group.metric, order.index(group.model)))
     theirs = {(group.role, group.metric): groups[group] for group in groups if group.model == reference}
     for group in by_place:
@@ -237,7 +245,5 @@ def _compared(
             np.array([value for _, value, _ in kept], dtype=np.float64),
             np.array([value for _, _, value in kept], dtype=np.float64),
             [_patients(row) for row, _, _ in kept],
-            resamples=settings.bootstrap,
-            random=generator(settings.seed, group.set, group.role, group.metric),
         )
-        yield group, len({row.pair for row, _, _ in kept}), result
+        yield group, [row for row, _, _ in kept], result
