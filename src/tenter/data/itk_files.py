@@ -74,6 +74,15 @@ def header(path: Path) -> Header:
     return _described(path, _reader(path))
 
 
+def text_header(path: Path) -> dict[str, str]:
+    """The fields of a header as text; those of NRRD in lower case and without blanks in their names.
+
+    Raises:
+        DataError: the header cannot be read.
+    """
+    return _read_text(path)[0]
+
+
 def voxels(path: Path) -> tuple[Header, np.ndarray]:
     """Header, and values `[x, y, z]` or `[x, y, z, c]`, after the last byte was verified.
 

@@ -9,7 +9,7 @@ import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from isal import igzip
@@ -58,6 +58,25 @@ class Layout:
     def bytes(self) -> int:
         """Bytes that the uncompressed data file must have."""
         return self.offset + math.prod(self.header.shape) * self.header.channels * self.header.dtype.itemsize
+
+
+class Intent(NamedTuple):
+    """What a header says that the numbers mean: NIfTI's intent code, its name, its first parameter."""
+
+    code: int
+    name: str
+    p1: float
+
+
+def intent(path: Path) -> Intent:
+    """Read what a file says that its numbers mean.
+
+    Raises:
+        DataError: it is not a NIfTI file.
+    """
+    raw = _raw_header(path, _head(parts(path)[0]))
+    name = bytes(raw["intent_name"].item()).decode("latin-1").strip("\0 ")
+    return Intent(int(raw["intent_code"]), name, float(raw["intent_p1"]))
 
 
 def parts(path: Path) -> tuple[Path, ...]:

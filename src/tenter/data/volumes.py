@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -19,7 +19,8 @@ from tenter import files
 from tenter.config import LabelFiles
 from tenter.data import dicom, headers, itk_files, nifti
 from tenter.data.headers import Header, refusal
-from tenter.errors import DataError, OutputError
+from tenter.errors import DataError, InputError, OutputError
+from tenter.records import Fault
 from tenter.shapes import Matrix
 
 __all__ = [
@@ -43,6 +44,11 @@ MAX_LABELS = 1000
 ROUNDING = 1e-3
 """Labels stored as scaled or real numbers may deviate this much from what they mean."""
 
+LARGEST_LABEL = 2**31 - 1
+
+WRITTEN = (".nii", ".nii.gz")
+"""Suffixes of files that are written."""
+
 GZIP_LEVEL = 1
 
 
@@ -62,11 +68,13 @@ class LabelVolume:
         values: integer map `[x, y, z]`, or soft stack `[l, x, y, z]` float32 in [0, 1].
         affine: voxel to RAS mm.
         keys: values of the map (from 1, those that occur), or channels of the stack (from 0).
+        dtype: integer type in which the map's file stores them; None of a stack, and where it scales them.
     """
 
     values: np.ndarray
     affine: Matrix
     keys: tuple[int, ...]
+    dtype: np.dtype[np.generic] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,6 +98,17 @@ class LabelVolume:
             return np.zeros(self.shape, dtype=np.float32)
         mask: np.ndarray = self.values[key]
         return mask
+
+
+class Ways(NamedTuple):
+    """How a user says that a file is a map, or a stack: errors advise it."""
+
+    to_map: str = "set labels.format to map"
+    to_stack: str = "set labels.format to stack"
+    as_map: str = "labels.format is map"
+
+
+CONFIGURATION = Ways()
 
 
 def header(path: Path) -> Header:
@@ -148,12 +167,13 @@ def read_image(path: Path) -> Volume:
     return Volume(np.ascontiguousarray(_channels_first(head, values)), head.affine)
 
 
-def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
+def read_labels(path: Path, settings: LabelFiles, ways: Ways = CONFIGURATION) -> LabelVolume:
     """Read labels to the file's last byte.
 
     Args:
         path: integer map (3-D), or stack (4-D with one label a channel; 3-D is one label).
         settings: says which of the two it is.
+        ways: what to advise where it is the other one.
 
     Raises:
         DataError: as `read_image`; or values are no labels (fractional or negative in a map,
@@ -163,12 +183,13 @@ def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
         raise refusal(path, "is a folder", "give labels as one file: DICOM is read for images alone")
     head, stored, scaling = _stored(path)
     if settings.format == "stack" and stored.dtype.itemsize == 1:
-        return _byte_stack(path, head, stored, scaling)
+        return _byte_stack(path, head, stored, scaling, ways)
     values = _scaled(stored, scaling)
     _require_finite(path, values)
     if settings.format == "map":
-        return _label_map(path, head, values)
-    return LabelVolume(_soft(path, _channels_first(head, values)), head.affine, tuple(range(head.channels)))
+        return _label_map(path, head, values, ways)
+    soft = _soft(path, _channels_first(head, values), ways)
+    return LabelVolume(soft, head.affine, tuple(range(head.channels)))
 
 
 def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
@@ -202,24 +223,37 @@ def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
     _write(path, _channels_last(array.astype(np.float32, copy=False)), affine)
 
 
-def write_labels(path: Path, array: np.ndarray, affine: Matrix) -> None:
+def write_labels(
+    path: Path, array: np.ndarray, affine: Matrix, dtype: np.dtype[np.generic] | None = None
+) -> None:
     """Write labels as NIfTI, with nothing in its header but its geometry.
 
     Args:
         path: `.nii` or `.nii.gz`.
-        array: integers `[x, y, z]` or `[l, x, y, z]`, stored as the smallest unsigned type;
-            or real numbers in [0, 1], stored as uint8 with a slope of 1/255.
+        array: integers `[x, y, z]` or `[l, x, y, z]`; or real numbers in [0, 1], stored as uint8
+            with a slope of 1/255.
         affine: voxel to RAS mm.
+        dtype: integer type in which to store integers, if it holds them; else, and by default, the
+            smallest unsigned one.
 
     Raises:
+        InputError: these are no labels, or the name asks for another format.
         OutputError: it could not be written whole.
     """
-    if array.dtype.kind == "f":
-        soft = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
-        _write(path, _channels_last(soft), affine, slope=1 / 255)
-    else:
-        largest = int(array.max(initial=0))
-        _write(path, _channels_last(array.astype(np.min_scalar_type(largest))), affine)
+    low, high = float(array.min(initial=0)), float(array.max(initial=0))
+    soft = array.dtype.kind == "f"
+    limit = 1 + ROUNDING if soft else LARGEST_LABEL
+    if not (-ROUNDING <= low <= high <= limit):
+        message = f"labels from {low:g} to {high:g} cannot be written"
+        fix = "give real numbers from 0 to 1" if soft else f"give whole numbers from 0 to {LARGEST_LABEL}"
+        raise InputError([Fault(str(path), message, fix)])
+    if soft:
+        steps = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+        _write(path, _channels_last(steps), affine, slope=1 / 255)
+        return
+    if dtype is None or np.iinfo(dtype).max < high:
+        dtype = np.min_scalar_type(int(high))
+    _write(path, _channels_last(array.astype(dtype)), affine)
 
 
 def write_values(path: Path, array: np.ndarray, affine: Matrix) -> None:
@@ -270,48 +304,51 @@ def _require_finite(path: Path, values: np.ndarray) -> None:
     raise refusal(path, what, "mask or fill them before registration")
 
 
-def _integers(path: Path, values: np.ndarray) -> np.ndarray:
+def _integers(path: Path, values: np.ndarray, ways: Ways) -> np.ndarray:
     if values.dtype.kind == "f":
         rounded = np.rint(values)
         worst = float(np.abs(values - rounded).max())
         if worst > ROUNDING:
             what = f"holds fractional labels (up to {worst:.3g} from an integer)"
-            raise refusal(path, what, "store integers, or soft labels in a stack (labels.format: stack)")
+            raise refusal(path, what, f"store integers; for soft labels {ways.to_stack}")
         values = rounded
     low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 2**31 - 1:
-        what = f"holds labels from {low:g} to {high:g}"
-        raise refusal(path, what, "store 0 for background and whole numbers from 1")
+    if low < 0 or high > LARGEST_LABEL:
+        what = f"holds whole numbers from {low:.0f} to {high:.0f}, which are no labels"
+        raise refusal(path, what, f"store 0 for background and whole numbers from 1 to {LARGEST_LABEL}")
     return values.astype(np.int32)
 
 
-def _label_map(path: Path, head: Header, values: np.ndarray) -> LabelVolume:
+def _label_map(path: Path, head: Header, values: np.ndarray, ways: Ways) -> LabelVolume:
     if head.channels > 1:
-        what = f"has {head.channels} channels but labels.format is map"
-        raise refusal(path, what, "set labels.format to stack, or store one integer map")
-    integers = _integers(path, values)
+        what = f"has {head.channels} channels but {ways.as_map}"
+        raise refusal(path, what, f"{ways.to_stack}, or store one integer map")
+    integers = _integers(path, values, ways)
     keys = tuple(int(key) for key in np.unique(integers) if key > 0)
     if len(keys) > MAX_LABELS:
         raise refusal(path, f"holds {len(keys)} different labels", "give a label map, not an image")
-    return LabelVolume(integers, head.affine, keys)
+    plain = values.dtype.kind in "iu" and values.dtype.itemsize <= integers.dtype.itemsize
+    return LabelVolume(integers, head.affine, keys, values.dtype.newbyteorder("=") if plain else None)
 
 
-def _byte_stack(path: Path, head: Header, stored: np.ndarray, scaling: tuple[float, float]) -> LabelVolume:
+def _byte_stack(
+    path: Path, head: Header, stored: np.ndarray, scaling: tuple[float, float], ways: Ways
+) -> LabelVolume:
     """A stack of numbers of 8 bits: what each of them means is found once, not for every voxel."""
     low, high = int(stored.min()), int(stored.max())
-    meant = _soft(path, _scaled(np.arange(low, high + 1), scaling))
+    meant = _soft(path, _scaled(np.arange(low, high + 1), scaling), ways)
     # Unsigned differences are right whatever the sign of what is stored.
     channels = np.ascontiguousarray(_channels_first(head, stored)).view(np.uint8)
     soft = meant.take(channels - np.uint8(low % 256))
     return LabelVolume(soft, head.affine, tuple(range(head.channels)))
 
 
-def _soft(path: Path, values: np.ndarray) -> np.ndarray:
+def _soft(path: Path, values: np.ndarray, ways: Ways) -> np.ndarray:
     """Labels between 0 and 1, float32; what rounding left of 0 and 1 is made whole."""
     low, high = float(values.min()), float(values.max())
     if low < -ROUNDING or high > 1 + ROUNDING:
         what = f"holds values from {low:g} to {high:g} in a label stack"
-        raise refusal(path, what, "store each label between 0 and 1, or set labels.format to map")
+        raise refusal(path, what, f"store each label between 0 and 1, or {ways.to_map}")
     soft = np.clip(values.astype(np.float32), 0, 1)
     near = np.rint(soft)
     return np.ascontiguousarray(np.where(np.abs(soft - near) <= ROUNDING, near, soft))
@@ -335,6 +372,9 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
 
 
 def _write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None = None) -> None:
+    if not path.name.lower().endswith(WRITTEN):
+        fix = f"name it {' or '.join(WRITTEN)}"
+        raise InputError([Fault(str(path), "asks for no format that volumes are written in", fix)])
     image = nib.Nifti1Image(stored, affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1, strip_shears=True)
