@@ -74,7 +74,7 @@ class LabelVolume:
     values: np.ndarray
     affine: Matrix
     keys: tuple[int, ...]
-    dtype: np.dtype[np.generic] | None = None
+    dtype: np.dtype[np.integer[Any]] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -224,7 +224,7 @@ def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
 
 
 def write_labels(
-    path: Path, array: np.ndarray, affine: Matrix, dtype: np.dtype[np.generic] | None = None
+    path: Path, array: np.ndarray, affine: Matrix, dtype: np.dtype[np.integer[Any]] | None = None
 ) -> None:
     """Write labels as NIfTI, with nothing in its header but its geometry.
 

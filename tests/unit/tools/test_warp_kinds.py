@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 import tenter
 from tenter.cli.main import main
-from tenter.errors import InputError
+from tenter.errors import DataError, InputError
 from tenter.tools.warp import Kind, warp
 
 SHAPE = (20, 20, 16)
@@ -132,7 +132,7 @@ def test_labels_are_known_by_their_intent(folder: Path) -> None:
 def test_a_wrong_kind_is_refused_with_the_right_flag(
     values: np.ndarray, kind: Kind, fix: str, folder: Path
 ) -> None:
-    with pytest.raises(tenter.api.DataError, match=fix):
+    with pytest.raises(DataError, match=fix):
         run(save(folder / "file.nii.gz", values), kind=kind)
 
 
