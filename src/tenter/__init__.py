@@ -52,7 +52,7 @@ STARTED = time.perf_counter()
 """When the package was imported; a command says from it how long importing took."""
 
 
-if not TYPE_CHECKING:  # type checkers shall complain of names that are none
+if not TYPE_CHECKING:  # type checkers complain of unknown names
 
     def __getattr__(name: str) -> object:
         if name in __all__:
@@ -62,4 +62,4 @@ if not TYPE_CHECKING:  # type checkers shall complain of names that are none
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])

@@ -12,18 +12,17 @@ from typing import overload
 import numpy as np
 
 from tenter.config import LabelFiles, TestTime, parse_test_time, read_test_time
-from tenter.data import headers, points, transforms, volumes
+from tenter.data import headers, label_values, points, transforms, volumes
 from tenter.data.volumes import LabelVolume, Volume
-from tenter.errors import DataError
+from tenter.errors import DataError, InputError
 from tenter.metrics import overlap
 from tenter.metrics.points import point_errors_mm
 from tenter.metrics.regions import Grid
-from tenter.records import AlignmentRule
-from tenter.registration import registering
+from tenter.records import AlignmentRule, Fault
+from tenter.registration import registering, warping
 from tenter.registration.registered import Registration
-from tenter.registration.warping import Fill, warp_values
+from tenter.registration.warping import Fill
 from tenter.spatial.transform import Transform
-from tenter.spatial.warp import Mode
 
 __all__ = [
     "LabelVolume",
@@ -45,6 +44,10 @@ __all__ = [
 
 File = str | Path
 Points = dict[str, tuple[float, float, float]]
+
+ADVICE = label_values.Advice(
+    "leave out stack=True", "pass stack=True to tenter.read_labels", "a label map has one channel"
+)
 
 PRESENT = 0.5
 """A soft label counts as present from this value on."""
@@ -127,25 +130,20 @@ def warp(
         reference: whose grid is filled: the fixed image, or its file; the moving one with `inverse`.
         inverse: go the other way.
         fill: value where the volume does not reach; `edge` continues its edge without end, as
-            `Registration.warped` does.
+            `Registration.warped` does. A whole number for a map, from 0 to 1 for a stack.
 
     Raises:
         DataError: a file cannot be read.
+        InputError: labels cannot have the value `fill`.
     """
     known = transform if isinstance(transform, Transform) else read_transform(transform)
     grid = _grid(reference)
     if isinstance(volume, Volume):
-        moved = warp_values(
-            volume.array, volume.affine, known, grid, mode="linear", fill=fill, inverse=inverse
-        )
-        return Volume(moved.values, grid.affine)
-    values = volume.values if volume.values.ndim == 4 else volume.values[None]
-    mode: Mode = "linear" if volume.values.ndim == 4 else "nearest"
-    moved = warp_values(values, volume.affine, known, grid, mode=mode, fill=fill, inverse=inverse)
-    if mode == "linear":
-        return LabelVolume(moved.values, grid.affine, volume.keys)
-    left = np.unique(moved.values)
-    return LabelVolume(moved.values[0], grid.affine, tuple(int(key) for key in left if key > 0))
+        return warping.warp_image(volume, known, grid, fill=fill, inverse=inverse)[0]
+    fix = warping.fill_fault(volume, fill)
+    if fix is not None:
+        raise InputError([Fault("fill", f"is {fill}, which these labels cannot be", fix)])
+    return warping.warp_labels(volume, known, grid, fill=fill, inverse=inverse)[0]
 
 
 def read_image(path: File) -> Volume:
@@ -158,16 +156,17 @@ def read_image(path: File) -> Volume:
 
 
 def read_labels(path: File, *, stack: bool = False) -> LabelVolume:
-    """Read labels.
+    """Read labels. A file does not say which kind they are, so the caller does.
 
     Args:
-        path: an integer map; or with `stack` one channel a label, each in [0, 1].
+        path: a map, one whole number a voxel (3-D); or with `stack` one channel a label, each in
+            [0, 1] (4-D; a 3-D file is one label).
         stack: which of the two it is.
 
     Raises:
         DataError: it is damaged, or holds no labels.
     """
-    return volumes.read_labels(Path(path), LabelFiles(format="stack" if stack else "map"))
+    return volumes.read_labels(Path(path), LabelFiles(format="stack" if stack else "map"), ADVICE)
 
 
 def write_image(path: File, volume: Volume) -> None:
@@ -180,12 +179,16 @@ def write_image(path: File, volume: Volume) -> None:
 
 
 def write_labels(path: File, labels: LabelVolume) -> None:
-    """Write labels as NIfTI (`.nii` or `.nii.gz`); soft ones in steps of 1/255.
+    """Write labels as NIfTI (`.nii` or `.nii.gz`), as `tenter warp` does.
+
+    A map keeps the integer type of the file that it was read from, else it gets the smallest
+    unsigned one; soft labels are stored as bytes, in steps of 1/255.
 
     Raises:
+        InputError: the values are no labels, or the name asks for another format.
         OutputError: they could not be written whole.
     """
-    volumes.write_labels(Path(path), labels.values, labels.affine)
+    volumes.write_labels(Path(path), labels.values, labels.affine, labels.dtype)
 
 
 def read_transform(path: File) -> Transform:
@@ -231,21 +234,37 @@ def tre_mm(fixed: Points, moving: Points, transform: Transform) -> dict[str, flo
     return dict(zip(names, errors.tolist(), strict=True))
 
 
-def dice(first: LabelVolume, second: LabelVolume) -> dict[int, float]:
-    """Dice's coefficient of each label that either volume shows, by its key.
+@overload
+def dice(first: LabelVolume, second: LabelVolume) -> dict[int, float]: ...
+@overload
+def dice(first: LabelVolume, second: LabelVolume, names: Mapping[int, str]) -> dict[str, float]: ...
+def dice(
+    first: LabelVolume, second: LabelVolume, names: Mapping[int, str] | None = None
+) -> dict[int, float] | dict[str, float]:
+    """Dice's coefficient of each label that either volume shows, by its key or name.
 
     Args:
         first: labels.
         second: labels on the same grid.
+        names: of the labels by key: a value of a map, a channel of a stack counted from 0.
 
     Raises:
         DataError: the grids differ.
+        InputError: `names` lacks a label, or has a name twice.
     """
     if first.shape != second.shape or not headers.same_place(first.affine, second.affine, first.shape):
         message = "labels: lie on different grids; warp one of them onto the other's first"
         raise DataError(message)
     keys = sorted({*first.keys, *second.keys})
-    return {key: overlap.dice(*(labels.mask(key) >= PRESENT for labels in (first, second))) for key in keys}
+    values = {key: overlap.dice(*(labels.mask(key) >= PRESENT for labels in (first, second))) for key in keys}
+    if names is None:
+        return values
+    absent = [key for key in keys if key not in names]
+    if absent:
+        raise InputError([Fault("names", f"lacks the labels {absent}", "name them, by their keys")])
+    if len({names[key] for key in keys}) < len(keys):
+        raise InputError([Fault("names", "gives a name to two labels", "name each label differently")])
+    return {names[key]: value for key, value in values.items()}
 
 
 def _option(said: TestTime | Mapping[str, object] | File | None) -> TestTime | None:

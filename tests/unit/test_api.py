@@ -90,7 +90,7 @@ def test_importing_the_package_loads_nothing_heavy_and_offers_all_names() -> Non
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
     loaded, offered = json.loads(done.stdout)
     assert not set(HEAVY) & set(loaded)
-    assert set(api.__all__) <= set(offered)
+    assert offered == sorted([*api.__all__, "__version__"])
 
 
 def test_the_packages_names_are_the_apis() -> None:
@@ -211,3 +211,61 @@ def test_dice_of_different_grids_is_refused() -> None:
     moved = tenter.LabelVolume(labels().values, np.diag([2.0, 2.0, 2.1, 1.0]), (2, 3))
     with pytest.raises(DataError, match="lie on different grids; warp"):
         tenter.dice(labels(), moved)
+
+
+def test_dice_by_name() -> None:
+    assert tenter.dice(labels(), labels(), {2: "gland", 3: "tumour"}) == {"gland": 1.0, "tumour": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [({2: "gland"}, r"names: lacks the labels \[3\]"), ({2: "a", 3: "a"}, "gives a name to two labels")],
+)
+def test_names_must_be_those_of_all_labels(names: dict[int, str], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        tenter.dice(labels(), labels(), names)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_stack_read_as_a_map_is_refused_in_words_of_python(channels: int, tmp_path: Path) -> None:
+    soft = tenter.LabelVolume(np.zeros((channels, 4, 4, 4), np.float32), np.eye(4), tuple(range(channels)))
+    tenter.write_labels(tmp_path / "stack.nii", soft)
+    with pytest.raises(DataError, match=r"stack\.nii: has \d channels.*pass stack=True") as raised:
+        tenter.read_labels(tmp_path / "stack.nii")
+    assert "labels.format" not in str(raised.value)
+
+
+def test_a_map_read_as_a_stack_is_refused_in_words_of_python(tmp_path: Path) -> None:
+    tenter.write_labels(tmp_path / "map.nii", labels())
+    with pytest.raises(DataError, match="leave out stack=True"):
+        tenter.read_labels(tmp_path / "map.nii", stack=True)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full((3, 3, 3), -1, np.int32),
+        np.full((3, 3, 3), 2**40),
+        np.full((3, 3, 3), 3.0),
+        np.full((2, 3, 3, 3), 1.5, np.float32),
+        np.full((2, 3, 3, 3), -0.5, np.float32),
+        np.full((3, 3, 3), np.nan),
+    ],
+)
+def test_what_is_no_label_is_not_written(values: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"l\.nii: labels from .* cannot be written"):
+        tenter.write_labels(tmp_path / "l.nii", tenter.LabelVolume(values, np.eye(4), ()))
+    assert not (tmp_path / "l.nii").exists()
+
+
+@pytest.mark.parametrize("name", ["l.mha", "l.nrrd", "l", "l.nii.bz2", "l.npy"])
+def test_another_format_is_not_written(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"name it \.nii or \.nii\.gz"):
+        tenter.write_labels(tmp_path / name, labels())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("stack", "fill"), [(False, -1.0), (False, 0.5), (True, 2.0), (True, -0.1)])
+def test_labels_are_not_filled_with_what_is_no_label(stack: bool, fill: float) -> None:  # noqa: FBT001 - a parameter of the test
+    with pytest.raises(InputError, match=r"fill: is .*; give a"):
+        tenter.warp(labels(stack=stack), shift(8.0, 0.0, 0.0), labels(), fill=fill)

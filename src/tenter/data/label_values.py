@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,20 @@ MAX_LABELS = 1000
 ROUNDING = 1e-3
 """Labels stored as scaled or real numbers may deviate this much from what they mean."""
 
-LARGEST = 2**31 - 1
+LARGEST_LABEL = 2**31 - 1
 COUNTED = 2**16
 """Values below this are counted in a table, which is faster than to sort them; more are not counted."""
+
+
+class Advice(NamedTuple):
+    """How a user says that a file is a label map, or a stack; errors repeat it."""
+
+    to_map: str = "set labels.format to map"
+    to_stack: str = "set labels.format to stack"
+    as_map: str = "labels.format is map"
+
+
+CONFIGURATION = Advice()
 
 
 @dataclass
@@ -92,10 +104,10 @@ class MapValues:
             values = rounded
         low, high = values.min(), values.max()
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
-        if 0 <= low and high <= LARGEST and len(self.keys) <= COUNTED:
+        if low >= 0 and high <= LARGEST_LABEL and len(self.keys) <= COUNTED:
             self.keys |= _present(values, int(high))
 
-    def require(self, path: Path) -> tuple[int, ...]:
+    def require(self, path: Path, advice: Advice = CONFIGURATION) -> tuple[int, ...]:
         """The keys of the labels that occur.
 
         Raises:
@@ -103,11 +115,11 @@ class MapValues:
         """
         if self.worst > ROUNDING:
             what = f"holds fractional labels (up to {self.worst:.3g} from an integer)"
-            fix = "store integers, or each label as a channel between 0 and 1 (labels.format: stack)"
+            fix = f"store integers; for soft labels {advice.to_stack} (each label a channel from 0 to 1)"
             raise refusal(path, what, fix)
-        if self.low < 0 or self.high > LARGEST:
-            what = f"holds labels from {self.low:g} to {self.high:g}"
-            raise refusal(path, what, "store 0 for background and whole numbers from 1")
+        if self.low < 0 or self.high > LARGEST_LABEL:
+            what = f"holds whole numbers from {self.low:.0f} to {self.high:.0f}, which are not labels"
+            raise refusal(path, what, f"store 0 for background and whole numbers from 1 to {LARGEST_LABEL}")
         if len(self.keys) > MAX_LABELS:
             many = f"more than {COUNTED}" if len(self.keys) > COUNTED else len(self.keys)
             raise refusal(path, f"holds {many} different labels", "give a label map, not an image")
@@ -140,7 +152,7 @@ class StackValues:
         for number, high in enumerate(values.max(axis=1), start=channel):
             self.highs[number] = max(self.highs[number], float(high))
 
-    def require(self, path: Path, *, layered: bool) -> tuple[int, ...]:
+    def require(self, path: Path, advice: Advice = CONFIGURATION, *, layered: bool) -> tuple[int, ...]:
         """The channels that hold nothing.
 
         Raises:
@@ -149,12 +161,12 @@ class StackValues:
         high = max(self.highs)
         if self.low < -ROUNDING or high > 1 + ROUNDING:
             what = f"holds values from {self.low:g} to {high:g} in a label stack"
-            raise refusal(path, what, self._fix(layered=layered))
+            raise refusal(path, what, self._fix(advice, layered=layered))
         return tuple(number for number, value in enumerate(self.highs) if value <= ROUNDING)
 
-    def _fix(self, *, layered: bool) -> str:
+    def _fix(self, advice: Advice, *, layered: bool) -> str:
         if layered:
-            return "set labels.format to map: layers with several segments are read so"
+            return f"{advice.to_map}: layers with several segments are read so"
         if len(self.highs) > 1:
             return "store each label as a channel of its own, between 0 and 1"
-        return "store each label between 0 and 1, or set labels.format to map"
+        return f"store each label between 0 and 1, or {advice.to_map}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tenter.data.headers import Header, Segment, refusal
+from tenter.data.label_values import CONFIGURATION, Advice
 
 SAVE = "save the segmentation again in 3D Slicer"
 
@@ -18,15 +19,15 @@ def are_layers(head: Header) -> bool:
     return head.channels > 1 and bool(head.segments)
 
 
-def require_map(path: Path, head: Header) -> None:
+def require_map(path: Path, head: Header, advice: Advice = CONFIGURATION) -> None:
     """Refuse channels that are not layers where a label map is expected.
 
     Raises:
         DataError: saying how they can be read.
     """
     if head.channels > 1 and not head.segments:
-        what = f"has {head.channels} channels but labels.format is map"
-        fix = "set labels.format to stack if each channel is one label from 0 to 1, or merge them into one map"
+        what = f"has {head.channels} channels but {advice.as_map}"
+        fix = f"{advice.to_stack} if each channel is one label from 0 to 1, or merge them into one map"
         raise refusal(path, what, fix)
 
 

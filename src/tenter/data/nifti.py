@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from isal import igzip
@@ -38,6 +38,25 @@ EXPORT = "export the image again"
 
 RawHeader = nifti1.Nifti1Header
 """NIfTI-1 header; NIfTI-2's is a subclass."""
+
+
+class Intent(NamedTuple):
+    """What a header says that the numbers mean: NIfTI's intent code, its name, its first parameter."""
+
+    code: int
+    name: str
+    p1: float
+
+
+def intent(path: Path) -> Intent:
+    """Read what a file says that its numbers mean.
+
+    Raises:
+        DataError: it is not a NIfTI file.
+    """
+    raw = _raw_header(path, _head(parts(path)[0]))
+    name = bytes(raw["intent_name"].item()).decode("latin-1").strip("\0 ")
+    return Intent(int(raw["intent_code"]), name, float(raw["intent_p1"]))
 
 
 def parts(path: Path) -> tuple[Path, ...]:

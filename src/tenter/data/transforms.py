@@ -5,7 +5,10 @@ Files hold LPS mm, the program RAS mm; both map a fixed point to its moving poin
 
 from __future__ import annotations
 
+import errno
 import functools
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +26,9 @@ from tenter.spatial.transform import Transform
 
 LARGEST_MM = 1e6
 ORTHOGONAL = 1e-6
+
+HDF5_BYTES = 2**16
+"""More than a transform file holds beside its field."""
 
 MORE_FIELDS = (
     "bring them together in one (antsApplyTransforms -o [field.nii.gz,1], or harden them in 3D Slicer)"
@@ -54,6 +60,7 @@ def write_transform(path: Path, transform: Transform) -> None:
     composite = sitk.CompositeTransform(parts if last else parts[::-1])
     with files.written_whole(path) as temporary:
         try:
+            _reserve(temporary, moves)
             sitk.WriteTransform(composite, str(temporary))
             kept = next(filter(_is_field, _parts(temporary)))
         except (RuntimeError, DataError) as error:
@@ -114,6 +121,25 @@ def read_alignment(path: Path) -> Matrix:
         message = f"{path}: is {transform.GetName()}, which is not affine; give a rigid or affine transform"
         raise DataError(message)
     return _linear(path, [transform])
+
+
+def _reserve(path: Path, field: sitk.Image) -> None:
+    """Prove that the disk takes the file before ITK writes it.
+
+    ITK's HDF5 library cannot recover from a write that fails (full disk, quota, limit of file
+    sizes): it keeps the file half closed, and the process ends in a segmentation fault when the
+    library's exit handler comes upon it. So such a write must not begin.
+
+    Raises:
+        OSError: the disk is full, or files may not become this large.
+    """
+    size = math.prod(field.GetSize()) * 3 * np.dtype(np.float64).itemsize + HDF5_BYTES
+    with path.open("wb") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:  # file systems that reserve nothing
+                raise
 
 
 def _linear(path: Path, parts: Sequence[sitk.Transform]) -> Matrix:
@@ -193,7 +219,7 @@ def _read(path: Path) -> sitk.Transform:
         raise DataError(message)
     try:
         transform: sitk.Transform = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes damaged bytes
         message = f"{path}: is no ITK transform, or is damaged ({_reason(error)}); copy or make it again"
         raise DataError(message) from error
     if transform.GetDimension() != 3:

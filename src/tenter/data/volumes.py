@@ -20,9 +20,10 @@ from tenter import files
 from tenter.config import LabelFiles
 from tenter.data import dicom, headers, itk_files, label_values, layers, nifti, payloads
 from tenter.data.headers import Header, refusal
-from tenter.data.label_values import ROUNDING
+from tenter.data.label_values import LARGEST_LABEL, ROUNDING, Advice
 from tenter.data.payloads import Block, Layout
-from tenter.errors import DataError, OutputError
+from tenter.errors import DataError, InputError, OutputError
+from tenter.records import Fault
 from tenter.shapes import Matrix
 
 __all__ = [
@@ -43,6 +44,9 @@ __all__ = [
     "write_labels",
     "write_values",
 ]
+
+WRITTEN = (".nii", ".nii.gz")
+"""Suffixes of files that are written."""
 
 GZIP_LEVEL = 1
 
@@ -65,12 +69,14 @@ class LabelVolume:
         keys: values of the map (from 1, those that occur); channels of the stack (from 0); of overlapping
             segments of 3D Slicer their label values, or their numbers where layers repeat a value.
         names: key and name of each segment, where the file names them.
+        dtype: integer type in which the map's file stores them; None of a stack, and where it scales them.
     """
 
     values: np.ndarray
     affine: Matrix
     keys: tuple[int, ...]
     names: tuple[tuple[int, str], ...] = ()
+    dtype: np.dtype[np.integer[Any]] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -178,12 +184,13 @@ def _scaled_blocks(path: Path, layout: Layout) -> Iterator[Block]:
         yield Block(block.channel, block.start, _scaled(block.values, scaling))
 
 
-def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
+def read_labels(path: Path, settings: LabelFiles, advice: Advice = label_values.CONFIGURATION) -> LabelVolume:
     """Read labels to the file's last byte.
 
     Args:
         path: integer map (3-D), or stack (4-D with one label a channel; 3-D is one label).
         settings: says which of the two it is.
+        advice: what to advise where it is the other one.
 
     Raises:
         DataError: as `read_image`; or values are no labels (fractional or negative in a map,
@@ -193,12 +200,12 @@ def read_labels(path: Path, settings: LabelFiles) -> LabelVolume:
         raise refusal(path, "is a folder", "give labels as one file: DICOM is read for images alone")
     head, stored, scaling = _stored(path)
     if settings.format == "stack" and stored.dtype.itemsize == 1:
-        return _byte_stack(path, head, stored, scaling)
+        return _byte_stack(path, head, stored, scaling, advice)
     values = _scaled(stored, scaling)
     _require_finite(path, values)
     if settings.format == "map":
-        return _label_map(path, head, values)
-    soft = _soft(path, head, _channels_first(head, values))
+        return _label_map(path, head, values, advice)
+    soft = _soft(path, head, _channels_first(head, values), advice)
     return LabelVolume(soft, head.affine, tuple(range(head.channels)))
 
 
@@ -264,24 +271,37 @@ def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
     _write(path, _channels_last(array.astype(np.float32, copy=False)), affine)
 
 
-def write_labels(path: Path, array: np.ndarray, affine: Matrix) -> None:
+def write_labels(
+    path: Path, array: np.ndarray, affine: Matrix, dtype: np.dtype[np.integer[Any]] | None = None
+) -> None:
     """Write labels as NIfTI, with nothing in its header but its geometry.
 
     Args:
         path: `.nii` or `.nii.gz`.
-        array: integers `[x, y, z]` or `[l, x, y, z]`, stored as the smallest unsigned type;
-            or real numbers in [0, 1], stored as uint8 with a slope of 1/255.
+        array: integers `[x, y, z]` or `[l, x, y, z]`; or real numbers in [0, 1], stored as uint8
+            with a slope of 1/255.
         affine: voxel to RAS mm.
+        dtype: integer type in which to store integers, if it holds them; else, and by default, the
+            smallest unsigned one.
 
     Raises:
+        InputError: these are no labels, or the name asks for another format.
         OutputError: it could not be written whole.
     """
-    if array.dtype.kind == "f":
-        soft = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
-        _write(path, _channels_last(soft), affine, slope=1 / 255)
-    else:
-        largest = int(array.max(initial=0))
-        _write(path, _channels_last(array.astype(np.min_scalar_type(largest))), affine)
+    low, high = float(array.min(initial=0)), float(array.max(initial=0))
+    soft = array.dtype.kind == "f"
+    limit = 1 + ROUNDING if soft else LARGEST_LABEL
+    if not (-ROUNDING <= low <= high <= limit):
+        message = f"labels from {low:g} to {high:g} cannot be written"
+        fix = "give real numbers from 0 to 1" if soft else f"give whole numbers from 0 to {LARGEST_LABEL}"
+        raise InputError([Fault(str(path), message, fix)])
+    if soft:
+        steps = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+        _write(path, _channels_last(steps), affine, slope=1 / 255)
+        return
+    if dtype is None or np.iinfo(dtype).max < high:
+        dtype = np.min_scalar_type(int(high))
+    _write(path, _channels_last(array.astype(dtype)), affine)
 
 
 def write_values(path: Path, array: np.ndarray, affine: Matrix) -> None:
@@ -332,43 +352,47 @@ def _require_finite(path: Path, values: np.ndarray) -> None:
     finite.require(path)
 
 
-def _label_map(path: Path, head: Header, values: np.ndarray) -> LabelVolume:
-    layers.require_map(path, head)
+def _label_map(path: Path, head: Header, values: np.ndarray, advice: Advice) -> LabelVolume:
+    layers.require_map(path, head, advice)
     stored = _channels_first(head, values)
-    occurring = [_occurring(path, layer) for layer in stored]
+    occurring = [_occurring(path, layer, advice) for layer in stored]
     whole = (np.rint(stored) if stored.dtype.kind == "f" else stored).astype(np.int32)
     names = layers.named(head)
     if head.channels == 1:
-        return LabelVolume(whole[0], head.affine, occurring[0], names)
+        plain = values.dtype.kind in "iu" and values.dtype.itemsize <= whole.dtype.itemsize
+        dtype = values.dtype.newbyteorder("=") if plain else None
+        return LabelVolume(whole[0], head.affine, occurring[0], names, dtype)
     segments = layers.present(path, head, occurring)
     combined = layers.combined(segments, whole)
     keys = tuple(segments) if combined.ndim == 4 else tuple(sorted(segments))
     return LabelVolume(combined, head.affine, keys, names)
 
 
-def _occurring(path: Path, layer: np.ndarray) -> tuple[int, ...]:
+def _occurring(path: Path, layer: np.ndarray, advice: Advice) -> tuple[int, ...]:
     """The labels of a map `[x, y, z]`."""
     found = label_values.MapValues()
     for number in range(layer.shape[2]):
         found.add(layer[:, :, number])
-    return found.require(path)
+    return found.require(path, advice)
 
 
-def _byte_stack(path: Path, head: Header, stored: np.ndarray, scaling: tuple[float, float]) -> LabelVolume:
+def _byte_stack(
+    path: Path, head: Header, stored: np.ndarray, scaling: tuple[float, float], advice: Advice
+) -> LabelVolume:
     """A stack of numbers of 8 bits: what each of them means is found once, not for every voxel."""
     low, high = int(stored.min()), int(stored.max())
-    meant = _soft(path, head, _scaled(np.arange(low, high + 1), scaling))
+    meant = _soft(path, head, _scaled(np.arange(low, high + 1), scaling), advice)
     # Unsigned differences are right whatever the sign of what is stored.
     channels = np.ascontiguousarray(_channels_first(head, stored)).view(np.uint8)
     soft = meant.take(channels - np.uint8(low % 256))
     return LabelVolume(soft, head.affine, tuple(range(head.channels)))
 
 
-def _soft(path: Path, head: Header, values: np.ndarray) -> np.ndarray:
+def _soft(path: Path, head: Header, values: np.ndarray, advice: Advice) -> np.ndarray:
     """Labels between 0 and 1, float32; what rounding left of 0 and 1 is made whole."""
     found = label_values.StackValues([0.0] * head.channels)
     found.add(values.reshape(1, -1))
-    found.require(path, layered=layers.are_layers(head))
+    found.require(path, advice, layered=layers.are_layers(head))
     soft = np.clip(values.astype(np.float32), 0, 1)
     near = np.rint(soft)
     return np.ascontiguousarray(np.where(np.abs(soft - near) <= ROUNDING, near, soft))
@@ -392,6 +416,9 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
 
 
 def _write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None = None) -> None:
+    if not path.name.lower().endswith(WRITTEN):
+        fix = f"name it {' or '.join(WRITTEN)}"
+        raise InputError([Fault(str(path), "asks for no format that volumes are written in", fix)])
     image = nib.Nifti1Image(stored, affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1, strip_shears=True)

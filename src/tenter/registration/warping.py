@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool
 
 from tenter.data.points import Point
+from tenter.data.volumes import LabelVolume, Volume
 from tenter.metrics.regions import Grid
 from tenter.shapes import Matrix, PointsMm
 from tenter.spatial import geometry, pull, warp
@@ -100,6 +101,51 @@ def warp_values(
         result[:, slab] = read.numpy()
         within += int(inside.count_nonzero())
     return WarpedVolume(result, within / int(np.prod(grid.shape)))
+
+
+def warp_image(
+    image: Volume, transform: Transform, grid: Grid, *, fill: Fill = 0.0, inverse: bool = False
+) -> tuple[Volume, float]:
+    """Bring an image onto a grid of the other image, read linearly; arguments as of `warp_values`.
+
+    Returns:
+        The image, and the share of the grid's voxels that it reaches.
+    """
+    warped = warp_values(
+        image.array, image.affine, transform, grid, mode="linear", fill=fill, inverse=inverse
+    )
+    return Volume(warped.values, grid.affine), warped.within
+
+
+def warp_labels(
+    labels: LabelVolume, transform: Transform, grid: Grid, *, fill: Fill = 0.0, inverse: bool = False
+) -> tuple[LabelVolume, float]:
+    """Bring labels onto a grid of the other image: a map by the nearest voxel, a stack linearly.
+
+    Other arguments as of `warp_values`; `fill` must be one that `fill_fault` accepts.
+
+    Returns:
+        The labels, and the share of the grid's voxels that they reach.
+    """
+    stack = labels.values.ndim == 4
+    values = labels.values if stack else labels.values[None]
+    mode: warp.Mode = "linear" if stack else "nearest"
+    warped = warp_values(values, labels.affine, transform, grid, mode=mode, fill=fill, inverse=inverse)
+    if stack:
+        return LabelVolume(warped.values, grid.affine, labels.keys, labels.names), warped.within
+    keys = tuple(int(key) for key in np.unique(warped.values) if key > 0)
+    return LabelVolume(warped.values[0], grid.affine, keys, labels.names, labels.dtype), warped.within
+
+
+def fill_fault(labels: LabelVolume, fill: Fill) -> str | None:
+    """Which values may fill such labels, if `fill` is none of them; else None."""
+    if fill == "edge":
+        return None
+    if labels.values.ndim == 4:
+        return None if 0 <= fill <= 1 else "give a number from 0 to 1"
+    largest = np.iinfo(labels.dtype or labels.values.dtype).max
+    whole = float(fill).is_integer() and 0 <= fill <= largest
+    return None if whole else f"give a whole number from 0 to {largest}"
 
 
 def map_points(points: Sequence[Point], transform: Transform, *, inverse: bool = False) -> MappedPoints:

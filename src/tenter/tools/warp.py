@@ -11,32 +11,35 @@ from typing import Literal
 
 import numpy as np
 
-from tenter.data import label_maps, point_writers, points, volumes
+from tenter.config import LabelFiles
+from tenter.data import kinds, label_values, point_writers, points, volumes
 from tenter.data.headers import refusal
 from tenter.data.transforms import read_transform
+from tenter.data.volumes import LabelVolume, Volume
 from tenter.errors import InputError
 from tenter.metrics.regions import Grid
 from tenter.records import Fault
 from tenter.registration import warping
 from tenter.registration.warping import Fill
 from tenter.spatial.transform import Transform
-from tenter.spatial.warp import Mode
 
 _log = logging.getLogger(__name__)
 
 Interpolation = Literal["auto", "linear", "nearest"]
-SUFFIXES = (".nii", ".nii.gz")
+Kind = Literal["auto", "image", "labels", "stack", "points"]
+ADVICE = label_values.Advice("give --kind labels", "give --kind stack", "a label map has one channel")
 NAMED = 8
 """Names of points that a message lists in full."""
 
 
-def warp(
+def warp(  # noqa: PLR0913 - the command's flags
     *,
     transform: Path,
     input: Path,  # noqa: A002 - the flag's name
     output: Path,
     reference: Path | None = None,
     inverse: bool = False,
+    kind: Kind = "auto",
     interpolation: Interpolation = "auto",
     fill: Fill = 0.0,
     overwrite: bool = False,
@@ -52,9 +55,11 @@ def warp(
 
     and --reference names the image whose grid that is.
 
-    Label maps are read at the nearest voxel and stay whole numbers in their own type (the smallest
-    that holds them, where the input stores them as real ones). Images and soft labels are read
-    linearly and become float32. A 4-D file is carried channel by channel.
+    An image is read linearly and becomes float32. A label map is read at the nearest voxel and
+    keeps its type of integer. A stack of labels (4-D, one label a channel) is read linearly and
+    stored in steps of 1/255. Which of them a file is, --kind says; it can be left out where the
+    file shows it beyond doubt: labels by a mark (NIfTI intent 1002, .seg.nrrd), an image by
+    negative numbers or fractions.
 
     Args:
         transform: transform.h5 of a registered pair, any linear ITK transform, or a field of
@@ -64,8 +69,8 @@ def warp(
         output: what to write: .nii or .nii.gz; for points .tsv, .csv, .fcsv or .mrk.json.
         reference: image on whose grid to write; needed for images and labels.
         inverse: go the other way.
-        interpolation: `auto` takes a file of whole numbers for a label map if it holds at most 32
-            different ones, or up to 1000 and neighbouring voxels mostly agree; it says what it took it for.
+        kind: what the input is; `auto` asks where it cannot be known.
+        interpolation: read an image otherwise than linearly, or a file of unknown kind in this way.
         fill: value where the input image does not reach; `edge` continues its edge without end,
             as registration's warped_image.nii.gz does.
         overwrite: replace the output if it is there.
@@ -75,13 +80,13 @@ def warp(
         InputError: these files and flags do not go together.
         OutputError: the output could not be written.
     """
-    task = _Task(transform, input, output, reference, inverse, interpolation, fill)
+    task = _Task(transform, input, output, reference, inverse, kind, interpolation, fill)
     faults = [*task.faults(), *_output_faults(task, overwrite=overwrite)]
     if faults:
         raise InputError(faults)
     whole = read_transform(transform)
-    told = _warp_points(task, whole) if task.of_points else _warp_volume(task, whole)
-    return "\n".join([*told, f"written: {output}"])
+    lines = _warp_points(task, whole) if task.of_points else _warp_volume(task, whole)
+    return "\n".join([*lines, f"written: {output}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +98,16 @@ class _Task:
     output: Path
     reference: Path | None
     inverse: bool
+    kind: Kind
     interpolation: Interpolation
     fill: Fill
 
     @property
     def of_points(self) -> bool:
         """Whether points are carried, not a volume."""
-        return points.is_named_so(self.input)
+        if self.kind == "auto":
+            return points.is_named_so(self.input)
+        return self.kind == "points"
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -112,10 +120,18 @@ class _Task:
             if not path.exists():
                 yield Fault(str(path), "is missing", "give its right path")
         if self.fill != "edge" and not math.isfinite(self.fill):
-            yield Fault(str(self.output), "cannot be filled with what is no number", "give another --fill")
+            yield Fault(
+                str(self.output), "cannot be filled with a value that is not finite", "give another --fill"
+            )
         if self.of_points and (self.reference or self.interpolation != "auto" or self.fill != 0):
             message = "holds points, which have no --reference, --interpolation or --fill"
             yield Fault(str(self.input), message, "leave these flags out")
+        if self.kind in {"labels", "stack"} and self.interpolation != "auto":
+            message = "is carried as labels, for which --interpolation is settled"
+            yield Fault(str(self.input), message, "leave out --interpolation, or give --kind image")
+        if self.kind not in {"auto", "points"} and points.is_named_so(self.input):
+            message = f"is a file of points by its name, which --kind {self.kind} contradicts"
+            yield Fault(str(self.input), message, "leave out --kind")
         if not self.of_points and self.reference is None:
             side = "moving" if self.inverse else "fixed"
             fix = f"name the {side} image by --reference: the output gets its grid"
@@ -129,7 +145,7 @@ def _output_faults(task: _Task, *, overwrite: bool) -> Iterator[Fault]:
             point_writers.require_format(output)
         except InputError as error:
             yield from error.faults
-    elif not output.name.lower().endswith(SUFFIXES):
+    elif not output.name.lower().endswith(volumes.WRITTEN):
         yield Fault(str(output), "asks for no format that volumes are written in", "name it .nii or .nii.gz")
     if any(path.resolve() == output.resolve() for path in task.inputs):
         yield Fault(str(output), "is one of the files to read", "write to another name")
@@ -159,51 +175,105 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _warp_volume(task: _Task, transform: Transform) -> list[str]:
-    values, affine = volumes.read_values(task.input)
     head = volumes.header(task.reference or task.input)
     grid = Grid(head.affine, head.shape)
     _tell_of_grid(task, transform, grid)
-    mode, told = _mode(task, values)
-    if mode == "nearest" and label_maps.are_whole(values):
+    line, within = _carry(task, transform, grid)
+    if not within:
+        fix = "leave out --inverse?" if task.inverse else "add --inverse?"
+        message = "%s: does not reach a voxel of %s: do both belong to %s, and in this direction (%s)"
+        _log.warning(message, task.input, task.reference, task.transform, fix)
+    beyond = "its edge" if task.fill == "edge" else f"{task.fill:g}"
+    share = f"{100 * within:.1f} % of the grid of {task.reference}"
+    return [f"{task.input}: {line}", f"reaches {share}; elsewhere stands {beyond}"]
+
+
+def _carry(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
+    """Warp and write a volume; what was done, and the share of the grid that it reaches."""
+    if task.interpolation == "nearest":
+        return _carry_nearest(task, transform, grid)
+    volume, reason = _read(task)
+    if isinstance(volume, Volume):
+        image, within = warping.warp_image(volume, transform, grid, fill=task.fill, inverse=task.inverse)
+        volumes.write_image(task.output, image.array, image.affine)
+        return f"taken for an image, {reason}; read linearly, written as float32", within
+    fix = warping.fill_fault(volume, task.fill)
+    if fix is not None:
+        message = f"holds labels, which cannot be {task.fill:g}"
+        raise InputError([Fault(str(task.input), message, fix, column="--fill")])
+    labels, within = warping.warp_labels(volume, transform, grid, fill=task.fill, inverse=task.inverse)
+    volumes.write_labels(task.output, labels.values, labels.affine, labels.dtype)
+    how = (
+        "stack of labels, {}; read linearly"
+        if labels.values.ndim == 4
+        else "label map, {}; read at the nearest voxel"
+    )
+    written = volumes.header(task.output).dtype
+    return f"taken for a {how.format(reason)}, written as {written}", within
+
+
+def _carry_nearest(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
+    """The nearest voxel of an image, or of a file of any kind: numbers stay in their own type."""
+    values, affine = volumes.read_values(task.input)
+    if kinds.are_whole(values):
         values = _integers(task, values)
     warped = warping.warp_values(
-        values, affine, transform, grid, mode=mode, fill=task.fill, inverse=task.inverse
+        values, affine, transform, grid, mode="nearest", fill=task.fill, inverse=task.inverse
     )
-    if not warped.within:
-        mend = "leave out --inverse?" if task.inverse else "add --inverse?"
-        message = "%s: does not reach a voxel of %s: do both belong to %s, and in this direction (%s)"
-        _log.warning(message, task.input, task.reference, task.transform, mend)
     volumes.write_values(task.output, warped.values, grid.affine)
-    beyond = "its edge" if task.fill == "edge" else f"{task.fill:g}"
-    share = f"{100 * warped.within:.1f} % of the grid of {task.reference}"
-    return [f"{told}, written as {warped.values.dtype}", f"reaches {share}; elsewhere stands {beyond}"]
+    line = f"read at the nearest voxel, as asked for, written as {warped.values.dtype}"
+    return line, warped.within
 
 
-def _mode(task: _Task, values: np.ndarray) -> tuple[Mode, str]:
-    """How a volume is read, and why."""
-    words: dict[Mode, str] = {"nearest": "at the nearest voxel", "linear": "linearly"}
-    if task.interpolation != "auto":
-        return task.interpolation, f"{task.input}: read {words[task.interpolation]}, as asked for"
-    if not label_maps.is_label_map(values):
-        return "linear", f"{task.input}: taken for an image or soft labels, read {words['linear']}"
-    count = label_maps.distinct(values)
-    return "nearest", f"{task.input}: taken for a label map ({count} whole numbers), read {words['nearest']}"
+def _read(task: _Task) -> tuple[Volume | LabelVolume, str]:
+    """The input as what it is, and how that is known."""
+    kind, reason = task.kind, "as asked for"
+    if kind == "auto" and task.interpolation == "linear":
+        kind = "image"
+    if kind == "auto":
+        marked = kinds.marked(task.input)
+        if marked is None:
+            return _read_unmarked(task)
+        kind, reason = marked.kind, f"as {marked.reason}"
+    if kind == "image":
+        return volumes.read_image(task.input), reason
+    settings = LabelFiles(format="stack" if kind == "stack" else "map")
+    return volumes.read_labels(task.input, settings, ADVICE), reason
+
+
+def _read_unmarked(task: _Task) -> tuple[Volume, str]:
+    """The input, if its numbers can only be those of an image.
+
+    Raises:
+        InputError: they may be labels as well.
+    """
+    values, affine = volumes.read_values(task.input)
+    found = kinds.numbered(values)
+    if found is not None:
+        return Volume(values.astype(np.float32), affine), f"as {found.reason}"
+    low, high = float(values.min()), float(values.max())
+    message = f"holds whole numbers from {low:g} to {high:g}: an image or labels"
+    if len(values) > 1:
+        fix = "say which: --kind image, or --kind stack (one label a channel)"
+    else:
+        fix = "say which: --kind image, --kind labels, or --kind stack (one soft label)"
+    raise InputError([Fault(str(task.input), message, fix, column="--kind")])
 
 
 def _integers(task: _Task, values: np.ndarray) -> np.ndarray:
-    """Labels as integers, once it is sure that what to fill with is one of their type too."""
+    """Whole numbers as integers, once it is sure that what to fill with is one of their type too."""
     try:
-        labels = label_maps.integers(values)
+        whole = kinds.integers(values)
     except ValueError as error:
-        raise refusal(task.input, str(error), "renumber the labels") from error
+        raise refusal(task.input, str(error), "give --kind image, if it is an image") from error
     if task.fill == "edge":
-        return labels
-    limits = np.iinfo(labels.dtype)
+        return whole
+    limits = np.iinfo(whole.dtype)
     if task.fill != int(task.fill) or not limits.min <= task.fill <= limits.max:
         fix = f"give a whole number from {limits.min} to {limits.max}, or read it by --interpolation linear"
-        message = f"holds labels in {labels.dtype}, which cannot be {task.fill:g}"
+        message = f"holds numbers in {whole.dtype}, which cannot be {task.fill:g}"
         raise InputError([Fault(str(task.input), message, fix, column="--fill")])
-    return labels
+    return whole
 
 
 def _tell_of_grid(task: _Task, transform: Transform, grid: Grid) -> None:

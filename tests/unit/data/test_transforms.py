@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +249,29 @@ def test_full_disk_leaves_no_transform(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"transform\.h5"):
         transforms.write_transform(tmp_path / "transform.h5", pair("RAS", "RAS").transform)
     assert not list(tmp_path.iterdir())
+
+
+# ITK's HDF5 library crashes at the end of a process in which it could not write a file.
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np, torch
+from tenter.data import transforms
+from tenter.errors import OutputError
+from tenter.spatial.transform import Transform
+
+FIELD = torch.zeros(1, 3, 20, 20, 20)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    transforms.write_transform(Path(sys.argv[1]), Transform(np.eye(4), FIELD, np.eye(4)))
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [1000, 10_000, 190_000])
+def test_process_ends_normally_after_a_disk_was_full(limit: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "transform.h5"), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "transform.h5: cannot be written (File too large" in done.stdout

@@ -72,7 +72,11 @@ def make(root: Path, fixed: tuple[str, str], moving: tuple[str, str]) -> Pair:
         affine = world(SHAPES[side], spacing, degrees)
         points = voxel_points(SHAPES[side], affine)
         stack = spheres(points, "stack") * np.array([0.25, 0.5, 1.0], np.float32)
-        arrays = {"": picture(points).astype(np.int16), "-labels": spheres(points, "map"), "-stack": stack}
+        arrays = {
+            "": picture(points).astype(np.int16) - 100,
+            "-labels": spheres(points, "map"),
+            "-stack": stack,
+        }
         for name, array in arrays.items():
             save(root / f"{side}{name}.nii.gz", *stored(array, affine, storage))
     transforms.write_transform(root / "t.h5", bent())
@@ -111,7 +115,7 @@ def test_images_and_labels_are_those_of_simpleitk(
 ) -> None:
     pair = make(tmp_path, fixed, moving)
     pair.warp("moving.nii.gz", "image.nii.gz", fill=-20.0)
-    pair.warp("moving-labels.nii.gz", "labels.nii.gz")
+    pair.warp("moving-labels.nii.gz", "labels.nii.gz", kind="labels")
     image = sitk.ReadImage(str(pair.file("moving.nii.gz")))
     expected = by_simpleitk(pair, image, sitk.sitkLinear, -20.0)
     np.testing.assert_allclose(written(pair.file("image.nii.gz")), expected, rtol=0, atol=1e-4)
@@ -122,29 +126,33 @@ def test_images_and_labels_are_those_of_simpleitk(
 
 
 def test_a_stack_of_soft_labels_is_carried_channel_by_channel(pair: Pair) -> None:
-    told = pair.warp("moving-stack.nii.gz")
+    said = pair.warp("moving-stack.nii.gz")
     found = written(pair.file("out.nii.gz"))
     stack = sitk.ReadImage(str(pair.file("moving-stack.nii.gz")))
     for channel in range(3):
         expected = by_simpleitk(pair, stack[:, :, :, channel], sitk.sitkLinear)
         np.testing.assert_allclose(found[..., channel], expected, rtol=0, atol=1e-5)
-    assert "image or soft labels, read linearly" in told
+    assert "taken for an image, as it holds fractions; read linearly, written as float32" in said
 
 
-def test_a_stack_of_hard_labels_stays_hard(pair: Pair) -> None:
+def test_a_stack_of_hard_labels_is_carried_linearly(pair: Pair) -> None:
     values, affine = volumes.read_values(pair.file("moving-stack.nii.gz"))
     hard = (values > 0).astype(np.float64)
     save(pair.file("hard.nii.gz"), np.moveaxis(hard, 0, 3), affine)
-    told = pair.warp("hard.nii.gz")
-    assert "label map (2 whole numbers), read at the nearest voxel, written as uint8" in told
-    assert set(np.unique(written(pair.file("out.nii.gz")))) == {0, 1}
+    said = pair.warp("hard.nii.gz", kind="stack")
+    assert "taken for a stack of labels, as asked for; read linearly, written as uint8" in said
+    stack = sitk.ReadImage(str(pair.file("hard.nii.gz")))
+    expected = by_simpleitk(pair, stack[:, :, :, 1], sitk.sitkLinear)
+    np.testing.assert_allclose(
+        written(pair.file("out.nii.gz"))[..., 1], expected, rtol=0, atol=0.5 / 255 + 1e-5
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32])
 def test_labels_keep_their_type(pair: Pair, dtype: type) -> None:
     image = nib.nifti1.load(pair.file("moving-labels.nii.gz"))
     save(pair.file("typed.nii.gz"), written(pair.file("moving-labels.nii.gz")).astype(dtype), image.affine)
-    pair.warp("typed.nii.gz")
+    pair.warp("typed.nii.gz", kind="labels")
     assert written(pair.file("out.nii.gz")).dtype == dtype
 
 
@@ -152,16 +160,16 @@ def test_labels_too_large_for_float32_are_exact(pair: Pair) -> None:
     image = nib.nifti1.load(pair.file("moving-labels.nii.gz"))
     large = written(pair.file("moving-labels.nii.gz")).astype(np.int32) * 312782546 // 2 + 1
     save(pair.file("large.nii.gz"), large, image.affine)
-    pair.warp("large.nii.gz", fill=1.0)
+    pair.warp("large.nii.gz", kind="labels", fill=1.0)
     assert set(np.unique(written(pair.file("out.nii.gz")))) == set(np.unique(large))
 
 
 def test_what_is_asked_for_goes_before_what_it_is_taken_for(pair: Pair) -> None:
-    told = pair.warp("moving-labels.nii.gz", interpolation="linear")
-    assert "read linearly, as asked for, written as float32" in told
+    said = pair.warp("moving-labels.nii.gz", interpolation="linear")
+    assert "taken for an image, as asked for; read linearly, written as float32" in said
     assert len(np.unique(written(pair.file("out.nii.gz")))) > 10
-    told = pair.warp("moving.nii.gz", "near.nii.gz", interpolation="nearest")
-    assert "read at the nearest voxel, as asked for, written as int16" in told
+    said = pair.warp("moving.nii.gz", "near.nii.gz", interpolation="nearest")
+    assert "read at the nearest voxel, as asked for, written as int16" in said
 
 
 def test_edge_continues_the_image_without_end(pair: Pair) -> None:
@@ -182,8 +190,8 @@ def test_the_share_that_the_image_reaches_is_told(pair: Pair) -> None:
 def test_other_formats_are_read(pair: Pair, suffix: str) -> None:
     image = sitk.ReadImage(str(pair.file("moving-labels.nii.gz")))
     sitk.WriteImage(image, str(pair.file(f"other.{suffix}")))
-    pair.warp(f"other.{suffix}")
-    pair.warp("moving-labels.nii.gz", "again.nii.gz")
+    pair.warp(f"other.{suffix}", kind="labels")
+    pair.warp("moving-labels.nii.gz", "again.nii.gz", kind="labels")
     assert pair.file("out.nii.gz").read_bytes() == pair.file("again.nii.gz").read_bytes()
 
 
@@ -246,8 +254,8 @@ def test_the_fixed_image_goes_to_the_moving_grid_with_inverse(pair: Pair) -> Non
 
 
 def test_labels_that_go_there_and_back_are_nearly_what_they_were(pair: Pair) -> None:
-    pair.warp("fixed-labels.nii.gz", "there.nii.gz", inverse=True)
-    pair.warp("there.nii.gz", "back.nii.gz")
+    pair.warp("fixed-labels.nii.gz", "there.nii.gz", inverse=True, kind="labels")
+    pair.warp("there.nii.gz", "back.nii.gz", kind="labels")
     before, after = (written(pair.file(name)) == 1 for name in ("fixed-labels.nii.gz", "back.nii.gz"))
     assert 2 * np.count_nonzero(before & after) / (np.count_nonzero(before) + np.count_nonzero(after)) > 0.85
     assert not np.array_equal(before, after)
@@ -316,7 +324,7 @@ def test_an_image_of_another_pair_is_told(pair: Pair, caplog: pytest.LogCaptureF
     values = np.ones((4, 4, 4), np.int16)
     save(pair.file("fixed.nii.gz"), values, translation((900.0, 0.0, 0.0)))
     save(pair.file("far.nii.gz"), values, translation((-900.0, 0.0, 0.0)))
-    pair.warp("far.nii.gz")
+    pair.warp("far.nii.gz", kind="image")
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
     assert "lies wholly outside the grid of" in said[0]
@@ -349,15 +357,32 @@ def test_a_small_reference_inside_the_grid_is_no_cause_to_warn(
             "is one of the files to read",
         ),
         ({"input": "moving.nii.gz", "output": "fixed-labels.nii.gz"}, "is there already; .*--overwrite"),
-        ({"input": "moving-labels.nii.gz", "fill": -1.0}, "give a whole number from 0 to 255"),
-        ({"input": "moving-labels.nii.gz", "fill": 0.5}, "give a whole number from 0 to 255"),
+        (
+            {"input": "moving-labels.nii.gz", "kind": "labels", "fill": -1.0},
+            "give a whole number from 0 to 255",
+        ),
+        (
+            {"input": "moving-labels.nii.gz", "kind": "labels", "fill": 0.5},
+            "give a whole number from 0 to 255",
+        ),
+        ({"input": "moving-stack.nii.gz", "kind": "stack", "fill": -1.0}, "give a number from 0 to 1"),
+        ({"input": "moving-labels.nii.gz"}, "whole numbers from 0 to 5: an image or labels; .*--kind labels"),
+        (
+            {"input": "moving-labels.nii.gz", "kind": "labels", "interpolation": "linear"},
+            "leave out --interpolation",
+        ),
+        ({"input": "in.tsv", "kind": "image"}, "points by its name, which --kind image contradicts"),
     ],
 )
 def test_what_does_not_go_together_is_refused(pair: Pair, flags: dict[str, object], said: str) -> None:
     point_writers.write_points(pair.file("in.tsv"), POINTS)
     before = sorted(path.name for path in pair.root.iterdir())
     given = {"transform": "t.h5", "reference": "fixed.nii.gz", "output": "out.nii.gz"} | flags
-    paths = {name: pair.file(value) if isinstance(value, str) else value for name, value in given.items()}
+    words = {"kind", "interpolation"}
+    paths = {
+        name: pair.file(value) if isinstance(value, str) and name not in words else value
+        for name, value in given.items()
+    }
     with pytest.raises(InputError, match=said):
         warp(**paths)  # type: ignore[arg-type] # checked at run time
     assert sorted(path.name for path in pair.root.iterdir()) == before
@@ -379,8 +404,8 @@ def test_labels_beyond_32_bits_are_refused_by_name(pair: Pair) -> None:
     values = np.zeros((4, 4, 4))
     values[1, 1, 1] = 2.0**40
     save(pair.file("huge.nii.gz"), values, np.eye(4))
-    with pytest.raises(DataError, match=r"huge\.nii\.gz: whole numbers from 0 to 1099511627776"):
-        pair.warp("huge.nii.gz")
+    with pytest.raises(DataError, match=r"huge\.nii\.gz: holds whole numbers from 0 to 1099511627776"):
+        pair.warp("huge.nii.gz", kind="labels")
 
 
 def tenter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -393,10 +418,10 @@ def tenter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_carries_labels(pair: Pair) -> None:
     done = tenter(
         pair.root, "--transform", "t.h5", "--input", "moving-labels.nii.gz", "--reference", "fixed.nii.gz",
-        "--output", "new/out.nii.gz",
+        "--output", "new/out.nii.gz", "--kind", "labels",
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "moving-labels.nii.gz: taken for a label map (4 whole numbers)" in done.stdout
+    assert "moving-labels.nii.gz: taken for a label map, as asked for" in done.stdout
     assert done.stdout.endswith("written: new/out.nii.gz\n")
     assert pair.file("new/out.nii.gz").is_file()
 

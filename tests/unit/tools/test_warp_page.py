@@ -63,6 +63,6 @@ def test_the_command_writes_what_the_page_says(
     if output.name.endswith(".nii.gz"):
         reference = folder / command[command.index("--reference") + 1]
         assert volumes.header(output).shape == volumes.header(reference).shape
-        assert volumes.header(output).dtype == (np.uint8 if "prostate" in output.name else np.float32)
+        assert volumes.header(output).dtype == (np.float32 if "ct" in output.name else np.uint8)
     else:
         assert [point.name for point in read_points(output)] == ["apex", "base"]
