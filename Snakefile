@@ -5,6 +5,7 @@ Without --configfile it runs the simulated cohort of config/demo.yaml.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,10 @@ from tenter.manifest import ID
 from tenter.study import Study
 
 min_version("9.20")
+
+
+include: "workflow/rules/paths.smk"
+
 
 if not workflow.configfiles:
 
@@ -37,7 +42,7 @@ try:
     CHUNKS = study.registered_chunks()
 except TenterError as error:
     raise WorkflowError(
-        f"{error}\n`tenter check {workflow.configfiles[-1]}` tells more"
+        f"{error}\n`tenter check {shlex.quote(str(workflow.configfiles[-1]))}` tells more"
     ) from None
 
 R = study.results
@@ -75,7 +80,7 @@ rule all:
     default_target: True
     input:
         R / "report.html",
-        expand(R / "tracking/{model}.txt", model=list(study.models)),
+        [R / f"tracking/{model}.txt" for model in study.models],
 
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
