@@ -33,7 +33,9 @@ def difference(one: str, other: str) -> str:
     while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
         end += 1
     parts = (text[start : len(text) - end] for text in (one, other))
-    return " against ".join(" ".join(f"U+{ord(letter):04X}" for letter in part) or "nothing" for part in parts)
+    return " against ".join(
+        " ".join(f"U+{ord(letter):04X}" for letter in part) or "nothing" for part in parts
+    )
 
 
 def skeleton(text: str) -> str:
@@ -61,7 +63,9 @@ def plain(text: str) -> str:
 def _is_odd(letter: str) -> bool:
     """Whether a character is invisible, a space other than the blank, or a lone accent."""
     category = unicodedata.category(letter)
-    return category in {"Cc", "Cf", "Co", "Cn", "Cs", "Mn", "Me", "Zl", "Zp"} or (category == "Zs" and letter != " ")
+    return category in {"Cc", "Cf", "Co", "Cn", "Cs", "Mn", "Me", "Zl", "Zp"} or (
+        category == "Zs" and letter != " "
+    )
 
 
 def _named(letter: str) -> str:

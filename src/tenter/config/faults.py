@@ -146,7 +146,9 @@ def _fix(kind: kinds.Kind, place: Place, value: object, text: str) -> str:
         return f"write `{place[-1]}: {{name: ...}}`, with one of {', '.join(names)}"
     if known:
         names = ", ".join(known[0].model_fields)
-        return f"write its keys below it, such as `{place[-1]}: {{{kinds.example(known[0])}}}`; they are {names}"
+        return (
+            f"write its keys below it, such as `{place[-1]}: {{{kinds.example(known[0])}}}`; they are {names}"
+        )
     return f"use {kinds.words(kind)}"
 
 
@@ -172,9 +174,16 @@ def _tag_complaint(kind: kinds.Kind, place: Place, value: object) -> tuple[str, 
         near = difflib.get_close_matches(str(name), names, n=1)
         form = f"{{name: {near[0]}}}" if near else ""
         hint = f"write `{place[-1]}: {f'[{form}]' if many else form}`" if near else "use one of"
-        return f"is {str(name)!r}", f"{hint}; there are {', '.join(names)}" if near else f"{hint} {', '.join(names)}"
+        return (
+            f"is {str(name)!r}",
+            f"{hint}; there are {', '.join(names)}" if near else f"{hint} {', '.join(names)}",
+        )
     near_list = kinds.nearby(kind, value)
-    fix = f"write `{place[-1]}: {_flow(near_list)}`" if near_list is not kinds.NOTHING else f"use {kinds.words(kind)}"
+    fix = (
+        f"write `{place[-1]}: {_flow(near_list)}`"
+        if near_list is not kinds.NOTHING
+        else f"use {kinds.words(kind)}"
+    )
     return f"is {_flow(value)}", fix
 
 

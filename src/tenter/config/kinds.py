@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tenter import spelling
@@ -29,8 +29,10 @@ _DEPTH = 2
 
 
 def of_field(info: FieldInfo) -> Kind:
-    """The annotation of a field with its bounds and its discriminator."""
-    return Annotated[info.annotation, info]
+    """The annotation of a field with its bounds and its discriminator, without its default."""
+    discriminator = [Field(discriminator=info.discriminator)] if info.discriminator else []
+    marks = (*info.metadata, *discriminator)
+    return Annotated[(info.annotation, *marks)] if marks else info.annotation
 
 
 def at(kind: Kind, content: object, location: Sequence[str | int]) -> Kind | None:
@@ -153,6 +155,7 @@ def _marks(kind: Kind) -> Iterator[object]:
         inner, *marks = typing.get_args(kind)
         yield from _marks(inner)
         for mark in marks:
+            # `Field(ge=1)` in an annotation of its own, as of the items of a list
             yield from mark.metadata if isinstance(mark, FieldInfo) else [mark]
 
 
@@ -163,7 +166,11 @@ def _words(kind: Kind) -> str:
         return f"one of {', '.join(map(str, arguments))}"
     if origin is tuple:
         inner = words(arguments[0])
-        return f"a list of items, each {inner}" if arguments[-1] is Ellipsis else f"{len(arguments)} values, each {inner}"
+        return (
+            f"a list of items, each {inner}"
+            if arguments[-1] is Ellipsis
+            else f"{len(arguments)} values, each {inner}"
+        )
     if origin is dict:
         return "names, each with its keys below it"
     if _is_section(bare):
@@ -205,7 +212,11 @@ def _turned(kind: Kind, value: object, text: str, depth: int) -> object:
         return _filled(bare, value, text, depth)
     if bare in {int, float}:
         return _number(value)
-    if bare in {str, Path} and not isinstance(value, dict | list | None | bool) or (bare in {str, Path} and text):
+    if (
+        bare in {str, Path}
+        and not isinstance(value, dict | list | None | bool)
+        or (bare in {str, Path} and text)
+    ):
         return spelling.plain(str(value)) if isinstance(value, str) else (text or str(value))
     return NOTHING
 
@@ -220,7 +231,11 @@ def _number(value: object) -> object:
     """The number in `8,0`, `8 mm` or `[8]`."""
     if isinstance(value, list) and len(value) == 1:
         return value[0]
-    match = re.fullmatch(r"\s*([-+]?\d+)(?:[.,](\d+))?\s*(?:mm|deg|°|%|s)?\s*", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"\s*([-+]?\d+)(?:[.,](\d+))?\s*(?:mm|deg|°|%|s)?\s*", value)
+        if isinstance(value, str)
+        else None
+    )
     if match is None:
         return NOTHING
     return float(f"{match[1]}.{match[2]}") if match[2] else int(match[1])
@@ -245,7 +260,9 @@ def _listed(kinds: Sequence[Kind], value: object, text: str, depth: int) -> obje
 
 def _itemised(kind: Kind, value: Mapping[str, object]) -> object:
     """A list of named items that are written as a mapping of names, such as `{gland: 1}`."""
-    needed = [name for item in sections(kind) for name, info in item.model_fields.items() if info.is_required()]
+    needed = [
+        name for item in sections(kind) for name, info in item.model_fields.items() if info.is_required()
+    ]
     if needed[:1] != ["name"] or len(needed) != 2:
         return NOTHING
     return [{"name": name, needed[1]: inner} for name, inner in value.items()]

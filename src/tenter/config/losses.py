@@ -243,7 +243,9 @@ class Losses(Section):
     @model_validator(mode="after")
     def _something_aligns(self) -> Losses:
         if not any(term.weight for term in (*self.labels, *self.images)):
-            message = "nothing aligns the images; give at least one term of `labels` or `images` a weight above 0"
+            message = (
+                "nothing aligns the images; give at least one term of `labels` or `images` a weight above 0"
+            )
             raise ValueError(message)
         return self
 

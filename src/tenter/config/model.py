@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +9,7 @@ from pydantic import Field, model_validator
 from tenter.config.cohort import Name, NotNegative, Positive
 from tenter.config.losses import Losses
 from tenter.config.networks import LocalNetwork, Network
+from tenter.config.paths import UserPath
 from tenter.config.pose import Pose
 from tenter.config.section import Section
 from tenter.config.test_time import TestTime
@@ -217,7 +217,7 @@ class Model(Section):
     """How the loss is minimised."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     """Seeds; each further one repeats the whole cross-validation as model `<name>-seed<k>`."""
-    warm_start: Path | None = None
+    warm_start: UserPath | None = None
     """Folder of a finished model whose weights training starts from (relative to the configuration)."""
     final: bool = False
     """Whether a last model, `fold-all`, is trained on all patients."""

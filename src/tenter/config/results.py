@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tenter.config.cohort import Name, Positive
+from tenter.config.paths import Address
 from tenter.config.section import Section
 
 
@@ -83,7 +84,7 @@ class Report(Section):
 class Tracking(Section):
     """Where runs are mirrored for comparison."""
 
-    uri: str | None = None
+    uri: Address | None = None
     """MLflow tracking address; default: a SQLite database inside the study's results."""
     experiment: Name | None = None
     """MLflow experiment; default: the study's name."""

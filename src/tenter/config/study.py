@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from tenter.config.cohort import Chunks, Folds, LabelFiles, Name, Pairing, PlanRules
 from tenter.config.model import Model
+from tenter.config.paths import UserPath
 from tenter.config.results import Evaluation, Export, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
 from tenter.config.test_time import TestTime
@@ -17,18 +18,19 @@ from tenter.config.test_time import TestTime
 LONGEST = 64
 """Characters of a name."""
 
+
 class Config(Section):
     """A study: a cohort, the models trained on it, and how they are measured."""
 
     study: Name
     """Name of the study; its results lie in `<results>/<study>`."""
-    manifest: Path
+    manifest: UserPath
     """Table of pairs or of subjects (TSV or CSV), relative to this file."""
     pairing: Pairing = Pairing()
     """Which pairs are made of subjects."""
-    data_root: Path | None = None
+    data_root: UserPath | None = None
     """Folder (relative to this file) that every file of the manifest must lie in; default: anywhere."""
-    results: Path = Path("results")
+    results: UserPath = Path("results")
     """Folder of results, relative to the working directory."""
     stratum: str | None = None
     """Manifest column whose values are spread evenly over folds; default: none, or subjects' `group`."""
@@ -42,7 +44,7 @@ class Config(Section):
     """Size of jobs."""
     models: Annotated[dict[Name, Model], Field(default_factory=dict)]
     """Models by name; empty only where `model` is given."""
-    model: Path | None = None
+    model: UserPath | None = None
     """Folder of a finished model that registers this cohort without training.
 
     It is `results/<study>/models/<model>` of the study that trained it."""
