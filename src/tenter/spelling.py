@@ -43,6 +43,8 @@ def skeleton(text: str) -> str:
 
     Compatibility forms are composed (NFKC), invisible characters dropped, any space counts as one blank.
     """
+    if text.isascii():
+        return " ".join(text.split())
     visible = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", visible).split())
 
@@ -70,3 +72,20 @@ def _is_odd(letter: str) -> bool:
 
 def _named(letter: str) -> str:
     return unicodedata.name(letter, "control character").lower()
+
+
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+)
+
+
+def reserved(name: str) -> str:
+    """Why another system (Windows, macOS) cannot have a file of this name; '' where all can."""
+    if name.partition(".")[0].rstrip().casefold() in _DEVICES:
+        return "is the name of a device on Windows"
+    odd = sorted(set('<>:"|?*\\') & set(name))
+    if odd:
+        return f"holds {' '.join(odd)}, which Windows does not allow in names"
+    if name not in {".", ".."} and name[-1:] in {".", " "}:
+        return f"ends with a {'dot' if name[-1] == '.' else 'blank'}, which Windows drops"
+    return ""

@@ -23,9 +23,6 @@ from tenter.records import Fault, Pair
 ALL = "all"
 """The fold whose model is trained on every patient."""
 
-WILDCARDS = ("model", "fold", "chunk")
-"""What stands in braces in the workflow's paths, and so in no path of a user's."""
-
 
 class Study:
     """A configuration with its cohort, dealt to folds and chunks.

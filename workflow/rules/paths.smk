@@ -10,7 +10,7 @@ import re
 import snakemake.io
 import snakemake.pathvars
 
-from tenter.study import WILDCARDS
+from tenter.config.paths import WILDCARDS
 
 for module, name in (
     (snakemake.io, "WILDCARD_REGEX"),

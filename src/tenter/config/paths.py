@@ -15,6 +15,11 @@ _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SQLITE = "sqlite:///"
 
+WILDCARDS = ("model", "fold", "chunk")
+"""What stands in braces in the workflow's own paths, and so in no path of a user's."""
+
+_SIGN = re.compile(r"\{(" + "|".join(WILDCARDS) + r")\s*[,}]")
+
 
 def expanded(text: str) -> str:
     """A path with `~`, `~user`, `$NAME` and `${NAME}` written out; `$$` is a dollar sign.
@@ -29,7 +34,21 @@ def expanded(text: str) -> str:
     if _CONTROL.search(text):
         message = f"holds a control character: {spelling.shown(text)}; rename the file"
         raise ValueError(message)
-    return _home(text) + _VARIABLE.sub(_value, text[len(_user(text)) :])
+    path = _home(text) + _VARIABLE.sub(_value, text[len(_user(text)) :])
+    check_signs(path)
+    return path
+
+
+def check_signs(path: str) -> None:
+    """Refuse what the workflow would take for a part of its own paths.
+
+    Raises:
+        ValueError: as `expanded`.
+    """
+    sign = _SIGN.search(path)
+    if sign:
+        message = f"holds `{{{sign[1]}}}`, which the workflow replaces in paths; rename that folder or file"
+        raise ValueError(message)
 
 
 def _user(text: str) -> str:
