@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import itertools
+import os
+import shlex
 import unicodedata
+from pathlib import Path
 
 _ASCII = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ø": "oe", "æ": "ae"}
@@ -18,6 +24,11 @@ def shown(text: str, longest: int = 80) -> str:
     marks = [f"U+{ord(letter):04X} {_named(letter)}" for letter in dict.fromkeys(text) if _is_odd(letter)]
     quoted = repr(text[:longest])
     return f"{quoted} (with {', '.join(marks[:4])})" if marks else quoted
+
+
+def for_shell(path: str | os.PathLike[str]) -> str:
+    """A path as a shell takes it, for commands that people copy."""
+    return shlex.quote(os.fspath(path))
 
 
 def difference(one: str, other: str) -> str:
@@ -89,3 +100,40 @@ def reserved(name: str) -> str:
     if name not in {".", ".."} and name[-1:] in {".", " "}:
         return f"ends with a {'dot' if name[-1] == '.' else 'blank'}, which Windows drops"
     return ""
+
+
+def nearby(path: Path) -> str:
+    """What a folder holds instead of a file that is not there: a name that looks like it; '' for none.
+
+    Returns:
+        a clause such as `its folder holds 'a.nii', which differs in U+0075 U+0308 against U+00FC`.
+    """
+    missing = path.name
+    for above in path.parents:
+        if os.path.isdir(above):
+            break
+        missing = above.name
+    else:
+        return ""
+    names = _listed(above)
+    alike = next((name for name in names if folded(name) == folded(missing)), None)
+    if alike is not None and skeleton(alike) == skeleton(missing):
+        return f"its folder holds {alike!r}, which differs: {difference(alike, missing)}"
+    if alike is not None:
+        return f"its folder holds {alike!r}, which differs only in case"
+    near = difflib.get_close_matches(missing, names, n=1, cutoff=0.85)
+    return f"its folder holds {near[0]!r}" if near else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(folder: Path) -> tuple[str, ...]:
+    """Names in a folder; of a large one the first."""
+    try:
+        with os.scandir(folder) as entries:
+            return tuple(sorted(entry.name for entry in itertools.islice(entries, _MOST)))
+    except OSError:
+        return ()
+
+
+_MOST = 5000
+"""Names of a folder among which a similar one is looked for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def _said(value: object, text: str) -> str:
     if isinstance(value, dict):
         return "a section with keys below it"
     if isinstance(value, str):
-        return spelling.shown(value)
+        return spelling.shown(_without_login(value))
     if isinstance(value, bool) and text:
         word = str(value).lower()
         return word if text == word else f"`{text}`, which YAML reads as {word}"
@@ -155,7 +156,12 @@ def _fix(kind: kinds.Kind, place: Place, value: object, text: str) -> str:
 def _flow(value: object) -> str:
     """A value as one line of YAML."""
     line = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
-    return line.removesuffix("\n").removesuffix("\n...")
+    return _without_login(line.removesuffix("\n").removesuffix("\n..."))
+
+
+def _without_login(text: str) -> str:
+    """Addresses without user and password."""
+    return re.sub(r"(://)[^\s/]*@", r"\1***@", text)
 
 
 def _tag_complaint(kind: kinds.Kind, place: Place, value: object) -> tuple[str, str]:

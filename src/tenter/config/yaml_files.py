@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from tenter import spelling
 from tenter.errors import InputError
 from tenter.records import Fault
 
@@ -107,8 +108,10 @@ def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
+        near = spelling.nearby(path.absolute())
+        message = "does not exist" + (f"; {near}" if near else "")
         fix = f"correct the path of the configuration (looked for {path.absolute()})"
-        raise InputError([Fault(str(path), "does not exist", fix)]) from error
+        raise InputError([Fault(str(path), message, fix)]) from error
     except IsADirectoryError as error:
         raise InputError([Fault(str(path), "is a folder", "name the YAML file in it")]) from error
     except OSError as error:

@@ -95,7 +95,9 @@ class Sheet:
 
     def _text(self) -> str | None:
         if not os.path.lexists(self.path):
-            self.complain("does not exist", "correct `manifest` in the configuration", column="manifest")
+            near = spelling.nearby(self.path)
+            message = "does not exist" + (f"; {near}" if near else "")
+            self.complain(message, "correct `manifest` in the configuration", column="manifest")
             return None
         if not os.path.isfile(self.path):
             what = "is a link to a file that does not exist" if self.path.is_symlink() else "is not a file"
