@@ -13,6 +13,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from tenter import memory
 from tenter.chunks import PATTERN as CHUNK
 from tenter.config import yaml_files
 from tenter.errors import TenterError
@@ -46,6 +47,8 @@ except TenterError as error:
     ) from None
 
 R = study.results
+if workflow.is_main_process:
+    memory.restore(R)  # of results that were moved here
 MODELS = study.registering_models
 TRACKING = R / "tracking/tracking.json"
 # Made once; a plan made by other rules than today's is renewed, with all that follows.
@@ -104,8 +107,13 @@ onstart:
         print(line, file=sys.stderr)
 
 
+onerror:
+    memory.save(R)
+
+
 # A run of some steps alone (--until) has neither a report nor a line of MLflow's to show.
 onsuccess:
+    memory.save(R)
     if (R / "report.html").exists():
         print(f"report: {R / 'report.html'}", file=sys.stderr)
     for said in (R / f"tracking/{model}.txt" for model in study.models):
