@@ -5,6 +5,7 @@ Without --configfile it runs the simulated cohort of config/demo.yaml.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from tenter import tracking
+from tenter import memory, tracking
 from tenter.chunks import PATTERN as CHUNK
 from tenter.config import yaml_files
 from tenter.errors import TenterError
@@ -21,6 +22,10 @@ from tenter.manifest import ID
 from tenter.study import Study
 
 min_version("9.20")
+
+
+include: "workflow/rules/paths.smk"
+
 
 if not workflow.configfiles:
 
@@ -38,10 +43,12 @@ try:
     CHUNKS = study.registered_chunks()
 except TenterError as error:
     raise WorkflowError(
-        f"{error}\n`tenter check {workflow.configfiles[-1]}` tells more"
+        f"{error}\n`tenter check {shlex.quote(str(workflow.configfiles[-1]))}` tells more"
     ) from None
 
 R = study.results
+if workflow.is_main_process:
+    memory.restore(R)  # of results that were moved here
 MODELS = study.registering_models
 TRACKING = R / "tracking/tracking.json"
 # Made once; a plan made by other rules than today's is renewed, with all that follows.
@@ -81,7 +88,7 @@ rule all:
     default_target: True
     input:
         R / "report.html",
-        expand(R / "tracking/{model}.txt", model=list(study.models)),
+        [R / f"tracking/{model}.txt" for model in study.models],
 
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
@@ -105,8 +112,13 @@ onstart:
         print(line, file=sys.stderr)
 
 
+onerror:
+    memory.save(R)
+
+
 # A run of some steps alone (--until) has neither a report nor a line of MLflow's to show.
 onsuccess:
+    memory.save(R)
     if (R / "report.html").exists():
         print(f"report: {R / 'report.html'}", file=sys.stderr)
     print(tracking.of_study(PLACE, list(study.models)), file=sys.stderr, end="")

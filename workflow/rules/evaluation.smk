@@ -39,7 +39,7 @@ rule evaluate:
 
 rule summarise:
     input:
-        expand(R / "metrics/{model}/{chunk}.tsv", model=MODELS, chunk=CHUNKS),
+        [R / f"metrics/{model}/{chunk}.tsv" for model in MODELS for chunk in CHUNKS],
     output:
         metrics=R / "metrics.tsv",
         summary=report(

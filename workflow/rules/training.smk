@@ -12,14 +12,14 @@ from tenter import launching
 rule train:
     input:
         plan=PLAN,
-        images=lambda wildcards: expand(
-            R / "cases/tables/{chunk}.images.tsv",
-            chunk=study.training_chunks(wildcards.fold),
-        ),
-        labels=lambda wildcards: expand(
-            R / "cases/tables/{chunk}.labels.tsv",
-            chunk=study.training_chunks(wildcards.fold),
-        ),
+        images=lambda wildcards: [
+            R / f"cases/tables/{chunk}.images.tsv"
+            for chunk in study.training_chunks(wildcards.fold)
+        ],
+        labels=lambda wildcards: [
+            R / f"cases/tables/{chunk}.labels.tsv"
+            for chunk in study.training_chunks(wildcards.fold)
+        ],
     output:
         weights=R / "models/{model}/fold-{fold}/model.safetensors",
         model=R / "models/{model}/fold-{fold}/model.json",
@@ -46,7 +46,7 @@ rule train:
             TRACKING, resources.get("runtime"), scheduled=workflow.remote_exec
         ),
     message:
-        "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log})"
+        "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log:q})"
     shell:
         "{params.launcher} tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
         "--plan {input.plan:q} --fold {wildcards.fold:q} --settings {params.settings:q} --code {params.code:q} "

@@ -40,6 +40,7 @@ from tenter.config.networks import (
     UNetNetwork,
 )
 from tenter.config.pose import Pose
+from tenter.config.reading import parse, parse_test_time, read, read_test_time
 from tenter.config.results import Evaluation, Export, RegistrationExport, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
 from tenter.config.settings import (
@@ -51,7 +52,7 @@ from tenter.config.settings import (
     SummariseSettings,
     TrainSettings,
 )
-from tenter.config.study import Config, parse, parse_test_time, read, read_test_time
+from tenter.config.study import Config
 from tenter.config.test_time import Poses, Refine, TestTime
 
 __all__ = [

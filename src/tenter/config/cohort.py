@@ -45,13 +45,15 @@ class LabelFiles(Section):
         for named in self.names:
             if named.mirror is not None and (named.mirror not in known or named.mirror == named.name):
                 message = (
-                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is no other label's name"
+                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is not another label's name; "
+                    f"add that label to `names`, or correct the mirror"
                 )
                 raise ValueError(message)
         said = Counter(name for twins in self.twins for name in twins)
         doubled = sorted(name for name, count in said.items() if count > 1)
         if doubled:
-            message = f"names: {', '.join(doubled)} would have more than one mirror"
+            fix = "give `mirror` for one label of each two, as the other's name"
+            message = f"names: {', '.join(doubled)} would have more than one mirror; {fix}"
             raise ValueError(message)
         return self
 
@@ -114,10 +116,10 @@ class Pairing(Section):
     @model_validator(mode="after")
     def _forward_is_an_order(self) -> Pairing:
         if len(self.forward) == 1 or len(set(self.forward)) < len(self.forward):
-            message = "`forward` needs two or more groups, each once"
+            message = "`forward` does not order groups; name two or more groups, each once"
             raise ValueError(message)
         if self.forward and self.groups == "within":
-            message = "`forward` is about pairs of two groups, `groups: within` makes none"
+            message = "`forward` orders pairs of two groups, but `groups: within` makes none; leave one of the two keys out"
             raise ValueError(message)
         return self
 

@@ -30,7 +30,7 @@ def _without_default(values: Any, key: str) -> Any:  # noqa: ANN401 - any YAML v
 
 def _require_one(key: str, millimetres: object, voxels: object) -> None:
     if (millimetres is None) == (voxels is None):
-        message = f"give either {key}_mm or {key}_voxel"
+        message = f"needs one of {key}_mm and {key}_voxel; give one, and leave the other out"
         raise ValueError(message)
 
 
@@ -243,7 +243,9 @@ class Losses(Section):
     @model_validator(mode="after")
     def _something_aligns(self) -> Losses:
         if not any(term.weight for term in (*self.labels, *self.images)):
-            message = "give at least one term of `labels` or `images` a weight above 0: nothing else aligns"
+            message = (
+                "nothing aligns the images; give at least one term of `labels` or `images` a weight above 0"
+            )
             raise ValueError(message)
         return self
 

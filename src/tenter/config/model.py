@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +9,7 @@ from pydantic import Field, model_validator
 from tenter.config.cohort import Name, NotNegative, Positive
 from tenter.config.losses import Losses
 from tenter.config.networks import LocalNetwork, Network
+from tenter.config.paths import UserPath
 from tenter.config.pose import Pose
 from tenter.config.section import Section
 from tenter.config.test_time import TestTime
@@ -132,7 +132,7 @@ class Validation(Section):
     @model_validator(mode="after")
     def _something_is_watched(self) -> Validation:
         if self.fraction == 0 and (self.keep == "best" or self.patience is not None):
-            message = "`keep: best` and `patience` need patients that are set aside: set `fraction` above 0"
+            message = "`keep: best` and `patience` need patients that are set aside; set `fraction` above 0"
             raise ValueError(message)
         return self
 
@@ -177,21 +177,27 @@ class Training(Section):
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Training:
         if self.batch % self.accumulate:
-            message = f"a batch of {self.batch} pairs has no {self.accumulate} equal parts (`accumulate`)"
+            message = (
+                f"a batch of {self.batch} pairs cannot be divided into {self.accumulate} equal parts; "
+                "make `batch` a multiple of `accumulate`"
+            )
             raise ValueError(message)
         return self
 
     @model_validator(mode="after")
     def _rate_has_a_course(self) -> Training:
         if self.warmup >= self.steps:
-            message = f"`warmup` of {self.warmup} steps leaves nothing of {self.steps} `steps`"
+            message = (
+                f"`warmup` of {self.warmup} steps leaves nothing of {self.steps} `steps`; "
+                f"use at most {self.steps - 1}"
+            )
             raise ValueError(message)
         if (self.schedule == "steps") != bool(self.decay_at):
-            message = "`decay_at` belongs to `schedule: steps`, which needs it"
+            message = "`decay_at` and `schedule: steps` need each other; give both or neither"
             raise ValueError(message)
         ordered = tuple(sorted(set(self.decay_at)))
         if self.decay_at != ordered or (ordered and ordered[-1] >= self.steps):
-            message = f"`decay_at` must rise and stay below {self.steps} `steps`"
+            message = f"`decay_at` is {list(self.decay_at)}; give rising steps below {self.steps} (`steps`)"
             raise ValueError(message)
         return self
 
@@ -211,7 +217,7 @@ class Model(Section):
     """How the loss is minimised."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     """Seeds; each further one repeats the whole cross-validation as model `<name>-seed<k>`."""
-    warm_start: Path | None = None
+    warm_start: UserPath | None = None
     """Folder of a finished model whose weights training starts from (relative to the configuration)."""
     final: bool = False
     """Whether a last model, `fold-all`, is trained on all patients."""
@@ -221,7 +227,7 @@ class Model(Section):
     @model_validator(mode="after")
     def _seeds_differ(self) -> Model:
         if len(set(self.seeds)) != len(self.seeds):
-            message = "seeds must differ from one another"
+            message = "`seeds` holds a number twice; give each seed once"
             raise ValueError(message)
         return self
 
@@ -229,6 +235,6 @@ class Model(Section):
     def _ensembles_have_members(self) -> Model:
         alone = [name for name, option in self.test_time.items() if option.ensemble]
         if alone and len(self.seeds) == 1:
-            message = f"`test_time.{alone[0]}` is an ensemble of seeds, and there is one: give more `seeds`"
+            message = f"`test_time.{alone[0]}` is an ensemble of seeds, but there is one; give more `seeds`"
             raise ValueError(message)
         return self

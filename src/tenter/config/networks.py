@@ -49,7 +49,7 @@ class LocalNetwork(FieldNetwork):
     @model_validator(mode="after")
     def _parity_leaves_no_choice(self) -> LocalNetwork:
         if self.parity and (self.norm, self.output) != ("instance", "displacement"):
-            message = "`parity` decides on `norm` and `output`: leave them out"
+            message = "`parity` decides on `norm` and `output`; leave them out"
             raise ValueError(message)
         return self
 
@@ -76,10 +76,10 @@ class GlobalNetwork(Section):
     @model_validator(mode="after")
     def _parity_leaves_no_choice(self) -> GlobalNetwork:
         if self.parity != (self.size is not None):
-            message = "`size` belongs to `parity`, which needs it: the shape of the plan"
+            message = "`size` and `parity: true` need each other; give both, `size` being the shape of the plan, or neither"
             raise ValueError(message)
         if self.parity and (self.finest, self.norm) != (0, "instance"):
-            message = "`parity` needs `finest: 0`, and decides on `norm`: leave it out"
+            message = "`parity` decides on `finest` and `norm`; write `finest: 0`, and leave `norm` out"
             raise ValueError(message)
         return self
 
@@ -153,7 +153,7 @@ class CompositeNetwork(Section):
         affine = isinstance(self.first, GlobalNetwork) and self.first.parity
         dense = isinstance(self.second, LocalNetwork) and self.second.parity
         if self.parity and not (affine and dense):
-            message = "`parity` needs networks `global` and `local`, both with `parity`"
+            message = "`parity` is of all parts; use `global` as `first` and `local` as `second`, both with `parity: true`"
             raise ValueError(message)
         return self
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from tenter import addresses
 from tenter.config.cohort import Name, Positive
+from tenter.config.paths import Address
 from tenter.config.section import Section
 
 
@@ -84,7 +85,7 @@ class Report(Section):
 class Tracking(Section):
     """Where runs are mirrored for comparison."""
 
-    uri: str | None = None
+    uri: Address | None = None
     """MLflow tracking address; default: a SQLite database inside the study's results.
 
     Give a server's login in the environment variables MLFLOW_TRACKING_USERNAME and

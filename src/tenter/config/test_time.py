@@ -39,7 +39,7 @@ class Poses(Pose):
     @model_validator(mode="after")
     def _something_moves(self) -> Poses:
         if not (self.rotation_deg or self.scale or self.shear or self.translation_mm):
-            message = "`poses` would show the same pair again: give a `rotation_deg`, `scale`, ... above 0"
+            message = "`poses` would show the same pair again; give a `rotation_deg`, `scale`, `shear` or `translation_mm` above 0"
             raise ValueError(message)
         return self
 
@@ -67,14 +67,14 @@ class Refine(Section):
     def _one_way(cls, terms: Any) -> Any:  # noqa: ANN401 - any YAML value
         given = terms if isinstance(terms, list) else []
         if any(isinstance(term, dict) and term.get("name") == BOTH_WAYS for term in given):
-            message = f"{BOTH_WAYS} needs the network's way back, and no network is in the loop: leave it out"
+            message = f"{BOTH_WAYS} needs a network, and refinement has none; leave it out"
             raise ValueError(message)
         return terms
 
     @model_validator(mode="after")
     def _something_aligns(self) -> Refine:
         if not any(term.weight for term in self.images):
-            message = "give at least one term of `images` a weight above 0: nothing else aligns"
+            message = "nothing aligns the images; give at least one term of `images` a weight above 0"
             raise ValueError(message)
         return self
 
@@ -97,6 +97,6 @@ class TestTime(Section):
     @model_validator(mode="after")
     def _something_is_done(self) -> TestTime:
         if not self.ensemble and self.poses is None and self.refine is None:
-            message = "an option of `test_time` needs `ensemble: true`, `poses` or `refine`"
+            message = "does nothing; give `ensemble: true`, `poses` or `refine`"
             raise ValueError(message)
         return self

@@ -6,12 +6,13 @@ In a table of subjects one row stands in many pairs; a problem of a pair names t
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tenter import manifest
+from tenter import manifest, spelling
 from tenter.config import Config
 from tenter.data import agreement, integrity
 from tenter.data.integrity import Findings, Problem
@@ -42,8 +43,10 @@ class Table:
         """Read the manifest that a configuration names."""
         path = Path(os.path.normpath(config.parent / settings.manifest))
         root = config.parent / settings.data_root if settings.data_root else None
-        if root is not None and not root.is_dir():
-            fault = Fault(str(config), f"no folder {root}", "name the folder of the data", column="data_root")
+        if root is not None and not os.path.isdir(root):
+            near = spelling.nearby(root)
+            message = f"no folder {root}" + (f"; {near}" if near else "")
+            fault = Fault(str(config), message, "name the folder of the data", column="data_root")
             return cls(path, Cohort(()), (fault,))
         try:
             drawn = pairing.read_lock(pairs_lock(config))
@@ -79,17 +82,21 @@ class Table:
         for pair in self.cohort.pairs:
             for column, use in integrity.uses(pair).items():
                 rows[use].append((pair, column))
+        told: dict[tuple[str, ...], list[Fault]] = defaultdict(list)
         for use, named in rows.items():
-            problems = findings[use].problems
-            if not problems:
-                continue
             pair, column = named[0]
             here = manifest.place(pair, column)[0]
             others = sorted({manifest.place(*item)[0] for item in named[1:]} - {here})
             note = f" (also in rows {some(others)})" if others else ""
-            for problem in problems:
-                told = replace(problem, message=f"{self.named(use[0])}: {problem.message}")
-                yield self._fault(pair, told, column, note)
+            for problem in findings[use].problems:
+                near = "" if os.path.lexists(use[0]) else spelling.nearby(use[0])
+                clause = f"; {near}" if near else ""
+                named_problem = replace(problem, message=f"{self.named(use[0])}: {problem.message}{clause}")
+                told[_cause(use, problem)].append(self._fault(pair, named_problem, column, note))
+        counts = Counter(use[1] for use in rows)
+        for (kind, *_), alike in told.items():
+            # What all files of a kind share has one cause, such as a wrong key or folder.
+            yield from [_together(alike, kind)] if len(alike) == counts[kind] >= _MANY else alike
 
     def _of_pairs(self, settings: Config, findings: Findings) -> Iterator[Fault]:
         """What is wrong between the files of a pair; of subjects once, however many pairs show it."""
@@ -113,6 +120,8 @@ class Table:
             return
         lacking: dict[int, list[int]] = defaultdict(list)
         for pair in self.cohort.pairs:
+            if not all(findings[use].sound for use in integrity.uses(pair).values()):
+                continue
             for column, keys in agreement.one_sided_keys(pair, findings).items():
                 for key in keys:
                     lacking[key].append(manifest.place(pair, column)[0])
@@ -138,6 +147,24 @@ class Table:
                 message = f"has {channels} channels, {usual[0][1]} others have {usual[0][0]}"
                 fix = f"give all {side} images the same channels"
                 yield self._fault(pair, Problem(message, fix, column=column))
+
+
+_MANY = 3
+"""Files that one cause is told of in one line."""
+
+
+def _cause(use: Use, problem: Problem) -> tuple[str, ...]:
+    """What two problems have in common that are one: the kind of file, the words, whatever the numbers."""
+    words = re.sub(r" \(looked for .*\)|\d[\d.e+-]*", "", problem.message)
+    return use[1], problem.severity, words, problem.fix
+
+
+def _together(faults: Sequence[Fault], kind: str) -> Fault:
+    """One fault for all files of a kind."""
+    rows = some(list(dict.fromkeys(fault.row for fault in faults[1:])))
+    word = "label files" if kind == "labels" else f"{kind} files"
+    note = f" (and so for all other {word}: {len(faults) - 1} more, rows {rows})"
+    return replace(faults[0], message=faults[0].message + note)
 
 
 def some(names: Sequence[object], count: int = 5) -> str:

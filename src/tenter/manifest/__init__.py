@@ -86,7 +86,7 @@ def pairs(path: Path, ids: Iterable[str]) -> tuple[Pair, ...]:
     Raises:
         InputError: the table is faulty or lacks one of the ids.
     """
-    sheet = Sheet(path)
+    sheet = Sheet(path, looks_up=False)
     table = sheet.table()
     wanted = tuple(ids)
     by_id: dict[str, Pair] = {}
@@ -138,16 +138,16 @@ def scan(
     rules: Pairing = ANY,
     kept: Iterable[str] = (),
 ) -> tuple[Cohort, tuple[Fault, ...]]:
-    """Read what can be read: the sound rows, and every fault of the table.
+    """Read what can be read: the rows that name images, and every fault of the table.
 
     Args:
-        path: TSV or CSV file, UTF-8.
+        path: TSV or CSV file.
         stratum: column whose values are spread evenly over folds.
         data_root: folder that every file must lie in, or None.
         rules: which pairs are made of subjects.
         kept: ids of pairs drawn earlier.
     """
-    sheet = Sheet(path, stratum, data_root.resolve() if data_root else None)
+    sheet = Sheet(path, stratum, Path(os.path.realpath(data_root)) if data_root else None)
     table = sheet.table()
     found = Cohort(())
     if table is None or not _is_as_stated(sheet, table[0], rules):

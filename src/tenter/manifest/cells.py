@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tenter import spelling
+from tenter.config import paths
 from tenter.manifest.sheet import Sheet
 from tenter.records import Pair, Set, Subject
 
@@ -19,23 +22,31 @@ JOIN = "--"
 
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile[ \t]*=|data ?file:=?)([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
 
-_CONTROL = re.compile(r"[\x00-\x1f]")
+_BLANK = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "\u2013", "\u2014"})
+"""What programs and people write into a cell without a value."""
 
 Member = Pair | Subject
 
 
-def check_id(sheet: Sheet, row: int, column: str, value: str) -> None:
-    """Complain of what is no id."""
+def check_id(sheet: Sheet, row: int, column: str, value: str, longest: int = 64) -> None:
+    """Complain of what is not an id."""
     if not value:
         sheet.complain("is blank", "give an id", row, column)
+    elif len(value) > longest:
+        sheet.complain(f"has {len(value)} characters", f"use at most {longest}", row, column)
     elif not ID.fullmatch(value):
-        fix = "use letters, digits, _ and -, at most 64, beginning with a letter or digit"
-        sheet.complain(f"is no id: {value[:80]!a}", fix, row, column)
+        near = spelling.plain(value)[:longest]
+        hint = f"write {near!r}, or use" if near and near != value else "use"
+        fix = f"{hint} letters (without accents), digits, _ and -, at most {longest}"
+        sheet.complain(f"is not an id: {spelling.shown(value)}", fix, row, column)
+    elif spelling.reserved(value):
+        message = f"{value!r} {spelling.reserved(value)}"
+        sheet.complain(message, "rename it if results shall be copied there", row, column, warn=True)
 
 
-def check_part(sheet: Sheet, row: int, column: str, value: str) -> None:
-    """Complain of what is no id, or cannot be told apart where two are joined."""
-    check_id(sheet, row, column, value)
+def check_part(sheet: Sheet, row: int, column: str, value: str, longest: int = 64) -> None:
+    """Complain of what is not an id, or cannot be told apart where two are joined."""
+    check_id(sheet, row, column, value, longest)
     if JOIN in value:
         sheet.complain(f"{value!r} holds `--`, which joins two {column}s", "use one `-`", row, column)
     elif value.endswith("-"):
@@ -43,48 +54,107 @@ def check_part(sheet: Sheet, row: int, column: str, value: str) -> None:
 
 
 def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
-    """The file that a cell names; None for a blank cell and, with a complaint, for what is no file's name."""
-    if not value:
+    """The file that a cell names; None for a blank cell and, with a complaint, for what names no file.
+
+    `NA` and the like are blank, unless a file is called so.
+    """
+    if is_blank(sheet, value):
         return None
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
         sheet.complain("is a URL", "download the file and give its path", row, column)
         return None
-    if _CONTROL.search(value):
-        sheet.complain("holds control characters", "rename the file", row, column)
+    if re.match(r"[A-Za-z]:[\\/]|\\\\", value):
+        sheet.complain("is a path of Windows", "give the file's path on this machine", row, column)
         return None
-    path = sheet.path.parent / value
-    if _is_loop(path):
-        message = "leads back to itself by symbolic links"
-        sheet.complain(message, "point the link at the file", row, column)
+    try:
+        path = sheet.path.parent / paths.expanded(value)
+        paths.check_signs(str(path))
+    except ValueError as error:
+        message, _, fix = str(error).partition("; ")
+        sheet.complain(message, fix, row, column)
+        return None
+    if sheet.looks_up and not _is_reachable(sheet, row, column, path):
         return None
     if sheet.data_root is not None and not _is_inside(path, sheet.data_root):
         sheet.complain("lies outside data_root", "move the file, or change `data_root`", row, column)
         return None
+    if sheet.looks_up:
+        _warn_of_elsewhere(sheet, row, column, path, value)
     return path
+
+
+def _warn_of_elsewhere(sheet: Sheet, row: int, column: str, path: Path, value: str) -> None:
+    """Warn of names that other systems cannot have, or cannot tell from others of the table."""
+    for part in Path(value).parts:
+        reason = spelling.reserved(part)
+        if reason:
+            sheet.complain(f"{part!r} {reason}", "rename it if the data shall be copied there", row, column, warn=True)
+    other, line = sheet.names.setdefault(spelling.folded(str(path)), (str(path), row))
+    if other == str(path):
+        return
+    ours, theirs = Path(path).name, Path(other).name
+    if spelling.skeleton(ours) != spelling.skeleton(theirs):
+        message = f"{ours!r} differs from {theirs!r} (row {line}) only in case"
+    else:
+        message = f"{ours!r} looks like the file of row {line} ({spelling.difference(str(path), other)})"
+    sheet.complain(message, "make sure that they are two; some file systems cannot tell them apart", row, column, warn=True)
 
 
 def needed_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
     """As `named_file`, but a blank cell is complained of."""
-    if not value:
-        sheet.complain("is blank", "give the path of an image", row, column)
-    return named_file(sheet, row, column, value)
+    before = sheet.errors()
+    path = named_file(sheet, row, column, value)
+    if path is None and sheet.errors() == before:
+        message = f"is {value!r}" if value else "is blank"
+        sheet.complain(message, "give the path of an image", row, column)
+    return path
+
+
+def is_blank(sheet: Sheet, value: str) -> bool:
+    """Whether a cell of an optional file names none."""
+    return not value or (value.casefold() in _BLANK and not os.path.lexists(sheet.path.parent / value))
+
+
+def _is_reachable(sheet: Sheet, row: int, column: str, path: Path) -> bool:
+    """Whether the system can look a path up; that nothing is there is for the check of files to tell."""
+    try:
+        link = path.lstat()
+        if stat.S_ISLNK(link.st_mode):
+            path.stat()
+    except OSError as error:
+        problem = _UNREACHABLE.get(error.errno or 0)
+        if problem is None:
+            return True
+        message, fix = problem
+        sheet.complain(message.format(len(path.name.encode())), fix, row, column)
+        return False
+    return True
+
+
+_UNREACHABLE = {
+    errno.ELOOP: ("is a link that leads back to itself", "correct the link, or give the file's own path"),
+    errno.ENAMETOOLONG: ("has a name of {} bytes, more than the file system allows", "shorten the name"),
+    errno.EACCES: ("lies in a folder that may not be entered", "ask for permission, or copy the file"),
+}
 
 
 def chosen_set(sheet: Sheet, row: int, value: str) -> Set:
     """The set of a row: `cv` where the cell is blank."""
+    stated = "cv" if value.casefold() in _BLANK or not value else value.casefold()
     for name in SETS:
-        if (value or "cv") == name:
+        if stated == name:
             return name
     sheet.complain(f"is {value!r}", f"use one of {', '.join(SETS)}", row, "set")
     return "cv"
 
 
 def own_fold(sheet: Sheet, row: int, value: str) -> int | None:
-    """The user's own fold of a row, or None."""
-    if not value:
+    """The user's own fold of a row, or None; spreadsheets may write 1 as `1.0` or `1,0`."""
+    if not value or value.casefold() in _BLANK:
         return None
-    if re.fullmatch(r"\d{1,3}", value):
-        return int(value)
+    number = re.fullmatch(r"(\d{1,3})(?:[.,]0*)?", value, re.ASCII)
+    if number:
+        return int(number[1])
     sheet.complain(f"is {value!r}", "use a whole number from 0", row, "fold")
     return None
 
@@ -164,14 +234,21 @@ def files_behind(path: Path) -> tuple[Path, ...]:
     The slices of a folder (DICOM; hidden files, a DICOMDIR and folders below do not count), both files of
     a header and its data where they are two (.hdr/.img, .mhd, .nhdr), else the path itself.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         try:
-            names = sorted(entry.name for entry in os.scandir(path) if not entry.is_dir())
+            names = sorted(entry.name for entry in os.scandir(path) if not _is_folder(entry))
         except OSError:
             return (path,)
         return tuple(path / name for name in names if name[0] != "." and name != "DICOMDIR") or (path,)
     other = _other_file(path)
-    return (path, other) if other is not None and other.is_file() else (path,)
+    return (path, other) if other is not None and os.path.isfile(other) else (path,)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself: no folder, and no slice
+        return False
 
 
 def _other_file(path: Path) -> Path | None:
@@ -180,24 +257,17 @@ def _other_file(path: Path) -> Path | None:
     if suffix in {".hdr", ".img"}:
         other = ".img" if suffix == ".hdr" else ".hdr"
         return path.with_suffix(other.upper() if path.suffix.isupper() else other)
-    if suffix not in {".mhd", ".nhdr"} or not path.is_file():
+    if suffix not in {".mhd", ".nhdr"} or not os.path.isfile(path):
         return None
-    with path.open("rb") as stream:
-        named = _DATA_FILE.search(stream.read(2**16))
+    try:
+        with path.open("rb") as stream:
+            named = _DATA_FILE.search(stream.read(2**16))
+    except OSError:
+        return None
     return path.parent / named[1].decode("utf-8", "replace").strip() if named else None
 
 
 def _is_inside(path: Path, root: Path) -> bool:
     """Whether a file, or a folder with all files in it, lies in another; links count as their ends."""
-    # realpath, as Path.resolve raises for a loop of links among the files of a folder.
-    ends = (Path(os.path.realpath(part)) for part in (path, *files_behind(path)))
-    return all(end.is_relative_to(root) for end in ends)
-
-
-def _is_loop(path: Path) -> bool:
-    """Whether symbolic links, of a file or of a folder above it, lead back to themselves."""
-    try:
-        path.stat()
-    except OSError as error:
-        return error.errno == errno.ELOOP
-    return False
+    parts = (path, *files_behind(path))
+    return all(Path(os.path.realpath(part)).is_relative_to(root) for part in parts)

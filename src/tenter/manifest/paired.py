@@ -18,7 +18,7 @@ OPTIONAL = (*FILES, "set", "fold")
 
 
 def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Pair, ...]:
-    """Rows that are sound by themselves; also says what is wrong between rows."""
+    """The rows that name two images; also says what is wrong with them and between them."""
     columns, lines = table
     if not sheet.header_is_sound(columns, REQUIRED, OPTIONAL):
         return ()
@@ -31,25 +31,25 @@ def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Pair, ...]:
 
 
 def _pair(sheet: Sheet, row: int, line: dict[str, str]) -> Pair | None:
-    before = sheet.errors()
+    """The pair of a row that names two images; also of a faulty row, so that its files are looked at."""
     cells.check_id(sheet, row, "pair", line["pair"])
     patients = _patients(sheet, row, line["patient"])
     moving, fixed = (cells.needed_file(sheet, row, name, line[name]) for name in IMAGES)
     others = {name: cells.named_file(sheet, row, name, line.get(name, "")) for name in FILES}
     for name in ("labels", "points"):
-        sides = (line.get(f"moving_{name}", ""), line.get(f"fixed_{name}", ""))
-        if bool(sides[0]) != bool(sides[1]):
-            blank = f"moving_{name}" if not sides[0] else f"fixed_{name}"
+        blanks = [cells.is_blank(sheet, line.get(f"{side}_{name}", "")) for side in ("moving", "fixed")]
+        if blanks[0] != blanks[1]:
+            blank = f"moving_{name}" if blanks[0] else f"fixed_{name}"
             sheet.complain("is blank, the other side is not", "give both or neither", row, blank)
     chosen = cells.chosen_set(sheet, row, line.get("set", ""))
     fold = cells.own_fold(sheet, row, line.get("fold", ""))
     if len(patients) > 1 and fold is not None:
         fix = "leave the column out, or give a table of subjects, each with its fold"
         sheet.complain("is one fold for two patients", fix, row, "fold")
-    if sheet.errors() > before or not moving or not fixed:
+    if not moving or not fixed:
         return None
     return Pair(
-        id=line["pair"],
+        id=line["pair"] or f"row-{row}",
         patients=patients,
         moving=moving,
         fixed=fixed,
@@ -69,10 +69,10 @@ def _patients(sheet: Sheet, row: int, value: str) -> tuple[str, ...]:
     """The patient of a pair, or the two, the moving image's first, that `--` joins."""
     if cells.JOIN not in value:
         cells.check_id(sheet, row, "patient", value)
-        return (value,)
+        return (value or f"row-{row}",)
     patients = tuple(value.split(cells.JOIN))
     if len(patients) > 2:
-        sheet.complain(f"{value[:80]!a} joins more than two patients", "give one or two", row, "patient")
+        sheet.complain(f"{value[:80]!r} joins more than two patients", "give one or two", row, "patient")
         return (value,)
     for patient in patients:
         cells.check_part(sheet, row, "patient", patient)
@@ -90,5 +90,5 @@ def _compare(sheet: Sheet, pairs: Sequence[Pair]) -> None:
 
 def _end(path: Path, real: Callable[[Path], str]) -> tuple[str, str]:
     """Where links lead to, as folder and name; many files share a folder, whose links are followed once."""
-    end = path.resolve() if path.is_symlink() else path
-    return real(end.parent), end.name
+    end = Path(real(str(path))) if path.is_symlink() else path
+    return real(str(end.parent)), end.name

@@ -5,14 +5,23 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tenter import spelling
+from tenter.manifest import encoding
 from tenter.records import Fault, Severity
 
 Rows = list[tuple[int, dict[str, str]]]
 """1-based line and its cells by column."""
+
+_SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
+
+_STATED = re.compile(r'"?sep=(?P<sign>.)"?[\t,;|]*')
+"""Excel's first line that names the separator."""
 
 
 @dataclass
@@ -20,16 +29,20 @@ class Sheet:
     """One pass over a table, collecting faults.
 
     Attributes:
-        path: TSV or CSV file, UTF-8.
+        path: TSV or CSV file.
         stratum: column whose values are spread evenly over folds.
         data_root: folder that every file must lie in, without links, or None.
+        looks_up: whether links are followed to say what is wrong with them; a job's own rows were checked.
         faults: what was found wrong so far.
+        names: what a reader sees of each path named so far, with the path and its row.
     """
 
     path: Path
     stratum: str | None = None
     data_root: Path | None = None
+    looks_up: bool = True
     faults: list[Fault] = field(default_factory=list)
+    names: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def complain(
         self, message: str, fix: str, row: int | None = None, column: str | None = None, *, warn: bool = False
@@ -39,82 +52,150 @@ class Sheet:
         self.faults.append(Fault(str(self.path), message, fix, row, column, severity))
 
     def errors(self) -> int:
-        """Number of faults so far that are no mere warnings."""
+        """Number of faults so far that are more than warnings."""
         return sum(fault.severity == "ERROR" for fault in self.faults)
 
     def table(self) -> tuple[list[str], Rows] | None:
-        """Columns and rows; None, with a complaint, for what is no table."""
+        """Columns and rows; None, with a complaint, where there is no table."""
         text = self._text()
         if text is None:
             return None
-        header = text.split("\n", 1)[0]
-        delimiter = "\t" if "\t" in header or self.path.suffix.lower() == ".tsv" else ","
-        if ";" in header and delimiter not in header:
-            self.complain("is separated by semicolons", "use tabs (TSV) or commas (CSV)", 1)
+        first, _, rest = text.partition("\n")
+        stated = _STATED.fullmatch(first)
+        start = 2 if stated else 1
+        header = rest.partition("\n")[0] if stated else first
+        delimiter = stated["sign"] if stated else self._delimiter(header)
+        lines = self._records(rest if stated else text, delimiter, start)
+        if lines is None:
             return None
-        try:
-            lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-        except csv.Error as error:
-            self.complain(f"is no table ({error})", "check quotes and line ends")
-            return None
-        if not lines or not any(lines[0]):
+        if not lines or not any(cell.strip() for cell in lines[0]):
             self.complain("is empty", "give a header and one row for each pair or subject")
             return None
-        columns = [cell.strip() for cell in lines[0]]
-        return columns, self._rows(columns, lines)
+        columns = self._named(lines, start)
+        return list(columns), self._rows(columns, lines, start + 1)
 
     def header_is_sound(
         self, columns: Sequence[str], required: Sequence[str], optional: Sequence[str]
     ) -> bool:
         """Whether a header can be read; misspelt optional columns are warned of."""
         before = self.errors()
-        for name in sorted({name for name in columns if columns.count(name) > 1}):
-            self.complain("stands twice in the header", "keep one of them", 1, name or "(blank)")
-        wanted = [*required, *([self.stratum] if self.stratum else [])]
-        for name in wanted:
+        known = [*required, *optional, *([self.stratum] if self.stratum else [])]
+        unknown = [name for name in columns if name not in known]
+        for name in (*required, *([self.stratum] if self.stratum else [])):
             if name not in columns:
-                near = difflib.get_close_matches(name, columns, n=1)
-                hint = f"rename {near[0]!r} to {name!r}" if near else f"add a column {name!r}"
+                near = _resembling(name, unknown)
+                hint = _renaming(near, name) if near else f"add a column {name!r}"
                 self.complain("is missing from the header", hint, 1, name)
-        known = {*required, *optional, self.stratum}
-        for name in columns:
-            near = difflib.get_close_matches(name, optional, n=1, cutoff=0.8)
-            if name not in known and near and near[0] not in columns:
-                self.complain(
-                    "is an unknown column and is ignored", f"did you mean {near[0]!r}?", 1, name, warn=True
-                )
+        for name in unknown:
+            near = _resembling(name, [item for item in optional if item not in columns], cutoff=0.8)
+            if near:
+                hint = _renaming(name, near) if spelling.folded(name) == near else f"did you mean {near!r}?"
+                self.complain("is an unknown column and is ignored", hint, 1, name, warn=True)
         return self.errors() == before
 
-    def _rows(self, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Rows:
-        rows = []
-        for number, cells in enumerate(lines[1:], start=2):
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(columns):
-                message = f"has {len(cells)} cells, the header has {len(columns)}"
-                self.complain(message, "complete the row", number)
-                continue
-            rows.append((number, dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
-        return rows
-
     def _text(self) -> str | None:
-        if not self.path.exists():
-            fix = "correct `manifest` in the configuration (relative to it)"
-            self.complain("does not exist", fix, column="manifest")
+        if not os.path.lexists(self.path):
+            near = spelling.nearby(self.path)
+            message = "does not exist" + (f"; {near}" if near else "")
+            self.complain(message, "correct `manifest` in the configuration", column="manifest")
             return None
-        if not self.path.is_file():
-            self.complain("is no regular file", "give a TSV or CSV file as `manifest`", column="manifest")
-            return None
-        raw = self.path.read_bytes()
-        if raw[:2] == b"PK":
-            self.complain("is a spreadsheet, not text", "save it as TSV or CSV in UTF-8")
-            return None
-        if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\x00" in raw:
-            self.complain("is not UTF-8 (UTF-16 or binary)", "save it as UTF-8 text")
+        if not os.path.isfile(self.path):
+            what = "is a link to a file that does not exist" if self.path.is_symlink() else "is not a file"
+            self.complain(what, "give a TSV or CSV file as `manifest`", column="manifest")
             return None
         try:
-            return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-        except UnicodeDecodeError as error:
-            row = raw.count(b"\n", 0, error.start) + 1
-            self.complain("is not UTF-8 (Latin-1?)", "save it as UTF-8 text", row)
+            decoded = encoding.decode(self.path.read_bytes(), self._is_file)
+        except OSError as error:
+            self.complain(f"cannot be read ({error.strerror})", "check its permissions", column="manifest")
             return None
+        except encoding.EncodingError as error:
+            self.complain(str(error), error.fix, error.row)
+            return None
+        if decoded.guess:
+            message = f"is not UTF-8; it was read as {decoded.guess}, so that a cell is {decoded.example[:60]!r}"
+            self.complain(message, "save it as UTF-8 text if that is wrong", decoded.row, warn=True)
+        return decoded.text
+
+    def _is_file(self, cell: str) -> bool:
+        return os.path.exists(self.path.parent / cell)
+
+    def _delimiter(self, header: str) -> str:
+        """The sign that parts the header; a file's suffix decides where several or none do."""
+        usual = "\t" if self.path.suffix.lower() == ".tsv" else ","
+        counts = {sign: header.count(sign) for sign in _SEPARATORS}
+        if not any(counts.values()):
+            return usual
+        order = ["\t", *([usual] if usual != "\t" else []), ";", ",", "|"]
+        found = max(order, key=lambda sign: (counts[sign], -order.index(sign)))
+        if self.path.suffix.lower() == ".tsv" and found != "\t":
+            message = f"is separated by {_SEPARATORS[found]}, although its name ends with .tsv; it was read as such"
+            self.complain(message, "rename it to .csv, or separate it by tabs", 1, warn=True)
+        return found
+
+    def _records(self, text: str, delimiter: str, start: int) -> list[list[str]] | None:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        lines = []
+        try:
+            for line in reader:
+                lines.append(line)
+        except csv.Error as error:
+            fix = "double each quote inside a quoted cell, and close the quotes"
+            self.complain(f"cannot be parted into cells ({error})", fix, reader.line_num + start - 1)
+            return None
+        return lines
+
+    def _named(self, lines: Sequence[Sequence[str]], start: int) -> dict[str, int]:
+        """Columns that have a name, each with its place; says which others hold something."""
+        header = [cell.strip() for cell in lines[0]]
+        for index in (index for index, name in enumerate(header) if not name):
+            holder = next((row for row, line in enumerate(lines) if _cell(line, index)), None)
+            if holder is not None:
+                message = f"column {index + 1} has no name and is ignored (row {holder + start} has a cell in it)"
+                self.complain(message, "name the column, or remove it", start, warn=True)
+        for name in sorted({name for name in header if name and header.count(name) > 1}):
+            self.complain("stands twice in the header", "keep one of them", start, name)
+        return {name: index for index, name in enumerate(header) if name}
+
+    def _rows(self, columns: dict[str, int], lines: Sequence[Sequence[str]], start: int) -> Rows:
+        """Cells by column; blank ones beyond the last column, as spreadsheets add them, do not count."""
+        rows = []
+        width = max(columns.values()) + 1
+        for number, line in enumerate(lines[1:], start=start):
+            if not any(cell.strip() for cell in line):
+                continue
+            if len(line) < width or any(cell.strip() for cell in line[len(lines[0]) :]):
+                message = f"has {len(line)} cells, the header has {len(lines[0])}"
+                self.complain(message, _recount(len(line) - width), number)
+                continue
+            rows.append((number, {name: line[index].strip() for name, index in columns.items()}))
+        return rows
+
+
+def _cell(line: Sequence[str], index: int) -> str:
+    return line[index].strip() if index < len(line) else ""
+
+
+def _recount(more: int) -> str:
+    """What to do about a row of other length than the header."""
+    if more > 0:
+        return "put a cell that holds the separator in quotes, or remove the cells beyond the last column"
+    return "add the missing cells; one without a value is left blank between two separators"
+
+
+def _resembling(name: str, others: Sequence[str], cutoff: float = 0.6) -> str:
+    """The one of some columns that a reader may take for `name`; '' where there is none."""
+    forms = {_plain(other): other for other in reversed(others)}
+    if _plain(name) in forms:
+        return forms[_plain(name)]
+    near = difflib.get_close_matches(_plain(name), forms, n=1, cutoff=cutoff)
+    return forms[near[0]] if near else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s.-]+", "_", spelling.folded(name))
+
+
+def _renaming(old: str, new: str) -> str:
+    """How to rename a column; where both look alike, by what they differ."""
+    same = spelling.skeleton(old) == new
+    return f"rename {old!r} to {new!r}" + (f" ({spelling.difference(old, new)})" if same else "")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from tenter.manifest import cells
 from tenter.manifest.sheet import Rows, Sheet
@@ -24,7 +24,7 @@ def is_table(columns: Sequence[str]) -> bool:
 
 
 def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Subject, ...]:
-    """Rows that are sound by themselves; also says what is wrong between rows."""
+    """The rows that name an image; also says what is wrong with them and between them."""
     columns, lines = table
     if not sheet.header_is_sound(columns, REQUIRED, OPTIONAL):
         return ()
@@ -39,22 +39,18 @@ def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Subject, ...]:
 
 
 def _subject(sheet: Sheet, row: int, line: dict[str, str]) -> Subject | None:
-    before = sheet.errors()
-    name = line["subject"]
-    for column in ("subject", "patient"):
-        cells.check_part(sheet, row, column, line[column])
-    if len(name) > LONGEST:
-        fix = f"use at most {LONGEST}: a pair's id joins two of them"
-        sheet.complain(f"has {len(name)} characters", fix, row, "subject")
+    """The subject of a row that names an image; also of a faulty row, so that its files are looked at."""
+    cells.check_part(sheet, row, "subject", line["subject"], LONGEST)
+    cells.check_part(sheet, row, "patient", line["patient"])
     image = cells.needed_file(sheet, row, "image", line["image"])
     labels, points = (cells.named_file(sheet, row, kind, line.get(kind, "")) for kind in ("labels", "points"))
     chosen = cells.chosen_set(sheet, row, line.get("set", ""))
     fold = cells.own_fold(sheet, row, line.get("fold", ""))
-    if sheet.errors() > before or image is None:
+    if image is None:
         return None
     return Subject(
-        id=name,
-        patient=line["patient"],
+        id=line["subject"] or f"row-{row}",
+        patient=line["patient"] or f"row-{row}",
         image=image,
         labels=labels,
         points=points,
@@ -67,9 +63,9 @@ def _subject(sheet: Sheet, row: int, line: dict[str, str]) -> Subject | None:
 
 
 def _compare_images(sheet: Sheet, subjects: Sequence[Subject]) -> None:
-    seen: dict[Path, Subject] = {}
+    seen: dict[str, Subject] = {}
     for subject in subjects:
-        other = seen.setdefault(subject.image.resolve(), subject)
+        other = seen.setdefault(os.path.realpath(subject.image), subject)
         if other is not subject:
             message = f"is the image of subject {other.id!r} (row {other.row}) too"
             sheet.complain(message, "give each subject its own image", subject.row, "image")

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import yaml
-
 from tenter import addresses, chunks, files, provenance
 from tenter import config as configuration
-from tenter.config import Config
-from tenter.data import agreement, forecast, labelling, planned
+from tenter.config import Config, yaml_files
+from tenter.data import agreement, folders, forecast, labelling, planned
 from tenter.data.complaints import Table, some
 from tenter.data.examination import Examiner
 from tenter.data.forecast import Forecast
@@ -86,13 +84,14 @@ def check(
     if settings is None:
         raise InputError(faults)
     table = Table.read(config, settings)
-    faults += table.faults
+    obstacles = tuple(folders.faults(config, settings))
+    faults += [*table.faults, *obstacles]
     findings = Examiner(
         root=table.path.parent,
         labels=settings.labels,
         workers=threads or min(4, os.cpu_count() or 1),
         quick=quick,
-        memory=cache,
+        memory=None if _errors(obstacles) else cache,
         version=f"{FORMAT} {settings.labels.format} {provenance.fingerprint('check')}",
     ).findings(table.cohort.pairs)
     study = None if _errors(faults) else Study(settings, config)
@@ -142,14 +141,11 @@ def _tracking_faults(study: Study) -> Iterator[Fault]:
 
 def _settings(path: Path, content: str) -> tuple[Config | None, list[Fault]]:
     """The configuration; of a faulty one what is sound, so that the cohort can be checked with it."""
+    stated: object = None
     try:
-        stated = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, yaml.YAMLError):
-        stated = None
-    try:
-        if not isinstance(stated, dict):
-            return configuration.read(path), []
-        stated |= _overrides(content, path)
+        stated = yaml_files.read(path)
+        if isinstance(stated, dict):
+            stated |= _overrides(content, path)
         return configuration.parse(stated, path), []
     except InputError as error:
         faults = list(error.faults)
@@ -172,7 +168,7 @@ def _overrides(content: str, path: Path) -> dict[str, object]:
         stated = None
     if isinstance(stated, dict):
         return stated
-    fault = Fault(str(path), "what shall take the place of its keys is no JSON object", "mend `--content`")
+    fault = Fault(str(path), "`--content` is not a JSON object", "give an object of top-level keys and their values")
     raise InputError([fault])
 
 
@@ -182,6 +178,7 @@ def _overrides(content: str, path: Path) -> dict[str, object]:
 def _study_faults(study: Study, findings: Findings) -> Iterator[Fault]:
     """Folds that cannot be dealt or learnt from, and folders that the configuration names in vain."""
     yield from _folder_faults(study)
+    yield from folders.locks(study)
     if study.applied is not None:
         return
     try:
@@ -220,9 +217,6 @@ def _folder_faults(study: Study) -> Iterator[Fault]:
                 "name a folder that holds fold-*/model.json",
             )
             yield Fault(str(study.path), message, fix, column=f"models.{name}.warm_start")
-    if not os.access(forecast.existing(study.results), os.W_OK):
-        message = f"{study.config.results} cannot be written to"
-        yield Fault(str(study.path), message, "choose another folder", column="results")
 
 
 # ---- what the study will take, and what is told

@@ -44,11 +44,11 @@ def test_lengths_in_voxels_take_the_place_of_those_in_mm() -> None:
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ({"labels": [{"name": "dice", "scales_mm": [0], "scales_voxel": [0]}]}, "either scales_mm or"),
-        ({"labels": [{"name": "dice", "scales_mm": None}]}, "either scales_mm or scales_voxel"),
-        ({"images": [{"name": "lncc", "window_mm": 5, "window_voxel": 5}]}, "either window_mm or"),
-        ({"labels": []}, "nothing else aligns"),
-        ({"labels": [{"name": "dice", "weight": 0}]}, "nothing else aligns"),
+        ({"labels": [{"name": "dice", "scales_mm": [0], "scales_voxel": [0]}]}, "needs one of scales_mm and"),
+        ({"labels": [{"name": "dice", "scales_mm": None}]}, "needs one of scales_mm and scales_voxel"),
+        ({"images": [{"name": "lncc", "window_mm": 5, "window_voxel": 5}]}, "needs one of window_mm and"),
+        ({"labels": []}, "nothing aligns"),
+        ({"labels": [{"name": "dice", "weight": 0}]}, "nothing aligns"),
         ({"labels": [{"name": "lncc"}]}, "'name' does not match any of the expected tags"),
         ({"regularisers": [{"weight": 1}]}, "discriminator 'name'"),
         ({"images": [{"name": "lncc", "window_voxel": 2}]}, "greater than or equal to 3"),

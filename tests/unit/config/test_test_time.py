@@ -33,9 +33,9 @@ def read(content: object) -> config.Config:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (option(), "models.a.test_time.x: Value error, an option of `test_time` needs `ensemble: true`"),
-        (option(ensemble=False), "needs `ensemble: true`, `poses` or `refine`"),
-        (option(poses={}), "models.a.test_time.x.poses: Value error, `poses` would show the same pair again"),
+        (option(), "models.a.test_time.x: does nothing; give `ensemble: true`"),
+        (option(ensemble=False), "give `ensemble: true`, `poses` or `refine`"),
+        (option(poses={}), "models.a.test_time.x.poses: `poses` would show the same pair again"),
         (option(poses={"count": 0, "scale": 0.1}), "models.a.test_time.x.poses.count"),
         (option(pose={"scale": 0.1}), "models.a.test_time.x.pose: unknown key; did you mean"),
         (refine(images=[]), "models.a.test_time.x.refine.images"),
@@ -43,12 +43,12 @@ def read(content: object) -> config.Config:
             refine(images=[{"name": "ssd", "weight": 0}]),
             "give at least one term of `images` a weight above 0",
         ),
-        (refine(images=[{"name": "dice"}]), "models.a.test_time.x.refine.images.0"),
-        (refine(regularisers=[{"name": "inverse_consistency"}]), "no network is in the loop: leave it out"),
+        (refine(images=[{"name": "dice"}]), "models.a.test_time.x.refine.images: is 'dice'"),
+        (refine(regularisers=[{"name": "inverse_consistency"}]), "refinement has none; leave it out"),
         (refine(regularisers=3), "models.a.test_time.x.refine.regularisers"),
         (refine(labels=[{"name": "dice"}]), "models.a.test_time.x.refine.labels: unknown key"),
         (refine(steps=0), "models.a.test_time.x.refine.steps"),
-        (study(a={"test_time": {"x": {"ensemble": True}}}), "is an ensemble of seeds, and there is one"),
+        (study(a={"test_time": {"x": {"ensemble": True}}}), "is an ensemble of seeds, but there is one"),
         (study(a={"test_time": {"x/y": REFINE}}), "models.a.test_time.x/y"),
         (study(a={"test_time": {"x": REFINE}}, a_x={}), "'a-x' would be the name of several"),
         (
@@ -106,10 +106,10 @@ def test_a_file_holds_one_option(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- 1", "is no mapping of keys to values"),
+        ("- 1", "does not hold keys with values"),
         ("refine: {step: 3}", "refine.step: unknown key; did you mean 'steps'?"),
-        ("{}", "needs `ensemble: true`, `poses` or `refine`"),
-        ("refine: [", "cannot be read"),
+        ("{}", "give `ensemble: true`, `poses` or `refine`"),
+        ("refine: [", "is not YAML"),
     ],
 )
 def test_a_spoilt_file_is_told(tmp_path: Path, text: str, words: str) -> None:

@@ -32,4 +32,4 @@ def test_what_a_merge_brings_may_be_given_anew(tmp_path: Path) -> None:
 
 
 def test_what_is_no_yaml_is_refused_by_name(tmp_path: Path) -> None:
-    assert "cannot be read" in refused(tmp_path / "study.yaml", "a: [1\n")
+    assert "is not YAML" in refused(tmp_path / "study.yaml", "a: [1\n")

@@ -45,7 +45,7 @@ def test_every_fault_is_told_in_one_pass(tmp_path: Path) -> None:
     path = table(tmp_path, "a\tP1\tm.nii\tf.nii", "a\tP1\tm2.nii\tf2.nii", "-b\t\tm3.nii\tf3.nii")
     text = "\n".join(complaints(path))
     assert f"ERROR {path}:3:pair: 'a' stands in row 2 too" in text
-    assert f"ERROR {path}:4:pair: is no id" in text
+    assert f"ERROR {path}:4:pair: is not an id" in text
     assert f"ERROR {path}:4:patient: is blank" in text
 
 
@@ -65,12 +65,11 @@ def test_every_fault_is_told_in_one_pass(tmp_path: Path) -> None:
         "a'b",
         "a{b}",
         "é",
-        "x" * 65,
     ],
 )
 def test_ids_outside_the_pattern_are_refused(tmp_path: Path, bad: str) -> None:
     assert any(
-        ":2:pair: is no id" in line for line in complaints(table(tmp_path, f"{bad}\tP1\tm.nii\tf.nii"))
+        ":2:pair: is not an id" in line for line in complaints(table(tmp_path, f"{bad}\tP1\tm.nii\tf.nii"))
     )
 
 
@@ -86,10 +85,7 @@ def test_a_misspelt_column_is_suggested(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (HEADER.encode() + b"\n", "holds no pairs"),
-        (HEADER.encode("utf-16"), "UTF-16"),
-        (HEADER.encode() + b"\nM\xfcller\tP\tm\tf\n", "is not UTF-8"),
         (b"PK\x03\x04rest", "spreadsheet"),
-        (HEADER.replace("\t", ";").encode() + b"\na;P;m;f\n", "semicolons"),
         (HEADER.encode() + b"\na\tP\tm\n", "has 3 cells, the header has 4"),
         (HEADER.encode() + b"\tpair\na\tP\tm\tf\ta\n", "stands twice"),
     ],
@@ -226,7 +222,7 @@ def test_a_pair_may_be_of_two_patients(tmp_path: Path) -> None:
     [
         ("P1--", "is blank"),
         ("P1--P2--P3", "joins more than two patients"),
-        ("P1---P2", "is no id: '-P2'"),
+        ("P1---P2", "is not an id: '-P2'"),
     ],
 )
 def test_two_patients_are_two_ids(tmp_path: Path, patient: str, word: str) -> None:

@@ -60,10 +60,11 @@ def test_every_fault_is_told_in_one_pass_with_row_and_column(config: Path) -> No
     edit(config, "study: small", "study: small\nmodles: {}")
     places = {(Path(fault.file).name, fault.row, fault.column) for fault in told(config)}
     assert places == {
-        ("config.yaml", None, "models.base.training.steps"),
-        ("config.yaml", None, "modles"),
+        ("config.yaml", 10, "models.base.training.steps"),
+        ("config.yaml", 2, "modles"),
         ("manifest.tsv", 2, "moving_image"),
         ("manifest.tsv", 3, "fixed_labels"),
+        ("manifest.tsv", 4, "fixed_image"),
         ("manifest.tsv", 4, "pair"),
     }
 
@@ -75,9 +76,9 @@ BOMB = "\n".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 99)}]" for old, new i
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        ("", "no mapping"),
-        ("study: [", "cannot be read"),
-        ("study: !!python/object/apply:os.system ['touch PWNED']", "cannot be read"),
+        ("", "is empty"),
+        ("study: [", "is not YAML"),
+        ("study: !!python/object/apply:os.system ['touch PWNED']", "remove the tag"),
         ("a: &a [x]\n" + BOMB, "alias"),
         ("a: &a [*a]", "alias"),
         ("study: no\nmanifest: manifest.tsv\nmodels: {base: {}}", "study"),
@@ -90,9 +91,9 @@ def test_a_spoilt_configuration_is_told(config: Path, content: str, word: str) -
     assert not Path("PWNED").exists()
 
 
-@pytest.mark.parametrize("name", ["missing.yaml", "."])
-def test_a_configuration_that_is_no_file_is_told(config: Path, name: str) -> None:
-    assert "cannot be read" in told(config.parent / name)[0].message
+@pytest.mark.parametrize(("name", "words"), [("missing.yaml", "does not exist"), (".", "is a folder")])
+def test_a_configuration_that_is_no_file_is_told(config: Path, name: str, words: str) -> None:
+    assert words in told(config.parent / name)[0].message
 
 
 def test_a_manifest_without_rows_is_no_study(config: Path) -> None:

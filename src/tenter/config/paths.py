@@ -1,0 +1,96 @@
+"""Paths as people write them: `~`, environment variables, and what no path may be."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from tenter import spelling
+
+_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[^{}]*)\})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SQLITE = "sqlite:///"
+
+WILDCARDS = ("model", "fold", "chunk")
+"""What stands in braces in the workflow's own paths, and so in no path of a user's."""
+
+_SIGN = re.compile(r"\{(" + "|".join(WILDCARDS) + r")\s*[,}]")
+
+
+def expanded(text: str) -> str:
+    """A path with `~`, `~user`, `$NAME` and `${NAME}` written out; `$$` is a dollar sign.
+
+    Raises:
+        ValueError: the path is empty, holds a control character, or names a user or variable that is not
+            there; its text is `what is wrong; how to fix it`.
+    """
+    if not text.strip():
+        message = "is empty; give a path"
+        raise ValueError(message)
+    if _CONTROL.search(text):
+        message = f"holds a control character: {spelling.shown(text)}; rename the file"
+        raise ValueError(message)
+    path = _home(text) + _VARIABLE.sub(_value, text[len(_user(text)) :])
+    check_signs(path)
+    return path
+
+
+def check_signs(path: str) -> None:
+    """Refuse what the workflow would take for a part of its own paths.
+
+    Raises:
+        ValueError: as `expanded`.
+    """
+    sign = _SIGN.search(path)
+    if sign:
+        message = f"holds `{{{sign[1]}}}`, which the workflow replaces in paths; rename that folder or file"
+        raise ValueError(message)
+
+
+def _user(text: str) -> str:
+    """`~` or `~user` at the beginning of a path."""
+    return text.partition("/")[0] if text.startswith("~") else ""
+
+
+def _home(text: str) -> str:
+    user = _user(text)
+    home = os.path.expanduser(user)
+    if user and home.startswith("~"):
+        message = (
+            f"begins with `{user}`, which is not the home of a user; write `./{user}` for a name of yours"
+        )
+        raise ValueError(message)
+    return home
+
+
+def _value(match: re.Match[str]) -> str:
+    if match["dollar"]:
+        return "$"
+    name = match["plain"] or match["braced"]
+    value = os.environ.get(name, "")
+    if not value:
+        message = f"names the environment variable {name!r}, which is not set; set it, or write `$$` for a dollar sign"
+        raise ValueError(message)
+    return value
+
+
+def _path(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    return expanded(value) if isinstance(value, str) else value
+
+
+def _address(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """The path of a SQLite database written out; other addresses as they are."""
+    if not isinstance(value, str) or not value.startswith(_SQLITE):
+        return value
+    return _SQLITE + expanded(value.removeprefix(_SQLITE))
+
+
+UserPath = Annotated[Path, BeforeValidator(_path)]
+"""A path of the configuration."""
+
+Address = Annotated[str, BeforeValidator(_address)]
+"""MLflow's tracking address."""

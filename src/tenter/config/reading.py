@@ -1,0 +1,81 @@
+"""How a configuration is read from YAML: the one way, for `tenter check` and for the workflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from tenter.config import faults, yaml_files
+from tenter.config.section import Section
+from tenter.config.study import Config
+from tenter.config.test_time import TestTime
+from tenter.errors import InputError
+from tenter.records import Fault
+
+LARGEST = 100_000
+"""Most values that a configuration may hold."""
+
+S = TypeVar("S", bound=Section)
+
+
+def read(path: Path) -> Config:
+    """Read and validate a configuration file.
+
+    Raises:
+        InputError: with every fault in it, each with key, what is wrong and how to fix it.
+    """
+    return parse(yaml_files.read(path), path)
+
+
+def read_test_time(path: Path) -> TestTime:
+    """Read and validate a file of one test-time option, as it stands below an option's name in a study.
+
+    Raises:
+        InputError: with every fault in it.
+    """
+    return parse_test_time(yaml_files.read(path), path)
+
+
+def parse_test_time(content: object, path: Path = Path("test_time")) -> TestTime:
+    """Validate the content of such a file; `path` names it in errors.
+
+    Raises:
+        InputError: with every fault in it.
+    """
+    return _validated(TestTime, content, path)
+
+
+def parse(content: object, path: Path) -> Config:
+    """Validate the content of a configuration file; `path` names it in errors.
+
+    Raises:
+        InputError: with every fault in it.
+    """
+    return _validated(Config, content, path)
+
+
+def _validated(section: type[S], content: object, path: Path) -> S:
+    if not isinstance(content, dict):
+        message = "is empty" if content is None else "does not hold keys with values"
+        fix = f"write `key: value` on each line, such as `{next(iter(section.model_fields))}: ...`"
+        raise InputError([Fault(str(path), message, fix)])
+    if _entries(content, {}) > LARGEST:
+        fault = Fault(str(path), "holds too many values, or an alias of itself", "write it without aliases")
+        raise InputError([fault])
+    try:
+        return section.model_validate(content)
+    except ValidationError as error:
+        raise InputError(faults.of_validation(section, content, path, error)) from error
+
+
+def _entries(value: object, known: dict[int, int]) -> int:
+    """Number of values once every alias is written out; counted without writing them out."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = LARGEST + 1  # stands until the value is counted: an alias of itself never ends
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_entries(item, known) for item in inner)
+    return known[id(value)]

@@ -1,0 +1,69 @@
+"""Folders that a study writes to, and names that it gives them: what would stop it, said before anything runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tenter import folds, spelling
+from tenter.config import Config
+from tenter.manifest import pairing
+from tenter.records import Fault
+from tenter.study import Study, pairs_lock
+
+
+def faults(path: Path, settings: Config) -> Iterator[Fault]:
+    """What keeps results from being written, and names that other systems cannot have.
+
+    Args:
+        path: the configuration's file.
+        settings: its content.
+    """
+    problem = _obstacle(settings.results / settings.study)
+    if problem is not None:
+        yield Fault(str(path), *problem, column="results")
+    names = {"study": settings.study} | {f"models.{name}": name for name in settings.registering_names()}
+    names |= {"results": part for part in settings.results.parts if spelling.reserved(part)}
+    for key, name in names.items():
+        reason = spelling.reserved(name)
+        if reason:
+            fix = "rename it if results shall be copied there"
+            yield Fault(str(path), f"{name!r} {reason}", fix, column=key, severity="WARNING")
+
+
+def locks(study: Study) -> Iterator[Fault]:
+    """Files beside the configuration that must be written, where its folder does not allow it."""
+    folder = study.path.absolute().parent
+    if os.access(folder, os.W_OK):
+        return
+    needed = []
+    if study.models and folds.read_lock(study.lock) != study.assignment:
+        needed.append((study.lock, "which patient is in which fold"))
+    drawn = study.config.pairing.pairs_per_subject is not None and study.cohort.subjects
+    if drawn and set(pairing.read_lock(pairs_lock(study.path))) != {pair.id for pair in study.pairs}:
+        needed.append((pairs_lock(study.path), "which pairs were drawn"))
+    for lock, content in needed:
+        message = (
+            f"{lock.name} cannot be written to {folder}: it remembers {content}, "
+            "and lies beside the configuration so that every run of the study finds it"
+        )
+        fix = "copy the configuration to a folder of your own, and correct its relative paths"
+        yield Fault(str(study.path), message, fix)
+
+
+def _obstacle(folder: Path) -> tuple[str, str] | None:
+    """Why a folder cannot be made and written to, and what to do; None where it can."""
+    for part in (*reversed(folder.parents), folder):
+        if part.is_symlink() and not os.path.exists(part):
+            target = part.parent / os.readlink(part)
+            return (
+                f"{part} is a link to {target}, which does not exist",
+                f"make that folder (`mkdir -p {spelling.for_shell(target)}`), or correct the link",
+            )
+        if os.path.lexists(part) and not os.path.isdir(part):
+            return f"{part} is not a folder", "choose another folder, or rename that file"
+    existing = next(part for part in (folder, *folder.parents) if os.path.isdir(part))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"{existing} cannot be written to", "choose another folder, or ask for permission"
+    return None

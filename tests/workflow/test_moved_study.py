@@ -1,0 +1,60 @@
+"""A finished study in another place: what is stale there, and that nothing appears in the old one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clones import Clone, jobs
+
+ODD = "it's {P01} <logs> $HOME \"ü\" #?&;"
+"""A folder's name that a shell, Snakemake or SQL could misread."""
+
+
+@pytest.fixture
+def moved(finished: Clone, tmp_path: Path) -> Clone:
+    """The finished study, copied and then moved into a folder of an odd name."""
+    shutil.copytree(finished.root, tmp_path / "first", symlinks=True)
+    os.rename(tmp_path / "first", tmp_path / ODD)
+    return Clone(tmp_path / ODD)
+
+
+def change(study: Clone, **keys: object) -> None:
+    study.config.write_text(yaml.safe_dump(study.settings() | keys, sort_keys=False))
+
+
+def test_a_moved_working_folder_is_gone_on_with_in_its_new_place(moved: Clone) -> None:
+    assert moved.stale() == set()
+    change(moved, report={"title": "Moved"})
+    done = moved.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {name.split()[0] for name in jobs(done.stdout + done.stderr)} <= {"report", "publish"}
+    assert "Moved" in (moved.results / "report.html").read_text(encoding="utf-8")
+    assert not (moved.root.parent / "first").exists()
+    assert moved.stale() == set()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["same working folder", "another working folder"])
+def test_moved_results_are_stale_by_what_changed_alone(moved: Clone, known: bool) -> None:
+    os.rename(moved.root / "results", moved.root.parent / "{x} of <me>")
+    if not known:
+        shutil.rmtree(moved.root / ".snakemake")
+    change(moved, results="../{x} of <me>")
+    assert moved.stale() == set()
+    change(moved, summary={"bootstrap": 101})
+    assert {name.split()[0] for name in moved.stale()} - {"publish"} == {"summarise", "report"}
+    assert not (moved.root / "results").exists()
+
+
+def test_a_pair_added_after_a_move_is_all_that_is_made(moved: Clone) -> None:
+    os.rename(moved.root / "results", moved.root.parent / "elsewhere")
+    change(moved, results="../elsewhere")
+    with moved.manifest.open("a") as stream:
+        stream.write((moved.root / "again.tsv").read_text())
+    made = moved.stale()
+    assert len([name for name in made if name.startswith("prepare_images")]) == 1
+    assert len([name for name in made if name.startswith("train")]) == 4
