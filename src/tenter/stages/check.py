@@ -24,6 +24,8 @@ from tenter.records import Fault, Plan, Severity
 from tenter.study import Study
 
 FORMAT = 1
+NO_MODEL = Path(os.devnull)
+"""Stands for a finished model where the cohort of a faulty configuration is checked."""
 SHOWN = 3
 """Warnings of one kind that are printed; the file holds all."""
 
@@ -78,6 +80,9 @@ def check(
     settings, faults = _settings(config, content)
     if settings is None:
         raise InputError(faults)
+    if settings.model != NO_MODEL:
+        settings, unfit = planned.settled(settings, config, quick=quick)
+        faults += unfit
     table = Table.read(config, settings)
     faults += table.faults
     findings = Examiner(
@@ -135,7 +140,8 @@ def _settings(path: Path, content: str) -> tuple[Config | None, list[Fault]]:
     wrong = {(fault.column or "").split(".")[0] for fault in faults}
     sound = {key: value for key, value in stated.items() if key not in wrong}
     # The cohort's faults do not depend on what registers it.
-    plain = {"study": "unnamed", **sound, "models": {}, "model": ".", "summary": {}}
+    plain = {"study": "unnamed", **sound, "models": {}, "summary": {}}
+    plain["model"] = sound.get("model") or NO_MODEL
     try:
         return configuration.parse(plain, path), faults
     except InputError:
@@ -185,10 +191,6 @@ def _untested(study: Study) -> Iterator[Fault]:
 
 
 def _folder_faults(study: Study) -> Iterator[Fault]:
-    try:
-        study.applied_members  # noqa: B018 - looks for them
-    except InputError as error:
-        yield from error.faults
     for name, model in study.config.models.items():
         start = study.path.parent / model.warm_start if model.warm_start else None
         if start is not None and not any(start.glob("fold-*/model.json")):

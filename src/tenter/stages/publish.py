@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tenter import files, tracking
+from tenter import files, finished, tracking
 from tenter.training import models
 from tenter.training.recorder import read_history
 
@@ -84,13 +84,13 @@ def _of(lines: Sequence[Line], model: str) -> list[Line]:
 
 
 def _fold(folder: Path, lines: Sequence[Line]) -> tracking.FoldResult:
-    description = models.describe(folder)
+    description = finished.describe(folder)
     return tracking.FoldResult(
         description=description,
         history=read_history(folder / models.HISTORY),
         # The model of fold `all` registers no pair; the summary's `all` is the whole cross-validation.
         figures={} if description["fold"] == ALL else _figures(lines, str(description["fold"])),
-        artifacts=[folder / name for name in (models.WEIGHTS, models.DESCRIPTION, models.HISTORY)],
+        artifacts=[folder / name for name in (finished.WEIGHTS, finished.DESCRIPTION, models.HISTORY)],
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tenter import __version__, files, networks, tables
+from tenter import __version__, files, finished, networks, tables
 from tenter.config import TrainSettings
 from tenter.data import cohort, plans
 from tenter.data.cohort import Case
@@ -167,9 +167,9 @@ def _warm_start(folder: Path | None, fold: str) -> Path | None:
         return None
     candidates = (folder, folder / f"fold-{fold}", folder / f"fold-{ALL}")
     for candidate in candidates:
-        if (candidate / models.DESCRIPTION).is_file():
+        if (candidate / finished.DESCRIPTION).is_file():
             return candidate
-    names = f"{models.DESCRIPTION}, fold-{fold} or fold-{ALL}"
+    names = f"{finished.DESCRIPTION}, fold-{fold} or fold-{ALL}"
     message = f"{folder}: warm_start holds no {names}; name a finished model"
     raise CheckpointError(message)
 
@@ -183,7 +183,7 @@ def _network(settings: TrainSettings, fold: str, case: Case, start: Path | None)
         channels = (moving.shape[0], fixed.shape[0])
         network = networks.on_grid(settings.network, channels, fixed.shape[1:])
     if start is not None:
-        models.assign(network, models.weights(start), start / models.WEIGHTS)
+        models.assign(network, models.weights(start), start / finished.WEIGHTS)
         _log.info("fold %s: starts from the weights of %s", fold, start)
     return network
 
@@ -198,7 +198,7 @@ def _identity(settings: TrainSettings, digest: str, grid: Plan, start: Path | No
         "settings": files.digest(settings.model_dump(mode="json", exclude={"warm_start"})),
         "cohort": digest,
         "plan": plans.plan_digest(grid),
-        "warm_start": models.describe(start)["weights_sha256"] if start else "",
+        "warm_start": finished.describe(start)["weights_sha256"] if start else "",
     }
 
 

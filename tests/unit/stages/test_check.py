@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import dicoms
 import faulty
+import patient
 from tenter import files, provenance
 from tenter.data import plans, volumes
 from tenter.errors import InputError
@@ -247,8 +249,7 @@ def test_folders_that_the_configuration_names_in_vain_are_told(config: Path) -> 
 
 
 def test_a_cohort_without_labels_is_sound_for_a_finished_model(config: Path) -> None:
-    (config.parent / "model" / "fold-0").mkdir(parents=True)
-    (config.parent / "model" / "fold-0" / "model.json").write_text("{}", encoding="utf-8")
+    patient.write_model(config.parent / "model", plan=replace(patient.PLAN, shape=(12, 12, 8)))
     config.write_text("study: small\nmanifest: manifest.tsv\nmodel: model\n", encoding="utf-8")
     table = config.parent / "manifest.tsv"
     rows = [line.split("\t")[:4] for line in table.read_text(encoding="utf-8").splitlines()]
