@@ -21,7 +21,11 @@ rule plan:
         manifest=study.manifest,
         # Neither the command nor a parameter of other studies may change: their plans would be made anew.
         pairs=[
-            *(["--pairs", str(R / "cohort/pairs.tsv")] if study.cohort.subjects else []),
+            *(
+                ["--pairs", str(R / "cohort/pairs.tsv")]
+                if study.cohort.subjects
+                else []
+            ),
             *(["--model", str(study.applied)] if study.applied else []),
         ],
         settings=lambda wildcards: study.settings("plan"),

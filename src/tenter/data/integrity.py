@@ -21,7 +21,9 @@ import numpy as np
 from tenter import files
 from tenter.config import LabelFiles
 from tenter.data import points, transforms, volumes
+from tenter.data.alignment import coarse_centre_of_mass_mm
 from tenter.data.headers import Header
+from tenter.data.occupancy import Occupancy, parse_occupancy, sampled
 from tenter.data.points import Point
 from tenter.errors import DataError
 from tenter.records import Pair, Severity
@@ -93,6 +95,8 @@ class Finding:
         keys: labels that are there.
         empty: channels of a stack that hold nothing.
         points: landmark points, RAS mm.
+        mass_mm: centre of mass of an image, RAS mm, from a coarse sample; None where it was not read.
+        occupancy: where the labels of a file lie, coarsely; None where it was not read or shows none.
         problems: everything wrong with the file by itself.
     """
 
@@ -105,6 +109,8 @@ class Finding:
     keys: tuple[int, ...] = ()
     empty: tuple[int, ...] = ()
     points: tuple[Point, ...] = ()
+    mass_mm: tuple[float, float, float] | None = None
+    occupancy: Occupancy | None = None
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -146,6 +152,8 @@ def parse_finding(value: Mapping[str, Any]) -> Finding:
             "shape": tuple(value["shape"]) if value["shape"] else None,
             "affine": tuple(tuple(row) for row in value["affine"]),
             "points": tuple(Point(name, tuple(xyz)) for name, xyz in value["points"]),
+            "mass_mm": tuple(value["mass_mm"]) if value["mass_mm"] else None,
+            "occupancy": parse_occupancy(value["occupancy"]) if value["occupancy"] else None,
             "problems": tuple(Problem(**problem) for problem in value["problems"]),
         }
     )
@@ -261,10 +269,11 @@ def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
     found = _volume("image", volumes.header(path))
     if quick:
         return found
-    array = volumes.read_image(path).array
+    volume = volumes.read_image(path)
+    array = volume.array
     constant = [channel for channel, values in enumerate(array) if values.min() == values.max()]
     if not constant:
-        return found
+        return replace(found, mass_mm=coarse_centre_of_mass_mm(volume))
     which = f" in channel {constant[0]}" if len(array) > 1 else ""
     problem = Problem(f"is constant{which}", "give an image that shows something")
     return replace(found, problems=(problem, *found.problems))
@@ -278,7 +287,8 @@ def _labels(path: Path, settings: LabelFiles, *, quick: bool) -> Finding:
     empty = (
         () if volume.values.ndim == 3 else tuple(key for key in volume.keys if not volume.values[key].any())
     )
-    return replace(found, keys=tuple(key for key in volume.keys if key not in empty), empty=empty)
+    keys = tuple(key for key in volume.keys if key not in empty)
+    return replace(found, keys=keys, empty=empty, occupancy=sampled(volume))
 
 
 def _volume(kind: Kind, head: Header) -> Finding:

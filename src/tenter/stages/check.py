@@ -14,7 +14,7 @@ import yaml
 from tenter import chunks, files, provenance
 from tenter import config as configuration
 from tenter.config import Config
-from tenter.data import agreement, forecast, labelling, planned
+from tenter.data import agreement, forecast, labelling, overlap, planned
 from tenter.data.complaints import Table, some
 from tenter.data.examination import Examiner
 from tenter.data.forecast import Forecast
@@ -103,9 +103,12 @@ def check(
     faults += [*drift, *planned.misfits(study, known)]
     if _errors(faults):
         raise InputError(_sorted(faults))
+    placed = overlap.overlaps(study.pairs, findings, known.alignment)
+    faults += overlap.worse(placed, config, study.applied)
     needs = forecast.forecast(study, known, findings)
     faults += _disk(study, needs)
-    verdict = Verdict(warnings=tuple(_sorted(faults)), lines=_summary(study, known, needs, findings))
+    lines = _summary(study, known, needs, findings, placed)
+    verdict = Verdict(warnings=tuple(_sorted(faults)), lines=lines)
     if output is not None:
         files.write_json(output, _report(table, verdict, needs, findings))
     return verdict

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 
 import dicoms
 import faulty
-import patient
 from tenter import files, provenance
 from tenter.data import plans, volumes
 from tenter.errors import InputError
@@ -246,17 +244,6 @@ def test_folders_that_the_configuration_names_in_vain_are_told(config: Path) -> 
     edit(config, "  base:\n", "  base:\n    warm_start: nowhere\n")
     (fault,) = told(config)
     assert fault.column == "models.base.warm_start"
-
-
-def test_a_cohort_without_labels_is_sound_for_a_finished_model(config: Path) -> None:
-    patient.write_model(config.parent / "model", plan=replace(patient.PLAN, shape=(12, 12, 8)))
-    config.write_text("study: small\nmanifest: manifest.tsv\nmodel: model\n", encoding="utf-8")
-    table = config.parent / "manifest.tsv"
-    rows = [line.split("\t")[:4] for line in table.read_text(encoding="utf-8").splitlines()]
-    table.write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
-    verdict = check(config)
-    assert verdict.warnings == ()
-    assert "no training" in str(verdict)
 
 
 def test_a_data_root_that_is_not_there_is_told(config: Path) -> None:

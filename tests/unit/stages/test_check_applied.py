@@ -47,6 +47,12 @@ def test_a_sound_study_is_told_the_models_grid(tmp_path: Path, alignment: str) -
     assert [fault.message for fault in verdict.warnings if fault.column != "moving_image"] == []
 
 
+def test_a_cohort_without_labels_is_sound_for_a_finished_model(tmp_path: Path) -> None:
+    verdict = check(write(tmp_path))
+    assert verdict.warnings == ()
+    assert "no training" in str(verdict)
+
+
 @pytest.mark.parametrize(
     ("stated", "told"),
     [
