@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -75,32 +75,46 @@ def parse_occupancy(value: Mapping[str, Any]) -> Occupancy:
 
 def sampled(volume: LabelVolume) -> Occupancy | None:
     """Sample the labels of a file; None where it shows none."""
-    steps = [math.ceil(size / SEARCHED) for size in volume.shape]
-    coarse = volume.values[(..., *(slice(step // 2, None, step) for step in steps))] > 0
-    filled = coarse.any(axis=0) if coarse.ndim == 4 else coarse
-    if not filled.any():  # labels so small that no sample meets them
-        filled = (volume.values > 0).any(axis=0) if volume.values.ndim == 4 else volume.values > 0
-        steps = [1, 1, 1]
-    if not filled.any():
+    box = _box(volume)
+    if box is None:
         return None
-    starts, strides = [], []
-    for axis, (step, size) in enumerate(zip(steps, volume.shape, strict=True)):
-        others = tuple(other for other in range(3) if other != axis)
-        places = np.flatnonzero(filled.any(axis=others))
-        low = max(0, int(places[0]) * step - step)
-        high = min(size, (int(places[-1]) + 2) * step)
-        strides.append(math.ceil((high - low) / SAMPLES))
-        starts.append((low + (strides[-1] - 1) // 2, high))
-    window = tuple(slice(*ends, stride) for ends, stride in zip(starts, strides, strict=True))
-    keys, masks = _masks(volume, volume.values[(..., *window)])
+    windows = []
+    for start, stop in box:
+        stride = math.ceil((stop - start) / SAMPLES)
+        windows.append(slice(start + (stride - 1) // 2, stop, stride))
+    x, y, z = windows
+    keys, masks = _masks(volume, volume.values[..., x, y, z])
     if not keys:
         return None
     return Occupancy(
         keys=keys,
         shape=masks.shape[1:],
-        affine=_affine(volume.affine, [start for start, _ in starts], strides),
+        affine=_affine(volume.affine, windows),
         bits=base64.b64encode(zlib.compress(np.packbits(masks).tobytes())).decode(),
     )
+
+
+def _box(volume: LabelVolume) -> list[tuple[int, int]] | None:
+    """First voxel and end of the box that holds all labels, along each axis, with some room."""
+    steps = [math.ceil(size / SEARCHED) for size in volume.shape]
+    filled = _filled(volume, steps)
+    if not filled.any():  # labels so small that no sample meets them
+        steps = [1, 1, 1]
+        filled = _filled(volume, steps)
+    if not filled.any():
+        return None
+    index = np.nonzero(filled)
+    return [
+        (max(0, (int(places.min()) - 1) * step), min(size, (int(places.max()) + 2) * step))
+        for places, step, size in zip(index, steps, volume.shape, strict=True)
+    ]
+
+
+def _filled(volume: LabelVolume, steps: Sequence[int]) -> Bool[np.ndarray, "x y z"]:
+    """Whether there is a label, of every so many voxels."""
+    x, y, z = (slice(step // 2, None, step) for step in steps)
+    found: np.ndarray = volume.values[..., x, y, z] > 0
+    return np.asarray(found.any(axis=0)) if found.ndim == 4 else found
 
 
 def _masks(volume: LabelVolume, window: np.ndarray) -> tuple[tuple[int, ...], Bool[np.ndarray, "l x y z"]]:
@@ -115,9 +129,9 @@ def _masks(volume: LabelVolume, window: np.ndarray) -> tuple[tuple[int, ...], Bo
     return tuple(volume.keys[index] for index in sorted(order)), masks[sorted(order)]
 
 
-def _affine(affine: Matrix, starts: list[int], strides: list[int]) -> tuple[tuple[float, ...], ...]:
-    local = np.diag([*map(float, strides), 1.0])
-    local[:3, 3] = starts
+def _affine(affine: Matrix, windows: Sequence[slice]) -> tuple[tuple[float, ...], ...]:
+    local = np.diag([*(float(window.step) for window in windows), 1.0])
+    local[:3, 3] = [window.start for window in windows]
     return tuple(tuple(float(value) for value in row) for row in affine @ local)
 
 

@@ -14,18 +14,23 @@ import yaml
 from tenter import chunks, files, provenance
 from tenter import config as configuration
 from tenter.config import Config
-from tenter.data import agreement, forecast, labelling, overlap, planned
+from tenter.data import agreement, forecast, labelling, learning, overlap, planned
 from tenter.data.complaints import Table, some
 from tenter.data.examination import Examiner
 from tenter.data.forecast import Forecast
 from tenter.data.integrity import Findings
 from tenter.errors import InputError
-from tenter.records import Fault, Plan, Severity
+from tenter.records import Fault, Plan, Set, Severity
 from tenter.study import Study
 
 FORMAT = 1
 NO_MODEL = Path(os.devnull)
 """Stands for a finished model where the cohort of a faulty configuration is checked."""
+SETS: dict[Set, str] = {
+    "cv": "cross-validated",
+    "train": "always for training",
+    "test": "for testing alone",
+}
 SHOWN = 3
 """Warnings of one kind that are printed; the file holds all."""
 
@@ -107,7 +112,16 @@ def check(
     faults += overlap.worse(placed, config, study.applied)
     needs = forecast.forecast(study, known, findings)
     faults += _disk(study, needs)
-    lines = _summary(study, known, needs, findings, placed)
+    splits = learning.splits(study, findings)
+    faults += learning.advice(study, findings, splits, needs)
+    lines = (
+        *_cohort(study, findings),
+        *overlap.line(placed),
+        *_folds(study),
+        *learning.lines(splits),
+        *_grid(study, known),
+        *needs.lines(),
+    )
     verdict = Verdict(warnings=tuple(_sorted(faults)), lines=lines)
     if output is not None:
         files.write_json(output, _report(table, verdict, needs, findings))
@@ -217,39 +231,50 @@ def _disk(study: Study, needs: Forecast) -> Iterator[Fault]:
         yield Fault(str(study.path), message, fix, None, "results", "WARNING")
 
 
-def _summary(study: Study, plan: Plan, needs: Forecast, findings: Findings) -> tuple[str, ...]:
+def _cohort(study: Study, findings: Findings) -> Iterator[str]:
+    """Pairs, files and labels."""
     pairs = study.pairs
-    sets = Counter(pair.set for pair in pairs)
     patients = {patient for pair in pairs for patient in pair.patients}
     volume = sum(finding.bytes for finding in findings.values())
     labels = Counter(key for pair in pairs for key in agreement.common_keys(pair, findings))
     names = [f"{study.config.labels.label(key).name} in {count}" for key, count in sorted(labels.items())]
-    shape, spacing = (" x ".join(f"{value:g}" for value in item) for item in (plan.shape, plan.spacing_mm))
-    sizes = Counter(str(fold) for fold in study.assignment.values())
-    dealt = ", ".join(f"{count} {name}" for name, count in sorted(sets.items()))
     depth = "to the last byte" if all(finding.sha256 for finding in findings.values()) else "by their headers"
-    lines = [
-        f"{len(pairs)} pairs of {len(patients)} patients ({dealt})",
-        f"{len(findings)} files, {forecast.size(volume)}, read {depth}",
-        f"labels on both sides: {some(names, 8) or 'none'}",
-    ]
-    if sizes:
-        lines.append(f"{len(sizes)} folds of {min(sizes.values())} to {max(sizes.values())} patients")
-        lines += _split(study)
-    lines.append(f"common grid: {shape} voxels of {spacing} mm")
-    return (*lines, *needs.lines())
+    counts = learning.span([len(pairs)], "image pair"), learning.span([len(patients)], "patient")
+    yield f"{' of '.join(counts)}: {_sets(study)}"
+    yield f"{learning.span([len(findings)], 'file')}, {forecast.size(volume)}, read {depth}"
+    yield f"pairs with a label on both sides: {some(names, 8) or 'none'}"
 
 
-def _split(study: Study) -> Iterator[str]:
-    """Who tests and who learns from pairs of two patients; nothing to say of others."""
+def _sets(study: Study) -> str:
+    if study.applied is not None:
+        return f"all registered by the finished model {study.applied}"
+    sets = Counter(pair.set for pair in study.pairs)
+    if len(sets) == 1:
+        return f"all {SETS[next(iter(sets))]}"
+    return ", ".join(f"{sets[name]} {said}" for name, said in SETS.items() if sets[name])
+
+
+def _folds(study: Study) -> Iterator[str]:
+    """How patients are dealt; of pairs of two patients also who is tested."""
+    sizes = list(Counter(study.assignment.values()).values())
+    if not sizes:
+        return
+    each = " each" if min(sizes) == max(sizes) else ""
+    yield f"{len(sizes)} folds of {learning.span(sizes, 'patient')}{each}"
     if all(len(pair.patients) == 1 for pair in study.pairs):
         return
+    tested = learning.span([len(study.registered)], "pair")
+    yield f"registered and measured: {tested}, by models that saw neither patient"
     across = sum(pair.set == "cv" and pair.id not in study.registered for pair in study.pairs)
-    yield f"{len(study.registered)} pairs are tested, by models that saw neither patient"
     if across:
-        yield f"{across} pairs of two folds are tested by none, and learnt from by the models of other folds"
-    learnt = [sum(len(study.chunks[name]) for name in study.training_chunks(fold)) for fold in study.folds]
-    yield f"each fold's model may learn from {min(learnt)} to {max(learnt)} pairs"
+        use = "models of the other folds learn from them" if len(sizes) > 2 else "no model learns from them"
+        yield f"never tested: {learning.span([across], 'pair')} whose patients are in two folds; {use}"
+
+
+def _grid(study: Study, plan: Plan) -> Iterator[str]:
+    shape, spacing = (" x ".join(f"{value:g}" for value in item) for item in (plan.shape, plan.spacing_mm))
+    whose = "common grid" if study.applied is None else "common grid, the model's"
+    yield f"{whose}: {shape} voxels of {spacing} mm"
 
 
 def _report(table: Table, verdict: Verdict, needs: Forecast, findings: Findings) -> dict[str, object]:

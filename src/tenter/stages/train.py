@@ -21,6 +21,7 @@ from tenter.config import TrainSettings
 from tenter.data import cohort, plans
 from tenter.data.cohort import Case
 from tenter.errors import CheckpointError, DataError
+from tenter.folds import Split, set_aside
 from tenter.losses import objective
 from tenter.records import Plan
 from tenter.tracking import Mirror, read_place
@@ -30,7 +31,6 @@ from tenter.training.devices import Execution, select_device
 from tenter.training.interruption import begun_anew, job_age_s
 from tenter.training.progress import kept_log
 from tenter.training.step import Learner
-from tenter.training.validation import Split, set_aside
 
 ALL = "all"
 
@@ -156,8 +156,11 @@ def _split(found: Sequence[Case], settings: TrainSettings, fold: str) -> Split:
     fraction = 0.0 if fold == ALL else settings.validation.fraction
     patients = {case.pair: case.patients for case in found}
     split = set_aside(patients, fraction, seed=settings.seed, fold=fold)
+    if fraction and not split.validation:
+        _log.warning("fold %s: too few patients to set some aside: no validation", fold)
     counts = len(split.training), len(split.validation), len(split.left_out)
-    _log.info("fold %s: %d pairs learnt from, %d watched, %d with one patient of each", fold, *counts)
+    text = "fold %s: %d pairs to train on, %d for validation, %d left out (one patient is in validation)"
+    _log.info(text, fold, *counts)
     return split
 
 

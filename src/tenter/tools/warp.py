@@ -174,9 +174,9 @@ def _warp_volume(task: _Task, transform: Transform) -> list[str]:
         message = "%s: does not reach a voxel of %s: do both belong to %s, and in this direction (%s)"
         _log.warning(message, task.input, task.reference, task.transform, mend)
     volumes.write_values(task.output, warped.values, grid.affine)
-    beyond = "its edge" if task.fill == "edge" else f"{task.fill:g}"
-    share = f"{100 * warped.within:.1f} % of the grid of {task.reference}"
-    return [f"{told}, written as {warped.values.dtype}", f"reaches {share}; elsewhere stands {beyond}"]
+    beyond = "those of its edge" if task.fill == "edge" else f"{task.fill:g}"
+    share = f"{100 * warped.within:.1f} % of the voxels of {task.reference}"
+    return [f"{told}, written as {warped.values.dtype}", f"covers {share}; the other voxels are {beyond}"]
 
 
 def _mode(task: _Task, values: np.ndarray) -> tuple[Mode, str]:

@@ -43,7 +43,7 @@ def test_a_sound_study_is_summed_up(config: Path) -> None:
     verdict = check(config)
     assert verdict.warnings == ()
     text = str(verdict)
-    assert "3 pairs of 3 patients (3 cv)" in text
+    assert "3 image pairs of 3 patients: all cross-validated" in text
     assert "label-1 in 3, label-2 in 3" in text
     assert "12 x 10 x 8 voxels of 1 x 1 x 1 mm" in text
     assert "disk: about" in text
