@@ -115,9 +115,7 @@ def _long(study: Study, needs: Forecast) -> Iterator[Fault]:
     """Trainings of days without a GPU; a study that asks for one is taken at its word."""
     if needs.training_hours < HOURS or study.gpus_per_job or study.config.runtime.device == "cuda":
         return
-    message = (
-        f"training takes about {duration(needs.training_hours)} without a GPU, and this machine has none"
-    )
+    message = f"training takes about {duration(needs.training_hours)} without a GPU"
     fix = (
         "train on a GPU, or choose lighter settings: `network: {name: unet, channels: 16}`, "
         f"`training: {{steps: 1500, learning_rate: {RATE:g}}}`, or a coarser `plan.spacing_mm` "
@@ -129,33 +127,43 @@ def _long(study: Study, needs: Forecast) -> Iterator[Fault]:
 def _slow(study: Study, name: str, model: Model) -> Iterator[Fault]:
     """A learning rate and steps by which weights hardly move; a warm start needs less."""
     settings = model.training
-    moved = settings.learning_rate * settings.steps * _share(settings)
-    if moved >= LEAST or model.warm_start is not None:
+    if _moved(settings) >= LEAST or model.warm_start is not None:
         return
-    needed = math.ceil(LEAST / (RATE * _share(settings)))
     message = (
         f"{settings.steps} steps at a learning rate of {settings.learning_rate:g} move each weight by about "
-        f"{moved:.2g} at most: too little to learn"
+        f"{_moved(settings):.2g} at most: too little to learn"
     )
-    fix = f"set `learning_rate: {RATE:g}`"
-    if settings.steps < needed:
-        fix += f" and at least `steps: {needed}`"
+    changes = []
+    if settings.learning_rate < RATE:
+        settings = settings.model_copy(update={"learning_rate": RATE})
+        changes.append(f"`learning_rate: {RATE:g}`")
+    if _moved(settings) < LEAST:
+        counts = (50 * 2**power for power in itertools.count())
+        enough = (n for n in counts if _moved(settings.model_copy(update={"steps": n})) >= LEAST)
+        changes.append(f"at least `steps: {next(enough)}`")
+    fix = f"set {' and '.join(changes)}"
     yield Fault(str(study.path), message, fix, None, f"models.{name}.training", "WARNING")
+
+
+def _moved(settings: Training) -> float:
+    """Sum of the learning rate over all steps."""
+    return settings.learning_rate * settings.steps * _share(settings)
 
 
 def _share(settings: Training) -> float:
     """Mean of the learning rate over all steps, as a share of its full size."""
     steps, decay = settings.steps, settings.decay
+    warmup = min(1.0, settings.warmup / steps)
     if settings.schedule == "cosine":
         mean = 0.5
     elif settings.schedule == "exponential":
         mean = (1 - decay) / -math.log(decay)
     elif settings.schedule == "steps":
-        ends = (0, *settings.decay_at, steps)
+        ends = (0, *(place for place in settings.decay_at if place < steps), steps)
         mean = sum(decay**k * (b - a) for k, (a, b) in enumerate(itertools.pairwise(ends))) / steps
     else:
         mean = 1.0
-    return mean * (1 - settings.warmup / steps) + 0.5 * settings.warmup / steps
+    return mean * (1 - warmup) + 0.5 * warmup
 
 
 def _unseen(study: Study, name: str, model: Model, found: Sequence[Split]) -> Iterator[Fault]:

@@ -358,6 +358,45 @@ def test_a_grid_chosen_too_small_is_warned_of(config: Path) -> None:
     assert "displacement is zero" in fault.message
 
 
+def test_a_training_that_cannot_learn_is_warned_of(config: Path) -> None:
+    edit(config, "learning_rate: 1.0e-2", "learning_rate: 1.0e-5")
+    edit(config, "fraction: 0", "fraction: 0.1")
+    columns = [fault.column for fault in check(config).warnings]
+    assert columns == ["models.base.training", "models.base.validation.fraction"]
+
+
+def test_the_worse_alignment_is_warned_of(config: Path) -> None:
+    for patient in ("p1", "p2", "p3"):
+        for name, make in (("mr", faulty.image), ("mr_labels", faulty.labels)):
+            path = config.parent / f"{patient}_{name}.nii.gz"
+            make(
+                path,
+                matrix=faulty.affine((-2.0, -5.0, -5.0)),
+                **({"seed": int(patient[1])} if name == "mr" else {}),
+            )
+    (fault,) = check(config).warnings
+    assert (fault.column, fault.fix) == ("plan.alignment", "set `plan.alignment: centre`")
+    # Two slabs 2 voxels thick, 3 mm apart along their thickness: slab 1 falls on nothing, slab 2 on slab 1.
+    assert "labels overlap by a Dice of 0.00 by `header`, 1.00 by `centre`" in fault.message
+    edit(config, "folds:", "plan: {alignment: centre}\nfolds:")
+    assert check(config).warnings == ()
+
+
+def test_the_headers_of_the_example_cohort_carry_no_pose(shared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mrus.yaml"
+    manifest = shared / "mrus/manifest.tsv"
+    path.write_text(
+        f"study: s\nmanifest: {manifest}\nlabels: {{format: stack}}\nmodels: {{base: {{}}}}\nruntime: {{device: cpu}}\n"
+    )
+    faults = {fault.column: fault for fault in check(path).warnings}
+    # 0.28 and 0.61 for the gland alone, on all voxels.
+    assert (
+        "by a Dice of 0.27 by `header`, 0.60 by `centre` (medians of 84" in faults["plan.alignment"].message
+    )
+    assert "training takes about" in faults["models"].message
+    assert faults["models"].message.endswith("without a GPU, and this machine has none")
+
+
 def test_only_the_first_warnings_of_a_kind_are_printed() -> None:
     many = tuple(Fault("m.tsv", f"number {row}", "mend it", row, "x", "WARNING") for row in range(9))
     lines = str(Verdict(warnings=many, lines=("the end",))).splitlines()
