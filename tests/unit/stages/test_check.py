@@ -386,7 +386,8 @@ def test_the_headers_of_the_example_cohort_carry_no_pose(shared: Path, tmp_path:
     path = tmp_path / "mrus.yaml"
     manifest = shared / "mrus/manifest.tsv"
     path.write_text(
-        f"study: s\nmanifest: {manifest}\nlabels: {{format: stack}}\nmodels: {{base: {{}}}}\nruntime: {{device: cpu}}\n"
+        f"study: s\nmanifest: {manifest}\nlabels: {{format: stack}}\n"
+        "models: {base: {}}\nruntime: {device: cpu}\n"
     )
     faults = {fault.column: fault for fault in check(path).warnings}
     # 0.28 and 0.61 for the gland alone, on all voxels.
@@ -394,7 +395,7 @@ def test_the_headers_of_the_example_cohort_carry_no_pose(shared: Path, tmp_path:
         "by a Dice of 0.27 by `header`, 0.60 by `centre` (medians of 84" in faults["plan.alignment"].message
     )
     assert "training takes about" in faults["models"].message
-    assert faults["models"].message.endswith("without a GPU, and this machine has none")
+    assert faults["models"].message.endswith("without a GPU")
 
 
 def test_only_the_first_warnings_of_a_kind_are_printed() -> None:
