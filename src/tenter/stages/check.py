@@ -242,7 +242,11 @@ def _cohort(study: Study, findings: Findings) -> Iterator[str]:
     counts = learning.span([len(pairs)], "image pair"), learning.span([len(patients)], "patient")
     yield f"{' of '.join(counts)}: {_sets(study)}"
     yield f"{learning.span([len(findings)], 'file')}, {forecast.size(volume)}, read {depth}"
-    yield f"pairs with a label on both sides: {some(names, 8) or 'none'}"
+    if all(finding.sha256 for use, finding in findings.items() if use[1] == "labels"):
+        yield f"pairs with a label on both sides: {some(names, 8) or 'none'}"
+    else:
+        labelled = sum(pair.labelled for pair in pairs)
+        yield f"labels: not read; {learning.span([labelled], 'pair')} name some on both sides"
 
 
 def _sets(study: Study) -> str:

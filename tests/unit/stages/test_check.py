@@ -270,7 +270,9 @@ def test_overrides_that_are_no_json_object_are_refused(config: Path, content: st
 
 def test_a_quick_check_reads_headers_only(config: Path) -> None:
     faulty.not_a_number(config.parent / "p1_mr.nii.gz")
-    assert "by their headers" in str(check(config, quick=True))
+    text = str(check(config, quick=True))
+    assert "by their headers" in text
+    assert "labels: not read; 3 pairs name some on both sides" in text
 
 
 def test_the_report_holds_faults_counts_and_files_but_no_folder_of_the_machine(
