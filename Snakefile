@@ -40,6 +40,7 @@ try:
     path = Path(os.path.relpath(workflow.configfiles[-1]))
     yaml_files.read(path)  # Snakemake's own reader lets a key come twice
     study = Study.load(path, config)
+    study.plan_rules  # a finished model that is damaged, or that the configuration contradicts
     CHUNKS = study.registered_chunks()
 except TenterError as error:
     raise WorkflowError(

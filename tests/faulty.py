@@ -24,6 +24,9 @@ models:
     network: {name: unet, channels: 2, depth: 1}
     training:
       steps: 10
+      learning_rate: 1.0e-2
+    validation:
+      fraction: 0
 """
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tenter import finished
 from tenter.config import EvaluateSettings, ImageSettings, InferSettings, LabelSettings, TrainSettings
 from tenter.data import metric_tables
 from tenter.records import MetricRow
@@ -21,7 +22,6 @@ from tenter.stages.prepare_images import prepare_images
 from tenter.stages.prepare_labels import prepare_labels
 from tenter.stages.train import train
 from tenter.study import Study
-from tenter.training import models
 from tenter.training.recorder import read_history
 
 Model = Mapping[str, Any]
@@ -112,7 +112,7 @@ class ShortStudy:
         start = self._loss(model, folder / "start")
         end = self._loss({**model, "warm_start": str(folder / "m")}, folder / "end")
         history = read_history(folder / f"m/fold-{FOLD}/history.csv")
-        described = models.describe(folder / f"m/fold-{FOLD}")
+        described = finished.describe(folder / f"m/fold-{FOLD}")
         tested = [pair for chunk in self._tested for pair in study.chunks[chunk]]
         return Outcome(
             losses=(start, end),

@@ -1,4 +1,4 @@
-"""Split by patient: folds that stay put when a cohort grows.
+"""Splits by patient: folds that stay when a cohort grows, and validation within a fold.
 
 The first deal is balanced over folds (and strata); later patients go to the fold with
 the fewest pairs. The lock file beside the configuration remembers the assignment.
@@ -10,6 +10,7 @@ import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tenter import files
@@ -80,6 +81,54 @@ def _deal(
 
 def _shuffle(patient: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The training part of a fold, split by patient.
+
+    Attributes:
+        training: pairs to learn from.
+        validation: pairs whose patients are all set aside.
+        left_out: pairs of two patients of which one is set aside; of use to neither.
+    """
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def set_aside(patients: Mapping[str, Sequence[str]], fraction: float, *, seed: int, fold: str) -> Split:
+    """Set patients aside for validation, by a hash of their ids, so that they stay as a cohort grows.
+
+    At least one patient is set aside, and as many more as it takes to have a validation pair. Where
+    that would leave nothing to learn from, none is.
+
+    Args:
+        patients: of each pair.
+        fraction: share of patients; 0 is none.
+        seed: of the training.
+        fold: of the training.
+    """
+    everyone = {patient for ids in patients.values() for patient in ids}
+    order = sorted(everyone, key=lambda patient: hashlib.sha256(f"{seed}/{fold}/{patient}".encode()).digest())
+    if fraction == 0:
+        return Split(tuple(patients))
+    for count in range(max(1, round(fraction * len(order))), len(order)):
+        split = _split(patients, set(order[:count]))
+        if not split.training:
+            break
+        if split.validation:
+            return split
+    return Split(tuple(patients))
+
+
+def _split(patients: Mapping[str, Sequence[str]], held: set[str]) -> Split:
+    parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for pair, ids in patients.items():
+        seen = held.isdisjoint(ids)
+        parts[0 if seen else 1 if held.issuperset(ids) else 2].append(pair)
+    return Split(*(tuple(part) for part in parts))
 
 
 def read_lock(path: Path) -> dict[str, int]:

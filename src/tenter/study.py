@@ -14,11 +14,12 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
-from tenter import addresses, chunks, config, files, folds, manifest, provenance
-from tenter.config import Config, Section, TestTime
+from tenter import addresses, chunks, config, files, finished, folds, manifest, provenance
+from tenter.config import Config, PlanRules, Section, TestTime
 from tenter.errors import InputError
+from tenter.finished import FinishedModel
 from tenter.manifest import pairing
-from tenter.records import Fault, Pair
+from tenter.records import Pair
 
 ALL = "all"
 """The fold whose model is trained on every patient."""
@@ -35,8 +36,8 @@ class Study:
     def __init__(self, settings: Config, path: Path) -> None:
         self.config = settings
         self.path = path
-        self.manifest = self._relative(settings.manifest)
-        root = self._relative(settings.data_root) if settings.data_root else None
+        self.manifest = beside(path, settings.manifest)
+        root = beside(path, settings.data_root) if settings.data_root else None
         drawn = pairing.read_lock(pairs_lock(path))
         self.cohort = manifest.cohort(self.manifest, settings.stratum, root, settings.pairing, drawn)
         self.pairs = self.cohort.pairs
@@ -102,9 +103,11 @@ class Study:
         return commands
 
     def plan_is_current(self, plan: Path) -> bool:
-        """Whether a plan was made by the rules of today's configuration."""
+        """Whether a plan was made by the rules of today's configuration, or is the applied model's."""
         recorded = provenance.recorded(plan) if plan.is_file() else None
-        return recorded is not None and recorded["settings"] == json.loads(self.settings("plan"))
+        if recorded is None or recorded["settings"] != json.loads(self.settings("plan")):
+            return False
+        return self.applied_model is None or finished.is_plan(plan, self.applied_model)
 
     @property
     def results(self) -> Path:
@@ -139,7 +142,16 @@ class Study:
     @property
     def applied(self) -> Path | None:
         """Folder of the finished model that registers this cohort, or None."""
-        return self._relative(self.config.model) if self.config.model else None
+        return beside(self.path, self.config.model) if self.config.model else None
+
+    @functools.cached_property
+    def applied_model(self) -> FinishedModel | None:
+        """The finished model that registers this cohort, or None.
+
+        Raises:
+            InputError: with every fault of its folder.
+        """
+        return None if self.applied is None else finished.load(self.applied)
 
     @functools.cached_property
     def applied_members(self) -> tuple[Path, ...]:
@@ -148,14 +160,21 @@ class Study:
         Raises:
             InputError: there are none.
         """
-        if self.applied is None:
-            return ()
-        members = finished_folds(self.applied)
-        if not members:
-            fix = "name a folder that holds fold-*/model.json"
-            fault = Fault(str(self.path), f"no finished model in {self.applied}", fix, column="model")
-            raise InputError([fault])
-        return members
+        return () if self.applied is None else finished.members(self.applied)
+
+    @functools.cached_property
+    def plan_rules(self) -> PlanRules:
+        """Rules of the plan: the configuration's, or the whole plan of an applied model.
+
+        Raises:
+            InputError: the model is damaged, or the configuration's `plan` contradicts it.
+        """
+        if self.applied_model is None:
+            return self.config.plan
+        wrong = finished.conflicts(self.config.plan, self.applied_model, self.path)
+        if wrong:
+            raise InputError(wrong)
+        return self.applied_model.rules
 
     @property
     def registering_models(self) -> list[str]:
@@ -317,16 +336,11 @@ class Study:
             for cause, count in stale.items()
         ]
 
-    def _relative(self, path: Path) -> Path:
-        joined = self.path.parent / path
-        plain = Path(os.path.normpath(joined))
-        return plain if plain.resolve() == joined.resolve() else joined
-
     def _plan_settings(self) -> Section:
-        return self.config.plan
+        return self.plan_rules
 
     def _prepare_images_settings(self) -> Section:
-        return config.ImageSettings(plan=self.config.plan)
+        return config.ImageSettings(plan=self.plan_rules)
 
     def _prepare_labels_settings(self) -> Section:
         return config.LabelSettings(labels=self.config.labels)
@@ -340,7 +354,7 @@ class Study:
             validation=chosen.validation,
             training=chosen.training,
             seed=chosen.seeds[0],
-            warm_start=self._relative(chosen.warm_start) if chosen.warm_start else None,
+            warm_start=beside(self.path, chosen.warm_start) if chosen.warm_start else None,
             twins=self.config.labels.twins if chosen.augmentation.mirror else (),
         )
 
@@ -348,11 +362,10 @@ class Study:
         chosen = self.config.export
         names = config.RegistrationExport.model_fields
         export = config.RegistrationExport.model_validate({name: getattr(chosen, name) for name in names})
-        if self.applied is None:
+        if self.applied_model is None:
             own, option = self.options.get(model, (model, None))
             return config.InferSettings(network=self.models[own].network, export=export, test_time=option)
-        described = files.read_json(self.applied_members[0] / "model.json")
-        return config.InferSettings.model_validate({"network": described["network"], "export": export})
+        return config.InferSettings(network=self.applied_model.folds[0].network, export=export)
 
     def _evaluate_settings(self) -> Section:
         return config.EvaluateSettings(
@@ -375,16 +388,11 @@ class Study:
         )
 
 
-def finished_folds(model: Path) -> tuple[Path, ...]:
-    """Folders of a finished model's folds that register together.
-
-    The one trained on every patient counts only where it is alone.
-
-    Args:
-        model: folder that holds `fold-<k>/model.json`.
-    """
-    found = sorted(path.parent for path in model.glob("fold-*/model.json"))
-    return tuple([path for path in found if path.name != f"fold-{ALL}"] or found)
+def beside(config: Path, path: Path) -> Path:
+    """A path of a configuration, which is relative to the configuration's folder."""
+    joined = config.parent / path
+    plain = Path(os.path.normpath(joined))
+    return plain if plain.resolve() == joined.resolve() else joined
 
 
 def pairs_lock(config: Path) -> Path:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tenter import chunks, folds
 from tenter.config import Pairing
+from tenter.folds import set_aside
 from tenter.manifest import pairing
 from tenter.manifest.sheet import Sheet
 from tenter.records import Pair, Subject
-from tenter.training.validation import set_aside
 
 GROUPS = ("a", "b", "c")
 

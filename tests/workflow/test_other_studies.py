@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from clones import NETWORK, TRAINING, Clone, jobs, simulate
+from tenter.data import transforms
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -18,19 +21,14 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def write(study: Clone, name: str, **keys: object) -> Path:
     path = study.config.with_name(f"{name}.yaml")
-    path.write_text(
-        yaml.safe_dump({"study": name, "plan": {"spacing_mm": 8.0, "alignment": "centre"}} | keys)
-    )
+    path.write_text(yaml.safe_dump({"study": name} | keys))
     return path
 
 
 def test_a_finished_model_registers_an_unlabelled_cohort(finished: Clone) -> None:
     simulate(finished, "other", "--unlabelled", "--pairs", "2", "--patients", "2", "--seed", "9")
-    plan = json.loads((finished.results / "cohort/plan.json").read_text())
-    grid = {"spacing_mm": plan["spacing_mm"], "shape": plan["shape"], "alignment": "centre"}
-    config = write(
-        finished, "applied", manifest="../other/manifest.tsv", model="../results/trial/models/a", plan=grid
-    )
+    model = "../results/trial/models/a"
+    config = write(finished, "applied", manifest="../other/manifest.tsv", model=model)
     done = finished.run(config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not [
@@ -49,6 +47,29 @@ def test_a_finished_model_registers_an_unlabelled_cohort(finished: Clone) -> Non
     assert {row["role"] for row in table(results / "metrics.tsv")} == {"field"}
     assert (results / "report.html").stat().st_size > 10_000
     assert finished.run("--dry-run", config=config).stdout.count("Job ") == 0
+    assert_register_agrees(finished, results / "fields/a")
+    described = finished.results / "models/a/fold-2/model.json"
+    with finished.edited(described) as path:
+        path.write_text(path.read_text().replace('"centre"', '"header"'))
+        told = finished.run("--dry-run", config=config)
+    wanted = "fold-2/model.json: was trained with another plan than fold-0: alignment header, not centre"
+    assert (told.returncode, wanted in told.stdout + told.stderr) == (1, True)
+    write(finished, "applied", manifest="../other/manifest.tsv", model=model, plan={"alignment": "header"})
+    told = finished.run("--dry-run", config=config)
+    assert (told.returncode, "plan.alignment: is header, but the" in told.stdout + told.stderr) == (1, True)
+
+
+def assert_register_agrees(study: Clone, fields: Path) -> None:
+    """`tenter register` takes the points of a pair to where the study took them."""
+    row = table(study.root / "other/manifest.tsv")[0]
+    images = [f"other/{row[f'{side}_image']}" for side in ("moving", "fixed")]
+    command = [sys.executable, "-m", "tenter.cli.main", "register", "--model", "results/trial/models/a"]
+    done = study.tool(*command, "--moving", images[0], "--fixed", images[1], "--out", "new", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    places = np.array([[0.0, 0, 0], [10, -20, 15], [-30, 5, -8]])
+    maps = (fields / row["pair"] / "transform.h5", study.root / "new/transform.h5")
+    by_study, by_command = (transforms.read_transform(path).map_points(places) for path in maps)
+    np.testing.assert_allclose(by_study, by_command, rtol=0, atol=1e-6)
 
 
 def with_sets(study: Clone) -> Path:
@@ -69,6 +90,7 @@ def test_tested_and_always_trained_patients_repeats_and_a_final_model(finished: 
     config = write(
         finished,
         "sets",
+        plan={"spacing_mm": 8.0, "alignment": "centre"},
         manifest="../cohort/sets.tsv",
         labels={"format": "stack", "names": [{"name": "gland", "key": 0, "role": "structure"}]},
         folds={"count": 2},

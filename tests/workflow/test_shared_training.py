@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from learning import Prepared, prepare, settings
-from tenter import provenance
+from tenter import finished, provenance
 from tenter.training import models
 from tenter.training.recorder import read_history
 
@@ -66,7 +66,7 @@ def wait_for(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
 
 
 def weights_sha256(folder: Path) -> str:
-    return str(models.describe(folder / "local/fold-0")["weights_sha256"])
+    return str(finished.describe(folder / "local/fold-0")["weights_sha256"])
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from learning import Prepared, prepare, settings
-from tenter import provenance
+from tenter import finished, provenance
 from tenter.training import models
 
 STEPS = 120
@@ -67,7 +67,7 @@ def wait_for(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
 def weights(folder: Path) -> str:
     """sha256 of the finished weights, after reading them."""
     models.weights(folder / "local/fold-0")
-    return str(models.describe(folder / "local/fold-0")["weights_sha256"])
+    return str(finished.describe(folder / "local/fold-0")["weights_sha256"])
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,9 @@ rule: each job is stale by its own rows and files alone.
 
 
 rule plan:
+    input:
+        # Of an applied model: its plan is taken.
+        models=[folder / "model.json" for folder in study.applied_members],
     output:
         R / "cohort/plan.json",
     log:
@@ -16,7 +19,15 @@ rule plan:
         R / "benchmarks/plan.tsv"
     params:
         manifest=study.manifest,
-        pairs=["--pairs", str(R / "cohort/pairs.tsv")] if study.cohort.subjects else [],
+        # Neither the command nor a parameter of other studies may change: their plans would be made anew.
+        pairs=[
+            *(
+                ["--pairs", str(R / "cohort/pairs.tsv")]
+                if study.cohort.subjects
+                else []
+            ),
+            *(["--model", str(study.applied)] if study.applied else []),
+        ],
         settings=lambda wildcards: study.settings("plan"),
     message:
         "derive the common grid of the cohort"

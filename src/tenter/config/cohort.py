@@ -90,7 +90,8 @@ class PlanRules(Section):
     """Where the moving image is placed before any network.
 
     By the `header`; volume `centre` on volume centre; centre of `mass` on centre of mass (intensities
-    above each image's minimum); or by the `file` that `initial_transform` names."""
+    above each image's minimum); or by the `file` that `initial_transform` names. Where there are labels,
+    `tenter check` says how well they overlap by `header` and by `centre`."""
 
 
 class Pairing(Section):

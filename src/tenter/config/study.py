@@ -37,7 +37,7 @@ class Config(Section):
     labels: LabelFiles = LabelFiles()
     """The anatomical labels."""
     plan: PlanRules = PlanRules()
-    """Overrides of the common grid, intensity rule and alignment."""
+    """Overrides of the common grid, intensity rule and alignment; with `model` they are the model's."""
     folds: Folds = Folds()
     """Cross-validation."""
     chunks: Chunks = Chunks()
@@ -47,7 +47,8 @@ class Config(Section):
     model: UserPath | None = None
     """Folder of a finished model that registers this cohort without training.
 
-    It is `results/<study>/models/<model>` of the study that trained it."""
+    It is `results/<study>/models/<model>` of the study that trained it, or one fold's folder. The plan
+    comes from the model: leave `plan` out."""
     export: Export = Export()
     """Files written for each pair."""
     evaluation: Evaluation = Evaluation()

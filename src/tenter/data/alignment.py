@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from tenter.shapes import Matrix
 from tenter.spatial import geometry, slices
 
 Place = Float[np.ndarray, "3"]
+
+COARSE = 64
+"""Voxels along each axis in a coarse look at an image."""
 
 TILT = 0.05
 """A slice may lie this far out of the plane of the other, in thicknesses."""
@@ -120,6 +124,20 @@ def centre_of_mass_mm(volume: Volume, name: str) -> Place:
     voxel = [float(along @ np.arange(len(along)) / along.sum()) for along in sums]
     place: Place = geometry.apply(volume.affine, np.array([voxel]))[0]
     return place
+
+
+def coarse_centre_of_mass_mm(volume: Volume) -> tuple[float, float, float] | None:
+    """The same from at most 64 voxels along each axis; None where these are constant."""
+    steps = [math.ceil(size / COARSE) for size in _shape(volume)]
+    starts = [step // 2 for step in steps]
+    local = np.diag([*map(float, steps), 1.0])
+    local[:3, 3] = starts
+    window = tuple(slice(start, None, step) for start, step in zip(starts, steps, strict=True))
+    coarse = Volume(np.ascontiguousarray(volume.array[(slice(None), *window)]), volume.affine @ local)
+    if all(channel.min() == channel.max() for channel in coarse.array):
+        return None
+    x, y, z = centre_of_mass_mm(coarse, "sampled")
+    return float(x), float(y), float(z)
 
 
 def _weights(volume: Volume, axis: int) -> Float[np.ndarray, "n"]:

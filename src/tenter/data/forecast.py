@@ -110,9 +110,7 @@ class Forecast:
             return f"disk: {total}", "time: no training"
         rate = f"{FLOPS_PER_CORE / 1e9:.0f} GFLOP/s on each of {self.cores} cores"
         basis = f"from the networks' arithmetic at {rate}, and the losses; within a factor of 3"
-        time = (
-            f"about {_duration(self.training_hours)} for {self.trainings} trainings without a GPU ({basis})"
-        )
+        time = f"about {duration(self.training_hours)} for {self.trainings} trainings without a GPU ({basis})"
         return f"disk: {total}", f"time: {time}"
 
 
@@ -274,7 +272,8 @@ def size(count: int) -> str:
     return f"{value:.4g} TB"
 
 
-def _duration(hours: float) -> str:
+def duration(hours: float) -> str:
+    """A time for people."""
     if hours < 1 / 60:
         return "a minute or less"
     if hours < 2:

@@ -21,9 +21,13 @@ import numpy as np
 from tenter import files
 from tenter.config import LabelFiles
 from tenter.data import headers, layers, points, transforms, volumes
+from tenter.data.alignment import coarse_centre_of_mass_mm
+from tenter.data.coarse import Samples
 from tenter.data.headers import Header
 from tenter.data.label_values import MapValues, StackValues
+from tenter.data.occupancy import Occupancy, parse_occupancy, sampled
 from tenter.data.points import Point
+from tenter.data.volumes import LabelVolume, Volume
 from tenter.errors import DataError
 from tenter.records import Pair, Severity
 from tenter.shapes import Matrix, PointsMm
@@ -41,6 +45,9 @@ KINDS: dict[str, tuple[str, Kind]] = {
     "initial_transform": ("initial_transform", "transform"),
 }
 """Manifest column to the attribute of `Pair`, and to what the file must be."""
+
+SAMPLED_IMAGE, SAMPLED_LABELS = 64, 96
+"""Voxels along each axis that are kept while a file is read, for the places of mass and labels."""
 
 LARGEST_TABLE = 2**24
 """Bytes of a file of points or of a linear transform, which takes a few hundred as a rule."""
@@ -96,6 +103,8 @@ class Finding:
         empty: channels of a stack that hold nothing.
         names: key and name of each segment, where a label file names them.
         points: landmark points, RAS mm.
+        mass_mm: centre of mass of an image, RAS mm, from a coarse sample; None where it was not read.
+        occupancy: where the labels of a file lie, coarsely; None where it was not read or shows none.
         problems: everything wrong with the file by itself.
     """
 
@@ -109,6 +118,8 @@ class Finding:
     empty: tuple[int, ...] = ()
     names: tuple[tuple[int, str], ...] = ()
     points: tuple[Point, ...] = ()
+    mass_mm: tuple[float, float, float] | None = None
+    occupancy: Occupancy | None = None
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -151,6 +162,8 @@ def parse_finding(value: Mapping[str, Any]) -> Finding:
             "affine": tuple(tuple(row) for row in value["affine"]),
             "names": tuple((int(key), str(name)) for key, name in value["names"]),
             "points": tuple(Point(name, tuple(xyz)) for name, xyz in value["points"]),
+            "mass_mm": tuple(value["mass_mm"]) if value["mass_mm"] else None,
+            "occupancy": parse_occupancy(value["occupancy"]) if value["occupancy"] else None,
             "problems": tuple(Problem(**problem) for problem in value["problems"]),
         }
     )
@@ -275,17 +288,21 @@ def _sha256(path: Path, kind: Kind) -> str:
 
 
 def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
-    found = _volume("image", volumes.header(path))
+    head = volumes.header(path)
+    found = _volume("image", head)
     if quick:
         return found
     lows, highs = [np.inf] * found.channels, [-np.inf] * found.channels
+    samples = Samples(head.shape, head.channels, SAMPLED_IMAGE, np.float32)
     for block in volumes.blocks(path):
+        samples.add(block)
         ends = zip(block.values.min(axis=1), block.values.max(axis=1), strict=True)
         for channel, (low, high) in enumerate(ends, start=block.channel):
             lows[channel], highs[channel] = min(lows[channel], low), max(highs[channel], high)
     constant = [channel for channel in range(found.channels) if lows[channel] == highs[channel]]
     if not constant:
-        return found
+        coarse = Volume(samples.array(), samples.affine(head.affine))
+        return replace(found, mass_mm=coarse_centre_of_mass_mm(coarse))
     which = f" in channel {constant[0]}" if found.channels > 1 else ""
     problem = Problem(f"is constant{which}", "give an image that shows something")
     return replace(found, problems=(problem, *found.problems))
@@ -296,24 +313,41 @@ def _labels(path: Path, settings: LabelFiles, *, quick: bool) -> Finding:
     found = replace(_volume("labels", head), names=layers.named(head) if settings.format == "map" else ())
     if quick:
         return found
-    if settings.format == "map":
-        return replace(found, keys=_map_keys(path, head))
+    samples = Samples(head.shape, head.channels, SAMPLED_LABELS, np.float32)
+    read = _map if settings.format == "map" else _stack
+    keys, empty, coarse = read(path, head, samples)
+    volume = LabelVolume(coarse, samples.affine(head.affine), keys)
+    return replace(found, keys=tuple(key for key in keys if key not in empty), empty=empty, occupancy=sampled(volume))
+
+
+Labels = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
+"""Keys, those of them that are nowhere set, and the samples: a map, or a stack in the order of the keys."""
+
+
+def _stack(path: Path, head: Header, samples: Samples) -> Labels:
     values = StackValues([0.0] * head.channels)
     for block in volumes.blocks(path):
         values.add(block.values, block.channel)
+        samples.add(block)
     empty = values.require(path, layered=layers.are_layers(head))
-    return replace(found, keys=tuple(key for key in range(head.channels) if key not in empty), empty=empty)
+    return tuple(range(head.channels)), empty, samples.array()
 
 
-def _map_keys(path: Path, head: Header) -> tuple[int, ...]:
-    """The labels that occur in a map, or in the layers of one."""
+def _map(path: Path, head: Header, samples: Samples) -> Labels:
+    """The labels of a map, or of the layers of one."""
     layers.require_map(path, head)
     values = [MapValues() for _ in range(head.channels)]
     for block in volumes.blocks(path):
+        samples.add(block)
         for layer, row in enumerate(block.values, start=block.channel):
             values[layer].add(row)
     occurring = [layer.require(path) for layer in values]
-    return occurring[0] if head.channels == 1 else tuple(sorted(layers.present(path, head, occurring)))
+    whole = np.rint(samples.array()).astype(np.int32)
+    if head.channels == 1:
+        return occurring[0], (), whole[0]
+    segments = layers.present(path, head, occurring)
+    combined = layers.combined(segments, whole)
+    return tuple(segments) if combined.ndim == 4 else tuple(sorted(segments)), (), combined
 
 
 def _volume(kind: Kind, head: Header) -> Finding:

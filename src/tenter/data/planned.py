@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tenter import manifest, provenance
-from tenter.config import CompositeNetwork, GlobalNetwork, Network
+from tenter import finished, manifest, provenance
+from tenter.config import CompositeNetwork, Config, GlobalNetwork, Network, PlanRules
 from tenter.data import planning, plans
 from tenter.data.complaints import some
 from tenter.errors import DataError, InputError
+from tenter.finished import FinishedModel
 from tenter.records import Fault, Plan
 from tenter.spatial import slices
-from tenter.study import Study
+from tenter.study import Study, beside
+
+FAR = 2.0
+"""Voxels this many times larger or smaller than those that a model was trained on are warned of."""
 
 RENEW = "renew it by `snakemake ... --forcerun plan prepare_images` if the cohort has changed for good"
+
+
+def settled(settings: Config, config: Path, *, quick: bool) -> tuple[Config, list[Fault]]:
+    """The configuration with the plan of the model that it applies, and why it cannot apply it.
+
+    Args:
+        settings: the configuration; one that trains models is given back as it is.
+        config: its file.
+        quick: whether to leave the model's weights unread.
+    """
+    if settings.model is None:
+        return settings, []
+    folder = beside(config, settings.model)
+    try:
+        model = finished.load(folder)
+    except InputError as error:
+        # Its alignment is not known: `centre` asks nothing of the files.
+        unknown = settings.model_copy(update={"plan": PlanRules(alignment="centre")})
+        return unknown, [_at_key(fault, folder, config) for fault in error.faults]
+    faults = [*finished.conflicts(settings.plan, model, config)]
+    if not quick:
+        faults += finished.damaged_weights(model)
+    return settings.model_copy(update={"plan": model.rules}), faults
+
+
+def _at_key(fault: Fault, model: Path, config: Path) -> Fault:
+    """A fault of the model's folder, told at the key that names it."""
+    if fault.file != str(model):
+        return fault
+    return replace(fault, file=str(config), column="model", message=f"{model} {fault.message}")
 
 
 def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
     """The plan there is, or would be, and how the cohort differs from it.
 
-    One that was made by other rules than today's will be made anew.
+    One that was made by other rules than today's will be made anew. Of an applied model it is the model's.
 
     Args:
         study: the study; its pairs' images must be sound.
@@ -29,6 +66,8 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
     Raises:
         InputError: no plan can be made of the images.
     """
+    if study.applied_model is not None:
+        return _adopted(study, study.applied_model, path)
     try:
         fresh = planning.derive(study.pairs, study.config.plan)
     except DataError as error:
@@ -50,6 +89,56 @@ def _unplannable(study: Study, line: str) -> Fault:
     named = next((name for name in images if head.startswith(f"{name}: ")), None)
     message = head.removeprefix(f"{named}: ") if named else head or line
     return Fault(named or str(study.path), message, fix, column=None if named else "plan")
+
+
+def _adopted(study: Study, model: FinishedModel, path: Path | None) -> tuple[Plan, list[Fault]]:
+    """The plan of an applied model, and how the cohort differs from what the model was trained on."""
+    moving, fixed = (
+        [planning.extent(path) for path in paths]
+        for paths in zip(*((pair.moving, pair.fixed) for pair in study.pairs), strict=True)
+    )
+    faults = []
+    for side, message in planning.unlike(moving, fixed, model.plan):
+        column = "image" if study.cohort.subjects else f"{side}_image"
+        fix = "give images of the kind that the model was trained on, or another model"
+        faults.append(Fault(str(study.manifest), message, fix, column=column))
+    if faults:
+        return model.plan, faults
+    plan = planning.adopt(study.pairs, model.plan)
+    faults = list(_unfamiliar(study, plan, model.plan))
+    if path is not None and path.is_file() and not (finished.is_plan(path, model) or _renewed(study, path)):
+        message = f"is not the plan of the model {model.folder}"
+        faults.append(
+            Fault(str(path), message, "delete it: the next run writes it again", severity="WARNING")
+        )
+    fix = "crop the images, or apply a model that was trained on a larger grid"
+    return plan, [*faults, *_uncovered(study, plan, "model", fix)]
+
+
+def _renewed(study: Study, path: Path) -> bool:
+    """Whether the next run makes a plan anew because its rules have changed."""
+    recorded = provenance.recorded(path)
+    return recorded is not None and recorded["settings"] != json.loads(study.settings("plan"))
+
+
+def _unfamiliar(study: Study, plan: Plan, trained: Plan) -> Iterator[Fault]:
+    """Sides whose voxels are much larger or smaller than those of the model's cohort, in the median."""
+    for side in ("moving", "fixed"):
+        usual, now = (_median_spacing(item, side) for item in (trained, plan))
+        if usual and now and max(max(a / b, b / a) for a, b in zip(usual, now, strict=True)) > FAR:
+            sizes, known = (" x ".join(f"{size:.3g}" for size in item) for item in (now, usual))
+            message = (
+                f"{side} images have voxels of {sizes} mm (median), those that the model was trained on "
+                f"had {known} mm"
+            )
+            column = "image" if study.cohort.subjects else f"{side}_image"
+            fix = "check their unit; expect worse results of images of another kind"
+            yield Fault(str(study.manifest), message, fix, None, column, "WARNING")
+
+
+def _median_spacing(plan: Plan, side: str) -> Sequence[float]:
+    figures: Any = plan.cohort
+    return tuple(float(size) for size in figures.get(side, {}).get("median_spacing_mm", ()))
 
 
 def _outdated(study: Study, path: Path) -> bool:

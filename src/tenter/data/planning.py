@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from tenter.spatial import geometry, slices
 
 MAX_VOXELS = 2**28
 """Voxels of a common grid, of which each needs 4 bytes for each image: above it the grid is absurd."""
+
+Side = Literal["moving", "fixed"]
 
 COVER_MM = 1e-3
 """A grid that is short of an image by less than this covers it."""
@@ -94,6 +97,49 @@ def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
         fixed_channels=_channels(pairs, fixed, "fixed"),
         cohort=figures(moving, fixed),
     )
+
+
+def adopt(pairs: Sequence[ImagePair], plan: Plan) -> Plan:
+    """A finished model's plan for the cohort that it registers, with this cohort's figures.
+
+    Args:
+        pairs: the whole cohort.
+        plan: the model's.
+
+    Raises:
+        DataError: naming every image that cannot be used, or that is not of the kind that the model
+            was trained on.
+    """
+    moving, fixed = _extents(pairs)
+    _require_one_kind(pairs, moving, fixed)
+    wrong = [message for _, message in unlike(moving, fixed, plan)]
+    if wrong:
+        message = "; ".join([*wrong, "give images of the kind that the model was trained on"])
+        raise DataError(message)
+    return replace(plan, cohort=figures(moving, fixed))
+
+
+def unlike(moving: Sequence[Extent], fixed: Sequence[Extent], plan: Plan) -> Iterator[tuple[Side, str]]:
+    """How a cohort's images differ in kind from those that a plan is for: channels, slices or volumes.
+
+    Args:
+        moving: of every pair.
+        fixed: of every pair.
+        plan: of a finished model.
+
+    Yields:
+        The side and what is wrong with it.
+    """
+    sides: tuple[tuple[Side, Sequence[Extent]], ...] = (("moving", moving), ("fixed", fixed))
+    for side, extents in sides:
+        trained = getattr(plan, f"{side}_channels")
+        channels = sorted({item.channels for item in extents} - {trained})
+        if channels:
+            counts = " or ".join(map(str, channels))
+            yield side, f"{side} images have {counts} channels, the model's have {trained}"
+    others = sorted({kind(item.shape) for item in fixed} - {kind(plan.shape)})
+    if others:
+        yield "fixed", f"fixed images are {' or '.join(others)}, the model's grid is {kind(plan.shape)}"
 
 
 def kind(shape: Sequence[int]) -> str:

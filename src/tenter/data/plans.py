@@ -23,7 +23,9 @@ def read_plan(path: Path) -> Plan:
     """
     try:
         values = files.read_json(path)
-        return Plan(**values | {name: tuple(values[name]) for name in ("shape", "spacing_mm")})
+        # A voxel size that was edited to `3` must have the digest of 3.0.
+        spacing = tuple(float(size) for size in values["spacing_mm"])
+        return Plan(**values | {"shape": tuple(values["shape"]), "spacing_mm": spacing})
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
         message = f"{path}: is no plan ({reason}); delete it and run the workflow again"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import torch
 
+from tenter import finished
 from tenter.data import plans
 from tenter.data.cases import PreparedImages
 from tenter.errors import CheckpointError
-from tenter.records import AlignmentRule, Plan
+from tenter.records import Plan
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
 from tenter.training import models
@@ -59,16 +58,9 @@ def plan_of(member: LoadedModel) -> Plan:
     """The plan that a model's cases were prepared by.
 
     Raises:
-        CheckpointError: its description holds none.
+        CheckpointError: its description holds no valid one.
     """
-    try:
-        known = member.description["plan"]
-        return Plan(**known | {name: tuple(known[name]) for name in ("shape", "spacing_mm")})
-    except (KeyError, TypeError) as error:
-        message = (
-            f"{member.folder / models.DESCRIPTION}: holds no plan; train the model again with this version"
-        )
-        raise CheckpointError(message) from error
+    return finished.plan_of(member.description, member.folder / finished.DESCRIPTION)
 
 
 def common_plan(members: Sequence[LoadedModel]) -> Plan:
@@ -89,14 +81,12 @@ def common_plan(members: Sequence[LoadedModel]) -> Plan:
 
 
 def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, digest: str) -> None:
-    """Refuse cases that are not of the kind that a model was trained on.
-
-    The alignment rule may differ: it decides where images meet, not what a network sees.
+    """Refuse cases that were prepared by another plan than the model's.
 
     Args:
         member: the model.
         images: the case.
-        pair: its name, for the complaint.
+        pair: its name, for the error.
         digest: of the plan that it was prepared by.
 
     Raises:
@@ -118,12 +108,13 @@ def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, di
     wrong = [
         f"{name} {value} (model: {trained[name]})" for name, value in facts.items() if value != trained[name]
     ]
-    rules: tuple[AlignmentRule, ...] = get_args(AlignmentRule)
-    if not wrong and digest not in {plans.plan_digest(replace(plan, alignment=rule)) for rule in rules}:
-        wrong = [f"another intensity rule than the model's, {plan.intensity}"]
+    if not wrong and digest != plans.plan_digest(plan):
+        wrong = [f"another intensity or alignment rule (model: {plan.intensity}, {plan.alignment})"]
     if wrong:
-        mend = "prepare the cohort with the model's plan, or train a model on it"
-        message = f"{member.folder}: was not trained on such cases; {pair} has {', '.join(wrong)}; {mend}"
+        message = (
+            f"{member.folder}: was trained with another plan; {pair} has {', '.join(wrong)}; "
+            "run the workflow with --forcerun plan prepare_images"
+        )
         raise CheckpointError(message)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tenter import study
+from tenter import finished
 from tenter.config import TestTime
 from tenter.data import preparation
 from tenter.data.alignment import align
@@ -20,7 +20,6 @@ from tenter.registration.answers import Answer
 from tenter.registration.concerns import concerns, figures
 from tenter.registration.inputs import Original, original, require_two, told
 from tenter.registration.registered import Registration, tell, timed
-from tenter.training import models
 from tenter.training.devices import select_device
 from tenter.training.models import LoadedModel
 
@@ -91,32 +90,10 @@ def register(
     )
 
 
-def member_folders(model: Path) -> tuple[Path, ...]:
-    """The folds that a model's folder stands for.
-
-    Args:
-        model: folder of one fold, or of a model with its folds; of these `fold-all`, which has
-            learnt from every patient, counts only where it is alone.
-
-    Raises:
-        InputError: no fold is finished there.
-    """
-    if (model / models.DESCRIPTION).is_file():
-        return (model,)
-    found = study.finished_folds(model)
-    if not found:
-        what = "holds no finished model" if model.is_dir() else "is no folder"
-        below = sorted({path.parents[1].name for path in model.glob("*/fold-*/model.json")})
-        fix = "name a folder that holds fold-*/model.json, or one fold's folder"
-        fix = f"name one of the models in it: {', '.join(below)}" if below else fix
-        raise InputError([Fault(str(model), what, fix)])
-    return found
-
-
 def _loaded(models: Sequence[Path], device: str) -> tuple[tuple[LoadedModel, ...], Plan]:
     where = select_device(device)
     try:
-        members = ensemble.load([fold for model in models for fold in member_folders(model)], where)
+        members = ensemble.load([fold for model in models for fold in finished.members(model)], where)
         return members, ensemble.common_plan(members)
     except CheckpointError as error:
         raise told(error) from error

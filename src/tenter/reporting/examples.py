@@ -36,39 +36,57 @@ class Example:
     """A pair worth showing.
 
     Attributes:
-        place: `best`, `median`, `worst` or its rank.
+        place: `best`, `median`, `worst` or its rank; `smoothest` and `roughest` where nothing was measured.
         pair: its id.
         patient: its patient.
         fold: whose network registered it.
+        measured: whether the order is that of its labels or points.
     """
 
     place: str
     pair: str
     patient: str
     fold: str
+    measured: bool = True
+
+    @property
+    def title(self) -> str:
+        """Such as `Best pair`."""
+        return f"{self.place.capitalize()} {'pair' if self.measured else 'deformation'}"
+
+    @property
+    def origin(self) -> str:
+        """Patient, or patients, and fold."""
+        first, *second = self.patient.split("--")
+        patients = f"Patients {first} and {second[0]}" if second else f"Patient {first}"
+        return f"{patients}, fold {self.fold}"
 
 
 def choose(groups: Sequence[Group], number: int) -> tuple[Example, ...]:
     """Pairs evenly spread from the best to the worst: 1 the median, 2 best and worst, 3 all of these.
 
     Pairs are ranked by the RMS TRE of their landmarks (a vanished one being worst), then by
-    the Dice of their structures; without labels by the roughness of the deformation.
+    the Dice of their structures; without labels by the roughness of the deformation, which says nothing
+    of how well they match.
 
     Args:
         groups: all of one model and set.
         number: how many pairs are wanted.
     """
     ranked = _ranked(groups)
+    measured = any(group.role != "field" for group in groups)
     number = min(number, len(ranked))
     middle = (len(ranked) - 1) // 2
     places = [middle] if number == 1 else [round(x) for x in np.linspace(0, len(ranked) - 1, number)]
-    names = {0: "best", len(ranked) - 1: "worst"} if number > 1 else {}
+    ends = ("best", "worst") if measured else ("smoothest", "roughest")
+    names = {0: ends[0], len(ranked) - 1: ends[1]} if number > 1 else {}
     return tuple(
         Example(
             names.get(place, "median" if abs(place - middle) <= 1 else f"rank {place + 1} of {len(ranked)}"),
             ranked[place].pair,
             ranked[place].patient,
             ranked[place].fold,
+            measured,
         )
         for place in places[:number]
     )

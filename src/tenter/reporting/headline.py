@@ -24,7 +24,15 @@ def headline(lines: Sequence[Line], model: str, kind: str) -> list[Line]:
     return [line for line in found if line is not None]
 
 
-def summary(lines: Sequence[Line], model: str, kind: str, structure: str) -> str:
+def summary(
+    lines: Sequence[Line],
+    model: str,
+    kind: str,
+    structure: str,
+    *,
+    of_two: bool = False,
+    applied: bool = False,
+) -> str:
     """The result of one model in plain language.
 
     Args:
@@ -32,22 +40,30 @@ def summary(lines: Sequence[Line], model: str, kind: str, structure: str) -> str
         model: the model.
         kind: `cv` or `test`.
         structure: what the structures are called: the name of the only one, or `structures`.
+        of_two: whether the two images of a pair are of two patients.
+        applied: whether a finished model was applied, so that nothing was trained in this study.
     """
     known = headline(lines, model, kind)
     if not known:
         return _unlabelled(lines, model, kind)
-    sentences = [_who(known, model, kind)]
+    sentences = [_who(known, model, _by(kind, of_two=of_two, applied=applied))]
     sentences += [_moved(line, structure) for line in known if line.metric in _NAMES]
     sentences += _failures(known, structure)
     return " ".join(sentences)
 
 
-def _who(known: Sequence[Line], model: str, kind: str) -> str:
+def _by(kind: str, *, of_two: bool, applied: bool) -> str:
+    """By which network pairs were registered, in words."""
+    if applied:
+        return ", none of which was used for training in this study"
+    if kind == "test":
+        return " that took no part in cross-validation"
+    whom = "either of its patients" if of_two else "its patient"
+    return f", each with a network that had never seen {whom}"
+
+
+def _who(known: Sequence[Line], model: str, how: str) -> str:
     widest = max(known, key=lambda line: line.pairs)
-    how = {
-        "cv": ", each with a network that had never seen the patient",
-        "test": " that took no part in cross-validation",
-    }[kind]
     pairs, patients = words.count(widest.pairs, "image pair"), words.count(widest.patients, "patient")
     return f"Model {model} registered {pairs} of {patients}{how}."
 
@@ -56,18 +72,24 @@ def _moved(line: Line, structure: str) -> str:
     meaning = line.definition
     name = _NAMES[line.metric].format(structure=structure)
     before, after = line.before.median, line.after.median
-    figures = words.number(before, meaning), words.number(after, meaning) + _interval(line)
-    if before is None or after is None or before == after:
-        return f"{name} was {figures[1]} in the median."
-    return f"{name} {'rose' if after > before else 'fell'} from a median of {figures[0]} to {figures[1]}."
+    if before is None or after is None:
+        return f"{name} was {words.number(after, meaning)} in the median{_interval(line)}."
+    figures = words.number(before, meaning), words.number(after, meaning)
+    if figures[0] == figures[1]:
+        return (
+            f"{name} did not change: its median is {figures[1]} before and after{_interval(line, 'after')}."
+        )
+    change = f"{'rose' if after > before else 'fell'} from a median of {figures[0]} to {figures[1]}"
+    return f"{name} {change}{_interval(line, 'of the latter')}."
 
 
-def _interval(line: Line) -> str:
+def _interval(line: Line, whose: str = "") -> str:
     low, high = line.after.low, line.after.high
     if low is None or high is None:
         return ""
     unit = f"\N{NO-BREAK SPACE}{line.definition.unit}" if line.definition.unit else ""
-    return f" (95\N{NO-BREAK SPACE}% interval {words.interval(low, high, line.definition)}{unit})"
+    bounds = f"{words.interval(low, high, line.definition)}{unit}"
+    return f" (95\N{NO-BREAK SPACE}% interval {f'{whose}: ' if whose else ''}{bounds})"
 
 
 def _failures(known: Sequence[Line], structure: str) -> list[str]:

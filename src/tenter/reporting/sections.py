@@ -19,6 +19,7 @@ _OF = {"structure": " of structures", "landmark": " of landmarks", "points": ""}
 _ALIGNMENTS = {
     "header": "as the headers place them",
     "centre": "volume centre on volume centre",
+    "mass": "centre of mass on centre of mass",
     "file": "by a transform given for each pair",
 }
 
@@ -162,11 +163,15 @@ def deformation(groups: Sequence[Group], models: Sequence[str]) -> Section | Non
     return Section("deformation", "Plausibility of the deformations", tuple(blocks), text) if blocks else None
 
 
-def training(folds: Mapping[str, Mapping[str, histories.Rows]]) -> Section | None:
+def training(
+    folds: Mapping[str, Mapping[str, histories.Rows]],
+    validated: Mapping[str, Mapping[str, int]] | None = None,
+) -> Section | None:
     """Curves of every fold's training, for each model; None where nothing was trained.
 
     Args:
         folds: for each model and fold the rows of its history.
+        validated: for each model and fold the number of validation pairs, as far as it is known.
     """
     blocks = []
     for place, (model, own) in enumerate(folds.items()):
@@ -174,11 +179,12 @@ def training(folds: Mapping[str, Mapping[str, histories.Rows]]) -> Section | Non
         if curves:
             alt = histories.alternative(model, curves)
             drawn = Figure(plots.curves(curves, alt, f"training-{place}"), alt)
-            blocks.append(Block(f"Model {model}", figures=(drawn,), wide=True))
+            notes = [*histories.concerns(model, own), *histories.validation((validated or {}).get(model, {}))]
+            blocks.append(Block(f"Model {model}", " ".join(notes), figures=(drawn,), wide=True))
     text = (
-        "One line a fold. The patients set aside belong to the fold's training part: they are watched while "
-        "training, on the common grid, and are not those that the results are measured on. Faint: single "
-        "reports; bold: their running mean."
+        "One line a fold. Patients set aside for validation belong to the fold's training part: they are "
+        "measured during training, on the common grid, and are not those that the results are measured on. "
+        "Faint: single reports; bold: their running mean."
     )
     return Section("training", "Training curves", tuple(blocks), text) if blocks else None
 

@@ -12,17 +12,24 @@ from pathlib import Path
 from tenter import addresses, chunks, files, provenance
 from tenter import config as configuration
 from tenter.config import Config, yaml_files
-from tenter.data import agreement, folders, forecast, labelling, planned
+from tenter.data import agreement, folders, forecast, labelling, learning, overlap, planned
 from tenter.data.complaints import Table, some
 from tenter.data.examination import Examiner
 from tenter.data.forecast import Forecast
 from tenter.data.integrity import Findings
 from tenter.errors import InputError
-from tenter.records import Fault, Plan, Severity
+from tenter.records import Fault, Plan, Set, Severity
 from tenter.study import Study
 from tenter.tracking import examine, place_of
 
 FORMAT = 1
+NO_MODEL = Path(os.devnull)
+"""Stands for a finished model where the cohort of a faulty configuration is checked."""
+SETS: dict[Set, str] = {
+    "cv": "cross-validated",
+    "train": "always for training",
+    "test": "for testing alone",
+}
 _EXPOSED = (
     "the address holds a login, which whoever reads this file (or Snakemake's --report) can see",
     "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PostgreSQL: PGUSER and PGPASSWORD) instead",
@@ -83,6 +90,9 @@ def check(
     settings, faults = _settings(config, content)
     if settings is None:
         raise InputError(faults)
+    if settings.model != NO_MODEL:
+        settings, unfit = planned.settled(settings, config, quick=quick)
+        faults += unfit
     table = Table.read(config, settings)
     obstacles = tuple(folders.faults(config, settings))
     faults += [*table.faults, *obstacles]
@@ -104,10 +114,22 @@ def check(
     faults += [*drift, *planned.misfits(study, known)]
     if _errors(faults):
         raise InputError(_sorted(faults))
+    placed = overlap.overlaps(study.pairs, findings, known.alignment)
+    faults += overlap.worse(placed, config, study.applied)
     needs = forecast.forecast(study, known, findings)
     faults += _disk(study, needs)
     faults += _tracking_faults(study) if tracking else []
-    verdict = Verdict(warnings=tuple(_sorted(faults)), lines=_summary(study, known, needs, findings))
+    splits = learning.splits(study, findings)
+    faults += learning.advice(study, findings, splits, needs)
+    lines = (
+        *_cohort(study, findings),
+        *overlap.line(placed),
+        *_folds(study),
+        *learning.lines(splits),
+        *_grid(study, known),
+        *needs.lines(),
+    )
+    verdict = Verdict(warnings=tuple(_sorted(faults)), lines=lines)
     if output is not None:
         files.write_json(output, _report(table, verdict, needs, findings))
     return verdict
@@ -154,7 +176,8 @@ def _settings(path: Path, content: str) -> tuple[Config | None, list[Fault]]:
     wrong = {(fault.column or "").split(".")[0] for fault in faults}
     sound = {key: value for key, value in stated.items() if key not in wrong}
     # The cohort's faults do not depend on what registers it.
-    plain = {"study": "unnamed", **sound, "models": {}, "model": ".", "summary": {}}
+    plain = {"study": "unnamed", **sound, "models": {}, "summary": {}}
+    plain["model"] = sound.get("model") or NO_MODEL
     try:
         return configuration.parse(plain, path), faults
     except InputError:
@@ -205,10 +228,6 @@ def _untested(study: Study) -> Iterator[Fault]:
 
 
 def _folder_faults(study: Study) -> Iterator[Fault]:
-    try:
-        study.applied_members  # noqa: B018 - looks for them
-    except InputError as error:
-        yield from error.faults
     for name, model in study.config.models.items():
         start = study.path.parent / model.warm_start if model.warm_start else None
         if start is not None and not any(start.glob("fold-*/model.json")):
@@ -229,39 +248,54 @@ def _disk(study: Study, needs: Forecast) -> Iterator[Fault]:
         yield Fault(str(study.path), message, fix, None, "results", "WARNING")
 
 
-def _summary(study: Study, plan: Plan, needs: Forecast, findings: Findings) -> tuple[str, ...]:
+def _cohort(study: Study, findings: Findings) -> Iterator[str]:
+    """Pairs, files and labels."""
     pairs = study.pairs
-    sets = Counter(pair.set for pair in pairs)
     patients = {patient for pair in pairs for patient in pair.patients}
     volume = sum(finding.bytes for finding in findings.values())
     labels = Counter(key for pair in pairs for key in agreement.common_keys(pair, findings))
     names = [f"{study.config.labels.label(key).name} in {count}" for key, count in sorted(labels.items())]
-    shape, spacing = (" x ".join(f"{value:g}" for value in item) for item in (plan.shape, plan.spacing_mm))
-    sizes = Counter(str(fold) for fold in study.assignment.values())
-    dealt = ", ".join(f"{count} {name}" for name, count in sorted(sets.items()))
     depth = "to the last byte" if all(finding.sha256 for finding in findings.values()) else "by their headers"
-    lines = [
-        f"{len(pairs)} pairs of {len(patients)} patients ({dealt})",
-        f"{len(findings)} files, {forecast.size(volume)}, read {depth}",
-        f"labels on both sides: {some(names, 8) or 'none'}",
-    ]
-    if sizes:
-        lines.append(f"{len(sizes)} folds of {min(sizes.values())} to {max(sizes.values())} patients")
-        lines += _split(study)
-    lines.append(f"common grid: {shape} voxels of {spacing} mm")
-    return (*lines, *needs.lines())
+    counts = learning.span([len(pairs)], "image pair"), learning.span([len(patients)], "patient")
+    yield f"{' of '.join(counts)}: {_sets(study)}"
+    yield f"{learning.span([len(findings)], 'file')}, {forecast.size(volume)}, read {depth}"
+    if all(finding.sha256 for use, finding in findings.items() if use[1] == "labels"):
+        yield f"pairs with a label on both sides: {some(names, 8) or 'none'}"
+    else:
+        labelled = sum(pair.labelled for pair in pairs)
+        yield f"labels: not read; {learning.span([labelled], 'pair')} name some on both sides"
 
 
-def _split(study: Study) -> Iterator[str]:
-    """Who tests and who learns from pairs of two patients; nothing to say of others."""
+def _sets(study: Study) -> str:
+    if study.applied is not None:
+        return f"all registered by the finished model {study.applied}"
+    sets = Counter(pair.set for pair in study.pairs)
+    if len(sets) == 1:
+        return f"all {SETS[next(iter(sets))]}"
+    return ", ".join(f"{sets[name]} {said}" for name, said in SETS.items() if sets[name])
+
+
+def _folds(study: Study) -> Iterator[str]:
+    """How patients are dealt; of pairs of two patients also who is tested."""
+    sizes = list(Counter(study.assignment.values()).values())
+    if not sizes:
+        return
+    each = " each" if min(sizes) == max(sizes) else ""
+    yield f"{len(sizes)} folds of {learning.span(sizes, 'patient')}{each}"
     if all(len(pair.patients) == 1 for pair in study.pairs):
         return
+    tested = learning.span([len(study.registered)], "pair")
+    yield f"registered and measured: {tested}, by models that saw neither patient"
     across = sum(pair.set == "cv" and pair.id not in study.registered for pair in study.pairs)
-    yield f"{len(study.registered)} pairs are tested, by models that saw neither patient"
     if across:
-        yield f"{across} pairs of two folds are tested by none, and learnt from by the models of other folds"
-    learnt = [sum(len(study.chunks[name]) for name in study.training_chunks(fold)) for fold in study.folds]
-    yield f"each fold's model may learn from {min(learnt)} to {max(learnt)} pairs"
+        use = "models of the other folds learn from them" if len(sizes) > 2 else "no model learns from them"
+        yield f"never tested: {learning.span([across], 'pair')} whose patients are in two folds; {use}"
+
+
+def _grid(study: Study, plan: Plan) -> Iterator[str]:
+    shape, spacing = (" x ".join(f"{value:g}" for value in item) for item in (plan.shape, plan.spacing_mm))
+    whose = "common grid" if study.applied is None else "common grid, the model's"
+    yield f"{whose}: {shape} voxels of {spacing} mm"
 
 
 def _report(table: Table, verdict: Verdict, needs: Forecast, findings: Findings) -> dict[str, object]:

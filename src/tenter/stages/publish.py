@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tenter import addresses, files, tracking
+from tenter import addresses, files, finished, tracking
 from tenter.config import Config, yaml_files
 from tenter.data import metric_tables
 from tenter.errors import DataError
@@ -69,7 +69,7 @@ def _require_finished(study: Study, names: Sequence[str]) -> None:
         message = f"{study.path}: the study {wrong}; those that can be published: {known}"
         raise DataError(message)
     wanted = [study.results / table for table in (*_TABLES, "report.html")]
-    wanted += [folder / models.DESCRIPTION for name in names for folder in _folders(study, name)]
+    wanted += [folder / finished.DESCRIPTION for name in names for folder in _folders(study, name)]
     missing = [path for path in wanted if not path.is_file()]
     if missing:
         more = f" and {len(missing) - 1} more are missing" if len(missing) > 1 else " is missing"
@@ -106,7 +106,7 @@ def _result(study: Study, model: str) -> tracking.ModelResult:
 
 
 def _fold(folder: Path, rows: Sequence[published.Row], model: str) -> tracking.FoldResult:
-    description = models.describe(folder)
+    description = finished.describe(folder)
     history = folder / models.HISTORY
     # The model of fold `all` registers no pair; the summary's `all` is the whole cross-validation.
     fold = str(description["fold"])
@@ -116,7 +116,7 @@ def _fold(folder: Path, rows: Sequence[published.Row], model: str) -> tracking.F
         description=description,
         history=read_history(history),
         figures={} if fold == ALL else published.fold_figures(rows, model, fold),
-        artifacts=[folder / name for name in (models.WEIGHTS, models.DESCRIPTION, models.HISTORY)],
+        artifacts=[folder / name for name in (finished.WEIGHTS, finished.DESCRIPTION, models.HISTORY)],
         span=None if seconds is None else (end - int(1000 * seconds), end),
     )
 

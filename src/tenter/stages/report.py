@@ -9,14 +9,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tenter import files
+from tenter import files, finished
 from tenter import provenance as code_provenance
 from tenter.config import ReportSettings
 from tenter.data import challenge_tables, metric_tables, plans
 from tenter.errors import DataError
 from tenter.metrics.families import STRICT, family
 from tenter.records import MetricRow
-from tenter.reporting import costs, examples, headline, origins, panels, sections, statistics, words
+from tenter.reporting import (
+    costs,
+    examples,
+    headline,
+    histories,
+    origins,
+    panels,
+    sections,
+    statistics,
+    words,
+)
 from tenter.reporting.challenges import section as challenge_section
 from tenter.reporting.page import Block, Figure, Page, Section, render
 from tenter.reporting.results import Group, groups
@@ -70,6 +80,7 @@ def report(  # noqa: PLR0913 - flags of a command
     contrasts = statistics.read_comparison(comparison)
     names = [model for model in settings.models if any(row.model == model for row in rows)]
     found = groups(rows, names)
+    trained = _histories(models, names)
     parts: list[Section | None] = [
         sections.cohort(rows, plans.read_plan(plan), _folds(folds), names),
         sections.comparison(lines, contrasts, names),
@@ -80,21 +91,20 @@ def report(  # noqa: PLR0913 - flags of a command
         sections.failures(found),
         sections.deformation(found, names),
         challenge_section(challenge_tables.read(challenges)),
-        sections.training(_histories(models, names)),
+        sections.training(trained, _validated(models, names)),
         sections.definitions({row.metric for row in rows}),
         _origin(
             settings, code, provenance, models, _sources(output, metrics, summary, comparison, plan, folds)
         ),
     ]
-    kinds = [kind for kind in sections.KINDS if any(row.set == kind for row in rows)]
-    structure = _structure(rows)
+    kinds = _kinds(rows)
     page = Page(
         title=settings.report.title or settings.study,
         subtitle=_subtitle(settings, rows),
-        summary=_summary(lines, contrasts, names, kinds, structure),
-        cautions=_cautions(rows, kinds),
+        summary=_summary(lines, contrasts, names, rows, applied=folds is None),
+        cautions=(*_cautions(rows, kinds, applied=folds is None), *_learning(trained)),
         cards_of=f"Medians before and after, model {names[0]}" if names else "",
-        cards=headline.cards(lines, names[0], kinds[0], structure) if rows else (),
+        cards=headline.cards(lines, names[0], kinds[0], _structure(rows)) if rows else (),
         sections=tuple(part for part in parts if part is not None),
         colophon="Written by tenter. Every figure stands in metrics.tsv and summary.tsv beside this page.",
     )
@@ -105,13 +115,24 @@ def _summary(
     lines: Sequence[statistics.Line],
     contrasts: Sequence[statistics.Contrast],
     names: Sequence[str],
-    kinds: Sequence[str],
-    structure: str,
+    rows: Sequence[MetricRow],
+    *,
+    applied: bool,
 ) -> tuple[str, ...]:
     """The first model in full for each set, then a line for each other model."""
-    said = [headline.summary(lines, names[0], kind, structure) for kind in kinds] if names else []
+    structure, kinds = _structure(rows), _kinds(rows)
+    of_two = any("--" in row.patient for row in rows)
+    said = [
+        headline.summary(lines, name, kind, structure, of_two=of_two, applied=applied)
+        for name in names[:1]
+        for kind in kinds
+    ]
     more = [headline.versus(lines, contrasts, name, kind, structure) for kind in kinds for name in names[1:]]
     return (*said, *filter(None, more))
+
+
+def _kinds(rows: Sequence[MetricRow]) -> list[str]:
+    return [kind for kind in sections.KINDS if any(row.set == kind for row in rows)]
 
 
 def _costs(rows: Sequence[MetricRow], fields: Path) -> dict[tuple[str, str], list[costs.Cost]]:
@@ -144,7 +165,7 @@ def _subtitle(settings: ReportSettings, rows: Sequence[MetricRow]) -> str:
     return f"Study {settings.study}: {pairs}, {words.count(len(patients), 'patient')}, {models}"
 
 
-def _cautions(rows: Sequence[MetricRow], kinds: Sequence[str]) -> tuple[str, ...]:
+def _cautions(rows: Sequence[MetricRow], kinds: Sequence[str], *, applied: bool) -> tuple[str, ...]:
     said = []
     if "cv" in kinds:
         said.append(
@@ -154,13 +175,29 @@ def _cautions(rows: Sequence[MetricRow], kinds: Sequence[str]) -> tuple[str, ...
             "validation."
         )
     if "test" in kinds:
+        where = "A finished model was applied" if applied else "Test pairs took no part in cross-validation"
         said.append(
-            "Test pairs took no part in the cross-validation of this study. Whether a network that was "
-            "trained elsewhere has seen one of these patients, it cannot know."
+            f"{where}. Whether a network that was trained elsewhere has seen one of these patients is not "
+            "known here."
         )
     if all(row.role == "field" for row in rows):
         said.append("Without labels or points nothing on this page says how accurate the registration is.")
     return tuple(said)
+
+
+def _learning(trained: Mapping[str, Mapping[str, histories.Rows]]) -> tuple[str, ...]:
+    return tuple(said for model, folds in trained.items() for said in histories.concerns(model, folds))
+
+
+def _validated(models: Path, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Number of validation pairs of each model and fold, as far as their descriptions say."""
+    found: dict[str, dict[str, int]] = {}
+    for name in names:
+        for path in sorted((models / name).glob(f"fold-*/{finished.DESCRIPTION}")):
+            pairs = files.read_json(path).get("validated_on")
+            if pairs is not None:
+                found.setdefault(name, {})[path.parent.name.removeprefix("fold-")] = len(pairs)
+    return found
 
 
 def _histories(models: Path, names: Sequence[str]) -> dict[str, dict[str, Sequence[Mapping[str, float]]]]:
@@ -184,7 +221,7 @@ def _pictures(found: Sequence[Group], settings: ReportSettings, cases: Path, fie
         own = [group for group in found if (group.set, group.model) == (kind, model)]
         for place, example in enumerate(examples.choose(own, settings.report.examples)):
             name = f"{kind}-{settings.models.index(model)}-{place}"
-            title = f"{example.place.capitalize()} pair of model {model}: {example.pair}"
+            title = f"{example.title} of model {model}: {example.pair}"
             blocks.append(
                 _picture(example, own, title, name, (cases / example.pair, fields / model / example.pair))
             )
@@ -194,6 +231,11 @@ def _pictures(found: Sequence[Group], settings: ReportSettings, cases: Path, fie
         "and registered. Last column: length of the displacement, and the fixed image's grid where the map "
         "takes it in the moving image."
     )
+    if all(group.role == "field" for group in found):
+        text += (
+            " Nothing was measured here: the order is that of how rough the deformations are, which says "
+            "nothing of how well the images match."
+        )
     return Section("examples", "Pairs in pictures", tuple(blocks), text) if blocks else None
 
 
@@ -201,7 +243,7 @@ def _picture(
     example: examples.Example, own: Sequence[Group], title: str, name: str, folders: tuple[Path, Path]
 ) -> Block:
     figures = examples.caption(example, own)
-    said = f"Patient {example.patient}, fold {example.fold}. {figures}."
+    said = f"{example.origin}. {figures}."
     try:
         scene = examples.scene(folders[0], folders[1] / TRANSFORM)
     except (DataError, OSError):

@@ -16,11 +16,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tenter import __version__, files, networks, tables
+from tenter import __version__, files, finished, networks, tables
 from tenter.config import TrainSettings
 from tenter.data import cohort, plans
 from tenter.data.cohort import Case
 from tenter.errors import CheckpointError, DataError
+from tenter.folds import Split, set_aside
 from tenter.losses import objective
 from tenter.records import Plan
 from tenter.tracking import Mirror, read_place
@@ -30,7 +31,6 @@ from tenter.training.devices import Execution, select_device
 from tenter.training.interruption import begun_anew, job_age_s
 from tenter.training.progress import kept_log
 from tenter.training.step import Learner
-from tenter.training.validation import Split, set_aside
 
 ALL = "all"
 
@@ -156,8 +156,11 @@ def _split(found: Sequence[Case], settings: TrainSettings, fold: str) -> Split:
     fraction = 0.0 if fold == ALL else settings.validation.fraction
     patients = {case.pair: case.patients for case in found}
     split = set_aside(patients, fraction, seed=settings.seed, fold=fold)
+    if fraction and not split.validation:
+        _log.warning("fold %s: too few patients to set some aside: no validation", fold)
     counts = len(split.training), len(split.validation), len(split.left_out)
-    _log.info("fold %s: %d pairs learnt from, %d watched, %d with one patient of each", fold, *counts)
+    text = "fold %s: %d pairs to train on, %d for validation, %d left out (one patient is in validation)"
+    _log.info(text, fold, *counts)
     return split
 
 
@@ -167,9 +170,9 @@ def _warm_start(folder: Path | None, fold: str) -> Path | None:
         return None
     candidates = (folder, folder / f"fold-{fold}", folder / f"fold-{ALL}")
     for candidate in candidates:
-        if (candidate / models.DESCRIPTION).is_file():
+        if (candidate / finished.DESCRIPTION).is_file():
             return candidate
-    names = f"{models.DESCRIPTION}, fold-{fold} or fold-{ALL}"
+    names = f"{finished.DESCRIPTION}, fold-{fold} or fold-{ALL}"
     message = f"{folder}: warm_start holds no {names}; name a finished model"
     raise CheckpointError(message)
 
@@ -183,7 +186,7 @@ def _network(settings: TrainSettings, fold: str, case: Case, start: Path | None)
         channels = (moving.shape[0], fixed.shape[0])
         network = networks.on_grid(settings.network, channels, fixed.shape[1:])
     if start is not None:
-        models.assign(network, models.weights(start), start / models.WEIGHTS)
+        models.assign(network, models.weights(start), start / finished.WEIGHTS)
         _log.info("fold %s: starts from the weights of %s", fold, start)
     return network
 
@@ -198,7 +201,7 @@ def _identity(settings: TrainSettings, digest: str, grid: Plan, start: Path | No
         "settings": files.digest(settings.model_dump(mode="json", exclude={"warm_start"})),
         "cohort": digest,
         "plan": plans.plan_digest(grid),
-        "warm_start": models.describe(start)["weights_sha256"] if start else "",
+        "warm_start": finished.describe(start)["weights_sha256"] if start else "",
     }
 
 

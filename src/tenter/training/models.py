@@ -12,15 +12,13 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from tenter import config, files, networks
+from tenter import config, files, finished, networks
 from tenter.errors import CheckpointError
+from tenter.finished import DESCRIPTION, FORMAT, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 1
-WEIGHTS = "model.safetensors"
-DESCRIPTION = "model.json"
 HISTORY = "history.csv"
 
 _NETWORK: TypeAdapter[config.Network] = TypeAdapter(config.Network)
@@ -64,26 +62,6 @@ def save(folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, 
     files.write_json(folder / DESCRIPTION, content)
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """Return what a model's `model.json` holds.
-
-    Raises:
-        CheckpointError: there is none, or it is not one of ours.
-    """
-    path = folder / DESCRIPTION
-    try:
-        description = files.read_json(path)
-    except (OSError, ValueError) as error:
-        message = (
-            f"{path}: is no description of a finished model ({error}); name the folder of a finished fold"
-        )
-        raise CheckpointError(message) from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        message = f"{path}: is not in model format {FORMAT}; train the model again with this version"
-        raise CheckpointError(message)
-    return description
-
-
 def weights(folder: Path) -> dict[str, Tensor]:
     """Read a model's weights after checking them against the sha256 of its description.
 
@@ -91,7 +69,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
         CheckpointError: the weights are absent, damaged, or not those that were described.
     """
     path = folder / WEIGHTS
-    expected = describe(folder)["weights_sha256"]
+    expected = finished.describe(folder)["weights_sha256"]
     if not path.is_file() or files.sha256(path) != expected:
         message = f"{path}: absent or damaged (sha256 is not {str(expected)[:12]}...); train the fold again"
         raise CheckpointError(message)
@@ -134,7 +112,7 @@ def load(folder: Path, device: torch.device) -> LoadedModel:
     Raises:
         CheckpointError: a file is absent, damaged, or does not fit the network it names.
     """
-    description = describe(folder)
+    description = finished.describe(folder)
     channels = description["channels"]
     network = networks.on_grid(
         _NETWORK.validate_python(description["network"]),

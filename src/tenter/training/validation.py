@@ -1,15 +1,12 @@
-"""What a training watches: patients that it sets aside, and a small measure of its own for them.
+"""What a training measures on its validation pairs, whose patients it does not learn from.
 
 The measure lives on the case grid and is for curves only; results are measured elsewhere.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -24,57 +21,6 @@ from tenter.training.step import forward
 from tenter.training.team import ALONE, Team
 
 THRESHOLD = 0.5
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The training part of a fold, split by patient.
-
-    Attributes:
-        training: pairs learnt from.
-        validation: pairs of patients that are set aside.
-        left_out: pairs of two patients of which one is set aside; neither learnt from nor watched.
-    """
-
-    training: tuple[str, ...]
-    validation: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-
-def set_aside(patients: Mapping[str, Sequence[str]], fraction: float, *, seed: int, fold: str) -> Split:
-    """Set patients aside by a hash of their ids, so that who is watched stays put as a cohort grows.
-
-    At least one patient is set aside, and as many more as it takes to have a pair to watch. Where
-    that would leave nothing to learn from, none is, with a warning.
-
-    Args:
-        patients: of each pair.
-        fraction: share of patients; 0 is none.
-        seed: of the training.
-        fold: of the training.
-    """
-    everyone = {patient for ids in patients.values() for patient in ids}
-    order = sorted(everyone, key=lambda patient: hashlib.sha256(f"{seed}/{fold}/{patient}".encode()).digest())
-    if fraction == 0:
-        return Split(tuple(patients))
-    for count in range(max(1, round(fraction * len(order))), len(order)):
-        split = _split(patients, set(order[:count]))
-        if not split.training:
-            break
-        if split.validation:
-            return split
-    _log.warning("fold %s: too few patients (%d) to set some aside; none is watched", fold, len(order))
-    return Split(tuple(patients))
-
-
-def _split(patients: Mapping[str, Sequence[str]], held: set[str]) -> Split:
-    parts: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for pair, ids in patients.items():
-        seen = held.isdisjoint(ids)
-        parts[0 if seen else 1 if held.issuperset(ids) else 2].append(pair)
-    return Split(*(tuple(part) for part in parts))
 
 
 def measure(

@@ -25,7 +25,7 @@ from tenter.config import (
 from tenter.data import plans, transforms, volumes
 from tenter.data.volumes import Volume
 from tenter.errors import InputError
-from tenter.registration.registering import member_folders, register
+from tenter.registration.registering import register
 from tenter.spatial.transform import Transform
 from tenter.stages.infer import infer
 from tenter.stages.prepare_images import prepare_images
@@ -111,26 +111,11 @@ def test_a_whole_model_is_the_mean_of_its_folds(model: Path) -> None:
     assert (both.model, each[1].model) == ("model", "model/fold-1")
 
 
-def test_the_fold_trained_on_everyone_counts_only_alone(tmp_path: Path) -> None:
-    everyone = patient.write_model(tmp_path, "all")
-    assert member_folders(tmp_path) == (everyone,)
-    fold = patient.write_model(tmp_path, "0")
-    assert member_folders(tmp_path) == (fold,)
-    assert member_folders(everyone) == (everyone,)
-
-
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no finished model; name a folder"):
         register(tmp_path, patient.volume("moving"), patient.volume("fixed"))
     with pytest.raises(InputError, match="is no folder"):
         register(tmp_path / "none", patient.volume("moving"), patient.volume("fixed"))
-
-
-def test_a_folder_of_models_names_them(tmp_path: Path) -> None:
-    for name in ("unet", "local"):
-        patient.write_model(tmp_path / name)
-    with pytest.raises(InputError, match="name one of the models in it: local, unet"):
-        member_folders(tmp_path)
 
 
 def test_damaged_weights_are_bad_input(model: Path) -> None:

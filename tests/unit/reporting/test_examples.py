@@ -56,7 +56,34 @@ def test_unlabelled_pairs_are_ranked_by_roughness() -> None:
         )
         for place, value in enumerate((0.3, 0.1, 0.2))
     ]
-    assert [pair for _, pair in chosen(results.groups(rows, ("m",)), 3)] == ["pair1", "pair2", "pair0"]
+    ordered = [("smoothest", "pair1"), ("median", "pair2"), ("roughest", "pair0")]
+    assert chosen(results.groups(rows, ("m",)), 3) == ordered
+
+
+@pytest.mark.parametrize(
+    ("place", "measured", "title"),
+    [
+        ("best", True, "Best pair"),
+        ("worst", True, "Worst pair"),
+        ("smoothest", False, "Smoothest deformation"),
+        ("median", False, "Median deformation"),
+        ("rank 2 of 5", True, "Rank 2 of 5 pair"),
+    ],
+)
+def test_a_pair_is_called_best_only_where_it_was_measured(place: str, *, measured: bool, title: str) -> None:
+    assert examples.Example(place, "pair1", "p", "0", measured).title == title
+
+
+@pytest.mark.parametrize(
+    ("patient", "told"),
+    [
+        ("p1", "Patient p1, fold 2"),
+        ("a--b", "Patients a and b, fold 2"),
+        ("x-1--y-2", "Patients x-1 and y-2, fold 2"),
+    ],
+)
+def test_an_example_names_its_patients(patient: str, told: str) -> None:
+    assert examples.Example("best", "pair", patient, "2").origin == told
 
 
 def test_a_scene_is_warped_by_the_transform(tmp_path: Path) -> None:

@@ -42,11 +42,11 @@ def contrast(**values: Any) -> Contrast:
 
 def test_the_summary_says_the_main_result_in_words() -> None:
     said = headline.summary(LINES, "local", "cv", "gland")
-    assert "84 image pairs of 58 patients, each with a network that had never seen the patient" in said
-    assert f"rose from a median of 0.62 to 0.87 (95{SPACE}% interval 0.85 to 0.88)" in said
+    assert "84 image pairs of 58 patients, each with a network that had never seen its patient" in said
+    assert f"rose from a median of 0.62 to 0.87 (95{SPACE}% interval of the latter: 0.85 to 0.88)" in said
     assert (
-        f"fell from a median of 11.6{SPACE}mm to 3.6{SPACE}mm (95{SPACE}% interval 3.3 to 4.0{SPACE}mm)"
-        in said
+        f"fell from a median of 11.6{SPACE}mm to 3.6{SPACE}mm "
+        f"(95{SPACE}% interval of the latter: 3.3 to 4.0{SPACE}mm)" in said
     )
 
 
@@ -60,6 +60,42 @@ def test_the_summary_does_not_hide_failures() -> None:
 def test_a_result_that_got_worse_is_said_so() -> None:
     worse = (line("structure", "dice", 0.8, figures(0.6)),)
     assert "fell from a median of 0.80 to 0.60." in headline.summary(worse, "local", "cv", "gland")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (0.6464, 0.6459, "did not change: its median is 0.65 before and after."),
+        (0.65, 0.65, "did not change: its median is 0.65 before and after."),
+        (0.654, 0.655, "rose from a median of 0.65 to 0.66."),
+        (0.66, 0.65, "fell from a median of 0.66 to 0.65."),
+        (0.0, 0.004, "did not change: its median is 0.00 before and after."),
+    ],
+)
+def test_what_reads_the_same_did_not_change(before: float, after: float, told: str) -> None:
+    same = (line("structure", "dice", before, figures(after)),)
+    assert told in headline.summary(same, "local", "cv", "gland")
+
+
+def test_the_interval_of_what_did_not_change_is_that_after_registration() -> None:
+    same = (line("landmark", "tre", 5.04, figures(5.02, 4.1, 6.0)),)
+    said = headline.summary(same, "local", "cv", "gland")
+    assert f"before and after (95{SPACE}% interval after: 4.1 to 6.0{SPACE}mm)." in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "told"),
+    [
+        ("cv", {}, "58 patients, each with a network that had never seen its patient."),
+        ("cv", {"of_two": True}, "each with a network that had never seen either of its patients."),
+        ("test", {}, "58 patients that took no part in cross-validation."),
+        ("test", {"of_two": True}, "58 patients that took no part in cross-validation."),
+        ("test", {"applied": True}, "58 patients, none of which was used for training in this study."),
+    ],
+)
+def test_who_registered_a_pair_is_said(kind: str, flags: dict[str, bool], told: str) -> None:
+    known = (line("structure", "dice", 0.6, figures(0.8), set=kind),)
+    assert told in headline.summary(known, "local", kind, "gland", **flags)
 
 
 def test_an_unlabelled_cohort_is_said_to_be_of_unknown_accuracy() -> None:

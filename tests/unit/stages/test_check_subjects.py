@@ -48,10 +48,11 @@ def test_a_sound_study_says_who_tests_whom(config: Path) -> None:
     verdict = check(config)
     assert verdict.warnings == ()
     text = str(verdict)
-    assert "12 pairs of 4 patients (12 cv)" in text
-    assert "4 pairs are tested, by models that saw neither patient" in text
-    assert "8 pairs of two folds are tested by none" in text
-    assert "each fold's model may learn from 2 to 2 pairs" in text
+    assert "12 image pairs of 4 patients: all cross-validated" in text
+    assert "2 folds of 2 patients each" in text
+    assert "registered and measured: 4 pairs, by models that saw neither patient" in text
+    assert "never tested: 8 pairs whose patients are in two folds; no model learns from them" in text
+    assert "each fold's training: 2 pairs to learn from, none for validation" in text
 
 
 def test_pairs_that_are_not_registered_take_no_room(config: Path, tmp_path: Path) -> None:

@@ -324,18 +324,15 @@ def test_original_that_changed_since_is_refused(study: Study) -> None:
         ({"shape": (8, 8, 8)}, r"shape \[10, 12, 8\] \(model: \[8, 8, 8\]\)"),
         ({"spacing_mm": (1.0, 2.0, 2.5)}, "spacing_mm"),
         ({"moving_channels": 2}, "moving_channels 1"),
-        ({"intensity": "minmax"}, "intensity rule"),
+        ({"intensity": "minmax"}, r"another intensity or alignment rule \(model: minmax, centre\)"),
+        ({"alignment": "file"}, r"another intensity or alignment rule \(model: zscore, file\)"),
+        ({"alignment": "header"}, r"another intensity or alignment rule \(model: zscore, header\)"),
     ],
 )
 def test_model_of_other_cases_is_refused(study: Study, change: dict[str, object], told: str) -> None:
     folder = study.model("0", replace(PLAN, **change))  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match=told):
         study.infer([folder])
-
-
-def test_model_trained_under_another_alignment_rule_is_welcome(study: Study) -> None:
-    study.infer([study.model("0", replace(PLAN, alignment="file"))])
-    assert "transform.h5" in study.names()
 
 
 def test_damaged_weights_are_refused(study: Study) -> None:

@@ -125,11 +125,29 @@ def test_an_applied_cohort_without_labels_reads_well(tmp_path: Path) -> None:
         for metric, unit in (("folding", "%"), ("sd_log_jacobian", "1"))
     ]
     root = finished.write_study(tmp_path, rows, folds=1)
-    page = finished.write_report(root)
+    page = finished.write_report(root, examples=3)
     assert "how well they match is not known" in page
+    assert "Smoothest deformation of model local: pair0" in page
+    assert "Roughest deformation of model local: pair4" in page
+    assert "Best pair" not in page
     assert "nothing on this page says how accurate" in page
     assert "out-of-fold:" not in page.partition('id="definitions"')[0]
     assert not {"distributions", "details", "failures"} & set(keys(page))
+
+
+def test_a_model_that_learnt_nothing_and_validation_on_one_pair_are_said_so(tmp_path: Path) -> None:
+    root = finished.write_study(tmp_path, finished.rows())
+    folder = root / "models/local/fold-1"
+    files.write_text(
+        folder / "history.csv", "step,loss\n" + "".join(f"{k},0.43\n" for k in range(50, 900, 50))
+    )
+    described = files.read_json(folder / "model.json")
+    files.write_json(folder / "model.json", described | {"validated_on": ["pair007"]})
+    page = finished.write_report(root)
+    assert (
+        page.count("the training loss did not fall in fold 1 (0.43 at the beginning, 0.43 at the end)") == 2
+    )
+    assert "Validation of fold 1 is on a single pair" in page
 
 
 def test_tested_pairs_are_shown_by_the_ensemble_and_by_each_fold(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from learning import Prepared, prepare, settings
+from tenter import finished
 from tenter.config import TrainSettings
 from tenter.errors import CheckpointError, DataError, DeviceError
 from tenter.stages.train import train
@@ -36,7 +37,7 @@ def trained(
     flags = {"fold": "1", "code": "c0de", "device": "cpu", "log_every": 1} | changed
     places = {"output": folder / "local/fold-1", "checkpoints": folder / "checkpoints"}
     train(**(prepared.flags | places | flags), settings=chosen)
-    return models.describe(places["output"])
+    return finished.describe(places["output"])
 
 
 def test_a_finished_model_can_be_loaded_and_registers(prepared: Prepared, tmp_path: Path) -> None:

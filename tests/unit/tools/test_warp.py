@@ -176,13 +176,13 @@ def test_edge_continues_the_image_without_end(pair: Pair) -> None:
     save(pair.file("one.nii.gz"), np.full((4, 4, 4), 3.5, np.float32), world((4, 4, 4), (2.0, 2.0, 2.0)))
     told = pair.warp("one.nii.gz", fill="edge")
     np.testing.assert_array_equal(written(pair.file("out.nii.gz")), np.float32(3.5))
-    assert "elsewhere stands its edge" in told
+    assert "the other voxels are those of its edge" in told
 
 
 def test_the_share_that_the_image_reaches_is_told(pair: Pair) -> None:
     told = pair.warp("moving.nii.gz", fill=-1000.0)
     missed = np.mean(written(pair.file("out.nii.gz")) == -1000)
-    assert f"reaches {100 * (1 - missed):.1f} % of the grid" in told
+    assert f"covers {100 * (1 - missed):.1f} % of the voxels" in told
     assert 0 < missed < 1
 
 

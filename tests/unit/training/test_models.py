@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tenter import networks
+from tenter import finished, networks
 from tenter.config import UNetNetwork
 from tenter.errors import CheckpointError
 from tenter.training import models
@@ -40,12 +40,12 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("one", "other"):
         saved(tmp_path / name)
-    assert len({(tmp_path / name / models.WEIGHTS).read_bytes() for name in ("one", "other")}) == 1
+    assert len({(tmp_path / name / finished.WEIGHTS).read_bytes() for name in ("one", "other")}) == 1
 
 
 def test_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
-    path = tmp_path / models.WEIGHTS
+    path = tmp_path / finished.WEIGHTS
     content = bytearray(path.read_bytes())
     content[-3] ^= 4
     path.write_bytes(content)
@@ -62,7 +62,7 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 99}'])
 def test_what_describes_no_model_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / models.DESCRIPTION).write_text(text)
+    (tmp_path / finished.DESCRIPTION).write_text(text)
     with pytest.raises(CheckpointError, match=r"model\.json"):
         models.load(tmp_path, CPU)
 
