@@ -183,9 +183,9 @@ def _warp_volume(task: _Task, transform: Transform) -> list[str]:
         fix = "leave out --inverse?" if task.inverse else "add --inverse?"
         message = "%s: does not reach a voxel of %s: do both belong to %s, and in this direction (%s)"
         _log.warning(message, task.input, task.reference, task.transform, fix)
-    beyond = "its edge" if task.fill == "edge" else f"{task.fill:g}"
-    share = f"{100 * within:.1f} % of the grid of {task.reference}"
-    return [f"{task.input}: {line}", f"reaches {share}; elsewhere stands {beyond}"]
+    beyond = "those of its edge" if task.fill == "edge" else f"{task.fill:g}"
+    share = f"{100 * within:.1f} % of the voxels of {task.reference}"
+    return [f"{task.input}: {line}", f"covers {share}; the other voxels are {beyond}"]
 
 
 def _carry(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
