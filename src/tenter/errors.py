@@ -35,6 +35,18 @@ class DataError(TenterError):
     """A file changed, vanished or proved damaged after it had been checked."""
 
 
+class DamagedFileError(DataError):
+    """A small file of tenter's own is not as it was written.
+
+    Attributes:
+        fault: the file, what is wrong with it, and how it is made again.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault).removeprefix(f"{fault.severity} "))
+
+
 class CodeChangedError(TenterError):
     """The package was edited between the planning of a job and its start."""
 

@@ -27,6 +27,7 @@ ACCEPTED = "TENTER_ACCEPTED"
 
 OBSERVERS = (
     "tenter.errors",  # texts of complaints
+    "tenter.system_errors",  # likewise, of the operating system's errors
     "tenter.config",  # its effect is the settings
     "tenter.manifest",  # its effect is the rows
     "tenter.provenance",  # says what is stale
@@ -115,9 +116,23 @@ def record(output: Path, stage: str, settings: str, code: str) -> None:
 
 
 def recorded(output: Path) -> dict[str, Any] | None:
-    """What `record` wrote for an output, or None."""
+    """What `record` wrote for an output, or None.
+
+    Raises:
+        DataError: the record is damaged.
+    """
     path = _record_path(output)
-    return files.read_json(path) if path.is_file() else None
+    return read_record(path) if path.is_file() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a provenance file.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    remedy = "delete it: the output counts as made by unknown code then"
+    return files.read_object(path, {"stage": str, "code": str, "settings": dict, "modules": dict}, remedy)
 
 
 def _record_path(output: Path) -> Path:
@@ -132,17 +147,33 @@ def accepted(actual: str, path: Path) -> str:
     Args:
         actual: fingerprint of the code as it is.
         path: file of accepted changes; may be absent.
+
+    Raises:
+        DataError: the file is damaged.
     """
-    changes = _accepted(path, path.stat().st_mtime_ns) if path.is_file() else []
-    for change in changes:
+    for change in accepted_changes(path):
         if change["now"] == actual:
             return str(change["then"])
     return actual
 
 
+def accepted_changes(path: Path) -> list[dict[str, Any]]:
+    """The changes of code that a person accepted, oldest first; none where there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return _accepted(path, path.stat().st_mtime_ns) if path.is_file() else []
+
+
 @functools.cache
-def _accepted(path: Path, _modified: int) -> list[dict[str, str]]:
-    changes: list[dict[str, str]] = files.read_json(path)
+def _accepted(path: Path, _modified: int) -> list[dict[str, Any]]:
+    remedy = "restore it, or delete it: results made by the code it accepts are then made again"
+    changes: Any = files.read_json(path, remedy)
+    if not isinstance(changes, list):
+        raise files.damaged(path, "holds no list of accepted changes", remedy)
+    for change in changes:
+        files.require_keys(path, change, {"now": str, "then": str}, remedy)
     return changes
 
 

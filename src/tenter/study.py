@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from tenter import chunks, config, files, folds, manifest, provenance
 from tenter.config import Config, Section, TestTime
 from tenter.errors import InputError
@@ -343,8 +345,15 @@ class Study:
         if self.applied is None:
             own, option = self.options.get(model, (model, None))
             return config.InferSettings(network=self.models[own].network, export=export, test_time=option)
-        described = files.read_json(self.applied_members[0] / "model.json")
-        return config.InferSettings.model_validate({"network": described["network"], "export": export})
+        path = self.applied_members[0] / "model.json"
+        described = files.read_object(path, {"network": dict}, "name another finished model")
+        try:
+            return config.InferSettings.model_validate({"network": described["network"], "export": export})
+        except ValidationError as error:
+            reason = " ".join(str(error).split())
+            raise files.damaged(
+                path, f"describes no network ({reason})", "name another finished model"
+            ) from error
 
     def _evaluate_settings(self) -> Section:
         return config.EvaluateSettings(

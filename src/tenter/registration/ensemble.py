@@ -62,12 +62,10 @@ def plan_of(member: LoadedModel) -> Plan:
         CheckpointError: its description holds none.
     """
     try:
-        known = member.description["plan"]
-        return Plan(**known | {name: tuple(known[name]) for name in ("shape", "spacing_mm")})
-    except (KeyError, TypeError) as error:
-        message = (
-            f"{member.folder / models.DESCRIPTION}: holds no plan; train the model again with this version"
-        )
+        return plans.plan_of(member.description.get("plan"))
+    except ValueError as error:
+        path = member.folder / models.DESCRIPTION
+        message = f"{path}: its plan is damaged ({error}); train the model again with this version"
         raise CheckpointError(message) from error
 
 

@@ -22,7 +22,7 @@ from tenter.config import RegistrationExport, TestTime
 from tenter.data import pairwork, plans, volumes
 from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
-from tenter.errors import InputError
+from tenter.errors import DataError, InputError
 from tenter.records import AlignmentRule, Fault, Plan
 from tenter.registration import exports, picture
 from tenter.registration.concerns import Figures
@@ -231,7 +231,7 @@ def _earlier(record: Path) -> tuple[Path, ...]:
     """The files that an earlier registration left, as far as its record can be read."""
     try:
         found = pairwork.sealed_files(record)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (DataError, TypeError, KeyError):
         return ()
     return tuple(path for path in found if path.parent == record.parent and path != record)
 

@@ -143,7 +143,7 @@ def _register(
 def _prepared(folder: Path) -> tuple[PreparedImages, dict[str, Any]]:
     """A prepared pair, and what its sidecar says."""
     case = layout.read_images(folder)
-    said: dict[str, Any] = files.read_json(folder / layout.IMAGES_SIDECAR)
+    said = layout.read_sidecar(folder)
     images = PreparedImages(
         affine=case.affine,
         alignment=case.alignment,

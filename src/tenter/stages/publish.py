@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,9 @@ FIGURES = {
 
 SETS = {"cv": "test", "test": "testset"}
 """Pairs that no fold's network learnt from, by cross-validation or as the test set."""
+
+COLUMNS = ("model", "fold", "label", "role", "metric", "unit", "set")
+"""Columns of the summary that say what a line is about."""
 
 UNITS = {"1": "", "%": "_pct"}
 
@@ -60,8 +62,7 @@ def publish(
     Raises:
         TrackingError: the server cannot be reached, or refuses.
     """
-    with summary.open(newline="", encoding="utf-8") as stream:
-        lines = list(csv.DictReader(stream, delimiter="\t"))
+    lines = [cells for _, cells in files.read_table(summary, COLUMNS)]
     figures = {name: _figures(_of(lines, name), ALL) for name in options}
     result = replace(_result(model, models, lines), artifacts=(metrics, summary), options=figures)
     text = _mirrored(tracking, result)
@@ -85,6 +86,7 @@ def _of(lines: Sequence[Line], model: str) -> list[Line]:
 
 def _fold(folder: Path, lines: Sequence[Line]) -> tracking.FoldResult:
     description = models.describe(folder)
+    models.require_identity(folder, description)
     return tracking.FoldResult(
         description=description,
         history=read_history(folder / models.HISTORY),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,8 @@ from tenter.reporting.challenges import section as challenge_section
 from tenter.reporting.page import Block, Figure, Page, Section, render
 from tenter.reporting.results import Group, groups
 from tenter.training.recorder import read_history
+
+REREGISTER = "delete the pair's folder and its chunk's table in fields/tables, and run the workflow again"
 
 TRANSFORM, SIDECAR = "transform.h5", "infer.json"
 
@@ -120,15 +121,15 @@ def _costs(rows: Sequence[MetricRow], fields: Path) -> dict[tuple[str, str], lis
     for kind, model, pair in dict.fromkeys((row.set, row.model, row.pair) for row in rows):
         path = fields / model / pair / SIDECAR
         if path.is_file():
-            found.setdefault((kind, model), []).append(costs.cost(files.read_json(path)))
+            found.setdefault((kind, model), []).append(costs.cost(files.read_object(path, {}, REREGISTER)))
     return found
 
 
 def _folds(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {line["patient"]: line["fold"] for line in csv.DictReader(stream, delimiter="\t")}
+    rows = files.read_table(path, ("patient", "fold"))
+    return {cells["patient"]: cells["fold"] for _, cells in rows}
 
 
 def _structure(rows: Sequence[MetricRow]) -> str:

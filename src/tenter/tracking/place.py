@@ -12,12 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenter import files, loading
-from tenter.errors import DataError, TrackingError
+from tenter.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _SQLITE = "sqlite:///"
+_REMEDY = "delete it and run the workflow again"
+_KEYS: dict[str, files.Kind] = {
+    "uri": str,
+    "experiment": str,
+    "experiment_id": (str, type(None)),
+    "study": str,
+    "timeout_s": (int, float),
+    "manifest": str,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -48,11 +57,11 @@ def read_place(path: Path) -> Place:
     Raises:
         DataError: it is missing or something else.
     """
+    said = files.read_object(path, _KEYS, _REMEDY)
     try:
-        return Place(**files.read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        message = f"{path}: is no record of a tracking server ({error}); run `tenter start-tracking` again"
-        raise DataError(message) from error
+        return Place(**said)
+    except TypeError as error:
+        raise files.damaged(path, f"is not a record of a tracking server ({error})", _REMEDY) from error
 
 
 def start(uri: str, experiment: str, study: str, timeout_s: float) -> Place:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from tenter import config, files, networks
-from tenter.errors import CheckpointError
+from tenter.errors import CheckpointError, DataError
+from tenter.training.recorder import RETRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,17 +72,31 @@ def describe(folder: Path) -> dict[str, Any]:
         CheckpointError: there is none, or it is not one of ours.
     """
     path = folder / DESCRIPTION
+    if not path.is_file():
+        message = f"{path}: does not exist; name the folder of a finished fold"
+        raise CheckpointError(message)
     try:
-        description = files.read_json(path)
-    except (OSError, ValueError) as error:
-        message = (
-            f"{path}: is no description of a finished model ({error}); name the folder of a finished fold"
-        )
-        raise CheckpointError(message) from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        description = files.read_object(path, {"format": int}, RETRAIN)
+        if description["format"] == FORMAT:
+            files.require_keys(path, description, {"fold": str, "weights_sha256": str}, RETRAIN)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
+    if description["format"] != FORMAT:
         message = f"{path}: is not in model format {FORMAT}; train the model again with this version"
         raise CheckpointError(message)
     return description
+
+
+def require_identity(folder: Path, description: Mapping[str, Any]) -> None:
+    """Refuse a description that does not say what the model was made from.
+
+    Raises:
+        DataError: naming what it lacks.
+    """
+    path = folder / DESCRIPTION
+    files.require_keys(path, dict(description), {"identity": dict}, RETRAIN)
+    keys: dict[str, files.Kind] = {"settings": str, "cohort": str, "code": str}
+    files.require_keys(path, description["identity"], keys, RETRAIN)
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
@@ -92,7 +107,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
     """
     path = folder / WEIGHTS
     expected = describe(folder)["weights_sha256"]
-    if not path.is_file() or files.sha256(path) != expected:
+    if not _is_whole(path, expected):
         message = f"{path}: absent or damaged (sha256 is not {str(expected)[:12]}...); train the fold again"
         raise CheckpointError(message)
     try:
@@ -100,6 +115,13 @@ def weights(folder: Path) -> dict[str, Tensor]:
     except safetensors.SafetensorError as error:
         message = f"{path}: cannot be read ({error}); train the fold again"
         raise CheckpointError(message) from error
+
+
+def _is_whole(path: Path, expected: str) -> bool:
+    try:
+        return files.sha256(path) == expected
+    except FileNotFoundError:
+        return False
 
 
 def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
@@ -124,6 +146,20 @@ def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> Non
     network.load_state_dict(dict(state))
 
 
+def _rebuilt(folder: Path, description: Mapping[str, Any]) -> nn.Module:
+    try:
+        channels = description["channels"]
+        return networks.on_grid(
+            _NETWORK.validate_python(description["network"]),
+            (channels["moving"], channels["fixed"]),
+            tuple(int(size) for size in description["plan"]["shape"]),
+        )
+    except (ValidationError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        message = f"{folder / DESCRIPTION}: describes no network ({reason}); {RETRAIN}"
+        raise CheckpointError(message) from error
+
+
 def load(folder: Path, device: torch.device) -> LoadedModel:
     """Rebuild a finished fold's network from its description and weights; nothing is unpickled.
 
@@ -135,12 +171,7 @@ def load(folder: Path, device: torch.device) -> LoadedModel:
         CheckpointError: a file is absent, damaged, or does not fit the network it names.
     """
     description = describe(folder)
-    channels = description["channels"]
-    network = networks.on_grid(
-        _NETWORK.validate_python(description["network"]),
-        (channels["moving"], channels["fixed"]),
-        description["plan"]["shape"],
-    )
+    network = _rebuilt(folder, description)
     assign(network, weights(folder), folder / WEIGHTS)
     network.eval().requires_grad_(requires_grad=False).to(device)
     return LoadedModel(network, folder, str(description["fold"]), description["weights_sha256"], description)

@@ -33,7 +33,7 @@ def test_members_of_different_plans_are_refused(tmp_path: Path) -> None:
 def test_a_model_without_a_plan_is_refused(tmp_path: Path) -> None:
     member = ensemble.load([patient.write_model(tmp_path)], CPU)[0]
     del member.description["plan"]
-    with pytest.raises(CheckpointError, match=r"fold-0/model\.json: holds no plan"):
+    with pytest.raises(CheckpointError, match=r"fold-0/model\.json: its plan is damaged"):
         ensemble.plan_of(member)
 
 
