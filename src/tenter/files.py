@@ -74,15 +74,58 @@ def _refusal(error: Exception, temporary: Path) -> OSError | None:
     file system is asked by a small write to the same file.
     """
     if isinstance(error, OSError) and system_errors.number(error) is not None:
-        return error if error.filename in {None, str(temporary), str(temporary.parent)} else None
+        own = {None, *map(str, (temporary, *temporary.parents))}
+        return error if error.filename in own else None
     try:
-        with temporary.open("ab") as stream:
-            stream.write(bytes(io.DEFAULT_BUFFER_SIZE))
-            stream.flush()
-            os.fsync(stream.fileno())
+        require_writable(temporary)
     except OSError as refused:
         return refused
     return None
+
+
+def require_writable(path: Path) -> None:
+    """Write some bytes to the end of a file that is thrown away, to learn why a library could not.
+
+    Raises:
+        OSError: what the operating system says.
+    """
+    with path.open("ab") as stream:
+        stream.write(bytes(io.DEFAULT_BUFFER_SIZE))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def require_space(path: Path, size: int) -> None:
+    """Refuse a disk without room for a file, before a library writes it that fails badly.
+
+    After a failed write HDF5 ends its process by a segmentation fault.
+
+    Args:
+        path: the file, which is made, and is empty then.
+        size: in bytes.
+
+    Raises:
+        OSError: what the operating system says.
+    """
+    with path.open("wb") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # not every file system can tell
+                raise
+        stream.truncate(0)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        OutputError: the operating system refuses.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(system_errors.line(error, path, "removed")) from error
 
 
 @contextlib.contextmanager

@@ -6,11 +6,12 @@ import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-Action = Literal["read", "written", "used"]
+Action = Literal["read", "written", "removed", "used"]
 
 _AGAIN = "then run the same command again"
 _CAUSES: dict[int, tuple[str, str]] = {
@@ -88,6 +89,7 @@ _CAUSES: dict[int, tuple[str, str]] = {
 }
 """Cause and fix of each error that a file system gives."""
 
+_MISPLACED = {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
 _UNANSWERED = {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN}
 _FIX = f"see that the file and its folder can be used, {_AGAIN}"
 _NUMBER = re.compile(r"errno = (\d+)")
@@ -120,7 +122,11 @@ def number(error: OSError) -> int | None:
 
 def behind(error: BaseException) -> OSError | None:
     """The error of the operating system that another error was raised from, or None."""
-    return next((item for item in _chain(error) if isinstance(item, OSError)), None)
+    found = next((item for item in _chain(error) if isinstance(item, OSError)), None)
+    hidden = error.__context__ if isinstance(error, RuntimeError) else None
+    if found is None and isinstance(hidden, OSError) and hidden.errno == errno.ELOOP:
+        return hidden  # Path.resolve before Python 3.13
+    return found
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -152,10 +158,23 @@ def _cause(error: OSError, path: Path | None) -> tuple[str, str]:
     cause = cause if words.lower() in cause.lower() else f"{cause} ({words})"
     if code == errno.ENOSPC and path is not None:
         return _full(path, cause), fix
-    if code == errno.ENOTDIR and path is not None:
-        file = next((part for part in reversed(path.parents) if _is_file(part)), None)
-        return (f"{file} is a file, not a folder" if file else cause), fix
+    if code in _MISPLACED and path is not None:
+        return _obstacle(path) or cause, fix
     return cause, fix
+
+
+def _obstacle(path: Path) -> str | None:
+    """What stands where a path has a folder: a file, or a symbolic link that leads to none."""
+    for part in reversed(path.parents):
+        try:
+            if not stat.S_ISDIR(part.stat().st_mode):
+                return f"{part} is a file, not a folder"
+        except OSError as error:
+            if not part.is_symlink():
+                return None
+            circle = error.errno == errno.ELOOP
+            return f"{part} is a symbolic link that leads {'in a circle' if circle else 'to nothing'}"
+    return None
 
 
 def _full(path: Path, cause: str) -> str:
@@ -170,10 +189,3 @@ def _full(path: Path, cause: str) -> str:
     if found.f_files and not found.f_favail and free:
         return "the disk holds its largest number of files (no inode is left)"
     return f"{cause.removesuffix(')')}; {free} bytes free)"
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False

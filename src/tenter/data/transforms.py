@@ -23,6 +23,8 @@ from tenter.spatial.transform import Transform
 
 LARGEST_MM = 1e6
 ORTHOGONAL = 1e-6
+OVERHEAD = 65_536
+"""Bytes of a transform file besides its field, at most."""
 
 MORE_FIELDS = (
     "bring them together in one (antsApplyTransforms -o [field.nii.gz,1], or harden them in 3D Slicer)"
@@ -53,11 +55,13 @@ def write_transform(path: Path, transform: Transform) -> None:
     parts = [_itk_affine(transform.alignment), sitk.DisplacementFieldTransform(sitk.Image(moves))]
     composite = sitk.CompositeTransform(parts if last else parts[::-1])
     with files.written_whole(path) as temporary:
+        files.require_space(temporary, 8 * moves.GetNumberOfPixels() * 3 + OVERHEAD)
         try:
             sitk.WriteTransform(composite, str(temporary))
             kept = next(filter(_is_field, _parts(temporary)))
         except (RuntimeError, DataError) as error:
-            message = f"{path}: could not be written whole ({_reason(error)}); is the disk full?"
+            files.require_writable(temporary)
+            message = f"{path}: could not be written whole ({_reason(error)}); run the same command again"
             raise OutputError(message) from error
         if not np.array_equal(_moves(kept), sitk.GetArrayViewFromImage(moves)):
             message = f"{path}: reads back otherwise than it was written; check the disk"

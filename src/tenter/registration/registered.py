@@ -131,7 +131,7 @@ class Registration:
                 temporary.write_bytes(self.picture())
             for path in earlier:
                 if path not in made:
-                    path.unlink(missing_ok=True)
+                    files.remove(path)
         description = self.description() | said
         if said.get("inverse_residual_mm", 0.0) > RETURN_MM:
             gap = f"is led back to by inverse.h5 with errors of up to {said['inverse_residual_mm']} mm"

@@ -77,7 +77,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
         fingerprint = files.digest({**basis, "images": sorted((item.file, item.sha256) for item in entries)})
         sidecar = output / pair.id / SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
-            sidecar.unlink(missing_ok=True)
+            files.remove(sidecar)
             made, said = _register(pair, cases / pair.id, members, settings, sidecar.parent)
             pairwork.seal(sidecar, fingerprint, made, said)
         return pairwork.entries(pair.id, sidecar, output, fingerprint)

@@ -9,8 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tenter.tracking.place import Place, client, reason
+from tenter.tracking.place import Place, client
 from tenter.tracking.runs import Run, fold_run, points
+from tenter.tracking.troubles import reason
 
 _RETRY_S = 0.5
 _log = logging.getLogger(__name__)

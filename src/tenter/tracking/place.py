@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tenter import files, loading
 from tenter.errors import TrackingError
+from tenter.tracking.troubles import line, reason
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -78,8 +79,7 @@ def start(uri: str, experiment: str, study: str, timeout_s: float) -> Place:
         return Place(uri, experiment, experiment_id(client(place), place), study, timeout_s)
     except Exception as error:
         if uri.startswith(_SQLITE):
-            message = f"{uri}: the tracking database cannot be made ({reason(error)}); see tracking.uri"
-            raise TrackingError(message) from error
+            raise TrackingError(line(uri, "the tracking database cannot be made", error)) from error
         _log.warning("%s: not reached (%s); runs are mirrored when they are published", uri, reason(error))
         return place
 
@@ -102,6 +102,8 @@ def client(place: Place, retries: int = 0) -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It would log a traceback of each error of the database, which is raised as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with _alone(place.uri):
         result = MlflowClient(tracking_uri=place.uri, registry_uri=place.uri)
         if place.uri.startswith(_SQLITE):
@@ -139,9 +141,3 @@ def experiment_id(client: MlflowClient, place: Place) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
-
-
-def reason(error: Exception) -> str:
-    """An error in one short line."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + "..."

@@ -12,7 +12,8 @@ from urllib.parse import quote
 from tenter import files
 from tenter.errors import TrackingError
 from tenter.tracking import runs
-from tenter.tracking.place import Place, client, experiment_id, reason
+from tenter.tracking.place import Place, client, experiment_id
+from tenter.tracking.troubles import line
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -80,11 +81,7 @@ def publish(place: Place, result: ModelResult) -> str:
         found = runs.search(server, str(place.experiment_id), filters)
         runs.retire(server, [run for run in found if run.info.run_id not in kept], parent)
     except Exception as error:
-        message = (
-            f"{place.uri}: {result.model} cannot be published ({reason(error)}); "
-            "see that the server runs, and try again"
-        )
-        raise TrackingError(message) from error
+        raise TrackingError(line(place.uri, f"{result.model} cannot be published", error)) from error
     return _invitation(place, result.model, parent, children)
 
 

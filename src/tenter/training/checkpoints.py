@@ -99,7 +99,7 @@ class Checkpoints:
         good = [path for path, _ in self._sidecars()][:kept]
         for path in self.folder.glob("step-*"):
             if path.with_suffix(".pt") not in good:
-                path.unlink(missing_ok=True)
+                files.remove(path)
 
     def _sidecars(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         for path in sorted(self.folder.glob("step-*.json"), reverse=True):
