@@ -1,7 +1,8 @@
 """tenter: from a manifest of image pairs to cross-validated registration in millimetres.
 
 Run it by   snakemake --profile profiles/local --configfile config/<study>.yaml
-Without --configfile it runs the simulated cohort of config/demo.yaml.
+Without --configfile it runs the simulated cohort of config/demo.yaml. Another Snakefile can import it
+as a module: docs/how-to/cluster.md, "From a Snakefile of your own".
 """
 
 import os
@@ -12,22 +13,43 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from tenter import hooks, surroundings
 from tenter.chunks import PATTERN as CHUNK
 from tenter.config import yaml_files
-from tenter.errors import TenterError
+from tenter.errors import message
 from tenter.files import canonical
 from tenter.manifest import ID
 from tenter.study import Study
 
 min_version("9.20")
 
-if not workflow.configfiles:
+IMPORTED = not workflow.modifier.is_main_snakefile()
+
+if not workflow.configfiles and not IMPORTED:
 
     configfile: "config/demo.yaml"
 
 
-if len(workflow.configfiles) > 1:
-    raise WorkflowError("give one --configfile: a study is one file")
+if len(workflow.configfiles) != 1:
+    raise WorkflowError(
+        "give one configuration file (`configfile:` or --configfile): a study is one file"
+    )
+if IMPORTED and (
+    workflow.modifier.path_modifier.prefix
+    or workflow.modifier.path_modifier.modifies_prefixes
+):
+    raise WorkflowError(
+        "`prefix:` and `replace_prefix:` cannot be used with tenter's Snakefile, as its commands would not "
+        "know them; leave them out and set `results` in the study's configuration"
+    )
+
+
+def stopped(error, advice=""):
+    """The error to end with, in one line; a defect in tenter keeps its traceback."""
+    told = message(error)
+    if told is None:
+        raise error
+    return WorkflowError(f"{told}{advice}")
 
 
 try:
@@ -35,18 +57,25 @@ try:
     yaml_files.read(path)  # Snakemake's own reader lets a key come twice
     study = Study.load(path, config)
     CHUNKS = study.registered_chunks()
-except TenterError as error:
-    raise WorkflowError(
-        f"{error}\n`tenter check {workflow.configfiles[-1]}` tells more"
+    PLAN = study.results / "cohort/plan.json"
+    plan_is_current = study.plan_is_current(PLAN)
+    for line in surroundings.equip(
+        os.environ,
+        accepted=study.accepted,
+        caches=study.results / "cache/home",
+        starts=workflow.is_main_process,
+    ):
+        print(line, file=sys.stderr)
+except Exception as error:
+    raise stopped(
+        error, f"\n`tenter check {workflow.configfiles[-1]}` tells more"
     ) from None
 
 R = study.results
 MODELS = study.registering_models
 TRACKING = R / "tracking/tracking.json"
 # Made once; a plan made by other rules than today's is renewed, with all that follows.
-PLAN = R / "cohort/plan.json"
-PLAN = ancient(PLAN) if study.plan_is_current(PLAN) else PLAN
-study.equip(os.environ)
+PLAN = ancient(PLAN) if plan_is_current else PLAN
 
 
 wildcard_constraints:
@@ -65,17 +94,12 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 
 
-localrules:
-    all,
-    plan,
-    publish,
-
-
 rule all:
     default_target: True
     input:
         R / "report.html",
         expand(R / "tracking/{model}.txt", model=list(study.models)),
+    localrule: True
 
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
@@ -92,10 +116,15 @@ onstart:
             raise WorkflowError(
                 f"nothing was started: {command[1]} says why, above"
             )
-    study.record_pairs(R / "cohort/pairs.tsv")
-    if study.models:
-        study.record_folds(R / "cohort/folds.tsv")
-    for line in study.stale_trainings(R / "models"):
+    try:
+        study.record_pairs(R / "cohort/pairs.tsv")
+        if study.models:
+            study.record_folds(R / "cohort/folds.tsv")
+        stale = study.stale_trainings(R / "models")
+        surroundings.announce(os.environ, study.codes())
+    except Exception as error:
+        raise stopped(error) from None
+    for line in stale:
         print(line, file=sys.stderr)
 
 
@@ -106,3 +135,7 @@ onsuccess:
     for said in (R / f"tracking/{model}.txt" for model in study.models):
         if said.exists():
             print(said.read_text(), file=sys.stderr, end="")
+
+
+if IMPORTED:
+    hooks.join(workflow, globals(), str(path))

@@ -149,10 +149,3 @@ def blocked(folder: Path, names: list[str]) -> Iterator[None]:
     for name in names:
         (folder / name / "inside").rmdir()
         (folder / name).rmdir()
-
-
-@contextlib.contextmanager
-def on(disk: Disk, folder: Path, *, mount: str | None) -> Iterator[None]:
-    """A disk, on a file system of its own where it needs one (with these options)."""
-    with mounted(folder, mount) if mount else contextlib.nullcontext():
-        yield

@@ -306,7 +306,10 @@ def read_table(
         DamagedFileError: it is damaged, lacks a column, or a row has another number of cells.
         DataError: it cannot be read.
     """
-    reader = csv.reader(io.StringIO(read_text(path, remedy), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(path, remedy)
+    if not text.endswith("\n"):
+        raise damaged(path, "is cut off (its last line has no end)", remedy)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:

@@ -24,6 +24,8 @@ PACKAGE = Path(__file__).parent
 ROOT = "tenter"
 ACCEPTED = "TENTER_ACCEPTED"
 """Environment variable that the workflow sets to the study's file of accepted changes."""
+PLANNED = "TENTER_PLANNED"
+"""Environment variable that says, in JSON, who planned the jobs of a run, and by which code."""
 
 OBSERVERS = (
     "tenter.errors",  # texts of complaints
@@ -82,10 +84,35 @@ def verify(stage: str, settings: str, code: str) -> None:
     record = os.environ.get(ACCEPTED)
     if code not in {actual, accepted(actual, Path(record)) if record else actual}:
         message = (
-            f"the code of `{stage}` changed since this job was planned ({code} then, {actual} now); "
-            "run snakemake again so that stale steps are found anew"
+            f"the code of `{stage}` changed since this job was planned ({code} then, {actual} now)"
+            f"{_elsewhere()}; run snakemake again so that stale steps are found anew"
         )
         raise CodeChangedError(message)
+
+
+def planned() -> dict[str, Any]:
+    """Who planned this job (`tenter`, `host`), and the `codes` of the stages; empty outside a run."""
+    try:
+        said = json.loads(os.environ.get(PLANNED, "{}"))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) and isinstance(said.get("codes"), dict) else {}
+
+
+def planned_code(name: str) -> str | None:
+    """The fingerprint by which `<stage>` or `<stage>/<model>` was planned; None outside a job."""
+    code = planned().get("codes", {}).get(name)
+    return None if code is None else str(code)
+
+
+def _elsewhere() -> str:
+    said, here = planned(), platform.node()
+    if not said or (said["tenter"], said["host"]) == (__version__, here):
+        return ""
+    return (
+        f": planned by tenter {said['tenter']} on {said['host']}, but {here} has tenter {__version__} "
+        f"({PACKAGE}); let both use one installation"
+    )
 
 
 def module_hashes(stage: str, settings: str = "{}") -> dict[str, str]:

@@ -38,7 +38,10 @@ def read(path: Path) -> tuple[FileEntry, ...]:
     Raises:
         DataError: it is not such a table.
     """
-    return tuple(_entry(path, number, cells) for number, cells in files.read_table(path, COLUMNS))
+    rows = files.read_table(path, COLUMNS)
+    if not rows:
+        raise files.damaged(path, "holds no row")
+    return tuple(_entry(path, number, cells) for number, cells in rows)
 
 
 def _entry(path: Path, number: int, cells: Mapping[str, str]) -> FileEntry:

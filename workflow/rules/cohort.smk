@@ -14,6 +14,7 @@ rule plan:
         R / "logs/plan.log",
     benchmark:
         R / "benchmarks/plan.tsv"
+    localrule: True
     params:
         manifest=study.manifest,
         pairs=["--pairs", str(R / "cohort/pairs.tsv")] if study.cohort.subjects else [],

@@ -34,7 +34,7 @@ rule report:
             [] if study.applied else ["--folds", str(R / "cohort/folds.tsv")]
         ),
     message:
-        "write the report of {study.config.study}"
+        f"write the report of {study.config.study}"
     shell:
         "tenter report --metrics {input.metrics:q} --summary {input.summary:q} --comparison {input.comparison:q} "
         "--challenges {input.challenges:q} "
@@ -57,6 +57,7 @@ rule publish:
         R / "logs/publish/{model}.log",
     benchmark:
         R / "benchmarks/publish/{model}.tsv"
+    localrule: True
     params:
         tracking=TRACKING,
         models=lambda wildcards: [

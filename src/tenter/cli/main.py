@@ -22,7 +22,7 @@ from typing import Any, TextIO
 import tyro
 from pydantic import BaseModel, ValidationError
 
-from tenter import __version__, files, loading, provenance, system_errors
+from tenter import __version__, errors, files, loading, provenance, system_errors
 from tenter.cli import commands
 from tenter.errors import OutputError, TenterError
 
@@ -76,26 +76,13 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        told = None if debug else _message(name, error)
+        told = None if debug else errors.message(error)
         if told is None:
             raise
-        for line in told.splitlines() or [type(error).__name__]:
+        for line in told.splitlines():
             _complain(line if line.startswith(("ERROR", "WARNING")) else f"ERROR {line}")
         return error.exit_code if isinstance(error, TenterError) else TenterError.exit_code
     return 0
-
-
-def _message(name: str, error: Exception) -> str | None:
-    """What a user is told of an error; None of one that is a fault of tenter's, whose traceback counts."""
-    if isinstance(error, TenterError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return f"tenter {name}: memory ran out; give the command more memory, then run it again"
-    refused = system_errors.behind(error)
-    if refused is None:
-        return None
-    line = system_errors.line(refused)
-    return line if refused.filename else f"tenter {name}: {line}"
 
 
 def _print(result: object) -> None:

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from tenter import files
+from tenter import files, system_errors
 from tenter.errors import DataError
 from tenter.records import Label, Set
 from tenter.shapes import Matrix
@@ -25,6 +25,12 @@ SIDES = ("moving", "fixed")
 IMAGES_SIDECAR = "images.json"
 LABELS_SIDECAR = "labels.json"
 REMEDY = "delete the pair's folder and its chunk's tables in cases/tables, and run the workflow again"
+
+_NOT_NIFTI = (
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    nib.wrapstruct.WrapStructError,
+)
 
 _IMAGES: dict[str, files.Kind] = {
     "pair": str,
@@ -201,9 +207,11 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
         image = nib.Nifti1Image.from_filename(path, mmap=True)
         proxy: Any = image.dataobj
         stored: np.ndarray = proxy.get_unscaled()
-    except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        message = f"{path}: is missing or damaged; run the workflow again to prepare the pair"
-        raise DataError(message) from error
+    except (ValueError, *_NOT_NIFTI) as error:
+        reason = " ".join(str(error).split())
+        raise files.damaged(path, f"is damaged ({reason})", REMEDY) from error
+    except OSError as error:
+        raise DataError(system_errors.line(error, path, "read")) from error
     if stored.dtype != dtype:
         message = f"{path}: holds {stored.dtype}, not {dtype}; delete the case and run the workflow again"
         raise DataError(message)

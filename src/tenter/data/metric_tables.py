@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from tenter import files
 from tenter.errors import DataError
-from tenter.records import MetricRow
+from tenter.records import MetricRow, Set
 
 COLUMNS = tuple(field.name for field in fields(MetricRow))
 NUMBERS = ("before", "after")
@@ -89,6 +90,9 @@ def _row(path: Path, number: int, cells: Mapping[str, str]) -> MetricRow:
         before, after = (float(text) if (text := cells[name]) else None for name in NUMBERS)
     except ValueError as error:
         raise files.damaged(path, str(error), row=number) from error
+    if texts["set"] not in get_args(Set):
+        what = f"is {texts['set']!r}, not one of {', '.join(get_args(Set))}"
+        raise files.damaged(path, what, row=number, column="set")
     return MetricRow(**texts, before=before, after=after)
 
 

@@ -195,6 +195,8 @@ def _read(path: Path) -> sitk.Transform:
     if not path.is_file():
         message = f"{path}: is missing"
         raise DataError(message)
+    with path.open("rb"):  # ITK would hide why a file cannot be opened
+        pass
     try:
         transform: sitk.Transform = sitk.ReadTransform(str(path))
     except RuntimeError as error:

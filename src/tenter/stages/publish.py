@@ -62,12 +62,23 @@ def publish(
     Raises:
         TrackingError: the server cannot be reached, or refuses.
     """
-    lines = [cells for _, cells in files.read_table(summary, COLUMNS)]
+    lines = _lines(summary)
     figures = {name: _figures(_of(lines, name), ALL) for name in options}
     result = replace(_result(model, models, lines), artifacts=(metrics, summary), options=figures)
     text = _mirrored(tracking, result)
     files.write_text(output, text)
     return text
+
+
+def _lines(summary: Path) -> list[Line]:
+    """The lines of the summary, each with a known set and figures that are numbers."""
+    rows = files.read_table(summary, COLUMNS)
+    for number, cells in rows:
+        try:
+            tuple(_named(cells))
+        except (KeyError, ValueError) as error:
+            raise files.damaged(summary, f"unknown set or figure: {error}", row=number) from error
+    return [cells for _, cells in rows]
 
 
 def _mirrored(place: Path, result: tracking.ModelResult) -> str:

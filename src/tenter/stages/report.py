@@ -70,6 +70,8 @@ def report(  # noqa: PLR0913 - flags of a command
     lines = statistics.read_summary(summary)
     contrasts = statistics.read_comparison(comparison)
     names = [model for model in settings.models if any(row.model == model for row in rows)]
+    if rows and not names:
+        raise files.damaged(metrics, f"holds no figure of the models {', '.join(settings.models)}")
     found = groups(rows, names)
     parts: list[Section | None] = [
         sections.cohort(rows, plans.read_plan(plan), _folds(folds), names),

@@ -19,7 +19,7 @@ _DATABASE = {
     ),
     "unable to open database file": (
         "the database cannot be opened",
-        "see that its folder exists, is writable, and that its disk has room, then run the same command again",
+        "see that its folder is there and writable and its disk has room, then run the same command again",
     ),
     "disk i/o error": (
         "the disk gives input/output errors, or a file would exceed the limit of `ulimit -f`",

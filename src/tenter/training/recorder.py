@@ -56,6 +56,8 @@ def read_history(path: Path) -> list[Row]:
         DataError: the file cannot be read or is damaged.
     """
     rows = files.read_table(path, ("step",), RETRAIN, delimiter=",")
+    if not rows:
+        raise files.damaged(path, "holds no row", RETRAIN)
     return [_row(path, number, cells) for number, cells in rows]
 
 
