@@ -95,6 +95,8 @@ def read_lock(path: Path) -> dict[str, int]:
         rows = files.read_table(path, ("patient", "fold"), fix)
     except DamagedFileError as error:
         raise InputError([error.fault]) from error
+    if not rows:
+        raise InputError([Fault(str(path), "names no patient", fix)])
     for number, row in rows:
         if not (row["fold"].isascii() and row["fold"].isdigit()):
             fault = Fault(str(path), f"is {row['fold']!r}, not the number of a fold", fix, number, "fold")

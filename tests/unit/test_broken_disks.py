@@ -180,16 +180,12 @@ def test_a_log_that_ends_on_a_full_disk_does_not_end_training(
     assert "Traceback" not in answer.stderr
 
 
-def tenter(
-    *words: object, stdout: int | str = subprocess.PIPE, stderr: int | str = subprocess.PIPE
-) -> object:
-    with contextlib.ExitStack() as stack:
-        streams = [
-            stack.enter_context(Path(item).open("w")) if isinstance(item, str) else item
-            for item in (stdout, stderr)
-        ]
-        command = [sys.executable, "-m", "tenter.cli.main", *map(str, words)]
-        return subprocess.run(command, stdout=streams[0], stderr=streams[1], text=True, check=False)
+def tenter(*words: object, full: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command as a process; one of its streams (`stdout`, `stderr`) may lie on a full disk."""
+    command = [sys.executable, "-m", "tenter.cli.main", *map(str, words)]
+    with Path("/dev/full").open("w") as stream:
+        streams = {name: stream if name == full else subprocess.PIPE for name in ("stdout", "stderr")}
+        return subprocess.run(command, text=True, check=False, **streams)  # type: ignore[call-overload,no-any-return]
 
 
 def test_an_answer_that_cannot_be_printed_is_an_error(made: SmallStudy) -> None:

@@ -65,6 +65,8 @@ def read_lock(path: Path) -> tuple[str, ...]:
         rows = files.read_table(path, ("pair",), fix)
     except DamagedFileError as error:
         raise InputError([error.fault]) from error
+    if not rows:
+        raise InputError([Fault(str(path), "names no pair", fix)])
     for number, row in rows:
         if JOIN not in row["pair"]:
             fault = Fault(
