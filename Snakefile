@@ -13,7 +13,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from tenter import hooks, surroundings
+from tenter import hooks, launching, surroundings
 from tenter.chunks import PATTERN as CHUNK
 from tenter.config import yaml_files
 from tenter.errors import message
@@ -109,6 +109,20 @@ onstart:
     limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+    # A job that Slurm refuses counts as failed: no more are submitted than it takes.
+    slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
+    most = launching.submission_limit() if slurm else None
+    if most is not None and most < workflow.nodes:
+        print(
+            f"this cluster takes {most} jobs of yours at a time (MaxSubmitJobs): as many are submitted, "
+            f"not {workflow.nodes}",
+            file=sys.stderr,
+        )
+        for pool in (
+            workflow.scheduler.global_resources,
+            workflow.scheduler.resources,
+        ):
+            pool["_nodes"] = most
     for command in study.opening_commands(
         canonical(config), R / "cohort", TRACKING
     ):
