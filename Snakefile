@@ -1,7 +1,8 @@
 """tenter: from a manifest of image pairs to cross-validated registration in millimetres.
 
 Run it by   snakemake --profile profiles/local --configfile config/<study>.yaml
-Without --configfile it runs the simulated cohort of config/demo.yaml.
+Without --configfile it runs the simulated cohort of config/demo.yaml. Another Snakefile can import it
+as a module: docs/how-to/cluster.md, "From a Snakefile of your own".
 """
 
 import os
@@ -13,10 +14,10 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from tenter import memory, tracking
+from tenter import hooks, launching, memory, surroundings, tracking
 from tenter.chunks import PATTERN as CHUNK
 from tenter.config import yaml_files
-from tenter.errors import TenterError
+from tenter.errors import message
 from tenter.files import canonical
 from tenter.manifest import ID
 from tenter.study import Study
@@ -27,13 +28,33 @@ min_version("9.20")
 include: "workflow/rules/paths.smk"
 
 
-if not workflow.configfiles:
+IMPORTED = not workflow.modifier.is_main_snakefile()
+
+if not workflow.configfiles and not IMPORTED:
 
     configfile: "config/demo.yaml"
 
 
-if len(workflow.configfiles) > 1:
-    raise WorkflowError("give one --configfile: a study is one file")
+if len(workflow.configfiles) != 1:
+    raise WorkflowError(
+        "give one configuration file (`configfile:` or --configfile): a study is one file"
+    )
+if IMPORTED and (
+    workflow.modifier.path_modifier.prefix
+    or workflow.modifier.path_modifier.modifies_prefixes
+):
+    raise WorkflowError(
+        "`prefix:` and `replace_prefix:` cannot be used with tenter's Snakefile, as its commands would not "
+        "know them; leave them out and set `results` in the study's configuration"
+    )
+
+
+def stopped(error, advice=""):
+    """The error to end with, in one line; a defect in tenter keeps its traceback."""
+    told = message(error)
+    if told is None:
+        raise error
+    return WorkflowError(f"{told}{advice}")
 
 
 try:
@@ -42,9 +63,20 @@ try:
     study = Study.load(path, config)
     study.plan_rules  # a finished model that is damaged, or that the configuration contradicts
     CHUNKS = study.registered_chunks()
-except TenterError as error:
-    raise WorkflowError(
-        f"{error}\n`tenter check {shlex.quote(str(workflow.configfiles[-1]))}` tells more"
+    PLAN = study.results / "cohort/plan.json"
+    plan_is_current = study.plan_is_current(PLAN)
+    for line in surroundings.equip(
+        os.environ,
+        accepted=study.accepted,
+        caches=study.results / "cache/home",
+        tracking=study.tracking_uri,
+        starts=workflow.is_main_process,
+    ):
+        print(line, file=sys.stderr)
+except Exception as error:
+    raise stopped(
+        error,
+        f"\n`tenter check {shlex.quote(str(workflow.configfiles[-1]))}` tells more",
     ) from None
 
 R = study.results
@@ -53,9 +85,7 @@ if workflow.is_main_process:
 MODELS = study.registering_models
 TRACKING = R / "tracking/tracking.json"
 # Made once; a plan made by other rules than today's is renewed, with all that follows.
-PLAN = R / "cohort/plan.json"
-PLAN = ancient(PLAN) if study.plan_is_current(PLAN) else PLAN
-study.equip(os.environ)
+PLAN = ancient(PLAN) if plan_is_current else PLAN
 CHANGES = yaml_files.changes(path, config)
 OVERRIDES = ["--content", CHANGES] if CHANGES else []
 # Runs that are gone from MLflow (a deleted database) are published again; a job's own Snakemake need not ask.
@@ -79,17 +109,12 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 
 
-localrules:
-    all,
-    plan,
-    publish,
-
-
 rule all:
     default_target: True
     input:
         R / "report.html",
         [R / f"tracking/{model}.txt" for model in study.models],
+    localrule: True
 
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
@@ -99,6 +124,20 @@ onstart:
     limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+    # A job that Slurm refuses counts as failed: no more are submitted than it takes.
+    slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
+    most = launching.submission_limit() if slurm else None
+    if most is not None and most < workflow.nodes:
+        print(
+            f"this cluster takes {most} jobs of yours at a time (MaxSubmitJobs): as many are submitted, "
+            f"not {workflow.nodes}",
+            file=sys.stderr,
+        )
+        for pool in (
+            workflow.scheduler.global_resources,
+            workflow.scheduler.resources,
+        ):
+            pool["_nodes"] = most
     for command in study.opening_commands(
         canonical(config), R / "cohort", TRACKING
     ):
@@ -106,10 +145,15 @@ onstart:
             raise WorkflowError(
                 f"nothing was started: {command[1]} says why, above"
             )
-    study.record_pairs(R / "cohort/pairs.tsv")
-    if study.models:
-        study.record_folds(R / "cohort/folds.tsv")
-    for line in study.stale_trainings(R / "models"):
+    try:
+        study.record_pairs(R / "cohort/pairs.tsv")
+        if study.models:
+            study.record_folds(R / "cohort/folds.tsv")
+        stale = study.stale_trainings(R / "models")
+        surroundings.announce(os.environ, study.codes())
+    except Exception as error:
+        raise stopped(error) from None
+    for line in stale:
         print(line, file=sys.stderr)
 
 
@@ -123,3 +167,7 @@ onsuccess:
     if (R / "report.html").exists():
         print(f"report: {R / 'report.html'}", file=sys.stderr)
     print(tracking.of_study(PLACE, list(study.models)), file=sys.stderr, end="")
+
+
+if IMPORTED:
+    hooks.join(workflow, globals(), str(path))

@@ -10,10 +10,8 @@ the same figures: a part of them in `make check`, all of them in `make soak`.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tenter import system_errors
 from tenter.records import Fault
 
 
@@ -35,6 +36,18 @@ class DataError(TenterError):
     """A file changed, vanished or proved damaged after it had been checked."""
 
 
+class DamagedFileError(DataError):
+    """A small file of tenter's own is not as it was written.
+
+    Attributes:
+        fault: the file, what is wrong with it, and how it is made again.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault).removeprefix(f"{fault.severity} "))
+
+
 class CodeChangedError(TenterError):
     """The package was edited between the planning of a job and its start."""
 
@@ -59,3 +72,17 @@ class OutputError(TenterError):
 
 class TrackingError(TenterError):
     """The tracking server or its database cannot be reached, or refuses."""
+
+
+def message(error: BaseException) -> str | None:
+    """What a user is told of an error, one line a fault; None of a defect in tenter.
+
+    Args:
+        error: of tenter's, of the operating system, or raised from one of these.
+    """
+    if isinstance(error, TenterError):
+        return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return "memory ran out; give the command more memory, then run it again"
+    refused = system_errors.behind(error)
+    return None if refused is None else system_errors.line(refused)

@@ -1,22 +1,28 @@
-"""How a file gets its final name: written aside, flushed, verified, renamed."""
+"""How a file gets its final name (written aside, flushed, renamed), and how small files are read back."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
-import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from tenter.errors import OutputError
+from tenter import system_errors
+from tenter.errors import DamagedFileError, DataError, OutputError, TenterError
+from tenter.records import Fault
+
+REMEDY = "delete it and run the workflow again"
+"""What to do about a damaged file that the workflow makes again."""
 
 FLUSHES = 8
 """Files that are flushed at a time: disks, and journals of file systems, take many in one go."""
@@ -33,14 +39,14 @@ def written_whole(path: Path) -> Iterator[Path]:
     is on the disk before it has its name, unless it is one of those `flushed_together`.
 
     Raises:
-        OutputError: the disk is full, a quota is reached, or the folder is not writable.
+        OutputError: the operating system refuses (disk full, read-only, no permission, ...).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     unflushed = _unflushed.get()
     suffix = "".join(path.suffixes[-2:])
     token = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     temporary = path.parent / f".tmp-{token}{suffix}"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if unflushed is None:
             _flush(temporary)
@@ -49,11 +55,77 @@ def written_whole(path: Path) -> Iterator[Path]:
             _flush(path.parent)
         else:
             unflushed.append(path)
-    except OSError as error:
-        _complain(path, error)
+    except TenterError:
         raise
+    except Exception as error:
+        refused = _refusal(error, temporary)
+        if refused is None:
+            raise
+        raise OutputError(system_errors.line(refused, path, "written")) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error counts
+            temporary.unlink(missing_ok=True)
+
+
+def _refusal(error: Exception, temporary: Path) -> OSError | None:
+    """What the operating system refused, if an error came from writing; None for any other cause.
+
+    Libraries that write hide the reason of a failure (ITK and HDF5 say "write failed"), so the
+    file system is asked by a small write to the same file.
+    """
+    if isinstance(error, OSError) and system_errors.number(error) is not None:
+        own = {None, *map(str, (temporary, *temporary.parents))}
+        return error if error.filename in own else None
+    try:
+        require_writable(temporary)
+    except OSError as refused:
+        return refused
+    return None
+
+
+def require_writable(path: Path) -> None:
+    """Write some bytes to the end of a file that is thrown away, to learn why a library could not.
+
+    Raises:
+        OSError: what the operating system says.
+    """
+    with path.open("ab") as stream:
+        stream.write(bytes(io.DEFAULT_BUFFER_SIZE))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def require_space(path: Path, size: int) -> None:
+    """Refuse a disk without room for a file, before a library writes it that fails badly.
+
+    After a failed write HDF5 ends its process by a segmentation fault.
+
+    Args:
+        path: the file, which is made, and is empty then.
+        size: in bytes.
+
+    Raises:
+        OSError: what the operating system says.
+    """
+    with path.open("wb") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # not every file system can tell
+                raise
+        stream.truncate(0)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        OutputError: the operating system refuses.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(system_errors.line(error, path, "removed")) from error
 
 
 @contextlib.contextmanager
@@ -72,37 +144,46 @@ def flushed_together() -> Iterator[None]:
     token = _unflushed.set(written)
     try:
         yield
-    finally:
+    except BaseException:
         _unflushed.reset(token)
-        with ThreadPoolExecutor(FLUSHES) as pool:
-            list(pool.map(_flush_or_remove, written))
-            list(pool.map(_flush, {path.parent for path in written}))
+        with contextlib.suppress(OutputError):  # the first error counts
+            _flush_all(written)
+        raise
+    _unflushed.reset(token)
+    _flush_all(written)
+
+
+def _flush_all(written: Sequence[Path]) -> None:
+    with ThreadPoolExecutor(FLUSHES) as pool:
+        list(pool.map(_flush_or_remove, written))
+        list(pool.map(_flush_or_remove, {path.parent for path in written}))
 
 
 def _flush_or_remove(path: Path) -> None:
     try:
         _flush(path)
     except OSError as error:
-        path.unlink(missing_ok=True)
-        _complain(path, error)
-        raise
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise OutputError(system_errors.line(error, path, "written")) from error
 
 
 def _flush(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if path.is_dir():  # of a folder that may be written to but not listed
+            return
+        raise
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems (CIFS, FUSE) cannot flush a folder; names are then as safe as they get.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP} or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
-
-
-def _complain(path: Path, error: OSError) -> None:
-    """Say in words of users what they can mend."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}:
-        free = shutil.disk_usage(path.parent).free
-        message = f"{path}: cannot be written ({error.strerror}; {free} bytes free)"
-        raise OutputError(message) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -116,15 +197,161 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value that a JSON file holds."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_text(path: Path, remedy: str = REMEDY) -> str:
+    """Return the text of a small file.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is damaged.
+
+    Raises:
+        DamagedFileError: it is empty or is not UTF-8 text.
+        DataError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(system_errors.line(error, path, "read")) from error
+    if not content.strip(b"\0 \t\r\n"):
+        what = f"holds nothing but {len(content)} blank or zero bytes" if content else "is empty (0 bytes)"
+        raise damaged(path, what, remedy)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise damaged(path, f"is not UTF-8 text (byte {error.start + 1})", remedy) from error
+
+
+def read_json(path: Path, remedy: str = REMEDY) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value that a JSON file holds.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is damaged.
+
+    Raises:
+        DamagedFileError: it is damaged.
+        DataError: it cannot be read.
+    """
+    text = read_text(path, remedy)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise damaged(path, f"is not valid JSON ({place}: {error.msg})", remedy) from error
+    except RecursionError as error:
+        raise damaged(path, "is not valid JSON (nested too deeply)", remedy) from error
+
+
+Kind = type | tuple[type, ...]
+
+
+def read_object(path: Path, keys: Mapping[str, Kind], remedy: str = REMEDY) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Args:
+        path: the file.
+        keys: keys that it must have, each with the types that its value may have.
+        remedy: what to do where it is damaged.
+
+    Raises:
+        DamagedFileError: it is damaged or lacks a key.
+        DataError: it cannot be read.
+    """
+    value = read_json(path, remedy)
+    require_keys(path, value, keys, remedy)
+    content: dict[str, Any] = value
+    return content
+
+
+def require_keys(path: Path, value: object, keys: Mapping[str, Kind], remedy: str = REMEDY) -> None:
+    """Refuse a value, read from a file, that is not an object with these keys.
+
+    Raises:
+        DamagedFileError: naming the first key that is absent or of another type.
+    """
+    if not isinstance(value, dict):
+        raise damaged(path, f"holds {_NAMES[type(value)]}, not an object", remedy)
+    for key, kind in keys.items():
+        if key not in value:
+            raise damaged(path, f"lacks `{key}`", remedy)
+        if not isinstance(value[key], kind) or (isinstance(value[key], bool) and kind is not bool):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            wanted = " or ".join(dict.fromkeys(_NAMES[item] for item in kinds))
+            raise damaged(path, f"`{key}` is {_NAMES[type(value[key])]}, not {wanted}", remedy)
+
+
+_NAMES: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def read_table(
+    path: Path, columns: Sequence[str], remedy: str = REMEDY, *, delimiter: str = "\t"
+) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a table, each with its line number and its cells by column.
+
+    Args:
+        path: the file.
+        columns: columns that it must have; it may have more.
+        remedy: what to do where it is damaged.
+        delimiter: what separates cells.
+
+    Raises:
+        DamagedFileError: it is damaged, lacks a column, or a row has another number of cells.
+        DataError: it cannot be read.
+    """
+    text = read_text(path, remedy)
+    if not text.endswith("\n"):
+        raise damaged(path, "is cut off (its last line has no end)", remedy)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        lines = [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise damaged(path, f"is not a row of a table ({error})", remedy, row=reader.line_num) from error
+    names = lines[0][1] if lines else []
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise damaged(path, f"lacks the columns {', '.join(missing)}", remedy)
+    for number, cells in lines[1:]:
+        if len(cells) != len(names) or any("\0" in cell for cell in cells):
+            what = f"has {len(cells)} cells, the header {len(names)}"
+            raise damaged(path, "holds zero bytes" if len(cells) == len(names) else what, remedy, row=number)
+    return [(number, dict(zip(names, cells, strict=True))) for number, cells in lines[1:]]
+
+
+def damaged(
+    path: Path, what: str, remedy: str = REMEDY, *, row: int | None = None, column: str | None = None
+) -> DamagedFileError:
+    """The error for a file of ours that is not as it was written.
+
+    Args:
+        path: the file.
+        what: is wrong with it, or with the row and column.
+        remedy: what to do.
+        row: line of a table, from 1.
+        column: of a table.
+    """
+    return DamagedFileError(Fault(str(path), what, remedy, row, column))
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Hexadecimal sha256 of a file's content.
+
+    Raises:
+        OSError: it cannot be read; the error names the file.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        error.filename = str(path)  # a failed read names no file
+        raise
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from tenter import files
 from tenter.config import Network, PlanRules
 from tenter.config.cohort import IntensityRule, Name, Positive
-from tenter.errors import CheckpointError, InputError
+from tenter.errors import CheckpointError, DataError, InputError
 from tenter.records import AlignmentRule, Fault, Plan
 
 FORMAT = 1
@@ -109,14 +109,16 @@ def describe(folder: Path) -> dict[str, Any]:
         CheckpointError: there is none, or it is not in this version's format.
     """
     path = folder / DESCRIPTION
+    if not path.is_file():
+        message = f"{path}: does not exist; name the folder of a finished fold"
+        raise CheckpointError(message)
     try:
-        description = files.read_json(path)
-    except (OSError, ValueError) as error:
-        message = (
-            f"{path}: is no description of a finished model ({error}); name the folder of a finished fold"
-        )
-        raise CheckpointError(message) from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        description = files.read_object(path, {"format": int}, _RETRAIN)
+        if description["format"] == FORMAT:
+            files.require_keys(path, description, {"fold": str, "weights_sha256": str}, _RETRAIN)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
+    if description["format"] != FORMAT:
         message = f"{path}: is not in model format {FORMAT}; train the model again with this version"
         raise CheckpointError(message)
     return description
@@ -202,7 +204,7 @@ def is_plan(path: Path, model: FinishedModel) -> bool:
     """Whether a plan's file holds the plan of a model, whatever cohort it is for."""
     try:
         return _differing(_plan(_Plan.model_validate(files.read_json(path))), model.plan) == []
-    except (OSError, ValueError):
+    except (DataError, OSError, ValueError):
         return False
 
 

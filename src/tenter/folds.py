@@ -6,7 +6,6 @@ the fewest pairs. The lock file beside the configuration remembers the assignmen
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenter import files
-from tenter.errors import InputError
+from tenter.errors import DamagedFileError, InputError
 from tenter.records import Fault, ImagePair, Subject
 
 
@@ -135,16 +134,23 @@ def read_lock(path: Path) -> dict[str, int]:
     """Read a lock file (`patient`, `fold`); empty where there is none.
 
     Raises:
-        InputError: the file is there but is no lock file.
+        InputError: the file is damaged.
+        DataError: it cannot be read.
     """
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.reader(stream, delimiter="\t"))
-    if rows[:1] == [["patient", "fold"]] and all(len(row) == 2 and row[1].isdigit() for row in rows[1:]):
-        return {patient: int(fold) for patient, fold in rows[1:]}
-    fault = Fault(str(path), "is no table of patient and fold", "restore it, or delete it to deal anew")
-    raise InputError([fault])
+    fix = "restore it, or delete it to deal anew"
+    try:
+        rows = files.read_table(path, ("patient", "fold"), fix)
+    except DamagedFileError as error:
+        raise InputError([error.fault]) from error
+    if not rows:
+        raise InputError([Fault(str(path), "names no patient", fix)])
+    for number, row in rows:
+        if not (row["fold"].isascii() and row["fold"].isdigit()):
+            fault = Fault(str(path), f"is {row['fold']!r}, not the number of a fold", fix, number, "fold")
+            raise InputError([fault])
+    return {row["patient"]: int(row["fold"]) for _, row in rows}
 
 
 def write_lock(path: Path, folds: Mapping[str, int]) -> None:

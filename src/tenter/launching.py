@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import shutil
+import subprocess
+
 from tenter.config import Runtime
 
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGUSR1"
@@ -39,3 +43,30 @@ def resources(runtime: Runtime) -> dict[str, int | str]:
     if runtime.nodes == 1:
         return {}
     return {"nodes": runtime.nodes, "tasks": runtime.nodes, "mpi": "srun"}
+
+
+def submission_limit() -> int | None:
+    """Jobs that Slurm takes of this user at a time, running ones included; None where it sets no limit.
+
+    It is the least of the user's associations (`MaxSubmitJobs`) and of their qualities of service
+    (`MaxSubmitJobsPerUser`), as far as Slurm tells them.
+    """
+    if shutil.which("sacctmgr") is None:
+        return None
+    associations = _told("assoc", f"user={getpass.getuser()}", "format=maxsubmit,qos")
+    qualities = {name for line in associations for name in line.partition("|")[2].split(",") if name}
+    limits = [line.partition("|")[0] for line in associations]
+    if qualities:
+        limits += _told("qos", f"names={','.join(sorted(qualities))}", "format=maxsubmitpu")
+    numbers = [int(text) for text in limits if text.isdigit()]
+    return min(numbers, default=None)
+
+
+def _told(*words: str) -> list[str]:
+    """Lines of `sacctmgr show`; none where there is no accounting, or it does not answer."""
+    command = ["sacctmgr", "--noheader", "--parsable2", "show", *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - fixed words and the user's name
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.splitlines()

@@ -24,9 +24,12 @@ PACKAGE = Path(__file__).parent
 ROOT = "tenter"
 ACCEPTED = "TENTER_ACCEPTED"
 """Environment variable that the workflow sets to the study's file of accepted changes."""
+PLANNED = "TENTER_PLANNED"
+"""Environment variable that says, in JSON, who planned the jobs of a run, and by which code."""
 
 OBSERVERS = (
     "tenter.errors",  # texts of complaints
+    "tenter.system_errors",  # likewise, of the operating system's errors
     "tenter.config",  # its effect is the settings
     "tenter.manifest",  # its effect is the rows
     "tenter.provenance",  # says what is stale
@@ -81,10 +84,35 @@ def verify(stage: str, settings: str, code: str) -> None:
     record = os.environ.get(ACCEPTED)
     if code not in {actual, accepted(actual, Path(record)) if record else actual}:
         message = (
-            f"the code of `{stage}` changed since this job was planned ({code} then, {actual} now); "
-            "run snakemake again so that stale steps are found anew"
+            f"the code of `{stage}` changed since this job was planned ({code} then, {actual} now)"
+            f"{_elsewhere()}; run snakemake again so that stale steps are found anew"
         )
         raise CodeChangedError(message)
+
+
+def planned() -> dict[str, Any]:
+    """Who planned this job (`tenter`, `host`), and the `codes` of the stages; empty outside a run."""
+    try:
+        said = json.loads(os.environ.get(PLANNED, "{}"))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) and isinstance(said.get("codes"), dict) else {}
+
+
+def planned_code(name: str) -> str | None:
+    """The fingerprint by which `<stage>` or `<stage>/<model>` was planned; None outside a job."""
+    code = planned().get("codes", {}).get(name)
+    return None if code is None else str(code)
+
+
+def _elsewhere() -> str:
+    said, here = planned(), platform.node()
+    if not said or (said["tenter"], said["host"]) == (__version__, here):
+        return ""
+    return (
+        f": planned by tenter {said['tenter']} on {said['host']}, but {here} has tenter {__version__} "
+        f"({PACKAGE}); let both use one installation"
+    )
 
 
 def module_hashes(stage: str, settings: str = "{}") -> dict[str, str]:
@@ -115,9 +143,23 @@ def record(output: Path, stage: str, settings: str, code: str) -> None:
 
 
 def recorded(output: Path) -> dict[str, Any] | None:
-    """What `record` wrote for an output, or None."""
+    """What `record` wrote for an output, or None.
+
+    Raises:
+        DataError: the record is damaged.
+    """
     path = _record_path(output)
-    return files.read_json(path) if path.is_file() else None
+    return read_record(path) if path.is_file() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a provenance file.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    remedy = "delete it: the output counts as made by unknown code then"
+    return files.read_object(path, {"stage": str, "code": str, "settings": dict, "modules": dict}, remedy)
 
 
 def _record_path(output: Path) -> Path:
@@ -132,17 +174,33 @@ def accepted(actual: str, path: Path) -> str:
     Args:
         actual: fingerprint of the code as it is.
         path: file of accepted changes; may be absent.
+
+    Raises:
+        DataError: the file is damaged.
     """
-    changes = _accepted(path, path.stat().st_mtime_ns) if path.is_file() else []
-    for change in changes:
+    for change in accepted_changes(path):
         if change["now"] == actual:
             return str(change["then"])
     return actual
 
 
+def accepted_changes(path: Path) -> list[dict[str, Any]]:
+    """The changes of code that a person accepted, oldest first; none where there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return _accepted(path, path.stat().st_mtime_ns) if path.is_file() else []
+
+
 @functools.cache
-def _accepted(path: Path, _modified: int) -> list[dict[str, str]]:
-    changes: list[dict[str, str]] = files.read_json(path)
+def _accepted(path: Path, _modified: int) -> list[dict[str, Any]]:
+    remedy = "restore it, or delete it: results made by the code it accepts are then made again"
+    changes: Any = files.read_json(path, remedy)
+    if not isinstance(changes, list):
+        raise files.damaged(path, "holds no list of accepted changes", remedy)
+    for change in changes:
+        files.require_keys(path, change, {"now": str, "then": str}, remedy)
     return changes
 
 

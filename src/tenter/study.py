@@ -10,8 +10,7 @@ import functools
 import json
 import os
 import shlex
-import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tenter import addresses, chunks, config, files, finished, folds, manifest, provenance
@@ -227,14 +226,6 @@ class Study:
         folds = self.folds if group == chunks.TEST else [group]
         return [models / name / f"fold-{fold}" for name in self.trained_behind(model) for fold in folds]
 
-    def equip(self, environment: MutableMapping[str, str]) -> None:
-        """Let jobs find this installation's commands, accepted code changes, and the tracking login."""
-        commands = str(Path(sys.executable).parent)
-        environment["PATH"] = os.pathsep.join([commands, environment.get("PATH", os.defpath)])
-        environment[provenance.ACCEPTED] = str(self.accepted.absolute())
-        if addresses.HIDDEN not in self.tracking_uri:
-            addresses.conceal(self.tracking_uri, environment)
-
     def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
         """The files behind what a chunk's pairs name in these attributes of `Pair`."""
         named = (getattr(pair, column) for pair in self.chunks[chunk] for column in columns)
@@ -256,9 +247,19 @@ class Study:
         return files.canonical(value.model_dump(mode="json"))
 
     def code(self, stage: str, model: str | None = None) -> str:
-        """Fingerprint of a stage's code, or the one it was accepted for."""
+        """Fingerprint of a stage's code, or the one it was accepted for; in a job, the planned one."""
+        name = stage if model is None else f"{stage}/{model}"
+        if (known := provenance.planned_code(name)) is not None:
+            return known
         settings = self.settings(stage, model)
         return provenance.accepted(provenance.fingerprint(stage, settings), self.accepted)
+
+    def codes(self) -> dict[str, str]:
+        """Fingerprint of the code of every stage that carries one, by `<stage>` or `<stage>/<model>`."""
+        stages = ("prepare_images", "prepare_labels", "evaluate", "summarise", "report")
+        codes = {stage: self.code(stage) for stage in stages}
+        codes |= {f"train/{model}": self.code("train", model) for model in self.models}
+        return codes | {f"infer/{model}": self.code("infer", model) for model in self.registering_models}
 
     @property
     def accepted(self) -> Path:
@@ -286,9 +287,8 @@ class Study:
             minutes: time limit of the job.
             scheduled: whether the job runs on a cluster.
         """
-        flags: dict[str, object] = {}
-        if not scheduled or not self.tracking_uri.startswith("sqlite:"):
-            flags["tracking"] = tracking
+        mirrored = not scheduled or not self.tracking_uri.startswith("sqlite:")
+        flags: dict[str, object] = {"tracking": tracking} if mirrored else {}
         if scheduled and minutes is not None:
             flags["deadline"] = max(0.0, 60 * minutes - self.config.runtime.margin_s)
         return shlex.join(_flags(flags))

@@ -6,7 +6,7 @@ Pair files are no declared outputs of the workflow; the table is, and is written
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
@@ -38,12 +38,18 @@ def read(path: Path) -> tuple[FileEntry, ...]:
     Raises:
         DataError: it is not such a table.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.reader(stream, delimiter="\t"))
-    if not rows or tuple(rows[0]) != COLUMNS:
-        message = f"{path}: not a table of {', '.join(COLUMNS)}; delete it and run again"
-        raise DataError(message)
-    return tuple(FileEntry(row[0], row[1], int(row[2]), row[3], row[4]) for row in rows[1:])
+    rows = files.read_table(path, COLUMNS)
+    if not rows:
+        raise files.damaged(path, "holds no row")
+    return tuple(_entry(path, number, cells) for number, cells in rows)
+
+
+def _entry(path: Path, number: int, cells: Mapping[str, str]) -> FileEntry:
+    size = cells["bytes"]
+    if not (size.isascii() and size.isdigit()):
+        raise files.damaged(path, f"is {size!r}, not a whole number", row=number, column="bytes")
+    pair, file, sha256, fingerprint = (cells[name] for name in ("pair", "file", "sha256", "fingerprint"))
+    return FileEntry(pair, file, int(size), sha256, fingerprint)
 
 
 def faults(entries: Iterable[FileEntry], root: Path, *, content: bool = False) -> list[str]:
@@ -66,12 +72,14 @@ def verified(tables: Sequence[Path], root: Path, *, content: bool = True) -> dic
     Raises:
         DataError: naming every pair whose files are missing or changed.
     """
-    entries = [item for table in tables for item in read(table)]
-    wrong = faults(entries, root, content=content)
+    by_table = {table: read(table) for table in tables}
+    found = {table: faults(entries, root, content=content) for table, entries in by_table.items()}
+    wrong = [line for lines in found.values() for line in lines]
     if wrong:
-        message = "\n".join([*wrong, "remedy: run the workflow with --forcerun on the rule that makes them"])
+        named = " ".join(str(table) for table, lines in found.items() if lines)
+        message = "\n".join([*wrong, f"to make them again, delete {named} and run the workflow"])
         raise DataError(message)
     by_pair: dict[str, list[FileEntry]] = {}
-    for item in entries:
+    for item in (item for entries in by_table.values() for item in entries):
         by_pair.setdefault(item.pair, []).append(item)
     return {pair: tuple(items) for pair, items in by_pair.items()}

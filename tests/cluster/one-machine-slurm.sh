@@ -16,10 +16,11 @@
 # it ends as FAILED, for without cgroups nobody tells OUT_OF_MEMORY. A time limit is noticed up to 30 s late.
 #
 # Partitions: cpu (every node), gpu (the first nodes), low (preempted by requeueing), high (preempts low).
-# Account: lab.
+# Account: lab. With ACCOUNTING=none there are neither accounts nor a database, as on many small clusters.
 set -euo pipefail
 
 DIR=${CLUSTER_DIR:-/tmp/tenter-cluster}
+ACCOUNTING=${ACCOUNTING:-slurmdbd}  # or none
 NODES=3
 CPUS=4       # that each node claims
 MEM=64000    # MB that each node claims
@@ -86,6 +87,9 @@ write_conf() {
   fi
   mkdir -p "$DIR"/{etc,run,log,state,spool,sql,dev}; touch "$DIR/.one-machine-slurm"
   chmod 755 "$DIR" "$DIR"/{etc,run,log}
+  # A controller that comes upon the state of the other mode would refuse it.
+  [ "$(cat "$DIR/accounting" 2>/dev/null || echo "$ACCOUNTING")" = "$ACCOUNTING" ] || rm -rf "$DIR/state"/*
+  echo "$ACCOUNTING" > "$DIR/accounting"
   [ -s "$DIR/etc/munge.key" ] || (umask 077; head -c 1024 /dev/urandom > "$DIR/etc/munge.key")
   chown root: "$DIR/etc" "$DIR/etc/munge.key"; chmod 400 "$DIR/etc/munge.key"
   write_slurm_conf > "$CONF"
@@ -149,6 +153,8 @@ SlurmctldTimeout=30
 SlurmdTimeout=30
 MessageTimeout=20
 GresTypes=gpu
+END
+  [ "$ACCOUNTING" = none ] || cat <<END
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=$DBD_PORT
@@ -251,7 +257,9 @@ all_idle() { [ "$(sinfo -h -N -p cpu -o %t | grep -cE '^(idle|mix|alloc)$')" = $
 do_start() {
   installed || die "Slurm is not installed; run: $0 install"
   write_conf
-  start_munge; start_sql; start_dbd; make_account; start_ctld
+  start_munge
+  [ "$ACCOUNTING" = none ] || { start_sql; start_dbd; make_account; }
+  start_ctld
   local i; for i in $(seq $NODES); do start_node "$i"; done
   sleep 0.3; resume_nodes
   until_ok 60 "$NODES nodes" all_idle
@@ -264,7 +272,8 @@ do_stop() {
   say "stopped"
 }
 do_status() {
-  local code=0 n want=("munged munged" "mariadbd mariadbd" "slurmdbd slurmdbd" "slurmctld slurmctld")
+  local code=0 n want=("munged munged" "slurmctld slurmctld")
+  [ "$ACCOUNTING" = none ] || want+=("mariadbd mariadbd" "slurmdbd slurmdbd")
   for n in $(seq $NODES); do want+=("slurmd.node$n slurmd"); done
   for n in "${want[@]}"; do
     # shellcheck disable=SC2086

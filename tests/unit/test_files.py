@@ -3,14 +3,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import broken_disks
 from tenter import files
-from tenter.errors import OutputError
+from tenter.errors import DataError, OutputError
 
 
 def test_a_failing_writer_leaves_the_old_file(tmp_path: Path) -> None:
@@ -145,3 +147,83 @@ def test_a_file_that_the_disk_does_not_take_loses_its_name(
     with pytest.raises(OutputError, match="a: cannot be written"):
         write()
     assert not list(tmp_path.iterdir())
+
+
+DAMAGED = "the pair is damaged"
+READ_ONLY = OSError(errno.EROFS, "Read-only file system")
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise READ_ONLY
+
+
+@pytest.mark.parametrize("kind", ["EROFS", "EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT"])
+def test_cleaning_up_does_not_hide_the_first_error(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be written, a temporary file cannot be removed either."""
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"x: cannot be written"), files.written_whole(tmp_path / "x"):
+        raise OSError(getattr(errno, kind), "refused")
+
+
+def test_a_library_that_hides_the_reason_is_told_by_the_file_system(tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(OutputError, match=r"x: .*largest size"), files.written_whole(tmp_path / "x"):
+            raise RuntimeError
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), ValueError("x"), DataError("x"), KeyError("x")])
+def test_an_error_that_is_none_of_writing_stays_as_it_is(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(type(error)) as caught, files.written_whole(tmp_path / "x"):
+        raise error
+    assert caught.value is error
+
+
+def test_an_error_of_reading_another_file_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"), files.written_whole(tmp_path / "x"):
+        (tmp_path / "gone").read_text()
+
+
+def test_a_fault_counts_more_than_what_the_disk_did_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        with files.flushed_together():
+            files.write_text(tmp_path / "a", "a")
+            monkeypatch.setattr(os, "fsync", refuse)
+            raise DataError(DAMAGED)
+
+    with pytest.raises(DataError, match=DAMAGED):
+        fail()
+
+
+@pytest.mark.parametrize("kind", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_flush_folders_is_enough(
+    kind: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = os.fsync
+
+    def picky(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().is_dir():
+            raise OSError(kind, os.strerror(kind))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", picky)
+    files.write_text(tmp_path / "x", "1")
+    assert (tmp_path / "x").read_text() == "1"
+
+
+def test_a_disk_without_room_is_refused_before_a_library_writes(tmp_path: Path) -> None:
+    with broken_disks.mounted(tmp_path / "disk", "size=64k"), pytest.raises(OSError, match="No space left"):
+        files.require_space(tmp_path / "disk/x", 100_000)
+
+
+def test_room_that_was_reserved_is_given_back(tmp_path: Path) -> None:
+    files.require_space(tmp_path / "x", 10_000)
+    assert (tmp_path / "x").stat().st_size == 0
+    assert (tmp_path / "x").stat().st_blocks == 0

@@ -37,5 +37,5 @@ def test_a_missing_file_is_named(table: Path, tmp_path: Path) -> None:
 
 def test_another_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("a\tb\n")
-    with pytest.raises(DataError, match="not a table of"):
+    with pytest.raises(DataError, match="lacks the columns"):
         tables.read(tmp_path / "t.tsv")

@@ -17,6 +17,7 @@ rule plan:
         R / "logs/plan.log",
     benchmark:
         R / "benchmarks/plan.tsv"
+    localrule: True
     params:
         manifest=study.manifest,
         # Neither the command nor a parameter of other studies may change: their plans would be made anew.

@@ -59,7 +59,7 @@ rule summarise:
         settings=lambda wildcards: study.settings("summarise"),
         code=lambda wildcards: study.code("summarise"),
     message:
-        "summarise {study.config.study}"
+        f"summarise {study.config.study}"
     shell:
         "tenter summarise --metrics {input:q} --settings {params.settings:q} --code {params.code:q} "
         "--output {output.metrics:q} --summary {output.summary:q} --comparison {output.comparison:q} "

@@ -35,7 +35,7 @@ rule report:
             [] if study.applied else ["--folds", str(R / "cohort/folds.tsv")]
         ),
     message:
-        "write the report of {study.config.study}"
+        f"write the report of {study.config.study}"
     shell:
         "tenter report --metrics {input.metrics:q} --summary {input.summary:q} --comparison {input.comparison:q} "
         "--challenges {input.challenges:q} "
@@ -61,6 +61,7 @@ rule publish:
         R / "logs/publish/{model}.log",
     benchmark:
         R / "benchmarks/publish/{model}.tsv"
+    localrule: True
     params:
         config=lambda wildcards, input: str(study.path),
         overrides=lambda wildcards, input: OVERRIDES,

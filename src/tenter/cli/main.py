@@ -7,6 +7,7 @@ imported only when it runs, so that light ones stay light.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -15,14 +16,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import tyro
 from pydantic import BaseModel, ValidationError
 
-from tenter import __version__, files, loading, provenance
+from tenter import __version__, errors, files, loading, provenance, system_errors
 from tenter.cli import commands
-from tenter.errors import TenterError
+from tenter.errors import OutputError, TenterError
 
 INTERRUPTED = 130
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -65,23 +67,56 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
             args=words,
             registry=_registry(),
         )
-    except TenterError as error:
-        if debug:
-            raise
-        lines = str(error).splitlines() or [type(error).__name__]
-        for line in lines:
-            sys.stderr.write(line if line.startswith(("ERROR", "WARNING")) else f"ERROR {line}")
-            sys.stderr.write("\n")
-        return error.exit_code
+        if result is not None:
+            _print(result)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        _complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if result is not None:
-        sys.stdout.write(f"{result}\n")
+    except Exception as error:
+        told = None if debug else errors.message(error)
+        if told is None:
+            raise
+        for line in told.splitlines():
+            _complain(line if line.startswith(("ERROR", "WARNING")) else f"ERROR {line}")
+        return error.exit_code if isinstance(error, TenterError) else TenterError.exit_code
     return 0
+
+
+def _print(result: object) -> None:
+    """Print what a command found, surely.
+
+    Raises:
+        OutputError: where it goes cannot be written to, such as a file on a full disk.
+    """
+    try:
+        sys.stdout.write(f"{result}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard(sys.stdout)
+        raise OutputError(system_errors.line(error, Path("standard output"), "written")) from error
+
+
+def _complain(line: str) -> None:
+    """Print a line to standard error; to standard output where the log is on a full disk, too."""
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except OSError:
+            _discard(stream)
+        else:
+            return
+
+
+def _discard(stream: TextIO) -> None:
+    """Drop what a stream could not write: Python would try again at its end, and change the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ several channels) with `images.json`; `moving_labels.nii`, `fixed_labels.nii` (u
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from tenter import files
+from tenter import files, system_errors
 from tenter.errors import DataError
 from tenter.records import Label, Set
 from tenter.shapes import Matrix
@@ -23,6 +24,24 @@ from tenter.shapes import Matrix
 SIDES = ("moving", "fixed")
 IMAGES_SIDECAR = "images.json"
 LABELS_SIDECAR = "labels.json"
+REMEDY = "delete the pair's folder and its chunk's tables in cases/tables, and run the workflow again"
+
+_NOT_NIFTI = (
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    nib.wrapstruct.WrapStructError,
+)
+
+_IMAGES: dict[str, files.Kind] = {
+    "pair": str,
+    "patients": list,
+    "set": str,
+    "stratum": (str, type(None)),
+    "affine": list,
+    "alignment": list,
+    "moving": dict,
+    "fixed": dict,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,21 +124,34 @@ def read_images(folder: Path) -> CaseImages:
     Raises:
         DataError: the case is missing or incomplete.
     """
-    said = _sidecar(folder / IMAGES_SIDECAR)
+    path = folder / IMAGES_SIDECAR
+    said = _sidecar(path, _IMAGES)
     moving, fixed = (_mapped(images_file(folder, side), np.dtype(np.float32)) for side in SIDES)
-    sources = {side: Grid(tuple(said[side]["shape"]), _matrix(said[side]["affine"])) for side in SIDES}
+    sources = {side: _grid(path, said[side]) for side in SIDES}
     return CaseImages(
         pair=said["pair"],
         patients=tuple(said["patients"]),
         set=said["set"],
         stratum=said["stratum"],
-        affine=_matrix(said["affine"]),
-        alignment=_matrix(said["alignment"]),
+        affine=_matrix(path, said["affine"]),
+        alignment=_matrix(path, said["alignment"]),
         moving=moving,
         fixed=fixed,
         moving_source=sources["moving"],
         fixed_source=sources["fixed"],
     )
+
+
+def read_sidecar(folder: Path) -> dict[str, Any]:
+    """What a case's images were made from.
+
+    Args:
+        folder: `cases/<pair>`.
+
+    Raises:
+        DataError: the record is missing or damaged.
+    """
+    return _sidecar(folder / IMAGES_SIDECAR, {**_IMAGES, "plan": str, "sources": dict})
 
 
 def read_labels(folder: Path) -> CaseLabels:
@@ -131,26 +163,42 @@ def read_labels(folder: Path) -> CaseLabels:
     Raises:
         DataError: the case is missing or incomplete.
     """
-    said = _sidecar(folder / LABELS_SIDECAR)
+    path = folder / LABELS_SIDECAR
+    said = _sidecar(path, {"labels": list, "shape": list})
+    for item in said["labels"]:
+        files.require_keys(path, item, {"name": str, "key": int, "role": str}, REMEDY)
     labels = tuple(Label(item["name"], item["key"], item["role"]) for item in said["labels"])
     if not labels:
-        nothing = np.zeros((0, *said["shape"]), dtype=np.uint8)
+        nothing = np.zeros((0, *_shape(path, said["shape"])), dtype=np.uint8)
         return CaseLabels((), nothing, nothing)
     moving, fixed = (_mapped(labels_file(folder, side), np.dtype(np.uint8)) for side in SIDES)
     return CaseLabels(labels, moving, fixed)
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
+def _sidecar(path: Path, keys: Mapping[str, files.Kind]) -> dict[str, Any]:
+    return files.read_object(path, keys, REMEDY)
+
+
+def _matrix(path: Path, rows: object) -> Matrix:
     try:
-        said: dict[str, Any] = files.read_json(path)
-    except (OSError, ValueError) as error:
-        message = f"{path}: is missing or damaged; run the workflow again to prepare the pair"
-        raise DataError(message) from error
-    return said
+        matrix = np.array(rows, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise files.damaged(path, "holds an affine that is not of numbers", REMEDY) from error
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        raise files.damaged(path, "holds an affine that is not a 4 x 4 matrix of finite numbers", REMEDY)
+    return matrix
 
 
-def _matrix(rows: list[list[float]]) -> Matrix:
-    return np.array(rows, dtype=np.float64)
+def _grid(path: Path, said: object) -> Grid:
+    files.require_keys(path, said, {"shape": list, "affine": list}, REMEDY)
+    values: Any = said
+    return Grid(_shape(path, values["shape"]), _matrix(path, values["affine"]))
+
+
+def _shape(path: Path, sizes: Sequence[Any]) -> tuple[int, int, int]:
+    if len(sizes) != 3 or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise files.damaged(path, f"holds the shape {sizes}, not three sizes", REMEDY)
+    return (sizes[0], sizes[1], sizes[2])
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
@@ -159,9 +207,11 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
         image = nib.Nifti1Image.from_filename(path, mmap=True)
         proxy: Any = image.dataobj
         stored: np.ndarray = proxy.get_unscaled()
-    except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        message = f"{path}: is missing or damaged; run the workflow again to prepare the pair"
-        raise DataError(message) from error
+    except (ValueError, *_NOT_NIFTI) as error:
+        reason = " ".join(str(error).split())
+        raise files.damaged(path, f"is damaged ({reason})", REMEDY) from error
+    except OSError as error:
+        raise DataError(system_errors.line(error, path, "read")) from error
     if stored.dtype != dtype:
         message = f"{path}: holds {stored.dtype}, not {dtype}; delete the case and run the workflow again"
         raise DataError(message)

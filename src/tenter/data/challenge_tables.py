@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tenter import files
 from tenter.data import metric_tables
-from tenter.errors import DataError
 from tenter.metrics import learn2reg, muregpro
 from tenter.metrics.families import family
 from tenter.records import MetricRow
@@ -94,22 +93,17 @@ def read(path: Path) -> tuple[Aggregate, ...]:
     Raises:
         DataError: it is not such a table.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream, delimiter="\t", strict=True)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            message = f"{path}: not a table of {', '.join(COLUMNS)}; delete it and run again"
-            raise DataError(message)
-        return tuple(_line(path, reader.line_num, cells) for cells in reader)
+    return tuple(_line(path, number, cells) for number, cells in files.read_table(path, COLUMNS))
 
 
 def _line(path: Path, number: int, cells: dict[str, str]) -> Aggregate:
+    texts = {name: cells[name] for name in COLUMNS if name not in {*_NUMBERS, "cases"}}
     try:
-        numbers = {name: float(text) if (text := cells.pop(name)) else None for name in _NUMBERS}
-        cases = int(cells.pop("cases"))
-        return Aggregate(**cells, **numbers, cases=cases)  # type: ignore[arg-type] # the rest is text
-    except (TypeError, ValueError, AttributeError) as error:
-        message = f"{path}:{number}: {error}; delete the table and run again"
-        raise DataError(message) from error
+        numbers = {name: float(text) if (text := cells[name]) else None for name in _NUMBERS}
+        cases = int(cells["cases"])
+    except ValueError as error:
+        raise files.damaged(path, str(error), row=number) from error
+    return Aggregate(**texts, **numbers, cases=cases)  # type: ignore[arg-type] # the rest is text
 
 
 def aggregates(rows: Rows) -> Iterator[Aggregate]:

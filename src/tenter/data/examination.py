@@ -15,6 +15,7 @@ from tenter.config import LabelFiles
 from tenter.data import integrity
 from tenter.data.budgets import Budget
 from tenter.data.integrity import Finding, Findings, Kind
+from tenter.errors import DataError
 from tenter.records import Pair
 
 Use = tuple[Path, Kind]
@@ -89,5 +90,5 @@ class Examiner:
             kept = {use: entries[self._name(use)] for use in stamps if self._name(use) in entries}
             same = {use: value for use, (stamp, value) in kept.items() if tuple(stamp) == stamps[use]}
             return {use: integrity.parse_finding(value) for use, value in same.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (DataError, ValueError, KeyError, TypeError, AttributeError):
             return {}

@@ -267,8 +267,13 @@ def _verify(path: Path, temporary: Path, expected: int) -> None:
             while block := stream.read(2**22):
                 found += len(block)
     except (EOFError, igzip.BadGzipFile) as error:
-        message = f"{path}: could not be written whole ({error}); is the disk full?"
+        message = (
+            f"{path}: reads back damaged ({error}); have the disk checked and run the same command again"
+        )
         raise OutputError(message) from error
     if found != expected:
-        message = f"{path}: {found} of {expected} bytes were written; is the disk full?"
+        message = (
+            f"{path}: {found} of {expected} bytes were written; "
+            "have the disk checked and run the same command again"
+        )
         raise OutputError(message)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 from tenter import files
 from tenter.errors import DataError
-from tenter.records import MetricRow
+from tenter.records import MetricRow, Set
 
 COLUMNS = tuple(field.name for field in fields(MetricRow))
 NUMBERS = ("before", "after")
@@ -52,14 +53,9 @@ def read(path: Path) -> tuple[MetricRow, ...]:
     """Read a table of figures.
 
     Raises:
-        DataError: it is not such a table.
+        DataError: it cannot be read or is damaged.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        lines = list(csv.reader(stream, delimiter="\t"))
-    if not lines or tuple(lines[0]) != COLUMNS or any(len(line) != len(COLUMNS) for line in lines):
-        message = f"{path}: not a table of {', '.join(COLUMNS)}; delete it and run again"
-        raise DataError(message)
-    return tuple(_row(path, number, line) for number, line in enumerate(lines[1:], start=2))
+    return tuple(_row(path, number, cells) for number, cells in files.read_table(path, COLUMNS))
 
 
 def key(row: MetricRow) -> tuple[str, ...]:
@@ -88,14 +84,16 @@ def plain(name: str) -> str:
     return f"_{name}" if name[0] in "=+-@" else name
 
 
-def _row(path: Path, number: int, line: list[str]) -> MetricRow:
-    cells = dict(zip(COLUMNS, line, strict=True))
+def _row(path: Path, number: int, cells: Mapping[str, str]) -> MetricRow:
+    texts = {name: cells[name] for name in COLUMNS if name not in NUMBERS}
     try:
-        before, after = (float(text) if (text := cells.pop(name)) else None for name in NUMBERS)
-        return MetricRow(**cells, before=before, after=after)
+        before, after = (float(text) if (text := cells[name]) else None for name in NUMBERS)
     except ValueError as error:
-        message = f"{path}:{number}: {error}; delete the table and run again"
-        raise DataError(message) from error
+        raise files.damaged(path, str(error), row=number) from error
+    if texts["set"] not in get_args(Set):
+        what = f"is {texts['set']!r}, not one of {', '.join(get_args(Set))}"
+        raise files.damaged(path, what, row=number, column="set")
+    return MetricRow(**texts, before=before, after=after)
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from tenter import files, tables
+from tenter import files, system_errors, tables
 from tenter.errors import DataError, InputError
 from tenter.records import FileEntry, ImagePair
 
@@ -24,7 +24,7 @@ def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R
 
     Args:
         pairs: what to work on.
-        work: raises DataError or InputError for a pair that cannot be used.
+        work: raises DataError, InputError or OSError for a pair that cannot be used.
         stage: its name, for the progress bar and the complaint.
 
     Raises:
@@ -38,6 +38,8 @@ def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R
                 results.append(work(pair))
             except (DataError, InputError) as error:
                 failed.append(f"{pair.id}: {error}")
+            except OSError as error:
+                failed.append(f"{pair.id}: {system_errors.line(error)}")
     if failed:
         head = f"{stage}: {len(failed)} of {len(pairs)} pairs failed, the others are done:"
         message = "\n".join([head, *failed])
@@ -52,7 +54,7 @@ def is_finished(sidecar: Path, fingerprint: str) -> bool:
         if said["fingerprint"] != fingerprint:
             return False
         return all(_is_whole(sidecar.parent / name, kept) for name, kept in said["files"].items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (DataError, OSError, ValueError, TypeError, KeyError, AttributeError):
         return False
 
 

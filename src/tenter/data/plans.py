@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from tenter import files
-from tenter.errors import DataError
 from tenter.records import Plan
+
+_PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -22,14 +26,30 @@ def read_plan(path: Path) -> Plan:
         DataError: the file is missing or no plan.
     """
     try:
-        values = files.read_json(path)
-        # A voxel size that was edited to `3` must have the digest of 3.0.
-        spacing = tuple(float(size) for size in values["spacing_mm"])
-        return Plan(**values | {"shape": tuple(values["shape"]), "spacing_mm": spacing})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        message = f"{path}: is no plan ({reason}); delete it and run the workflow again"
-        raise DataError(message) from error
+        return plan_of(files.read_object(path, {}))
+    except ValueError as error:
+        raise files.damaged(path, f"is not a plan ({error})") from error
+
+
+def plan_of(values: object) -> Plan:
+    """The plan that a JSON object describes.
+
+    Raises:
+        ValueError: a value is absent, unknown, or of another type.
+    """
+    if not isinstance(values, Mapping):
+        message = "it is not an object"
+        raise ValueError(message)  # noqa: TRY004 - of the file, not of the caller
+    unknown = sorted(values.keys() - {field.name for field in fields(Plan)})
+    if unknown:
+        message = f"unknown: {', '.join(unknown)}"
+        raise ValueError(message)
+    try:
+        return _PLAN.validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ValueError(message) from error
 
 
 def plan_digest(plan: Plan) -> str:

@@ -26,6 +26,8 @@ from tenter.spatial.transform import Transform
 
 LARGEST_MM = 1e6
 ORTHOGONAL = 1e-6
+OVERHEAD = 65_536
+"""Bytes of a transform file besides its field, at most."""
 
 HDF5_BYTES = 2**16
 """More than a transform file holds beside its field."""
@@ -59,12 +61,14 @@ def write_transform(path: Path, transform: Transform) -> None:
     parts = [_itk_affine(transform.alignment), sitk.DisplacementFieldTransform(sitk.Image(moves))]
     composite = sitk.CompositeTransform(parts if last else parts[::-1])
     with files.written_whole(path) as temporary:
+        files.require_space(temporary, 8 * moves.GetNumberOfPixels() * 3 + OVERHEAD)
         try:
             _reserve(temporary, moves)
             sitk.WriteTransform(composite, str(temporary))
             kept = next(filter(_is_field, _parts(temporary)))
         except (RuntimeError, DataError) as error:
-            message = f"{path}: could not be written whole ({_reason(error)}); is the disk full?"
+            files.require_writable(temporary)
+            message = f"{path}: could not be written whole ({_reason(error)}); run the same command again"
             raise OutputError(message) from error
         if not np.array_equal(_moves(kept), sitk.GetArrayViewFromImage(moves)):
             message = f"{path}: reads back otherwise than it was written; check the disk"
@@ -217,6 +221,8 @@ def _read(path: Path) -> sitk.Transform:
     if not path.is_file():
         message = f"{path}: is missing"
         raise DataError(message)
+    with path.open("rb"):  # ITK would hide why a file cannot be opened
+        pass
     try:
         transform: sitk.Transform = sitk.ReadTransform(str(path))
     except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes damaged bytes

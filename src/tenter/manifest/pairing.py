@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tenter import files
 from tenter.config import Pairing
-from tenter.errors import InputError
+from tenter.errors import DamagedFileError, InputError
 from tenter.manifest.cells import JOIN
 from tenter.manifest.sheet import Sheet
 from tenter.records import Fault, Pair, Set, Subject
@@ -55,14 +55,25 @@ def read_lock(path: Path) -> tuple[str, ...]:
     """Ids of the pairs that a lock file remembers; none where there is none.
 
     Raises:
-        InputError: the file is there but is no lock file.
+        InputError: the file is damaged.
+        DataError: it cannot be read.
     """
     if not path.exists():
         return ()
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    if lines[:1] == ["pair"] and all(JOIN in line for line in lines[1:]):
-        return tuple(lines[1:])
-    raise InputError([Fault(str(path), "is no list of pairs", "restore it, or delete it to draw anew")])
+    fix = "restore it, or delete it to draw anew"
+    try:
+        rows = files.read_table(path, ("pair",), fix)
+    except DamagedFileError as error:
+        raise InputError([error.fault]) from error
+    if not rows:
+        raise InputError([Fault(str(path), "names no pair", fix)])
+    for number, row in rows:
+        if JOIN not in row["pair"]:
+            fault = Fault(
+                str(path), f"is {row['pair']!r}, not two subjects joined by {JOIN}", fix, number, "pair"
+            )
+            raise InputError([fault])
+    return tuple(row["pair"] for _, row in rows)
 
 
 def write_lock(path: Path, ids: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tenter import files
 from tenter.config import RegistrationExport
 from tenter.data import fields as field_files
 from tenter.data import transforms, volumes
@@ -111,7 +112,7 @@ def remove_others(folder: Path, made: Sequence[Path]) -> None:
     for pattern in _PATTERNS:
         for path in folder.glob(pattern):
             if path not in made:
-                path.unlink()
+                files.remove(path)
 
 
 def learn2reg_name(moving: str, fixed: str) -> str:

@@ -22,7 +22,7 @@ from tenter.config import RegistrationExport, TestTime
 from tenter.data import pairwork, plans, volumes
 from tenter.data.cases import PreparedImages
 from tenter.data.volumes import Volume
-from tenter.errors import InputError
+from tenter.errors import DataError, InputError
 from tenter.records import AlignmentRule, Fault, Plan
 from tenter.registration import exports, picture
 from tenter.registration.concerns import Figures
@@ -131,7 +131,7 @@ class Registration:
                 temporary.write_bytes(self.picture())
             for path in earlier:
                 if path not in made:
-                    path.unlink(missing_ok=True)
+                    files.remove(path)
         description = self.description() | said
         if said.get("inverse_residual_mm", 0.0) > RETURN_MM:
             gap = f"is led back to by inverse.h5 with errors of up to {said['inverse_residual_mm']} mm"
@@ -231,7 +231,7 @@ def _earlier(record: Path) -> tuple[Path, ...]:
     """The files that an earlier registration left, as far as its record can be read."""
     try:
         found = pairwork.sealed_files(record)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (DataError, TypeError, KeyError):
         return ()
     return tuple(path for path in found if path.parent == record.parent and path != record)
 

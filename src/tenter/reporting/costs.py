@@ -39,16 +39,27 @@ class Cost:
 
 def cost(said: Mapping[str, Any]) -> Cost:
     """What a pair's `infer.json` tells; what it does not tell, as of earlier versions, is left open."""
-    option = said.get("test_time") or {}
-    refine = option.get("refine") or {}
+    option = _object(said, "test_time")
+    refine = _object(option, "refine")
+    models, device = said.get("models"), said.get("device")
     return Cost(
-        members=len(said.get("models", ())),
-        poses=option.get("poses", 0),
-        steps=refine.get("steps", 0),
+        members=len(models) if isinstance(models, list) else 0,
+        poses=int(_number(option, "poses") or 0),
+        steps=int(_number(refine, "steps") or 0),
         refused=refine.get("failed_at") is not None,
-        seconds=said.get("seconds", {}).get("network"),
-        device=said.get("device", ""),
+        seconds=_number(_object(said, "seconds"), "network"),
+        device=device if isinstance(device, str) else "",
     )
+
+
+def _object(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = said.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(said: Mapping[str, Any], name: str) -> float | None:
+    value = said.get(name)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def section(

@@ -6,7 +6,6 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tenter import __version__, files, provenance
 from tenter.reporting import words
@@ -53,8 +52,8 @@ def models(root: Path, names: Sequence[str]) -> Table | None:
     rows = []
     for name in names:
         for path in sorted((root / name).glob("fold-*/model.json")):
-            said = files.read_json(path)
-            made, identity = said.get("provenance", {}), said.get("identity", {})
+            said = files.read_object(path, {"provenance": dict, "identity": dict})
+            made, identity = said["provenance"], said["identity"]
             rows.append(
                 (
                     name,
@@ -102,7 +101,7 @@ def made(paths: Sequence[tuple[str, Path, str]]) -> Table:
 
 def accepted(path: Path | None) -> Table | None:
     """Changes of code that a person declared harmless; None where there are none."""
-    changes: list[dict[str, Any]] = files.read_json(path) if path is not None and path.is_file() else []
+    changes = [] if path is None else provenance.accepted_changes(path)
     rows = tuple(
         (
             _text(change.get("stage")),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
-from tenter.errors import DataError
+from tenter import files
 from tenter.reporting.definitions import Definition, definition
 
 Read = TypeVar("Read")
@@ -100,22 +99,29 @@ class Contrast:
         return definition(self.metric, self.unit)
 
 
+_CONTRAST = tuple(field.name for field in fields(Contrast))
+_LINE = (
+    *(field.name for field in fields(Line) if field.name not in {"before", "after"}),
+    *(f"{side}_{field.name}" for side in ("before", "after") for field in fields(Figures)),
+)
+
+
 def read_summary(path: Path) -> tuple[Line, ...]:
     """Read `summary.tsv`.
 
     Raises:
-        DataError: a column is missing or a cell is no number.
+        DataError: a column is missing or a cell is not a number.
     """
-    return tuple(_read(path, _line))
+    return tuple(_read(path, _LINE, _line))
 
 
 def read_comparison(path: Path) -> tuple[Contrast, ...]:
     """Read `comparison.tsv`.
 
     Raises:
-        DataError: a column is missing or a cell is no number.
+        DataError: a column is missing or a cell is not a number.
     """
-    return tuple(_read(path, _contrast))
+    return tuple(_read(path, _CONTRAST, _contrast))
 
 
 def pick(lines: Iterable[Line], **wanted: str) -> Line | None:
@@ -124,22 +130,12 @@ def pick(lines: Iterable[Line], **wanted: str) -> Line | None:
     return next((line for line in lines if all(getattr(line, k) == v for k, v in wanted.items())), None)
 
 
-def _cells(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream, delimiter="\t")
-        for cells in reader:
-            yield reader.line_num, {name: cell or "" for name, cell in cells.items()}
-
-
-def _read(path: Path, make: Callable[[dict[str, str]], Read]) -> Iterator[Read]:
-    for number, cells in _cells(path):
+def _read(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]], Read]) -> Iterator[Read]:
+    for number, cells in files.read_table(path, columns):
         try:
             yield make(cells)
-        except (KeyError, ValueError) as error:
-            message = (
-                f"{path}:{number}: is not as `tenter summarise` writes it ({error}); delete it and run again"
-            )
-            raise DataError(message) from error
+        except ValueError as error:
+            raise files.damaged(path, str(error), row=number) from error
 
 
 def _line(cells: dict[str, str]) -> Line:

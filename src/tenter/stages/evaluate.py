@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tenter import tables
+from tenter import files, tables
 from tenter.config import EvaluateSettings
 from tenter.data import challenges, metric_tables, pairwork
 from tenter.data.metric_tables import ABSENT
@@ -149,7 +149,7 @@ def _place(folder: Path | None, name: str, *, wanted: bool) -> Path | None:
         message = "settings ask for labels or points; say where by --warped-labels and --mapped-points"
         raise DataError(message)
     if folder is not None and not wanted:
-        (folder / name).unlink(missing_ok=True)
+        files.remove(folder / name)
     return folder / name if folder is not None and wanted else None
 
 

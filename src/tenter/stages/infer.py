@@ -77,7 +77,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
         fingerprint = files.digest({**basis, "images": sorted((item.file, item.sha256) for item in entries)})
         sidecar = output / pair.id / SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
-            sidecar.unlink(missing_ok=True)
+            files.remove(sidecar)
             made, said = _register(pair, cases / pair.id, members, settings, sidecar.parent)
             pairwork.seal(sidecar, fingerprint, made, said)
         return pairwork.entries(pair.id, sidecar, output, fingerprint)
@@ -143,7 +143,7 @@ def _register(
 def _prepared(folder: Path) -> tuple[PreparedImages, dict[str, Any]]:
     """A prepared pair, and what its sidecar says."""
     case = layout.read_images(folder)
-    said: dict[str, Any] = files.read_json(folder / layout.IMAGES_SIDECAR)
+    said = layout.read_sidecar(folder)
     images = PreparedImages(
         affine=case.affine,
         alignment=case.alignment,

@@ -89,7 +89,7 @@ def _prepare_pair(pair: Pair, case: CaseImages, settings: LabelFiles, seal: tupl
     ]
     labels, left_out = _sorted_out(sides, settings)
     for name in layout.SIDES:
-        layout.labels_file(sidecar.parent, name).unlink(missing_ok=True)
+        files.remove(layout.labels_file(sidecar.parent, name))
     made = []
     for side in sides if labels else []:
         made.append(layout.labels_file(sidecar.parent, side.name))

@@ -51,7 +51,8 @@ def publish(
         TrackingError: the server cannot be reached, or refuses.
     """
     study = Study.load(config, yaml_files.read_with(config, content))
-    study.equip(os.environ)
+    if addresses.HIDDEN not in study.tracking_uri:
+        addresses.conceal(study.tracking_uri, os.environ)
     names = models or tuple(study.models)
     _require_finished(study, names)
     place = tracking.place_of(study)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,8 @@ from tenter.reporting.challenges import section as challenge_section
 from tenter.reporting.page import Block, Figure, Page, Section, render
 from tenter.reporting.results import Group, groups
 from tenter.training.recorder import read_history
+
+REREGISTER = "delete the pair's folder and its chunk's table in fields/tables, and run the workflow again"
 
 TRANSFORM, SIDECAR = "transform.h5", "infer.json"
 
@@ -79,6 +80,8 @@ def report(  # noqa: PLR0913 - flags of a command
     lines = statistics.read_summary(summary)
     contrasts = statistics.read_comparison(comparison)
     names = [model for model in settings.models if any(row.model == model for row in rows)]
+    if rows and not names:
+        raise files.damaged(metrics, f"holds no figure of the models {', '.join(settings.models)}")
     found = groups(rows, names)
     trained = _histories(models, names)
     parts: list[Section | None] = [
@@ -141,15 +144,15 @@ def _costs(rows: Sequence[MetricRow], fields: Path) -> dict[tuple[str, str], lis
     for kind, model, pair in dict.fromkeys((row.set, row.model, row.pair) for row in rows):
         path = fields / model / pair / SIDECAR
         if path.is_file():
-            found.setdefault((kind, model), []).append(costs.cost(files.read_json(path)))
+            found.setdefault((kind, model), []).append(costs.cost(files.read_object(path, {}, REREGISTER)))
     return found
 
 
 def _folds(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {line["patient"]: line["fold"] for line in csv.DictReader(stream, delimiter="\t")}
+    rows = files.read_table(path, ("patient", "fold"))
+    return {cells["patient"]: cells["fold"] for _, cells in rows}
 
 
 def _structure(rows: Sequence[MetricRow]) -> str:
@@ -194,7 +197,7 @@ def _validated(models: Path, names: Sequence[str]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for name in names:
         for path in sorted((models / name).glob(f"fold-*/{finished.DESCRIPTION}")):
-            pairs = files.read_json(path).get("validated_on")
+            pairs = files.read_object(path, {}).get("validated_on")
             if pairs is not None:
                 found.setdefault(name, {})[path.parent.name.removeprefix("fold-")] = len(pairs)
     return found

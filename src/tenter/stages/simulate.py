@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from tenter import files
 from tenter.data import transforms, volumes
 from tenter.data.phantoms import scene
 from tenter.data.phantoms.scene import ALWAYS, SIDES, Scene, Side
-from tenter.errors import InputError
+from tenter.errors import DataError, InputError
 from tenter.records import Fault
 
 Form = Literal["map", "stack"]
@@ -161,8 +160,10 @@ def _is_whole(output: Path) -> bool:
     """Whether the manifest and every file it names are there."""
     if not (output / MANIFEST).is_file():
         return False
-    with (output / MANIFEST).open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+    try:
+        rows = [cells for _, cells in files.read_table(output / MANIFEST, ())]
+    except DataError:
+        return False
     named = [cell for row in rows for column, cell in row.items() if column in FILES and cell]
     pairs = [row["pair"] for row in rows if "pair" in row]
     truths = [f"truth/{pair}{ending}" for pair in pairs for ending in (".h5", ".points.tsv")]

@@ -31,7 +31,7 @@ def accept(stage: str, config: Path, /, *, reason: str) -> str:
     changes: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
     for path in study.results.rglob("*provenance.json"):
-        recorded = files.read_json(path)
+        recorded = provenance.read_record(path)
         if recorded["stage"] != stage:
             continue
         now = provenance.fingerprint(stage, files.canonical(recorded["settings"]))
@@ -39,7 +39,7 @@ def accept(stage: str, config: Path, /, *, reason: str) -> str:
             changes.setdefault(now, set()).add(recorded["code"])
             counts[now] = counts.get(now, 0) + 1
     _refuse(stage, config, changes)
-    earlier = files.read_json(study.accepted) if study.accepted.is_file() else []
+    earlier = provenance.accepted_changes(study.accepted)
     kept = [change for change in earlier if change["now"] not in changes]
     today = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     added = [

@@ -13,6 +13,8 @@ from tenter.study import Study
 from tenter.tools import jobs
 from tenter.tools.jobs import Work
 
+RETRAIN = "delete it and run the workflow again: its fold is trained again"
+
 
 def status(config: Path, /, *, verify: bool = False) -> str:
     """Say what a study has and who works on it, fold by fold; light enough for a login node.
@@ -71,7 +73,10 @@ def _fold(root: Path, model: str, fold: str, work: Work) -> list[str]:
         ago = f", {time.time() - log.stat().st_mtime:.0f} s ago" if _told(log) else ""
         return [f"{name}: {doing}{_after(told)}{ago}"]
     if (folder / "model.json").is_file():
-        steps = files.read_json(folder / "model.json")["steps"]
+        try:
+            steps = files.read_object(folder / "model.json", {"steps": int}, RETRAIN)["steps"]
+        except DataError as error:
+            return [f"{name}: damaged ({error})"]
         return [f"{name}: trained ({steps} steps){_after(_without(told, 'step', 'left'))}"]
     lines = [*jobs.tail(log), *jobs.verdict(Path(), "train", f"{model}_{fold}")]
     if not lines:

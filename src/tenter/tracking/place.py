@@ -8,10 +8,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tenter import addresses, files
-from tenter.errors import DataError, TrackingError
+from tenter.errors import TrackingError
 from tenter.study import Study
 
 SQLITE = "sqlite:///"
+_REMEDY = "delete it and run the workflow again"
+_KEYS: dict[str, files.Kind] = {
+    "uri": str,
+    "experiment": str,
+    "experiment_id": (str, type(None)),
+    "study": str,
+    "timeout_s": (int, float),
+    "manifest": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +100,11 @@ def read_place(path: Path) -> Place:
     Raises:
         DataError: it is missing or something else.
     """
+    said = files.read_object(path, _KEYS, _REMEDY)
     try:
-        return Place(**files.read_json(path), folder=path.parent)
-    except (OSError, ValueError, TypeError) as error:
-        message = f"{path}: is no record of a tracking server ({error}); run `tenter start-tracking` again"
-        raise DataError(message) from error
+        return Place(**said, folder=path.parent)
+    except TypeError as error:
+        raise files.damaged(path, f"is not a record of a tracking server ({error})", _REMEDY) from error
 
 
 def write_place(path: Path, place: Place) -> None:

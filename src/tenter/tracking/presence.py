@@ -31,7 +31,7 @@ def read_record(folder: Path, model: str) -> dict[str, Any]:
     """What was published of a model; empty where nothing was."""
     try:
         found = files.read_json(record(folder, model))
-    except (OSError, ValueError):
+    except DataError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -16,7 +16,8 @@ from tenter.tracking.examination import examine
 from tenter.tracking.place import Place
 from tenter.tracking.presence import read_record, record
 from tenter.tracking.runs import Span
-from tenter.tracking.store import client, experiment_id, reason
+from tenter.tracking.store import client, experiment_id
+from tenter.tracking.troubles import line
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -105,11 +106,7 @@ def publish(place: Place, result: ModelResult, rebuild: int | None = None) -> st
         place = replace(place, experiment_id=experiment_id(server, place))
         made = _mirrored(server, place, result)
     except Exception as error:
-        message = (
-            f"{place.uri}: {result.model} cannot be published ({reason(error, place)}); "
-            "see that the server runs, and try again"
-        )
-        raise TrackingError(message) from error
+        raise TrackingError(line(place, f"{result.model} cannot be published", error)) from error
     if place.folder is not None:
         before = read_record(place.folder, result.model).get("rebuild", 0)
         files.write_json(

@@ -18,6 +18,7 @@ from tenter.tracking import relocation
 from tenter.tracking.environment import settle
 from tenter.tracking.examination import examine, trashed
 from tenter.tracking.place import Place
+from tenter.tracking.troubles import line, reason
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -68,11 +69,7 @@ def start(
         return replace(place, experiment_id=experiment_id(client(place), place))
     except Exception as error:
         if place.database is not None:
-            message = (
-                f"{place.uri}: the tracking database cannot be made ({reason(error, place)}); "
-                "see that its folder can be written to, or name another in tracking.uri"
-            )
-            raise TrackingError(message) from error
+            raise TrackingError(line(place, "the tracking database cannot be made", error)) from error
         text = "%s: not reached (%s); training goes on, and `publish` mirrors it afterwards"
         _log.warning(text, place.uri, reason(error, place))
         return place
@@ -162,10 +159,3 @@ def experiment_id(client: MlflowClient, place: Place) -> str:
         message = f"{place.uri}: {trashed(place, str(found.experiment_id))}"
         raise TrackingError(message)
     return str(found.experiment_id)
-
-
-def reason(error: Exception, place: Place) -> str:
-    """An error in one short line, without the login of the place's address."""
-    address = "" if isinstance(error, TrackingError) else place.address
-    text = addresses.masked(" ".join(str(error).split()), address)
-    return text if len(text) <= 200 else text[:200] + "..."

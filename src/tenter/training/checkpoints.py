@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
-from tenter import files
-from tenter.errors import CheckpointError
+from tenter import files, system_errors
+from tenter.errors import CheckpointError, DataError
 
 KEPT = 2
 """Checkpoints that are kept: the latest, and one to fall back on."""
+
+_SIDECAR: dict[str, files.Kind] = {"step": int, "sha256": str, "identity": dict}
 
 _log = logging.getLogger(__name__)
 
@@ -97,19 +99,16 @@ class Checkpoints:
         good = [path for path, _ in self._sidecars()][:kept]
         for path in self.folder.glob("step-*"):
             if path.with_suffix(".pt") not in good:
-                path.unlink(missing_ok=True)
+                files.remove(path)
 
     def _sidecars(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         for path in sorted(self.folder.glob("step-*.json"), reverse=True):
             try:
-                sidecar = files.read_json(path)
-                known = {"step", "sha256", "identity"} <= sidecar.keys()
-            except (OSError, ValueError, AttributeError):
-                known = False
-            if known:
-                yield path.with_suffix(".pt"), sidecar
-            else:
-                _log.warning("%s: damaged; the checkpoint is not used", path)
+                sidecar = files.read_object(path, _SIDECAR, "an earlier checkpoint is tried")
+            except DataError as error:
+                _log.warning("%s", error)
+                continue
+            yield path.with_suffix(".pt"), sidecar
 
     def _differing(self, identity: Mapping[str, str]) -> list[str]:
         keys = sorted(self.identity.keys() | identity.keys())
@@ -125,13 +124,19 @@ class Checkpoints:
 
 
 def _state(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
-    if not path.is_file() or files.sha256(path) != sidecar["sha256"]:
-        _log.warning("%s: damaged (sha256 differs) or absent; an earlier checkpoint is tried", path)
-        return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        if files.sha256(path) != sidecar["sha256"]:
+            _log.warning("%s: damaged (sha256 differs); an earlier checkpoint is tried", path)
+            return None
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        _log.warning("%s; an earlier checkpoint is tried", system_errors.line(error, path, "read"))
+        return None
+    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         _log.warning("%s: refused (%s); an earlier checkpoint is tried", path, reason)
+        return None
+    if not isinstance(state, dict):
+        _log.warning("%s: holds no training; an earlier checkpoint is tried", path)
         return None
     return state

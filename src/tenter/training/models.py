@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from tenter import config, files, finished, networks
 from tenter.errors import CheckpointError
 from tenter.finished import DESCRIPTION, FORMAT, WEIGHTS
+from tenter.training.recorder import RETRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,18 @@ def save(folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, 
     files.write_json(folder / DESCRIPTION, content)
 
 
+def require_identity(folder: Path, description: Mapping[str, Any]) -> None:
+    """Refuse a description that does not say what the model was made from.
+
+    Raises:
+        DataError: naming what it lacks.
+    """
+    path = folder / DESCRIPTION
+    files.require_keys(path, dict(description), {"identity": dict}, RETRAIN)
+    keys: dict[str, files.Kind] = {"settings": str, "cohort": str, "code": str}
+    files.require_keys(path, description["identity"], keys, RETRAIN)
+
+
 def weights(folder: Path) -> dict[str, Tensor]:
     """Read a model's weights after checking them against the sha256 of its description.
 
@@ -70,7 +83,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
     """
     path = folder / WEIGHTS
     expected = finished.describe(folder)["weights_sha256"]
-    if not path.is_file() or files.sha256(path) != expected:
+    if not _is_whole(path, expected):
         message = f"{path}: absent or damaged (sha256 is not {str(expected)[:12]}...); train the fold again"
         raise CheckpointError(message)
     try:
@@ -78,6 +91,13 @@ def weights(folder: Path) -> dict[str, Tensor]:
     except safetensors.SafetensorError as error:
         message = f"{path}: cannot be read ({error}); train the fold again"
         raise CheckpointError(message) from error
+
+
+def _is_whole(path: Path, expected: str) -> bool:
+    try:
+        return files.sha256(path) == expected
+    except FileNotFoundError:
+        return False
 
 
 def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
@@ -102,6 +122,20 @@ def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> Non
     network.load_state_dict(dict(state))
 
 
+def _rebuilt(folder: Path, description: Mapping[str, Any]) -> nn.Module:
+    try:
+        channels = description["channels"]
+        return networks.on_grid(
+            _NETWORK.validate_python(description["network"]),
+            (channels["moving"], channels["fixed"]),
+            tuple(int(size) for size in description["plan"]["shape"]),
+        )
+    except (ValidationError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        message = f"{folder / DESCRIPTION}: describes no network ({reason}); {RETRAIN}"
+        raise CheckpointError(message) from error
+
+
 def load(folder: Path, device: torch.device) -> LoadedModel:
     """Rebuild a finished fold's network from its description and weights; nothing is unpickled.
 
@@ -113,12 +147,7 @@ def load(folder: Path, device: torch.device) -> LoadedModel:
         CheckpointError: a file is absent, damaged, or does not fit the network it names.
     """
     description = finished.describe(folder)
-    channels = description["channels"]
-    network = networks.on_grid(
-        _NETWORK.validate_python(description["network"]),
-        (channels["moving"], channels["fixed"]),
-        description["plan"]["shape"],
-    )
+    network = _rebuilt(folder, description)
     assign(network, weights(folder), folder / WEIGHTS)
     network.eval().requires_grad_(requires_grad=False).to(device)
     return LoadedModel(network, folder, str(description["fold"]), description["weights_sha256"], description)

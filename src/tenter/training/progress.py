@@ -12,6 +12,9 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from tenter import system_errors
+from tenter.errors import OutputError
+
 _log = logging.getLogger(__name__)
 
 
@@ -19,18 +22,40 @@ LOG = "train.log"
 """The log of a training since its first step, beside its checkpoints."""
 
 
+class _KeptLog(logging.FileHandler):
+    """A log file that is given up, with a warning, where it cannot be written: training goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the method's name in logging
+        """Leave the log as it is after an error of the operating system."""
+        error = sys.exception() if hasattr(sys, "exception") else sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        path = Path(self.baseFilename)
+        _log.warning("%s (this log ends here, training goes on)", system_errors.line(error, path, "written"))
+
+
 @contextlib.contextmanager
 def kept_log(folder: Path) -> Iterator[None]:
-    """Add what is logged to a file that outlives this process: Snakemake's own begins anew with each job."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(folder / LOG, encoding="utf-8")
+    """Add what is logged to a file that outlives this process: Snakemake's own begins anew with each job.
+
+    Raises:
+        OutputError: the file cannot be opened.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = _KeptLog(folder / LOG, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(system_errors.line(error, folder / LOG, "written")) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take is lost
+            handler.close()
 
 
 class Progress:

@@ -10,6 +10,9 @@ from typing import Protocol, runtime_checkable
 
 from tenter import files
 
+RETRAIN = "delete it and run the workflow again: its fold is trained again"
+"""What to do about a damaged file of a finished training."""
+
 Row = dict[str, float]
 """One look at a training: `step`, and whatever was measured at it, by column."""
 
@@ -47,9 +50,31 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """Read what `write_history` wrote; empty cells are left out."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(stream)]
+    """Read what `write_history` wrote; empty cells are left out.
+
+    Raises:
+        DataError: the file cannot be read or is damaged.
+    """
+    rows = files.read_table(path, ("step",), RETRAIN, delimiter=",")
+    if not rows:
+        raise files.damaged(path, "holds no row", RETRAIN)
+    return [_row(path, number, cells) for number, cells in rows]
+
+
+def _row(path: Path, number: int, cells: Mapping[str, str]) -> Row:
+    row: Row = {}
+    for name, cell in cells.items():
+        try:
+            value = float(cell) if cell else None
+        except ValueError as error:
+            raise files.damaged(
+                path, f"is {cell!r}, not a number", RETRAIN, row=number, column=name
+            ) from error
+        if value is not None:
+            row[name] = value
+    if not math.isfinite(row.get("step", math.nan)):
+        raise files.damaged(path, "is not a number", RETRAIN, row=number, column="step")
+    return row
 
 
 def _cell(value: float | None) -> str:

@@ -41,5 +41,7 @@ def test_the_comparison_is_read_as_it_is_written(tmp_path: Path) -> None:
 def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "summary.tsv"
     path.write_text("model\tset\nlocal\tcv\n")
-    with pytest.raises(DataError, match=r"summary.tsv:2: .*delete it and run again"):
+    with pytest.raises(
+        DataError, match=r"summary.tsv: lacks the columns .*delete it and run the workflow again"
+    ):
         statistics.read_summary(path)

@@ -1,0 +1,191 @@
+"""What an error of the operating system means for a file, and what to do about it, in one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+Action = Literal["read", "written", "removed", "used"]
+
+_AGAIN = "then run the same command again"
+_CAUSES: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", f"free some space there, {_AGAIN}"),
+    errno.EDQUOT: ("your disk quota is used up", f"remove files or ask for a larger quota, {_AGAIN}"),
+    errno.EFBIG: (
+        "the file would exceed the largest size allowed",
+        f"raise the limit (`ulimit -f`) or choose another file system, {_AGAIN}",
+    ),
+    errno.EROFS: (
+        "the file system is read-only",
+        f"make it writable or choose a folder on another file system, {_AGAIN}",
+    ),
+    errno.EACCES: (
+        "permission denied",
+        f"see the permissions with `ls -ld` and let this user in, {_AGAIN}",
+    ),
+    errno.EPERM: (
+        "the operation is not permitted",
+        f"see the owner with `ls -ld` and the attributes with `lsattr -d`, {_AGAIN}",
+    ),
+    errno.EIO: (
+        "input/output error: the disk or the connection to it is faulty",
+        f"have the disk checked or use another one, {_AGAIN}",
+    ),
+    errno.ESTALE: (
+        "stale file handle: the network file system replaced the file or was restarted",
+        "run the same command again; if the error stays, have the file system mounted again",
+    ),
+    errno.ENAMETOOLONG: (
+        "the name or the path is too long",
+        f"shorten it (names of the study, models and pairs, or the folder of the results), {_AGAIN}",
+    ),
+    errno.ENOTDIR: (
+        "a part of the path is a file, not a folder",
+        f"rename or remove that file or correct the path, {_AGAIN}",
+    ),
+    errno.EISDIR: (
+        "a folder is in the place of the file",
+        f"rename or remove that folder or correct the path, {_AGAIN}",
+    ),
+    errno.ELOOP: (
+        "symbolic links lead in a circle",
+        f"correct the links (`ls -l` shows where each one points), {_AGAIN}",
+    ),
+    errno.EMFILE: (
+        "this process has too many open files",
+        f"raise the limit (`ulimit -n`), {_AGAIN}",
+    ),
+    errno.ENFILE: (
+        "this machine has too many open files",
+        f"end other programs or ask the administrator for a higher limit, {_AGAIN}",
+    ),
+    errno.ENXIO: (
+        "it is a device or a pipe that nothing answers on",
+        f"give a regular file in its place, {_AGAIN}",
+    ),
+    errno.ENODEV: ("the device is not there", f"see that the disk is mounted, {_AGAIN}"),
+    errno.ETIMEDOUT: (
+        "the file system did not answer in time",
+        "wait until its server answers (`ls` of the folder returns), then run the same command again",
+    ),
+    errno.ENOENT: ("it does not exist", f"restore it or correct the path, {_AGAIN}"),
+    errno.EEXIST: (
+        "something else is in its place",
+        f"rename or remove that or correct the path, {_AGAIN}",
+    ),
+    errno.ENOTEMPTY: ("the folder is not empty", f"empty it or choose another one, {_AGAIN}"),
+    errno.EBUSY: ("it is in use", f"end the program that uses it, {_AGAIN}"),
+    errno.ENOLCK: (
+        "the file system gives no locks",
+        f"choose a folder on a file system with locks, {_AGAIN}",
+    ),
+    errno.ENOMEM: ("memory ran out", f"give the command more memory, {_AGAIN}"),
+}
+"""Cause and fix of each error that a file system gives."""
+
+_MISPLACED = {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
+_UNANSWERED = {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN}
+_FIX = f"see that the file and its folder can be used, {_AGAIN}"
+_NUMBER = re.compile(r"errno = (\d+)")
+"""How HDF5 names the error of the system inside a message of its own."""
+
+
+def line(error: OSError, path: Path | None = None, action: Action = "used") -> str:
+    """Say in one line which file could not be used, why, and what to do.
+
+    Args:
+        error: of the operating system.
+        path: the file, where the error names none or another one.
+        action: what was attempted.
+
+    Returns:
+        `<path>: cannot be <action>: <cause>; <fix>`.
+    """
+    named = path if path is not None else _named(error)
+    cause, fix = _cause(error, named)
+    return f"{f'{named}: ' if named is not None else 'a file '}cannot be {action}: {cause}; {fix}"
+
+
+def number(error: OSError) -> int | None:
+    """The system's number of an error, which HDF5 hides in its message."""
+    if error.errno is not None:
+        return error.errno
+    hidden = _NUMBER.search(str(error))
+    return int(hidden[1]) if hidden else None
+
+
+def behind(error: BaseException) -> OSError | None:
+    """The error of the operating system that another error was raised from, or None."""
+    found = next((item for item in _chain(error) if isinstance(item, OSError)), None)
+    hidden = error.__context__ if isinstance(error, RuntimeError) else None
+    if found is None and isinstance(hidden, OSError) and hidden.errno == errno.ELOOP:
+        return hidden  # Path.resolve before Python 3.13
+    return found
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__
+
+
+def _named(error: OSError) -> Path | None:
+    """The file that an error names; for a temporary file its folder, as people know no such file."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+    if not name:
+        return None
+    return Path(name).parent if Path(name).name.startswith(".tmp-") else Path(name)
+
+
+def _cause(error: OSError, path: Path | None) -> tuple[str, str]:
+    code = number(error)
+    if code is None or code not in _CAUSES:
+        text = " ".join((error.strerror or str(error) or type(error).__name__).split())
+        if code in _UNANSWERED:
+            return f"the file system is not reached ({text})", _CAUSES[errno.ETIMEDOUT][1]
+        return text, _FIX
+    cause, fix = _CAUSES[code]
+    words = os.strerror(code)
+    cause = cause if words.lower() in cause.lower() else f"{cause} ({words})"
+    if code == errno.ENOSPC and path is not None:
+        return _full(path, cause), fix
+    if code in _MISPLACED and path is not None:
+        return _obstacle(path) or cause, fix
+    return cause, fix
+
+
+def _obstacle(path: Path) -> str | None:
+    """What stands where a path has a folder: a file, or a symbolic link that leads to none."""
+    for part in reversed(path.parents):
+        try:
+            if not stat.S_ISDIR(part.stat().st_mode):
+                return f"{part} is a file, not a folder"
+        except OSError as error:
+            if not part.is_symlink():
+                return None
+            circle = error.errno == errno.ELOOP
+            return f"{part} is a symbolic link that leads {'in a circle' if circle else 'to nothing'}"
+    return None
+
+
+def _full(path: Path, cause: str) -> str:
+    """A full disk with its free space, or one that only lacks room for further names."""
+    above = next((part for part in (path, *path.parents) if os.path.exists(part)), None)  # noqa: PTH110 - never raises
+    if above is None:
+        return cause
+    try:
+        free, found = shutil.disk_usage(above).free, os.statvfs(above)
+    except OSError:
+        return cause
+    if found.f_files and not found.f_favail and free:
+        return "the disk holds its largest number of files (no inode is left)"
+    return f"{cause.removesuffix(')')}; {free} bytes free)"
