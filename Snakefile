@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 from tenter.chunks import PATTERN as CHUNK
@@ -18,6 +19,8 @@ from tenter.errors import TenterError
 from tenter.files import canonical
 from tenter.manifest import ID
 from tenter.study import Study
+from tenter.tools import screen, wholeness
+from tenter.tools.staleness import Staleness
 
 min_version("9.20")
 
@@ -47,6 +50,11 @@ TRACKING = R / "tracking/tracking.json"
 PLAN = R / "cohort/plan.json"
 PLAN = ancient(PLAN) if study.plan_is_current(PLAN) else PLAN
 study.equip(os.environ)
+# Snakemakes inside jobs write into the jobs' logs, whole.
+terminal = screen.Screen(study, screen.command_line(sys.argv[1:]))
+if workflow.is_main_process:
+    terminal.attach(logger)
+    terminal.stop_on_interrupt(workflow)
 
 
 wildcard_constraints:
@@ -67,15 +75,26 @@ include: "workflow/rules/reporting.smk"
 
 localrules:
     all,
+    cases,
     plan,
     publish,
 
 
+# All that a study gives. What was deleted is made again, also files that Snakemake does not know.
 rule all:
     default_target: True
     input:
-        R / "report.html",
-        expand(R / "tracking/{model}.txt", model=list(study.models)),
+        lambda wildcards: wholeness.target(study, "all", workflow.dag),
+    message:
+        "the study is whole"
+
+
+# Prepared cases, which trainings and registrations read. A finished study does without them.
+rule cases:
+    input:
+        lambda wildcards: wholeness.target(study, "cases", workflow.dag),
+    message:
+        "all cases are prepared"
 
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
@@ -89,13 +108,13 @@ onstart:
         canonical(config), R / "cohort", TRACKING
     ):
         if subprocess.run(command).returncode:
-            raise WorkflowError(
-                f"nothing was started: {command[1]} says why, above"
-            )
+            stopped = "stopped before the first job; the same command continues"
+            refused = f"nothing was started: {command[1]} says why, above"
+            raise WorkflowError(stopped if terminal.interruptions else refused)
     study.record_pairs(R / "cohort/pairs.tsv")
     if study.models:
         study.record_folds(R / "cohort/folds.tsv")
-    for line in study.stale_trainings(R / "models"):
+    for line in Staleness(study).lines():
         print(line, file=sys.stderr)
 
 
@@ -106,3 +125,7 @@ onsuccess:
     for said in (R / f"tracking/{model}.txt" for model in study.models):
         if said.exists():
             print(said.read_text(), file=sys.stderr, end="")
+
+
+onerror:
+    print(terminal.closing(log), file=sys.stderr)

@@ -69,10 +69,23 @@ class Clone:
         )
 
     def stale(self) -> set[str]:
-        """The jobs that a run would start now."""
+        """The jobs that a run would start now, by Snakemake and by tenter's own comparison, which agree."""
         done = self.run("--dry-run")
         assert done.returncode == 0, done.stderr
-        return jobs(done.stdout + done.stderr)
+        found = jobs(done.stdout + done.stderr)
+        assert self.compared() == found
+        return found
+
+    def compared(self) -> set[str]:
+        """The jobs that are stale by the provenance beside the outputs."""
+        code = (
+            "import sys; from pathlib import Path; from tenter.study import Study; "
+            "from tenter.tools.staleness import Staleness; "
+            "print(*Staleness(Study.load(Path(sys.argv[1]))).jobs, sep='\\n')"
+        )
+        done = self.tool(sys.executable, "-c", code, str(self.config.relative_to(self.root)))
+        assert done.returncode == 0, done.stderr
+        return set(filter(None, done.stdout.splitlines()))
 
     @contextmanager
     def edited(self, path: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from tenter import chunks, config, files, folds, manifest, provenance
@@ -212,11 +212,9 @@ class Study:
         environment["PATH"] = os.pathsep.join([commands, environment.get("PATH", os.defpath)])
         environment[provenance.ACCEPTED] = str(self.accepted.absolute())
 
-    def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
-        """The files behind what a chunk's pairs name in these attributes of `Pair`."""
-        named = (getattr(pair, column) for pair in self.chunks[chunk] for column in columns)
-        paths = dict.fromkeys(path for path in named if path is not None)
-        return list(dict.fromkeys(file for path in paths for file in manifest.files_behind(path)))
+    def files(self, chunk: str, stage: str) -> list[Path]:
+        """The files of a chunk's pairs that a stage reads."""
+        return manifest.sources(self.chunks[chunk], manifest.SOURCES[stage])
 
     def ids(self, chunk: str) -> list[str]:
         """Ids of a chunk's pairs."""
@@ -285,29 +283,6 @@ class Study:
     def experiment(self) -> str:
         """Name of the MLflow experiment."""
         return self.config.tracking.experiment or self.config.study
-
-    def stale_trainings(self, models: Path) -> list[str]:
-        """Say which finished trainings are stale because the code behind them changed.
-
-        Args:
-            models: folder of finished models, `<model>/fold-<k>/`.
-        """
-        stale: dict[str, int] = {}
-        for model in self.models:
-            settings = self.settings("train", model)
-            current = provenance.module_hashes("train", settings)
-            for folder in sorted((models / model).glob("fold-*")):
-                recorded = provenance.recorded(folder)
-                if recorded is None or recorded["code"] == self.code("train", model):
-                    continue
-                then = recorded["modules"]
-                changed = [name for name in current | then if current.get(name) != then.get(name)]
-                cause = ", ".join(sorted(changed)) or "modules"
-                stale[cause] = stale.get(cause, 0) + 1
-        return [
-            f"{count} trainings stale because of code in {cause} (harmless? `tenter accept train --help`)"
-            for cause, count in stale.items()
-        ]
 
     def _relative(self, path: Path) -> Path:
         joined = self.path.parent / path

@@ -7,7 +7,6 @@ imported only when it runs, so that light ones stay light.
 from __future__ import annotations
 
 import atexit
-import functools
 import gc
 import importlib
 import inspect
@@ -20,8 +19,8 @@ from typing import Any
 import tyro
 from pydantic import BaseModel, ValidationError
 
-from tenter import __version__, files, loading, provenance
-from tenter.cli import commands
+from tenter import __version__, loading
+from tenter.cli import commands, recorded
 from tenter.errors import TenterError
 
 INTERRUPTED = 130
@@ -85,24 +84,10 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """The command's function; a stage's code is verified before it runs, and recorded after."""
+    """The command's function."""
     with loading.nothing_is_garbage():
         module = importlib.import_module(commands.COMMANDS[name].module)
-    function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
-    if "settings" not in inspect.signature(function).parameters:
-        return function
-
-    @functools.wraps(function)
-    def recorded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the stage takes
-        stage = name.replace("-", "_")
-        settings = files.canonical(kwargs["settings"].model_dump(mode="json"))
-        code = kwargs.get("code") or provenance.fingerprint(stage, settings)
-        provenance.verify(stage, settings, code)
-        result = function(*args, **kwargs)
-        provenance.record(kwargs.get("table") or kwargs["output"], stage, settings, code)
-        return result
-
-    return recorded
+    return recorded.recorded(name, getattr(module, name.replace("-", "_")))
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
