@@ -6,6 +6,7 @@ Snakemake's own log file (`.snakemake/log`) keeps every message whole.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import re
@@ -37,7 +38,7 @@ SUPERFLUOUS = (
     "Rules with provenance triggered jobs",
     "Exiting because a job execution failed",  # `closing` says which, and why
 )
-UNINTERESTING_WHEN_STOPPED = (
+WHILE_STOPPING = (
     "Will exit after finishing",
     "Shutting down",
     "Terminating processes",
@@ -46,7 +47,7 @@ UNINTERESTING_WHEN_STOPPED = (
 
 _COMMAND_FAILED = re.compile(r"CalledProcessError|returned non-zero exit status")
 _PARAMETERS = re.compile(r"Params have changed since last execution.*", re.DOTALL)
-_SAVED = re.compile(r"step (\d+) is saved|goes on from step (\d+)")
+_WORKFLOW_ERROR = re.compile(r"WorkflowError in file .*, line \d+:\n(.*?)((\n  File .*)*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,6 @@ class Screen(logging.Formatter):
         self._full: logging.Formatter = logging.Formatter()
         self._failures: dict[int, Failure] = {}
         self._closed = False
-        self._begin = time.time()
         self.interruptions = 0
 
     @functools.cached_property
@@ -147,6 +147,8 @@ class Screen(logging.Formatter):
             return
 
         def interrupted(_number: int, _frame: FrameType | None) -> None:
+            if self._closed:
+                return
             self.interruptions += 1
             scheduler = getattr(workflow, "scheduler", None)
             if scheduler is None:
@@ -195,44 +197,50 @@ class Screen(logging.Formatter):
 
     def _message(self, record: logging.LogRecord, event: str) -> str:
         text = self._full.format(record)
-        if event == "error" and _COMMAND_FAILED.search(text):
-            return ""  # the whole command; the job's own error follows
-        if text.startswith(SUPERFLUOUS):
-            return ""
-        if self.interruptions and text.startswith(UNINTERESTING_WHEN_STOPPED):
+        # A failed command is told with its whole text; the error of its job follows, and says why.
+        hidden = event == "error" and _COMMAND_FAILED.search(text) is not None
+        if hidden or text.startswith(SUPERFLUOUS + (WHILE_STOPPING if self.interruptions else ())):
             return ""
         if "Directory cannot be locked" in text:
             return locked(self._command)
         if text.startswith("This was a dry-run"):
             return "\n".join([text, *self._staleness.lines()])
-        return text
+        refused = _WORKFLOW_ERROR.fullmatch(text)
+        return refused[1] if refused else text
 
     def _stopped(self) -> str:
         """What was saved when the run was stopped."""
-        saved: dict[str, int] = {}
+        steps: dict[int, list[int]] = {}
         others = 0
         for failure in self._failures.values():
-            rule, _, rest = failure.name.partition(" ")
-            at = self._saved(rest, failure.log) if rule == "train" else None
-            if at is None:
+            rule, *wildcards = failure.name.split(" ")
+            step = self._saved(*wildcards) if rule == "train" else None
+            if step is None:
                 others += 1
             else:
-                saved[at] = saved.get(at, 0) + 1
-        found = [f"{_number(count, 'training')} saved at {at}" for at, count in saved.items()]
+                total = self._study.models[wildcards[0]].training.steps
+                steps.setdefault(total, []).append(step)
+        found = [saved(reached, total) for total, reached in steps.items()]
         again = "begins" if others == 1 else "begin"
-        found += [f"{_number(others, 'other job' if saved else 'job')} {again} anew"] if others else []
+        found += [f"{_number(others, 'other job' if steps else 'job')} {again} anew"] if others else []
         return f"stopped; {', '.join(found) or 'no job was running'}; the same command continues"
 
-    def _saved(self, job: str, log: Path | None) -> str | None:
-        """`step 2 of 60`: how far a training that was stopped has come; None where nothing is saved."""
-        model, _, fold = job.partition(" ")
-        text = log.read_text(encoding="utf-8", errors="replace") if log and log.is_file() else ""
-        steps = [int(one or other) for one, other in _SAVED.findall(text)]
+    def _saved(self, model: str, fold: str) -> int | None:
+        """The step from which a stopped training will continue; None where nothing is saved."""
+        settings = json.loads(self._study.settings("train", model))
+        del settings["warm_start"]  # the identity has its weights
+        identity = {"settings": files.digest(settings), "code": self._study.code("train", model)}
         folder = self._study.results / "checkpoints" / model / f"fold-{fold}"
-        fresh = (path for path in folder.glob("step-*.json") if path.stat().st_mtime >= self._begin)
-        steps += [int(files.read_json(path)["step"]) for path in fresh]
-        total = self._study.models[model].training.steps
-        return f"step {max(steps)} of {total}" if steps else None
+        found = [files.read_json(path) for path in folder.glob("step-*.json")]
+        same = (item["step"] for item in found if identity.items() <= item["identity"].items())
+        return max(same, default=None)
+
+
+def saved(steps: Sequence[int], total: int) -> str:
+    """How far stopped trainings are: `2 trainings saved at step 2 of 60`."""
+    first, last = min(steps), max(steps)
+    reached = f"step {first}" if first == last else f"steps {first} to {last}"
+    return f"{_number(len(steps), 'training')} saved at {reached} of {total}"
 
 
 def shortened(said: str) -> str:

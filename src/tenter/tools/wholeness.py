@@ -17,7 +17,8 @@ FOLDERS = {"prepare_images": "cases", "prepare_labels": "cases", "infer": "field
 TARGETS = {"all": ("infer", "evaluate"), "cases": ("prepare_images", "prepare_labels")}
 """Targets of the workflow, with the stages whose tables name files that Snakemake does not know."""
 
-COMMAND = "snakemake --profile profiles/local --configfile {config}"
+COMMAND = "snakemake {target}--profile profiles/local --configfile {config}"
+"""The target comes first: Snakemake takes what follows --configfile for more configurations."""
 
 
 def lost(study: Study, stages: Iterable[str]) -> dict[Path, list[str]]:
@@ -143,12 +144,11 @@ def _shown(wrong: dict[str, list[str]]) -> list[str]:
 
 def _advice(study: Study, wrong: dict[str, list[str]]) -> list[str]:
     """What to do, in order."""
-    command = COMMAND.format(config=study.path)
     found = ["to get these files again (use your own profile, if it is another one):"]
     if any(not fault.endswith("is missing") for fault in _shown(wrong)):
         found.append("  delete the files named above that are still there, then run")
     if steps.INTERMEDIATE & wrong.keys():
-        found.append(f"  {command} cases")
+        found.append("  " + COMMAND.format(target="cases ", config=study.path))
     if wrong.keys() - steps.INTERMEDIATE:
-        found.append(f"  {command}")
+        found.append("  " + COMMAND.format(target="", config=study.path))
     return found
