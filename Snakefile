@@ -19,7 +19,7 @@ from tenter.errors import TenterError
 from tenter.files import canonical
 from tenter.manifest import ID
 from tenter.study import Study
-from tenter.tools import screen, wholeness
+from tenter.tools import screen
 from tenter.tools.staleness import Staleness
 
 min_version("9.20")
@@ -84,7 +84,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        lambda wildcards: wholeness.target(study, "all", workflow.dag),
+        lambda wildcards: Staleness(study).target("all", workflow.dag),
     message:
         "the study is whole"
 
@@ -92,7 +92,7 @@ rule all:
 # Prepared cases, which trainings and registrations read. A finished study does without them.
 rule cases:
     input:
-        lambda wildcards: wholeness.target(study, "cases", workflow.dag),
+        lambda wildcards: Staleness(study).target("cases", workflow.dag),
     message:
         "all cases are prepared"
 

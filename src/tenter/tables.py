@@ -14,6 +14,12 @@ from tenter import files
 from tenter.errors import DataError
 from tenter.records import FileEntry
 
+PREPARE_AGAIN = (
+    "delete what is damaged, run `snakemake cases` with your --profile and --configfile, "
+    "then the same command again"
+)
+"""What to do about prepared cases that are missing or damaged: a finished study does not ask for them."""
+
 COLUMNS = tuple(field.name for field in fields(FileEntry))
 
 
@@ -61,7 +67,7 @@ def faults(entries: Iterable[FileEntry], root: Path, *, content: bool = False) -
 
 
 def verified(tables: Sequence[Path], root: Path, *, content: bool = True) -> dict[str, tuple[FileEntry, ...]]:
-    """Read tables and verify every file they name; the entries of each pair.
+    """Read tables of prepared cases and verify every file they name; the entries of each pair.
 
     Raises:
         DataError: naming every pair whose files are missing or changed.
@@ -69,7 +75,7 @@ def verified(tables: Sequence[Path], root: Path, *, content: bool = True) -> dic
     entries = [item for table in tables for item in read(table)]
     wrong = faults(entries, root, content=content)
     if wrong:
-        message = "\n".join([*wrong, "remedy: run the workflow with --forcerun on the rule that makes them"])
+        message = "\n".join([*wrong, PREPARE_AGAIN])
         raise DataError(message)
     by_pair: dict[str, list[FileEntry]] = {}
     for item in entries:

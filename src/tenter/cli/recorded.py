@@ -26,6 +26,9 @@ READ = {
 MORE_OUTPUTS = {"summarise": ("summary", "comparison", "challenges")}
 """Flags that name outputs beside the main one."""
 
+CARRIED = {"warped_labels": ".nii.gz", "mapped_points": ".tsv"}
+"""Flags that name folders of further files, one a pair, with how these files end."""
+
 DESCRIPTION = "model.json"
 """The file of a finished model's folder that the workflow declares as an input."""
 
@@ -49,7 +52,7 @@ def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         code = flags.get("code") or provenance.fingerprint(stage, settings)
         provenance.verify(stage, settings, code)
         result = function(**flags)
-        read = {**_rows(stage, flags), "inputs": inputs, **_accepted(stage)}
+        read = {**_rows(stage, flags), "inputs": inputs, **_carried(flags), **_accepted(stage)}
         main = flags.get("table") or flags["output"]
         for output in (main, *_named(flags, MORE_OUTPUTS.get(stage, ()))):
             provenance.record(output, stage, settings, code, read=read)
@@ -100,6 +103,13 @@ def _rows(stage: str, flags: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": {pair.id: manifest.row(pair, folder) for pair in pairs},
         "sources": {os.path.relpath(path, folder): files.sha256(path) for path in sources},
     }
+
+
+def _carried(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Sha256 of the pair files that evaluation wrote beside its table."""
+    places = [(flags[name], suffix) for name, suffix in CARRIED.items() if flags.get(name) is not None]
+    paths = [folder / f"{pair}{suffix}" for folder, suffix in places for pair in flags["pairs"]]
+    return {"carried": {str(path): files.sha256(path) for path in paths if path.is_file()}} if places else {}
 
 
 def _accepted(stage: str) -> dict[str, str]:

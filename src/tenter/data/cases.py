@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from tenter import files
+from tenter import files, tables
 from tenter.errors import DataError
 from tenter.records import Label, Set
 from tenter.shapes import Matrix
@@ -144,7 +144,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
     try:
         said: dict[str, Any] = files.read_json(path)
     except (OSError, ValueError) as error:
-        message = f"{path}: is missing or damaged; run the workflow again to prepare the pair"
+        message = f"{path}: is missing or damaged; {tables.PREPARE_AGAIN}"
         raise DataError(message) from error
     return said
 
@@ -160,9 +160,9 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
         proxy: Any = image.dataobj
         stored: np.ndarray = proxy.get_unscaled()
     except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        message = f"{path}: is missing or damaged; run the workflow again to prepare the pair"
+        message = f"{path}: is missing or damaged; {tables.PREPARE_AGAIN}"
         raise DataError(message) from error
     if stored.dtype != dtype:
-        message = f"{path}: holds {stored.dtype}, not {dtype}; delete the case and run the workflow again"
+        message = f"{path}: holds {stored.dtype}, not {dtype}; {tables.PREPARE_AGAIN}"
         raise DataError(message)
     return np.moveaxis(stored.reshape((*stored.shape[:3], -1), order="F"), 3, 0)

@@ -30,6 +30,9 @@ from tenter.tools.staleness import Staleness, listed
 SHOWN = 6
 """Lines of a failed job's log that are shown."""
 
+LONGEST = 160
+"""Characters of an error that are repeated at the end of a run."""
+
 STOPPING = "stopping: running jobs save what they have; Ctrl-C again ends them at once"
 ENDING = "ending the running jobs; wait for a moment"
 
@@ -63,6 +66,12 @@ class Failure:
     name: str
     log: Path | None
     lines: tuple[str, ...]
+
+    def summary(self) -> str:
+        """The error in short, and where there is more of it."""
+        first = next(iter(self.lines), "its log is empty")
+        short = first if len(first) <= LONGEST else f"{first[: LONGEST - 3]}..."
+        return f"{short} ({self.log})" if self.log else short
 
 
 class Screen(logging.Formatter):
@@ -131,7 +140,7 @@ class Screen(logging.Formatter):
         if not found:
             return "the run ended before its end, for the reason above; correct it and run the same command"
         head = "1 job failed:" if len(found) == 1 else f"{len(found)} jobs failed:"
-        lines = [f"  {item.name}: {' '.join(item.lines[:1]) or 'its log is empty'}" for item in found]
+        lines = [f"  {item.name}: {item.summary()}" for item in found]
         more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         whole = [f"all messages: {path}" for path in ([logs] if isinstance(logs, str) else logs)]
         last = "correct this and run the same command again: finished jobs are kept"

@@ -25,6 +25,9 @@ SHOWN = 3
 LARGEST = 1_000_000_000
 """Bytes up to which a newer input is compared by content, as the profiles set `max-checksum-file-size`."""
 
+RECORDS = Path(".snakemake/metadata")
+"""Where Snakemake keeps what it knows of finished jobs."""
+
 NOUNS = {
     "prepare_images": ("chunk of prepared images", "chunks of prepared images"),
     "prepare_labels": ("chunk of prepared labels", "chunks of prepared labels"),
@@ -82,12 +85,13 @@ class Staleness:
             found += self._rows(step, record)
             found += self._accepted(step, record)
         found += self._inputs(step, record or {})
-        missing = self._lost.get(step.outputs[0], [])
+        missing = self.lost.get(step.outputs[0], [])
         return [*found, *([f"files that are gone: {listed(missing)}"] if missing else [])]
 
     @functools.cached_property
-    def _lost(self) -> dict[Path, list[str]]:
-        return wholeness.lost(self.study, wholeness.TARGETS["all"])
+    def lost(self) -> dict[Path, list[str]]:
+        """Tables that name pair files which are gone."""
+        return wholeness.lost(self.study, ("infer", "evaluate"))
 
     def lines(self) -> list[str]:
         """What is stale and why: a line for each cause, and one for what follows from them."""
@@ -100,6 +104,26 @@ class Staleness:
         told = [f"stale: {cause} ({counted(made)})" for cause, made in grouped.items()]
         again = [self.steps[name] for name in self.jobs if _exist(self.steps[name].outputs)]
         return [*told, f"the next run repeats {counted(again)}"]
+
+    def target(self, name: str, dag: Any) -> list[Path]:  # noqa: ANN401 - Snakemake's
+        """The files that a target of the workflow asks for.
+
+        Snakemake is made to run what it cannot know to be stale: jobs whose pair files are gone, as it knows
+        their tables alone, and where its own records were deleted, all that is stale by tenter's.
+
+        Args:
+            name: `all` or `cases`.
+            dag: Snakemake's graph of jobs.
+        """
+        if name == "cases":
+            forced = list(wholeness.lost(self.study, ("prepare_images", "prepare_labels")))
+        elif any(RECORDS.glob("*")):
+            forced = list(self.lost)
+        else:
+            stale = (self.steps[job] for job, causes in self.jobs.items() if causes)
+            forced = [path for step in stale for path in step.outputs]
+        dag.forcefiles.update(map(str, forced))
+        return steps.cases(self.study) if name == "cases" else steps.products(self.study)
 
     def _made_by(self, name: str) -> list[Step]:
         """The jobs whose outputs a job reads."""

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from tenter import provenance, steps, tables
+from tenter import files, provenance, steps, tables
 from tenter.errors import DataError
 from tenter.steps import Step
 from tenter.study import Study
 
 FOLDERS = {"prepare_images": "cases", "prepare_labels": "cases", "infer": "fields"}
 """Stages whose output is a table of pair files, with the folder that it describes."""
-
-TARGETS = {"all": ("infer", "evaluate"), "cases": ("prepare_images", "prepare_labels")}
-"""Targets of the workflow, with the stages whose tables name files that Snakemake does not know."""
 
 COMMAND = "snakemake {target}--profile profiles/local --configfile {config}"
 """The target comes first: Snakemake takes what follows --configfile for more configurations."""
@@ -35,22 +31,10 @@ def lost(study: Study, stages: Iterable[str]) -> dict[Path, list[str]]:
     for step in steps.steps(study).values():
         (output, *_) = step.outputs
         if step.stage in wanted and output.is_file():
-            wrong = [*_pair_faults(study, step, content=False), *_carried_faults(study, step)]
+            wrong = [*_pair_faults(study, step, content=False), *_carried_faults(step, content=False)]
             if wrong:
                 found[output] = wrong
     return found
-
-
-def target(study: Study, name: str, dag: Any) -> list[Path]:  # noqa: ANN401 - Snakemake's
-    """The files that a target asks for; of these, tables that name missing files are made again by force.
-
-    Args:
-        study: the study.
-        name: `all` or `cases`.
-        dag: Snakemake's graph of jobs.
-    """
-    dag.forcefiles.update(map(str, lost(study, TARGETS[name])))
-    return steps.products(study) if name == "all" else steps.cases(study)
 
 
 def verify(study: Study) -> str:
@@ -93,7 +77,7 @@ def _changed(study: Study, step: Step) -> Iterator[str]:
             yield f"{place} has no provenance beside it: what it was made from is not known"
         yield from (fault for fault in provenance.damage(place) if not fault.endswith("is missing"))
     yield from _pair_faults(study, step, content=True)
-    yield from _carried_faults(study, step)
+    yield from _carried_faults(step, content=True)
 
 
 def _place(step: Step, path: Path) -> Path:
@@ -114,21 +98,14 @@ def _pair_faults(study: Study, step: Step, *, content: bool) -> list[str]:
     return tables.faults(entries, folder, content=content)
 
 
-def _carried_faults(study: Study, step: Step) -> Iterator[str]:
-    """Files that evaluation writes beside its table and that are missing."""
-    if step.stage == "evaluate" and step.outputs[0].is_file():
-        found = carried(study, step)
-        yield from (f"{pair}: {path} is missing" for pair, path in found if not path.is_file())
-
-
-def carried(study: Study, step: Step) -> Iterator[tuple[str, Path]]:
-    """Warped labels and mapped points of a measured chunk, each with its pair."""
-    export, root, model = study.config.export, study.results, step.model or ""
-    for pair in step.pairs:
-        if export.warped_labels and pair.labelled:
-            yield pair.id, root / "warped_labels" / model / f"{pair.id}.nii.gz"
-        if export.points and pair.fixed_points is not None:
-            yield pair.id, root / "mapped_points" / model / f"{pair.id}.tsv"
+def _carried_faults(step: Step, *, content: bool) -> Iterator[str]:
+    """Faults of warped labels and mapped points, which evaluation writes beside its table."""
+    record = provenance.recorded(step.outputs[0]) if step.stage == "evaluate" else None
+    for name, sha256 in (record or {}).get("carried", {}).items():
+        if not Path(name).is_file():
+            yield f"{name} is missing"
+        elif content and files.sha256(Path(name)) != sha256:
+            yield f"{name} is not the file that was written (sha256 differs)"
 
 
 def _size(step: Step) -> int:
