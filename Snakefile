@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 from tenter import hooks, launching, memory, surroundings, tracking
@@ -21,6 +22,10 @@ from tenter.errors import message
 from tenter.files import canonical
 from tenter.manifest import ID
 from tenter.study import Study
+from tenter.tools import screen
+from tenter.tools.staleness import Staleness
+from tenter.tools import screen
+from tenter.tools.staleness import Staleness
 
 min_version("9.20")
 
@@ -91,6 +96,11 @@ OVERRIDES = ["--content", CHANGES] if CHANGES else []
 # Runs that are gone from MLflow (a deleted database) are published again; a job's own Snakemake need not ask.
 PLACE = tracking.place_of(study)
 REBUILDS = tracking.rebuilds(PLACE, study.models if workflow.is_main_process else [])
+# Snakemakes inside jobs write into the jobs' logs, whole.
+terminal = screen.Screen(study, screen.command_line(sys.argv[1:]))
+if workflow.is_main_process and not IMPORTED:
+    terminal.attach(logger)
+    terminal.stop_on_interrupt(workflow)
 
 
 wildcard_constraints:
@@ -109,12 +119,23 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 
 
+# All that a study gives. What was deleted is made again, also files that Snakemake does not know.
 rule all:
     default_target: True
     input:
-        R / "report.html",
-        [R / f"tracking/{model}.txt" for model in study.models],
+        lambda wildcards: Staleness(study).target("all", workflow.dag),
     localrule: True
+    message:
+        "the study is whole"
+
+
+# Prepared cases, which trainings and registrations read. A finished study does without them.
+rule cases:
+    input:
+        lambda wildcards: Staleness(study).target("cases", workflow.dag),
+    localrule: True
+    message:
+        "all cases are prepared"
 
 
 # Before the first job; a fault stops everything. See docs/decisions/0005.
@@ -142,14 +163,14 @@ onstart:
         canonical(config), R / "cohort", TRACKING
     ):
         if subprocess.run(command).returncode:
-            raise WorkflowError(
-                f"nothing was started: {command[1]} says why, above"
-            )
+            interrupted = "stopped before the first job; the same command continues"
+            refused = f"nothing was started: {command[1]} says why, above"
+            raise WorkflowError(interrupted if terminal.interruptions else refused)
     try:
         study.record_pairs(R / "cohort/pairs.tsv")
         if study.models:
             study.record_folds(R / "cohort/folds.tsv")
-        stale = study.stale_trainings(R / "models")
+        stale = Staleness(study).lines()
         surroundings.announce(os.environ, study.codes())
     except Exception as error:
         raise stopped(error) from None
@@ -159,6 +180,7 @@ onstart:
 
 onerror:
     memory.save(R)
+    print(terminal.closing(log), file=sys.stderr)
 
 
 # A run of some steps alone (--until) has neither a report nor a line of MLflow's to show.

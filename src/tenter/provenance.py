@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,9 @@ def module_hashes(stage: str, settings: str = "{}") -> dict[str, str]:
     return {name: _syntax_hash(name)[:16] for name in sorted(modules(stage, settings))}
 
 
-def record(output: Path, stage: str, settings: str, code: str) -> None:
+def record(
+    output: Path, stage: str, settings: str, code: str, *, read: Mapping[str, Any] | None = None
+) -> None:
     """Write beside an output how it was made; Snakemake's own memory can be deleted.
 
     Args:
@@ -129,6 +131,7 @@ def record(output: Path, stage: str, settings: str, code: str) -> None:
         stage: such as `train`.
         settings: the stage's settings as JSON.
         code: fingerprint that the job was planned with.
+        read: what it was made from, by kind: `pairs` (id to row), `sources` and `inputs` (path to sha256).
     """
     hashes = module_hashes(stage, settings)
     content = {
@@ -138,8 +141,29 @@ def record(output: Path, stage: str, settings: str, code: str) -> None:
         "modules": hashes,
         "tenter": __version__,
         "python": platform.python_version(),
+        **(read or {}),
+        "outputs": {path.name: files.sha256(path) for path in _outputs(output)},
     }
     files.write_json(_record_path(output), content)
+
+
+def damage(output: Path) -> list[str]:
+    """Say which files of an output are missing or not as they were when its provenance was recorded.
+
+    What an earlier version of tenter recorded does not say how the files were: then nothing is said.
+
+    Args:
+        output: a file or a folder, as given to `record`.
+    """
+    content = recorded(output) or {}
+    found = []
+    for name, sha256 in content.get("outputs", {}).items():
+        path = output / name if output.is_dir() else output.with_name(name)
+        if not path.is_file():
+            found.append(f"{path} is missing")
+        elif files.sha256(path) != sha256:
+            found.append(f"{path} is not the file that `{content['stage']}` wrote (its sha256 differs)")
+    return found
 
 
 def recorded(output: Path) -> dict[str, Any] | None:
@@ -160,6 +184,14 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     remedy = "delete it: the output counts as made by unknown code then"
     return files.read_object(path, {"stage": str, "code": str, "settings": dict, "modules": dict}, remedy)
+
+
+def _outputs(output: Path) -> list[Path]:
+    """An output's files, its provenance and hidden ones excepted."""
+    if not output.is_dir():
+        return [output]
+    own = _record_path(output)
+    return sorted(path for path in output.iterdir() if path.is_file() and path != own and path.name[0] != ".")
 
 
 def _record_path(output: Path) -> Path:

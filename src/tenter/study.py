@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tenter import addresses, chunks, config, files, finished, folds, manifest, provenance
@@ -226,11 +226,9 @@ class Study:
         folds = self.folds if group == chunks.TEST else [group]
         return [models / name / f"fold-{fold}" for name in self.trained_behind(model) for fold in folds]
 
-    def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
-        """The files behind what a chunk's pairs name in these attributes of `Pair`."""
-        named = (getattr(pair, column) for pair in self.chunks[chunk] for column in columns)
-        paths = dict.fromkeys(path for path in named if path is not None)
-        return list(dict.fromkeys(file for path in paths for file in manifest.files_behind(path)))
+    def files(self, chunk: str, stage: str) -> list[Path]:
+        """The files of a chunk's pairs that a stage reads."""
+        return manifest.sources(self.chunks[chunk], manifest.SOURCES[stage])
 
     def ids(self, chunk: str) -> list[str]:
         """Ids of a chunk's pairs."""
@@ -312,29 +310,6 @@ class Study:
     def tracking_store(self) -> str:
         """Where runs are published, as a parameter of that: published elsewhere, they are to be again."""
         return f"{addresses.shown(self.tracking_uri)} {self.experiment}"
-
-    def stale_trainings(self, models: Path) -> list[str]:
-        """Say which finished trainings are stale because the code behind them changed.
-
-        Args:
-            models: folder of finished models, `<model>/fold-<k>/`.
-        """
-        stale: dict[str, int] = {}
-        for model in self.models:
-            settings = self.settings("train", model)
-            current = provenance.module_hashes("train", settings)
-            for folder in sorted((models / model).glob("fold-*")):
-                recorded = provenance.recorded(folder)
-                if recorded is None or recorded["code"] == self.code("train", model):
-                    continue
-                then = recorded["modules"]
-                changed = [name for name in current | then if current.get(name) != then.get(name)]
-                cause = ", ".join(sorted(changed)) or "modules"
-                stale[cause] = stale.get(cause, 0) + 1
-        return [
-            f"{count} trainings stale because of code in {cause} (harmless? `tenter accept train --help`)"
-            for cause, count in stale.items()
-        ]
 
     def _plan_settings(self) -> Section:
         return self.plan_rules

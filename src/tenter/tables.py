@@ -14,6 +14,12 @@ from tenter import files
 from tenter.errors import DataError
 from tenter.records import FileEntry
 
+PREPARE_AGAIN = (
+    "delete what is damaged, run `snakemake cases` with your --profile and --configfile, "
+    "then the same command again"
+)
+"""What to do about prepared cases that are missing or damaged: a finished study does not ask for them."""
+
 COLUMNS = tuple(field.name for field in fields(FileEntry))
 
 
@@ -67,7 +73,7 @@ def faults(entries: Iterable[FileEntry], root: Path, *, content: bool = False) -
 
 
 def verified(tables: Sequence[Path], root: Path, *, content: bool = True) -> dict[str, tuple[FileEntry, ...]]:
-    """Read tables and verify every file they name; the entries of each pair.
+    """Read tables of prepared cases and verify every file they name; the entries of each pair.
 
     Raises:
         DataError: naming every pair whose files are missing or changed.
@@ -76,8 +82,7 @@ def verified(tables: Sequence[Path], root: Path, *, content: bool = True) -> dic
     found = {table: faults(entries, root, content=content) for table, entries in by_table.items()}
     wrong = [line for lines in found.values() for line in lines]
     if wrong:
-        named = " ".join(str(table) for table, lines in found.items() if lines)
-        message = "\n".join([*wrong, f"to make them again, delete {named} and run the workflow"])
+        message = "\n".join([*wrong, PREPARE_AGAIN])
         raise DataError(message)
     by_pair: dict[str, list[FileEntry]] = {}
     for item in (item for entries in by_table.values() for item in entries):

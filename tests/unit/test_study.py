@@ -170,7 +170,7 @@ def test_inputs_of_a_chunk_are_the_files_behind_the_names(tmp_path: Path) -> Non
     rows = ["p0\tP0\tseries\ta.hdr\tcv", "p1\tP1\tm1\tf1\tcv"]
     study = Study.load(write_study(tmp_path, rows))
     (chunk,) = [name for name in study.chunks if study.ids(name) == ["p0"]]
-    found = [path.relative_to(tmp_path).as_posix() for path in study.files(chunk, ["moving", "fixed"])]
+    found = [path.relative_to(tmp_path).as_posix() for path in study.files(chunk, "prepare_images")]
     assert found == ["series/1", "series/2", "a.hdr", "a.img"]
 
 

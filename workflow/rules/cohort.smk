@@ -40,9 +40,7 @@ rule plan:
 rule prepare_images:
     input:
         plan=PLAN,
-        files=lambda wildcards: study.files(
-            wildcards.chunk, ["moving", "fixed", "initial_transform"]
-        ),
+        files=lambda wildcards: study.files(wildcards.chunk, "prepare_images"),
     output:
         table=R / "cases/tables/{chunk}.images.tsv",
     log:
@@ -67,9 +65,7 @@ rule prepare_images:
 rule prepare_labels:
     input:
         images=R / "cases/tables/{chunk}.images.tsv",
-        files=lambda wildcards: study.files(
-            wildcards.chunk, ["moving_labels", "fixed_labels"]
-        ),
+        files=lambda wildcards: study.files(wildcards.chunk, "prepare_labels"),
     output:
         table=R / "cases/tables/{chunk}.labels.tsv",
     log:

@@ -8,10 +8,7 @@ form), summary.tsv, comparison.tsv and challenges.tsv.
 rule evaluate:
     input:
         fields=R / "fields/tables/{model}/{chunk}.tsv",
-        files=lambda wildcards: study.files(
-            wildcards.chunk,
-            ["moving_labels", "fixed_labels", "moving_points", "fixed_points"],
-        ),
+        files=lambda wildcards: study.files(wildcards.chunk, "evaluate"),
     output:
         R / "metrics/{model}/{chunk}.tsv",
     log:

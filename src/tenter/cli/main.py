@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import gc
 import importlib
 import inspect
@@ -22,8 +21,8 @@ from typing import Any, TextIO
 import tyro
 from pydantic import BaseModel, ValidationError
 
-from tenter import __version__, errors, files, loading, provenance, system_errors
-from tenter.cli import commands
+from tenter import __version__, errors, loading, system_errors
+from tenter.cli import commands, recorded
 from tenter.errors import OutputError, TenterError
 
 INTERRUPTED = 130
@@ -120,24 +119,10 @@ def _discard(stream: TextIO) -> None:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """The command's function; a stage's code is verified before it runs, and recorded after."""
+    """The command's function."""
     with loading.nothing_is_garbage():
         module = importlib.import_module(commands.COMMANDS[name].module)
-    function: Callable[..., Any] = getattr(module, name.replace("-", "_"))
-    if "settings" not in inspect.signature(function).parameters:
-        return function
-
-    @functools.wraps(function)
-    def recorded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the stage takes
-        stage = name.replace("-", "_")
-        settings = files.canonical(kwargs["settings"].model_dump(mode="json"))
-        code = kwargs.get("code") or provenance.fingerprint(stage, settings)
-        provenance.verify(stage, settings, code)
-        result = function(*args, **kwargs)
-        provenance.record(kwargs.get("table") or kwargs["output"], stage, settings, code)
-        return result
-
-    return recorded
+    return recorded.recorded(name, getattr(module, name.replace("-", "_")))
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from tenter import files, system_errors
+from tenter import files, system_errors, tables
 from tenter.errors import DataError
 from tenter.records import Label, Set
 from tenter.shapes import Matrix
@@ -24,8 +24,6 @@ from tenter.shapes import Matrix
 SIDES = ("moving", "fixed")
 IMAGES_SIDECAR = "images.json"
 LABELS_SIDECAR = "labels.json"
-REMEDY = "delete the pair's folder and its chunk's tables in cases/tables, and run the workflow again"
-
 _NOT_NIFTI = (
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
@@ -166,7 +164,7 @@ def read_labels(folder: Path) -> CaseLabels:
     path = folder / LABELS_SIDECAR
     said = _sidecar(path, {"labels": list, "shape": list})
     for item in said["labels"]:
-        files.require_keys(path, item, {"name": str, "key": int, "role": str}, REMEDY)
+        files.require_keys(path, item, {"name": str, "key": int, "role": str}, tables.PREPARE_AGAIN)
     labels = tuple(Label(item["name"], item["key"], item["role"]) for item in said["labels"])
     if not labels:
         nothing = np.zeros((0, *_shape(path, said["shape"])), dtype=np.uint8)
@@ -176,28 +174,28 @@ def read_labels(folder: Path) -> CaseLabels:
 
 
 def _sidecar(path: Path, keys: Mapping[str, files.Kind]) -> dict[str, Any]:
-    return files.read_object(path, keys, REMEDY)
+    return files.read_object(path, keys, tables.PREPARE_AGAIN)
 
 
 def _matrix(path: Path, rows: object) -> Matrix:
     try:
         matrix = np.array(rows, dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise files.damaged(path, "holds an affine that is not of numbers", REMEDY) from error
+        raise files.damaged(path, "holds an affine that is not of numbers", tables.PREPARE_AGAIN) from error
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-        raise files.damaged(path, "holds an affine that is not a 4 x 4 matrix of finite numbers", REMEDY)
+        raise files.damaged(path, "holds an affine that is not a 4 x 4 matrix of finite numbers", tables.PREPARE_AGAIN)
     return matrix
 
 
 def _grid(path: Path, said: object) -> Grid:
-    files.require_keys(path, said, {"shape": list, "affine": list}, REMEDY)
+    files.require_keys(path, said, {"shape": list, "affine": list}, tables.PREPARE_AGAIN)
     values: Any = said
     return Grid(_shape(path, values["shape"]), _matrix(path, values["affine"]))
 
 
 def _shape(path: Path, sizes: Sequence[Any]) -> tuple[int, int, int]:
     if len(sizes) != 3 or not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise files.damaged(path, f"holds the shape {sizes}, not three sizes", REMEDY)
+        raise files.damaged(path, f"holds the shape {sizes}, not three sizes", tables.PREPARE_AGAIN)
     return (sizes[0], sizes[1], sizes[2])
 
 
@@ -209,10 +207,10 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
         stored: np.ndarray = proxy.get_unscaled()
     except (ValueError, *_NOT_NIFTI) as error:
         reason = " ".join(str(error).split())
-        raise files.damaged(path, f"is damaged ({reason})", REMEDY) from error
+        raise files.damaged(path, f"is damaged ({reason})", tables.PREPARE_AGAIN) from error
     except OSError as error:
         raise DataError(system_errors.line(error, path, "read")) from error
     if stored.dtype != dtype:
-        message = f"{path}: holds {stored.dtype}, not {dtype}; delete the case and run the workflow again"
+        message = f"{path}: holds {stored.dtype}, not {dtype}; {tables.PREPARE_AGAIN}"
         raise DataError(message)
     return np.moveaxis(stored.reshape((*stored.shape[:3], -1), order="F"), 3, 0)

@@ -6,6 +6,7 @@ relative to the table's own folder or absolute.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -21,6 +22,7 @@ from tenter.records import Fault, ImagePair, Pair, Subject
 
 __all__ = [
     "ID",
+    "SOURCES",
     "Cohort",
     "cohort",
     "digest",
@@ -29,8 +31,17 @@ __all__ = [
     "pairs",
     "place",
     "read",
+    "row",
     "scan",
+    "sources",
 ]
+
+SOURCES = {
+    "prepare_images": ("moving", "fixed", "initial_transform"),
+    "prepare_labels": ("moving_labels", "fixed_labels"),
+    "evaluate": ("moving_labels", "fixed_labels", "moving_points", "fixed_points"),
+}
+"""Attributes of `Pair` whose files a stage reads."""
 
 ANY = Pairing()
 """All pairs that subjects can make."""
@@ -86,9 +97,13 @@ def pairs(path: Path, ids: Iterable[str]) -> tuple[Pair, ...]:
     Raises:
         InputError: the table is faulty or lacks one of the ids.
     """
+    return _pairs(path, path.stat().st_mtime_ns if path.exists() else None, tuple(ids))
+
+
+@functools.lru_cache(maxsize=1)  # a stage and the record of what it read ask for the same
+def _pairs(path: Path, _modified: int | None, wanted: tuple[str, ...]) -> tuple[Pair, ...]:
     sheet = Sheet(path, looks_up=False)
     table = sheet.table()
-    wanted = tuple(ids)
     by_id: dict[str, Pair] = {}
     if table is not None and subjects.is_table(table[0]):
         by_id = pairing.named(subjects.rows(sheet, table), wanted)
@@ -109,13 +124,32 @@ def image_pairs(path: Path, ids: Iterable[str]) -> tuple[ImagePair, ...]:
 
 def digest(rows: Iterable[Pair], folder: Path) -> str:
     """Sha256 of what rows say; paths count relative to the table's `folder`, contents do not."""
-    said = []
-    for row in rows:
-        values = [getattr(row, item.name) for item in fields(Pair) if item.name not in {"row", "fixed_row"}]
-        said.append(
-            [os.path.relpath(value, folder) if isinstance(value, Path) else value for value in values]
-        )
-    return files.digest(said)
+    return files.digest([[pair.id, row(pair, folder)] for pair in rows])
+
+
+def row(pair: Pair, folder: Path) -> dict[str, object]:
+    """What a pair's row says to the stages, by attribute of `Pair`; empty cells are left out.
+
+    The stratum decides about folds alone.
+
+    Args:
+        pair: the pair.
+        folder: of the table; paths are relative to it.
+    """
+    values = {item.name: getattr(pair, item.name) for item in fields(Pair)}
+    return {
+        name: os.path.relpath(value, folder) if isinstance(value, Path) else value
+        for name, value in values.items()
+        if value is not None and name not in {"id", "row", "fixed_row", "stratum"}
+    }
+
+
+def sources(pairs: Iterable[ImagePair], columns: Iterable[str]) -> list[Path]:
+    """The files behind what pairs name in these attributes of `Pair`, each once."""
+    wanted = tuple(columns)
+    named = (getattr(pair, column) for pair in pairs for column in wanted)
+    paths = dict.fromkeys(path for path in named if path is not None)
+    return list(dict.fromkeys(file for path in paths for file in files_behind(path)))
 
 
 def place(pair: Pair, column: str) -> tuple[int, str]:

@@ -166,10 +166,11 @@ def _folds(pair: Pair, own: Sequence[FileEntry], root: Path, fold: str) -> dict[
     """The pair's transforms by fold, the main one first; each verified to be what was written."""
     wrong = tables.faults(own, root, content=True)
     if wrong:
-        raise DataError("; ".join([*wrong, "rerun the rule that makes it (infer)"]))
+        fix = "delete it, if it is still there, and run the same command again"
+        raise DataError("; ".join([*wrong, fix]))
     main = [root / item.file for item in own if item.file == f"{pair.id}/{TRANSFORM}"]
     if not main:
-        message = f"no {TRANSFORM} in the table of registered pairs; rerun the rule that makes it (infer)"
+        message = f"no {TRANSFORM} in the table of registered pairs; delete the table and run again"
         raise DataError(message)
     places = {Path(item.file).parent.relative_to(pair.id).parts: root / item.file for item in own}
     members = {place[0]: path for place, path in places.items() if len(place) == 1}

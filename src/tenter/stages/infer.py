@@ -96,7 +96,7 @@ def _by_pair(table: Path) -> dict[str, tuple[FileEntry, ...]]:
 def _sound(entries: Sequence[FileEntry], root: Path, table: Path) -> Sequence[FileEntry]:
     wrong = tables.faults(entries, root, content=True) if entries else [f"not in {table}"]
     if wrong:
-        raise DataError("; ".join([*wrong, "run the workflow with --forcerun prepare_images"]))
+        raise DataError("; ".join([*wrong, tables.PREPARE_AGAIN]))
     return entries
 
 
@@ -157,6 +157,6 @@ def _prepared(folder: Path) -> tuple[PreparedImages, dict[str, Any]]:
 
 def _original(path: Path, sha256: str) -> Volume:
     if volumes.sha256(path) != sha256:
-        message = f"{path}: changed since it was prepared; run the workflow again"
+        message = f"{path}: changed since it was prepared; run the same command again"
         raise DataError(message)
     return volumes.read_image(path)

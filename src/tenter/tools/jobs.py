@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+WRITING = {"--output", "--table"}
+"""Flags of commands that name what they write."""
 
 TAIL = 5
 """Lines of a failed job's log that are shown."""
@@ -24,7 +29,7 @@ class Work:
 
     Attributes:
         slurm: what Slurm says of each job, by its rule and wildcards joined by underscores.
-        here: arguments of tenter's processes on this machine.
+        here: what tenter's processes on this machine write: the tables and folders that their flags name.
         silent: why Slurm said nothing, where it should have.
     """
 
@@ -37,7 +42,7 @@ class Work:
 
         Args:
             job: its rule and wildcards, joined by underscores.
-            output: a path that its command names.
+            output: the table or folder that its command writes.
         """
         if job in self.slurm:
             return self.slurm[job]
@@ -83,7 +88,8 @@ def _slurm(folder: Path) -> tuple[dict[str, str], str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 - fixed words
     except (OSError, subprocess.SubprocessError) as error:
-        return {}, f"Slurm does not answer ({error}): what its jobs do is not known"
+        reason = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+        return {}, f"Slurm does not answer ({reason}): what its jobs do is not known"
     found = {}
     for line in done.stdout.splitlines():
         number, state, reason, place, comment = line.split("|", 4)
@@ -99,11 +105,47 @@ def _said(number: str, state: str, reason: str) -> str:
 
 
 def _here(folder: Path) -> Iterator[str]:
+    for _, words in _processes(folder):
+        if any(Path(word).name == "tenter" for word in words[:2]):
+            yield from _written(words)
+
+
+def _processes(folder: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number and command line of each process that runs in a folder."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").resolve(strict=True) == folder:
-                words = (process / "cmdline").read_text(errors="replace").split("\0")
-                if any(Path(word).name == "tenter" for word in words[:2]):
-                    yield from words
+                text = (process / "cmdline").read_text(errors="replace")
+                yield int(process.name), text.rstrip("\0").split("\0")
         except OSError:  # another user's, or ended meanwhile
             continue
+
+
+def _written(words: list[str]) -> Iterator[str]:
+    """The paths that a command writes, by its flags; what it only reads is under way nowhere."""
+    for word, following in itertools.pairwise([*words, ""]):
+        flag, _, value = word.partition("=")
+        if flag in WRITING:
+            yield value or following
+
+
+def lock(folder: Path) -> str:
+    """Say that a folder is locked by a snakemake that no longer runs on this machine; empty where it is not.
+
+    Args:
+        folder: where snakemake was started.
+    """
+    if not any((folder / ".snakemake/locks").glob("*.lock")) or any(snakemakes(folder)):
+        return ""
+    return (
+        "the folder is locked by a snakemake that does not run on this machine (any more): if it runs on no "
+        "other one either, add --unlock to your snakemake line, run it once, and then without --unlock"
+    )
+
+
+def snakemakes(folder: Path) -> Iterator[int]:
+    """Process ids of the snakemakes that were started from a folder on this machine, this one excepted."""
+    for process, words in _processes(folder.resolve()):
+        named = any(Path(word).name in {"snakemake", "__main__.py"} for word in words[:3])
+        if (named or "snakemake" in words[:4]) and process not in {os.getpid(), os.getppid()}:
+            yield process

@@ -4,61 +4,73 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tenter import files, tables
-from tenter.errors import DataError
+from tenter import files, steps
 from tenter.study import Study
-from tenter.tools import jobs
+from tenter.tools import jobs, wholeness
 from tenter.tools.jobs import Work
+from tenter.tools.staleness import Staleness
 
 RETRAIN = "delete it and run the workflow again: its fold is trained again"
 
 
 def status(config: Path, /, *, verify: bool = False) -> str:
-    """Say what a study has and who works on it, fold by fold; light enough for a login node.
+    """Say what a study has, what is stale and why, and who works on it; light enough for a login node.
 
     Run it where snakemake was started. It reads files and logs, and asks Slurm where there is one.
 
     Args:
         config: the study's configuration file.
-        verify: read every file that a table names and compare its content.
+        verify: read every file that the study wrote and compare its content with what was recorded.
 
     Raises:
-        DataError: with `verify`, naming every missing or changed file.
+        DataError: with `verify`, naming every missing or changed file, and how to get it again.
     """
     study = Study.load(config)
     root = study.results
     work = jobs.look(Path())
+    locked = jobs.lock(Path())
     lines = [f"{study.config.study}: {len(study.pairs)} pairs, {len(study.chunks)} chunks, results in {root}"]
-    lines += [work.silent] if work.silent else []
-    for kind in ("images", "labels"):
-        found = {chunk: root / f"cases/tables/{chunk}.{kind}.tsv" for chunk in study.chunks}
-        lines += _chunks(root, work, f"prepare_{kind}", found, f"chunks with prepared {kind}")
-    for model in study.registering_models:
-        lines += _model(study, root, model, work)
-    lines += _closing(root, work)
-    lines += study.stale_trainings(root / "models")
+    lines += [line for line in (work.silent, locked) if line]
+    if not root.is_dir():
+        return "\n".join([*lines, _absent(root)])
+    lines += _overview(study, work)
+    lines += Staleness(study).lines()
     if verify:
-        lines.append(_verified(study, root))
+        lines.append(wholeness.verify(study))
     return "\n".join(lines)
 
 
-def _model(study: Study, root: Path, model: str, work: Work) -> list[str]:
+def _absent(root: Path) -> str:
+    where = "" if root.is_absolute() else f" in {Path().absolute()}"
+    remedy = "" if root.is_absolute() else ", or this is not the folder where snakemake was started; go there"
+    return f"{root} does not exist{where}: nothing has been run yet{remedy}"
+
+
+def _overview(study: Study, work: Work) -> list[str]:
+    """How far each step is, stage by stage and model by model."""
+    lost = wholeness.lost(study, (*wholeness.FOLDERS, "evaluate"))
+    found: dict[tuple[str, str | None], dict[str, Path]] = {}
+    for step in steps.steps(study).values():
+        chunk = step.name.rpartition(" ")[2]
+        found.setdefault((step.stage, step.model), {})[chunk] = step.outputs[0]
+    titles = {
+        "prepare_images": "chunks with prepared images",
+        "prepare_labels": "chunks with prepared labels",
+        "infer": "{}: registered chunks",
+        "evaluate": "{}: measured chunks",
+    }
     lines = []
-    for fold in study.trained_folds(model) if model in study.models else []:
-        lines += _fold(root, model, fold, work)
-    chunks = study.registered_chunks()
-    registered = {chunk: root / "fields/tables" / model / f"{chunk}.tsv" for chunk in chunks}
-    measured = {chunk: root / "metrics" / model / f"{chunk}.tsv" for chunk in chunks}
-    lines += _chunks(root, work, f"infer/{model}", registered, f"{model}: registered chunks")
-    lines += _chunks(root, work, f"evaluate/{model}", measured, f"{model}: measured chunks")
-    carried = list(_carried(study, root, model))
-    if carried:
-        there = sum(path.is_file() for path in carried)
-        lines.append(f"{model}: {there} of {len(carried)} files of warped labels and mapped points")
-    return lines
+    for (stage, model), outputs in found.items():
+        if stage == "train":
+            for fold in outputs:
+                lines += _fold(study.results, str(model), fold, work)
+        elif stage in titles:
+            kind = f"{stage}/{model}" if model else stage
+            lines += _chunks(study.results, work, kind, (outputs, lost), titles[stage].format(model))
+    return lines + _closing(study.results, work)
 
 
 def _fold(root: Path, model: str, fold: str, work: Work) -> list[str]:
@@ -108,31 +120,37 @@ def _after(told: dict[str, str]) -> str:
     return "".join(f", {told[name]}" for name in order if name in told)
 
 
-def _chunks(root: Path, work: Work, kind: str, outputs: dict[str, Path], title: str) -> list[str]:
-    """How many chunks of a stage are done and under way, and which failed.
+def _chunks(
+    root: Path,
+    work: Work,
+    kind: str,
+    tables: tuple[Mapping[str, Path], Mapping[Path, Sequence[str]]],
+    title: str,
+) -> list[str]:
+    """How many chunks of a stage are done and under way, which failed, and which lost files.
 
     Args:
         root: of the results.
         work: what is under way.
         kind: the stage and its model, as its logs lie: `infer/<model>`.
-        outputs: the table of each chunk.
+        tables: the table of each chunk, and what is wrong with those that name missing files.
         title: what is counted.
     """
-    done = 0
-    doing: dict[str, int] = {}
+    outputs, lost = tables
+    counts = {"done": 0}
     lines: list[str] = []
     for chunk, output in outputs.items():
         now = work.on(f"{kind}_{chunk}".replace("/", "_"), output)
         log = root / "logs" / kind / f"{chunk}.log"
-        if now:
-            state = now.partition(" ")[0]
-            doing[state] = doing.get(state, 0) + 1
-        elif output.is_file():
-            done += 1
+        state = now.partition(" ")[0] or ("with missing files" if output in lost else "done")
+        if now or output.is_file():
+            counts[state] = counts.get(state, 0) + 1
+            lines += [f"  | {fault}" for fault in lost.get(output, [])[: jobs.TAIL] if not now]
         else:
             wildcards = f"{kind}/{chunk}".partition("/")[2].replace("/", "_")
             lines += _failure(f"{title}: {chunk}", log, kind.partition("/")[0], wildcards)
-    under_way = "".join(f", {count} {state}" for state, count in sorted(doing.items()))
+    done = counts.pop("done")
+    under_way = "".join(f", {count} {state}" for state, count in sorted(counts.items()))
     return [f"{title}: {done} of {len(outputs)}{under_way}", *lines]
 
 
@@ -155,45 +173,3 @@ def _failure(name: str, log: Path, rule: str, wildcards: str) -> list[str]:
 
 def _shown(lines: list[str]) -> list[str]:
     return [f"  | {line}" for line in lines]
-
-
-def _carried(study: Study, root: Path, model: str) -> Iterator[Path]:
-    """The files that evaluation writes beside its tables, of chunks that it has measured."""
-    export = study.config.export
-    for chunk in study.registered_chunks():
-        if not (root / "metrics" / model / f"{chunk}.tsv").is_file():
-            continue
-        for pair in study.chunks[chunk]:
-            if export.warped_labels and pair.labelled:
-                yield root / "warped_labels" / model / f"{pair.id}.nii.gz"
-            if export.points and pair.fixed_points is not None:
-                yield root / "mapped_points" / model / f"{pair.id}.tsv"
-
-
-def _verified(study: Study, root: Path) -> str:
-    wrong: list[str] = []
-    count = 0
-    for table, folder in _tables(study, root):
-        if table.is_file():
-            entries = tables.read(table)
-            count += len(entries)
-            wrong += tables.faults(entries, folder, content=True)
-    carried = [path for model in study.registering_models for path in _carried(study, root, model)]
-    wrong += [f"{path} is missing" for path in carried if not path.is_file()]
-    if wrong:
-        remedy = "delete the tables of these chunks and run snakemake again: it makes only these pairs anew"
-        raise DataError("\n".join([*wrong, remedy]))
-    return f"verified {count} files: all as they were written"
-
-
-def _tables(study: Study, root: Path) -> list[tuple[Path, Path]]:
-    found = []
-    for chunk in study.chunks:
-        found += [
-            (root / f"cases/tables/{chunk}.{kind}.tsv", root / "cases") for kind in ("images", "labels")
-        ]
-        found += [
-            (root / f"fields/tables/{model}/{chunk}.tsv", root / "fields" / model)
-            for model in study.registering_models
-        ]
-    return found

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tenter import files, provenance
 from tenter.errors import DataError
+from tenter.study import Study
+from tenter.tools import wholeness
 from tenter.tools.prune import prune
 from tenter.tools.status import status
 
@@ -27,10 +30,21 @@ def study(folder: Path, results: Path) -> Path:
 
 
 def test_nothing_done_is_waiting(tmp_path: Path) -> None:
+    (tmp_path / "r/s").mkdir(parents=True)
     told = status(study(tmp_path, tmp_path / "r")).splitlines()
     assert "a, fold 0: waiting" in told
     assert "chunks with prepared images: 0 of 2" in told
     assert "report: not yet" in told
+
+
+def test_from_another_folder_the_results_are_said_to_be_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = study(tmp_path, Path("results"))
+    monkeypatch.chdir(tmp_path)
+    told = status(path)
+    assert f"results/s does not exist in {tmp_path}" in told
+    assert "waiting" not in told
 
 
 SAID = (
@@ -84,6 +98,50 @@ def test_a_training_that_runs_on_this_machine_tells_what_is_left(tmp_path: Path)
     assert re.fullmatch(rf"a, fold 1: running, {FIGURES}, 00:50 left, \d+ s ago", told)
 
 
+READ_BY_OTHERS = [
+    ("train", "--images", "r/s/cases/tables/1-0.images.tsv"),
+    ("train", "--labels", "r/s/cases/tables/1-0.labels.tsv"),
+    ("infer", "--models", "r/s/models/a/fold-1"),
+    ("evaluate", "--fields", "r/s/fields/tables/a/1-0.tsv"),
+    ("summarise", "--metrics", "r/s/metrics/a/1-0.tsv"),
+    ("publish", "--summary", "r/s/summary.tsv"),
+]
+
+
+@pytest.mark.parametrize("words", READ_BY_OTHERS, ids=[" ".join(words[:2]) for words in READ_BY_OTHERS])
+def test_what_a_job_only_reads_is_not_running(tmp_path: Path, words: tuple[str, str, str]) -> None:
+    path = study(tmp_path, tmp_path / "r")
+    read = tmp_path / words[2]
+    read.parent.mkdir(parents=True)
+    read.touch()
+    with tenter_at_work(tmp_path, *words[:2], str(read), "--output", str(tmp_path / "elsewhere")):
+        assert "running" not in status(path)
+
+
+def test_a_lock_is_told_with_the_way_out_where_no_snakemake_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path, *SAID)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.input.lock").touch()
+    assert "add --unlock to your snakemake line" in status(path)
+
+
+def test_a_lock_of_a_snakemake_that_runs_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path, *SAID)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.input.lock").touch()
+    (tmp_path / "snakemake").write_text("sleep 60\n")
+    with subprocess.Popen(["/bin/sh", str(tmp_path / "snakemake")]) as process:
+        told = status(path)
+        process.kill()
+    assert "unlock" not in told
+
+
 def test_chunks_under_way_and_failed_are_told(tmp_path: Path) -> None:
     path = begun(tmp_path, "ERROR m1: is no image", name="prepare_images/0-0")
     with tenter_at_work(tmp_path, "--table", str(tmp_path / "r/s/cases/tables/1-0.images.tsv")):
@@ -117,34 +175,26 @@ def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 def with_points(folder: Path) -> Path:
-    """A study of four measured pairs, three of them with points."""
+    """A study of four measured pairs, of two of which points were mapped."""
     path = study(folder, folder / "r")
-    header, *rows = (folder / "manifest.tsv").read_text().splitlines()
-    rows = [f"{row}\tm{i}.tsv\tf{i}.tsv" if i < 3 else f"{row}\t\t" for i, row in enumerate(rows)]
-    text = "\n".join([f"{header}\tmoving_points\tfixed_points", *rows])
-    (folder / "manifest.tsv").write_text(text + "\n")
     for chunk in ("0-0", "1-0"):
         table = folder / f"r/s/metrics/a/{chunk}.tsv"
         table.parent.mkdir(parents=True, exist_ok=True)
         table.touch()
-    for pair in ("p0", "p1"):
-        mapped = folder / f"r/s/mapped_points/a/{pair}.tsv"
-        mapped.parent.mkdir(parents=True, exist_ok=True)
-        mapped.touch()
+        mapped = [folder / f"r/s/mapped_points/a/{pair}.tsv" for pair in ("p0", "p1")]
+        for file in mapped:
+            files.write_text(file, "x")
+        carried = {str(file): files.sha256(file) for file in mapped}
+        provenance.record(table, "evaluate", "{}", "0", read={"carried": carried})
     return path
-
-
-def test_what_evaluation_carried_over_is_counted(tmp_path: Path) -> None:
-    told = status(with_points(tmp_path)).splitlines()
-    assert "a: 2 of 3 files of warped labels and mapped points" in told
 
 
 def test_a_missing_file_of_points_is_found(tmp_path: Path) -> None:
     path = with_points(tmp_path)
-    with pytest.raises(DataError, match=r"mapped_points/a/p2\.tsv is missing"):
-        status(path, verify=True)
-    (tmp_path / "r/s/mapped_points/a/p2.tsv").touch()
-    assert "verified" in status(path, verify=True)
+    (tmp_path / "r/s/mapped_points/a/p1.tsv").unlink()
+    with pytest.raises(DataError, match=r"mapped_points/a/p1\.tsv is missing"):
+        wholeness.verify(Study.load(path))
+    assert "a: measured chunks: 0 of 2, 2 with missing files" in status(path).splitlines()
 
 
 def test_mapped_points_of_removed_pairs_and_models_are_pruned(tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+"""The jobs of a study as the workflow runs them: what each reads, what it writes, and under which settings.
+
+The rules in `workflow/rules` say the same to Snakemake; `tests/workflow/test_stale_reasons.py` compares both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenter import manifest
+from tenter.records import Pair
+from tenter.study import Study
+
+MODEL_FILES = ("model.safetensors", "model.json", "history.csv")
+TABLES = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv")
+INTERMEDIATE = {"plan", "prepare_images", "prepare_labels"}
+"""Stages whose outputs may be deleted once a study is finished: only a stale job needs them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job.
+
+    Attributes:
+        name: its rule and wildcards, such as `train mine 0`.
+        stage: its rule.
+        model: name of the model or test-time option, or None.
+        outputs: the files that Snakemake knows of it.
+        provenance: the file or folder beside which its provenance is recorded; None: it has none.
+        inputs: outputs of other jobs that it reads, the plan excepted.
+        pairs: pairs that it works on.
+    """
+
+    name: str
+    stage: str
+    model: str | None
+    outputs: tuple[Path, ...]
+    provenance: Path | None
+    inputs: tuple[Path, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+
+    @property
+    def settings_of(self) -> tuple[str, str | None]:
+        """What `Study.settings` and `Study.code` are asked for: the stage, and the model where it counts."""
+        return self.stage, self.model if self.stage in {"train", "infer"} else None
+
+    def sources(self) -> list[Path]:
+        """Files of the manifest that it reads."""
+        return manifest.sources(self.pairs, manifest.SOURCES.get(self.stage, ()))
+
+
+def steps(study: Study) -> dict[str, Step]:
+    """Every job of a study by its name, each after those whose outputs it reads."""
+    return {step.name: step for step in _Steps(study).all()}
+
+
+def products(study: Study) -> list[Path]:
+    """The files that a finished study has, intermediate ones excepted: what `rule all` asks for."""
+    found = (step for step in steps(study).values() if step.stage not in INTERMEDIATE)
+    return [path for step in found for path in step.outputs]
+
+
+def cases(study: Study) -> list[Path]:
+    """The tables of prepared cases: what `rule cases` asks for."""
+    found = (step for step in steps(study).values() if step.stage in {"prepare_images", "prepare_labels"})
+    return [path for step in found for path in step.outputs]
+
+
+class _Steps:
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.root = study.results
+
+    def all(self) -> Iterator[Step]:
+        plan = self.root / "cohort/plan.json"
+        yield Step("plan", "plan", None, (plan,), plan)
+        folds = {fold for model in self.study.models for fold in self.study.trained_folds(model)}
+        taught = {chunk for fold in folds for chunk in self.study.training_chunks(fold)}
+        for chunk in self.study.chunks:
+            yield from self._prepared(chunk, labelled=chunk in taught)
+        for model in self.study.models:
+            for fold in self.study.trained_folds(model):
+                yield self._training(model, fold)
+        for model in self.study.registering_models:
+            for chunk in self.study.registered_chunks():
+                yield from self._registered(model, chunk)
+        yield from self._closing()
+
+    def _prepared(self, chunk: str, *, labelled: bool) -> Iterator[Step]:
+        pairs = self.study.chunks[chunk]
+        images, labels = (self.root / f"cases/tables/{chunk}.{kind}.tsv" for kind in ("images", "labels"))
+        yield Step(f"prepare_images {chunk}", "prepare_images", None, (images,), images, (), pairs)
+        if labelled:  # only training reads prepared labels
+            yield Step(f"prepare_labels {chunk}", "prepare_labels", None, (labels,), labels, (images,), pairs)
+
+    def _training(self, model: str, fold: str) -> Step:
+        folder = self.root / f"models/{model}/fold-{fold}"
+        tables = self.root / "cases/tables"
+        chunks = self.study.training_chunks(fold)
+        read = tuple(tables / f"{chunk}.{kind}.tsv" for kind in ("images", "labels") for chunk in chunks)
+        written = tuple(folder / name for name in MODEL_FILES)
+        return Step(f"train {model} {fold}", "train", model, written, folder, read)
+
+    def _registered(self, model: str, chunk: str) -> Iterator[Step]:
+        pairs = self.study.chunks[chunk]
+        fields = self.root / f"fields/tables/{model}/{chunk}.tsv"
+        figures = self.root / f"metrics/{model}/{chunk}.tsv"
+        folders = self.study.members(self.root / "models", model, chunk)
+        read = (self.root / f"cases/tables/{chunk}.images.tsv", *(path / "model.json" for path in folders))
+        yield Step(f"infer {model} {chunk}", "infer", model, (fields,), fields, read, pairs)
+        yield Step(f"evaluate {model} {chunk}", "evaluate", model, (figures,), figures, (fields,), pairs)
+
+    def _closing(self) -> Iterator[Step]:
+        study, tables = self.study, tuple(self.root / name for name in TABLES)
+        figures = tuple(
+            self.root / f"metrics/{model}/{chunk}.tsv"
+            for model in study.registering_models
+            for chunk in study.registered_chunks()
+        )
+        yield Step("summarise", "summarise", None, tables, tables[0], figures)
+        folders = {
+            model: [self.root / f"models/{model}/fold-{fold}" for fold in study.trained_folds(model)]
+            for model in study.models
+        }
+        histories = tuple(folder / "history.csv" for found in folders.values() for folder in found)
+        page = self.root / "report.html"
+        yield Step("report", "report", None, (page,), page, (*tables, *histories))
+        for model, found in folders.items():
+            read = (*tables[:3], page, *(folder / "model.json" for folder in found))
+            told = self.root / f"tracking/{model}.txt"
+            yield Step(f"publish {model}", "publish", model, (told,), None, read)
