@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tenter import addresses, files
-from tenter.errors import TrackingError
+from tenter.errors import DataError, TrackingError
 from tenter.tracking.place import Place
 from tenter.tracking.relocation import is_elsewhere
 
