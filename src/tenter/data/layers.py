@@ -26,7 +26,9 @@ def require_map(path: Path, head: Header) -> None:
     """
     if head.channels > 1 and not head.segments:
         what = f"has {head.channels} channels but labels.format is map"
-        fix = "set labels.format to stack if each channel is one label from 0 to 1, or merge them into one map"
+        fix = (
+            "set labels.format to stack if each channel is one label from 0 to 1, or merge them into one map"
+        )
         raise refusal(path, what, fix)
 
 

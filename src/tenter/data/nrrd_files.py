@@ -218,9 +218,7 @@ def _space(fields: Mapping[str, str]) -> tuple[int, int, int] | None:
     return SPACES.get(name, short.get(name))
 
 
-def _affine(
-    path: Path, fields: Mapping[str, str], axes: _Axes, shape: tuple[int, int, int]
-) -> Matrix:
+def _affine(path: Path, fields: Mapping[str, str], axes: _Axes, shape: tuple[int, int, int]) -> Matrix:
     unit = _unit(path, fields)
     matrix = np.zeros((4, 4))
     matrix[3, 3] = 1
@@ -241,14 +239,18 @@ def _unit(path: Path, fields: Mapping[str, str]) -> str | None:
     words = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3]
     units = {headers.unit(path, word, "space units") for word in words}
     if len(units) > 1:
-        raise refusal(path, f"is measured in several units (space units {', '.join(words)})", "export it in mm")
+        raise refusal(
+            path, f"is measured in several units (space units {', '.join(words)})", "export it in mm"
+        )
     return units.pop() if units else None
 
 
 def _dtype(path: Path, fields: Mapping[str, str]) -> np.dtype[np.generic]:
     name = fields.get("type", "")
     if name not in TYPES:
-        raise refusal(path, f"holds values of type {name!r}", "store one real number (int16, float32) a voxel")
+        raise refusal(
+            path, f"holds values of type {name!r}", "store one real number (int16, float32) a voxel"
+        )
     dtype = np.dtype(TYPES[name])
     order = {"little": "<", "big": ">"}.get(fields.get("endian", ""))
     if order is None and dtype.itemsize > 1:

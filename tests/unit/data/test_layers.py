@@ -91,7 +91,11 @@ def test_a_segment_without_a_voxel_is_no_key(tmp_path: Path) -> None:
 
 def test_segments_of_older_files_are_layers_of_ones(tmp_path: Path) -> None:
     path = write(tmp_path / "a.seg.nrrd", [layer((0, 3, 1)), layer((2, 5, 1))], [(0, 1, "a"), (1, 1, "b")])
-    lines = [line for line in path.read_bytes().split(b"\n") if b"_Layer" not in line and b"_LabelValue" not in line]
+    lines = [
+        line
+        for line in path.read_bytes().split(b"\n")
+        if b"_Layer" not in line and b"_LabelValue" not in line
+    ]
     path.write_bytes(b"\n".join(lines))
     read = volumes.read_labels(path, MAP)
     assert read.names == ((1, "a"), (2, "b"))

@@ -23,7 +23,10 @@ META = {
     "DimSize": "6 5 4",
     "ElementType": "MET_UCHAR",
 }
-POSES = {f"Seq_Frame{frame:04d}_ProbeToTrackerTransform": f"1 0 0 {frame} 0 1 0 0 0 0 1 0 0 0 0 1" for frame in range(4)}
+POSES = {
+    f"Seq_Frame{frame:04d}_ProbeToTrackerTransform": f"1 0 0 {frame} 0 1 0 0 0 0 1 0 0 0 0 1"
+    for frame in range(4)
+}
 FOUR = {
     "NDims": "4",
     "DimSize": "6 5 2 2",
@@ -66,7 +69,9 @@ def refused(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["a.igs.mha", "a.seq.mha", "a.mha"])
 @pytest.mark.parametrize("kinds", [{}, {"Kinds": "domain domain list"}])
-def test_a_tracked_metaimage_is_refused_with_the_way_out(tmp_path: Path, name: str, kinds: dict[str, str]) -> None:
+def test_a_tracked_metaimage_is_refused_with_the_way_out(
+    tmp_path: Path, name: str, kinds: dict[str, str]
+) -> None:
     text = refused(meta(tmp_path / name, **kinds, **POSES))
     assert "is a tracked sequence of 4 frames, each with its own pose" in text
     assert "reconstruct a volume from it first" in text
@@ -99,13 +104,17 @@ def test_a_sequence_is_known_by_its_name_where_its_poses_were_lost(tmp_path: Pat
         ("domain domain RGB-color", 3, "of the kind rgb-color"),
     ],
 )
-def test_an_axis_of_another_kind_is_none_of_space(tmp_path: Path, kinds: str, axis: int, meaning: str) -> None:
+def test_an_axis_of_another_kind_is_none_of_space(
+    tmp_path: Path, kinds: str, axis: int, meaning: str
+) -> None:
     complaint = f"axis {axis} is {meaning}, not an axis of space"
     assert complaint in refused(meta(tmp_path / "a.mha", Kinds=kinds))
     assert complaint in refused(nrrd(tmp_path / "a.nrrd", "6 5 4", kinds, "(1,0,0) (0,1,0) (0,0,1)"))
 
 
-@pytest.mark.parametrize("kinds", ["", "domain domain domain", "space space space", "??? ??? ???", "none domain space"])
+@pytest.mark.parametrize(
+    "kinds", ["", "domain domain domain", "space space space", "??? ??? ???", "none domain space"]
+)
 def test_axes_of_space_are_a_volume_whatever_their_kind_is_called(tmp_path: Path, kinds: str) -> None:
     head = volumes.header(nrrd(tmp_path / "a.nrrd", "6 5 4", kinds, "(1,0,0) (0,1,0) (0,0,1)"))
     assert (head.shape, head.channels) == ((6, 5, 4), 1)
@@ -113,14 +122,18 @@ def test_axes_of_space_are_a_volume_whatever_their_kind_is_called(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["list", "time", "vector", "point", "normal", "covariant-vector"])
 def test_a_fourth_axis_of_another_kind_is_channels(tmp_path: Path, kind: str) -> None:
-    path = nrrd(tmp_path / "a.nrrd", "6 5 2 2", f"domain domain domain {kind}", "(1,0,0) (0,1,0) (0,0,1) none")
+    path = nrrd(
+        tmp_path / "a.nrrd", "6 5 2 2", f"domain domain domain {kind}", "(1,0,0) (0,1,0) (0,0,1) none"
+    )
     values, _ = volumes.read_values(path)
     assert np.array_equal(values, FRAMES.reshape(6, 5, 2, 2, order="F").transpose(3, 0, 1, 2))
 
 
 @pytest.mark.parametrize("kind", ["list", "time", "vector", "RGB-color", "3-vector"])
 def test_a_first_axis_of_another_kind_is_channels(tmp_path: Path, kind: str) -> None:
-    path = nrrd(tmp_path / "a.nrrd", "3 5 4 2", f"{kind} domain domain domain", "none (1,0,0) (0,1,0) (0,0,1)")
+    path = nrrd(
+        tmp_path / "a.nrrd", "3 5 4 2", f"{kind} domain domain domain", "none (1,0,0) (0,1,0) (0,0,1)"
+    )
     values, _ = volumes.read_values(path)
     assert np.array_equal(values, FRAMES.reshape(3, 5, 4, 2, order="F"))
 
@@ -141,7 +154,12 @@ def test_time_is_no_axis_of_space_where_the_space_has_time(tmp_path: Path) -> No
     ("sizes", "kinds", "directions", "complaint"),
     [
         ("2 6 5 2", "complex domain domain domain", "none (1,0,0) (0,1,0) (0,0,1)", "holds complex values"),
-        ("6 1 5 4", "3D-matrix domain domain domain", "none (1,0,0) (0,1,0) (0,0,1)", "holds 3d-matrix values"),
+        (
+            "6 1 5 4",
+            "3D-matrix domain domain domain",
+            "none (1,0,0) (0,1,0) (0,0,1)",
+            "holds 3d-matrix values",
+        ),
         ("6 5 2 2", "domain domain list domain", "(1,0,0) (0,1,0) none (0,0,1)", "between the axes of space"),
         ("5 3 2 2 2", "domain list domain domain time", "(1,0,0) none (0,1,0) (0,0,1) none", "2 others"),
         ("6 5 4", "domain domain", "(1,0,0) (0,1,0) (0,0,1)", "3 axes and 2 kinds"),

@@ -30,7 +30,8 @@ def meta(path: Path, spacing: tuple[float, float, float], unit: str | None) -> P
     path.write_bytes(
         f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n{stated}"
         f"TransformMatrix = -1 0 0 0 -1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = {' '.join(map(str, spacing))}\n"
-        "DimSize = 6 5 4\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n".encode() + NOISE.tobytes(order="F")
+        "DimSize = 6 5 4\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n".encode()
+        + NOISE.tobytes(order="F")
     )
     return path
 
@@ -93,7 +94,9 @@ def test_an_implausible_size_without_a_unit_is_refused_with_the_size(
 ) -> None:
     path = WRITERS[name](tmp_path / name, spacing, None)
     sizes = " x ".join(f"{size:.4g}" for size in spacing)
-    with pytest.raises(DataError, match=f"{name}: has voxels of {sizes} mm.*no unit: they seem to be {guess}"):
+    with pytest.raises(
+        DataError, match=f"{name}: has voxels of {sizes} mm.*no unit: they seem to be {guess}"
+    ):
         volumes.header(path)
 
 

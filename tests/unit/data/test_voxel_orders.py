@@ -63,7 +63,9 @@ def write(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_labels_in_every_order_are_read_onto_their_image(tmp_path: Path, order: tuple[tuple[int, ...], ...]) -> None:
+def test_labels_in_every_order_are_read_onto_their_image(
+    tmp_path: Path, order: tuple[tuple[int, ...], ...]
+) -> None:
     for name in FORMATS:
         path = write(tmp_path / name, *stored((order[0], order[1])))
         read = volumes.read_labels_on(path, MAP, (5, 6, 7), AFFINE)
