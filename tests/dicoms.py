@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from tenter.data import dicom_pixels
+
 PATIENT = "SECRET"
 """Stands in every element that says who, when or where; must never be told."""
 
@@ -169,3 +171,11 @@ def enhanced(array: np.ndarray, affine: np.ndarray, scalings: Sequence[tuple[flo
         frames.append(frame)
     elements[PER_FRAME] = ("SQ", frames)
     return elements
+
+
+def all_frames(image: dicom_pixels.Image) -> np.ndarray:
+    """The values of all pixels of a file, put together from its pieces, `[frames, rows, columns]`."""
+    values = np.zeros(image.shape, image.dtype.newbyteorder("="))
+    for frame, first, rows in dicom_pixels.pieces(image):
+        values[frame, first : first + len(rows)] = rows
+    return values

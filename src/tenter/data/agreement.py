@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tenter.data import headers, points
 from tenter.data.alignment import levelled
 from tenter.data.cases import Grid
 from tenter.data.headers import Header
-from tenter.data.integrity import Finding, Findings, Problem, uses
+from tenter.data.integrity import Finding, Findings, Kind, Problem, uses
 from tenter.errors import DataError
 from tenter.records import AlignmentRule, Pair
 from tenter.shapes import Matrix, PointsMm
@@ -21,6 +21,8 @@ from tenter.spatial import geometry
 
 FAR_MM = 1000.0
 """Image centres further apart than this are told of."""
+
+Use = tuple[Path, Kind]
 
 SIDES = ("moving", "fixed")
 STORE = "store labels on their image's grid"
@@ -239,6 +241,29 @@ def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Pro
                 pair,
                 Problem(message, "give them one patient id, so that they share a fold", "WARNING", column),
             )
+
+
+def misnamed(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Problem]]:
+    """Label files that name a label otherwise than most others do, as segmentations of 3D Slicer may.
+
+    Yields:
+        The row and the problem, one for each file and label.
+    """
+    named: dict[Use, tuple[Pair, str]] = {}
+    for pair in pairs:
+        for column, use in uses(pair).items():
+            named.setdefault(use, (pair, column))
+    names: dict[int, Counter[str]] = defaultdict(Counter)
+    for use in named:
+        for key, name in findings[use].names:
+            names[key][name.casefold()] += 1
+    for use, (pair, column) in named.items():
+        for key, name in findings[use].names:
+            usual, count = names[key].most_common(1)[0]
+            if name.casefold() != usual:
+                message = f"label {key} is called {name!r}, and {usual!r} in {count} other files"
+                fix = "give a structure one label value in all files, if these are two"
+                yield pair, Problem(message, fix, "WARNING", column)
 
 
 def _owner(pair: Pair, column: str) -> str:

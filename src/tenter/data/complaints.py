@@ -64,6 +64,8 @@ class Table:
         yield from self._of_labels(settings, findings)
         for pair, problem in agreement.leaks(self.cohort.pairs, findings):
             yield self._fault(pair, problem)
+        for pair, problem in agreement.misnamed(self.cohort.pairs, findings):
+            yield self._fault(pair, problem)
         channels = [fault for side in ("moving", "fixed") for fault in self._of_channels(findings, side)]
         yield from {(fault.row, fault.column): fault for fault in channels}.values()
 

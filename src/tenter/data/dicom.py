@@ -107,9 +107,10 @@ def voxels(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
     scalings = {item.scaling for item in slices}
     alike = len(scalings) == 1
     values = np.empty(head.shape[::-1], head.dtype if alike else np.float32)
-    for place, plane in _planes(path, slices):
+    for place, first, rows in _pieces(path, slices):
         slope, inter = slices[place].scaling
-        values[place] = plane if alike else plane * np.float64(slope) + inter
+        scaled = rows if alike else rows * np.float64(slope) + inter
+        values[place, first : first + len(rows)] = scaled
     return head, values.transpose(2, 1, 0), scalings.pop() if alike else (1.0, 0.0)
 
 
@@ -124,24 +125,25 @@ def blocks(path: Path) -> tuple[Header, Iterator[Block]]:
 
 
 def _blocks(path: Path, slices: Sequence[_Slice]) -> Iterator[Block]:
-    for place, plane in _planes(path, slices):
+    _, height, columns = slices[0].image.shape
+    for place, first, rows in _pieces(path, slices):
         slope, inter = slices[place].scaling
-        for first in range(0, len(plane), max(1, BLOCK // plane.shape[1])):
-            rows = plane[first : first + max(1, BLOCK // plane.shape[1])]
-            scaled = rows if (slope, inter) == (1.0, 0.0) else rows * np.float64(slope) + inter
-            yield Block(0, place * plane.size + first * plane.shape[1], scaled.reshape(1, -1))
+        for piece in np.array_split(rows, 1 + rows.nbytes // BLOCK):
+            scaled = piece if (slope, inter) == (1.0, 0.0) else piece * np.float64(slope) + inter
+            yield Block(0, (place * height + first) * columns, scaled.reshape(1, -1))
+            first += len(piece)
 
 
-def _planes(path: Path, slices: Sequence[_Slice]) -> Iterator[tuple[int, np.ndarray]]:
-    """Place and stored values of each slice, in the order of files."""
+def _pieces(path: Path, slices: Sequence[_Slice]) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Place of a slice, first row, and stored values of rows, in the order of files."""
     places: dict[Path, dict[int, int]] = {}
     for place, item in enumerate(slices):
         places.setdefault(item.image.path, {})[item.frame] = place
     for in_file in places.values():
         image = slices[next(iter(in_file.values()))].image
         try:
-            for frame, plane in enumerate(dicom_pixels.frames(image)):
-                yield in_file[frame], plane
+            for frame, first, rows in dicom_pixels.pieces(image):
+                yield in_file[frame], first, rows
         except UnusableError as error:
             raise refusal(path, f"{image.path.name} {error}", AGAIN) from error
 

@@ -23,6 +23,7 @@ import SimpleITK as sitk
 from tenter.data import dicom_elements as tags
 from tenter.data.budgets import Budget
 from tenter.data.dicom_elements import Elements, Pixels, UnusableError
+from tenter.data.payloads import BLOCK
 
 _END_OF_JPEG = b"\xff\xd9"
 """By which each kind of JPEG ends."""
@@ -90,25 +91,31 @@ def read_image(path: Path) -> Image:
     return image
 
 
-def frames(image: Image) -> Iterator[np.ndarray]:
-    """The values of each frame, unscaled, `[rows, columns]`; one frame is in memory at a time.
+def pieces(image: Image) -> Iterator[tuple[int, int, np.ndarray]]:
+    """The values of a file, unscaled, piece by piece: plain pixels by rows, compressed ones by frames.
+
+    Yields:
+        Frame and first row, from 0, and `[rows, columns]`.
 
     Raises:
         UnusableError: the pixels cannot be decoded.
     """
     if image.syntax not in tags.NATIVE:
-        yield from _decoded_frames(image)
+        yield from ((number, 0, frame) for number, frame in enumerate(_decoded_frames(image)))
         return
     count, rows, columns = image.shape
-    size = rows * columns * image.dtype.itemsize
+    size = columns * image.dtype.itemsize
+    step = max(1, BLOCK // size)
     with image.path.open("rb") as stream:
-        for number in range(count):
-            start = image.pixels.start + number * size
-            content = _between(stream, start, start + size)
-            if len(content) < size:
+        stream.seek(image.pixels.start)
+        for number, first in itertools.product(range(count), range(0, rows, step)):
+            height = min(step, rows - first)
+            content = stream.read(height * size)
+            if len(content) < height * size:
                 message = "changed while it was read"
                 raise UnusableError(message)
-            yield _significant(np.frombuffer(content, image.dtype).reshape(rows, columns), image)
+            values = np.frombuffer(content, image.dtype).reshape(height, columns)
+            yield number, first, _significant(values, image)
 
 
 def _described(path: Path, said: Elements, pixels: Pixels) -> Image:

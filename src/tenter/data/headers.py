@@ -198,7 +198,9 @@ def unit(path: Path, word: str, field: str) -> str | None:
     """
     name = word.strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
     if name not in UNIT_NAMES:
-        raise refusal(path, f"is measured in {word!r} ({field}), which is not a known unit", "export it in mm")
+        raise refusal(
+            path, f"is measured in {word!r} ({field}), which is not a known unit", "export it in mm"
+        )
     return UNIT_NAMES[name]
 
 

@@ -357,7 +357,7 @@ def _volume(kind: Kind, head: Header) -> Finding:
         sizes = " x ".join(f"{size:.6g}" for size in spacing)
         extent = " x ".join(f"{size * n:.6g}" for size, n in zip(spacing, head.shape, strict=True))
         message = f"has voxels of {sizes} mm, in all {extent} mm: is its unit mm?"
-        problems.append(Problem(message, "write its geometry in mm", "WARNING"))
+        problems.append(Problem(message, "correct its geometry, if this is not its size", "WARNING"))
     return Finding(
         kind=kind,
         shape=head.shape,

@@ -17,7 +17,7 @@ from nibabel.quaternions import mat2quat
 
 from tenter.data import headers
 from tenter.data.headers import Header, refusal
-from tenter.data.payloads import BLOCK, Layout
+from tenter.data.payloads import BLOCK, Layout, Packing, unpacked
 from tenter.shapes import Matrix
 from tenter.spatial import slices
 
@@ -30,6 +30,9 @@ MAX_INFLATION = 1032
 
 QUATERNION_STEP = 1e-6
 """Quaternions stored as float32 agree within this; near half a turn that is 2e-3 radians."""
+
+SHORTEST_HEAD, LONGEST_HEAD = 348, 540
+"""Bytes of the headers of NIfTI-1 and NIfTI-2."""
 
 UNITS = {0: None, 1: "m", 2: "mm", 3: "um"}
 """Code of the unit of space in `xyzt_units` to its name."""
@@ -78,12 +81,13 @@ def layout(path: Path) -> Layout:
     if len(files) > 1:
         headers.require_file(files[1])
     zipped = _is_zipped(path, files, start)
-    raw = _raw_header(path, _head(files[0]))
+    packing: Packing = "gzip" if zipped else "raw"
+    raw = _raw_header(path, _head(files[0], packing))
     slope, inter = _scaling(path, raw)
     found = Layout(
         header=_header(path, raw),
         data=files[-1],
-        packing="gzip" if zipped else "raw",
+        packing=packing,
         skipped=_offset(path, raw, paired=len(files) > 1),
         slope=slope,
         inter=inter,
@@ -112,22 +116,20 @@ def _is_nifti(block: bytes) -> bool:
     return bool(sizes & {348, 540})
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, packing: Packing) -> bytes:
+    """The first bytes of a file, unpacked: all of a header, if they are there."""
+    head = b""
     try:
-        with _opened(path) as stream:
-            return stream.read(540)
+        with path.open("rb") as stream:
+            for block in unpacked(stream, packing, LONGEST_HEAD):
+                head += block
+                if len(head) >= LONGEST_HEAD:
+                    break
     except headers.UNREADABLE as error:
-        raise refusal(path, f"is truncated or damaged ({error})", "copy it again from its source") from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with path.open("rb") as stored:
-        if path.suffix.lower() != ".gz":
-            yield stored
-            return
-        with igzip.open(stored, "rb") as stream:
-            yield stream
+        if len(head) < SHORTEST_HEAD:
+            what = f"is truncated or damaged ({error})"
+            raise refusal(path, what, "copy it again from its source") from error
+    return head[:LONGEST_HEAD]
 
 
 def _raw_header(path: Path, block: bytes) -> RawHeader:

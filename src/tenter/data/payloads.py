@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 import math
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from isal import igzip_lib
@@ -134,7 +135,7 @@ def _contents(path: Path, layout: Layout) -> Iterator[bytes]:
     try:
         with layout.data.open("rb") as stream:
             stream.seek(layout.start)
-            for block in unpacked(stream, layout.packing):
+            for block in unpacked(stream, layout.packing, BLOCK):
                 skipped = max(layout.skipped - read, 0)
                 read += len(block)
                 if read > expected:
@@ -144,8 +145,8 @@ def _contents(path: Path, layout: Layout) -> Iterator[bytes]:
         what = f"is truncated or damaged at its end: {read} of {expected} bytes can be unpacked"
         raise refusal(path, what, AGAIN) from None
     except headers.DAMAGE as error:
-        what = f"is damaged after {read} of {expected} bytes ({error})"
-        raise refusal(path, what, AGAIN) from error
+        reason = "its checksum (CRC) is another" if "checksum" in str(error) else str(error)
+        raise refusal(path, f"is damaged ({reason})", AGAIN) from error
     except OSError as error:
         raise refusal(path, f"cannot be read ({error.strerror or error})", "check the disk") from error
     if read < expected:
@@ -155,41 +156,41 @@ def _contents(path: Path, layout: Layout) -> Iterator[bytes]:
         raise refusal(path, what, "export the image again")
 
 
-def unpacked(stream: BinaryIO, packing: Packing) -> Iterator[bytes]:
-    """Unpacked bytes, at most `BLOCK` at a time.
+def unpacked(stream: BufferedIOBase, packing: Packing, size: int) -> Iterator[bytes]:
+    """Unpacked bytes, at most `size` at a time, all that there are before an error.
 
     Raises:
         EOFError: packed data end too early.
         IsalError, BadGzipFile: they are damaged.
     """
     if packing == "raw":
-        yield from iter(lambda: stream.read(BLOCK), b"")
+        yield from iter(lambda: stream.read(size), b"")
         return
-    rest = stream.read(BLOCK)
+    rest = stream.read(size)
     while True:
         inflater = igzip_lib.IgzipDecompressor(FLAGS[packing])
         while not inflater.eof:
             if inflater.needs_input and not rest:
-                rest = stream.read(BLOCK)
+                rest = stream.read(size)
                 if not rest:
                     message = "packed data end too early"
                     raise EOFError(message)
-            block = inflater.decompress(rest, BLOCK)
+            block = inflater.decompress(rest, size)
             rest = b""
             if block:
                 yield block
         if packing == "zlib":
             return
-        rest = _next_member(stream, inflater.unused_data)
+        rest = _next_member(stream, inflater.unused_data, size)
         if not rest:
             return
 
 
-def _next_member(stream: BinaryIO, rest: bytes) -> bytes:
+def _next_member(stream: BufferedIOBase, rest: bytes, size: int) -> bytes:
     """What follows a member of a gzip file: another member, or nothing but zeros."""
     rest = rest.lstrip(b"\0")
     while not rest:
-        rest = stream.read(BLOCK)
+        rest = stream.read(size)
         if not rest:
             return b""
         rest = rest.lstrip(b"\0")

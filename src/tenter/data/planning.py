@@ -240,12 +240,16 @@ def _require_possible(
             f"would need a common grid of {grid}, {4 * math.prod(shape) / 2**30:.3g} GiB for each image "
             f"(the limit is {4 * MAX_VOXELS / 2**30:g} GiB)"
         )
-    elif all(step >= size for step, size in zip(spacing, np.max([e.size_mm for e in fixed], axis=0), strict=True)):
+    elif all(
+        step >= size for step, size in zip(spacing, np.max([e.size_mm for e in fixed], axis=0), strict=True)
+    ):
         place = int(np.argmin(volumes_mm3))
         what = f"is smaller than one voxel of the common grid of {grid}"
     else:
         return
-    size, step = (" x ".join(f"{mm:.4g}" for mm in item) for item in (fixed[place].size_mm, fixed[place].spacing_mm))
+    size, step = (
+        " x ".join(f"{mm:.4g}" for mm in item) for item in (fixed[place].size_mm, fixed[place].spacing_mm)
+    )
     message = f"{pairs[place].fixed}: of {size} mm and voxels of {step} mm {what}; {fix}"
     raise DataError(message)
 

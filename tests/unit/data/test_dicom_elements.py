@@ -73,7 +73,7 @@ def test_damage_is_refused_or_harmless_but_never_an_accident(
     path.write_bytes(content)
     with contextlib.suppress(UnusableError):
         image = dicom_pixels.read_image(path)
-        assert np.stack(list(dicom_pixels.frames(image))).shape == image.shape
+        assert dicoms.all_frames(image).shape == image.shape
 
 
 @pytest.mark.parametrize("text", ["", "1\\2", "1\\2\\x", "1\\2\\inf"])
