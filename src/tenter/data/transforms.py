@@ -1,6 +1,7 @@
-"""Transform files: ITK composites written, and read whatever ITK, ANTs and 3D Slicer write that fits.
+"""Transform files: ITK composites written; read what fits of ITK, ANTs, elastix and 3D Slicer.
 
-Files hold LPS mm, the program RAS mm; both map a fixed point to its moving point.
+Files hold LPS mm, the program RAS mm; both map a fixed point to its moving point. Files of other
+programs are refused by their marks: `foreign_transforms`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tenter import files
-from tenter.data import fields
+from tenter.data import elastix, fields, foreign_transforms
 from tenter.errors import DataError, OutputError
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
@@ -76,8 +77,9 @@ def read_transform(path: Path) -> Transform:
 
     Args:
         path: what `write_transform` wrote; any linear ITK transform; a displacement field, as a
-            transform (`.h5`, `.tfm`, `.mat`) or as an image (`fields.read_field`); or a composite
-            of linear transforms and at most one displacement field, in any order.
+            transform (`.h5`, `.tfm`, `.mat`) or as an image (`fields.read_field`); a composite
+            of linear transforms and at most one displacement field, in any order; or linear
+            transforms of elastix.
 
     Returns:
         The same map, its field in float32 on the CPU; 2 x 2 x 2 zeros if it has none.
@@ -107,8 +109,8 @@ def read_alignment(path: Path) -> Matrix:
     """Read an initial transform: any ITK transform or composite of them that is affine.
 
     Args:
-        path: `.h5`, `.tfm`, `.txt` or `.mat` (ANTs, Elastix and 3D Slicer write them), mapping
-            fixed points to moving points in LPS mm, as all of these tools do.
+        path: `.h5`, `.tfm`, `.txt` or `.mat` (ANTs and 3D Slicer write them), or a parameter file
+            of elastix, mapping fixed points to moving points in LPS mm, as all of these tools do.
 
     Returns:
         RAS mm to RAS mm, a fixed point to its moving point.
@@ -116,11 +118,15 @@ def read_alignment(path: Path) -> Matrix:
     Raises:
         DataError: it cannot be read, is not affine, or cannot be inverted.
     """
-    transform = _read(path)
-    if not transform.IsLinear():
-        message = f"{path}: is {transform.GetName()}, which is not affine; give a rigid or affine transform"
+    if path.name.lower().endswith(fields.IMAGES):
+        message = f"{path}: is a displacement field, which is not affine; give a rigid or affine transform"
         raise DataError(message)
-    return _linear(path, [transform])
+    parts = _parts(path)
+    for part in parts:
+        if not part.IsLinear():
+            message = f"{path}: is {part.GetName()}, which is not affine; give a rigid or affine transform"
+            raise DataError(message)
+    return _linear(path, parts)
 
 
 def _reserve(path: Path, field: sitk.Image) -> None:
@@ -201,6 +207,12 @@ def _grid_and_voxels(path: Path, field: sitk.DisplacementFieldTransform) -> tupl
 
 def _parts(path: Path) -> list[sitk.Transform]:
     """The transforms that a file holds, the last one applied first."""
+    if not path.is_file():
+        message = f"{path}: is missing, or is not a file; correct its path"
+        raise DataError(message)
+    if elastix.is_parameter_file(foreign_transforms.start(path)):
+        return elastix.read_chain(path)
+    foreign_transforms.require_itk(path)
     transform = _read(path)
     if transform.GetTransformEnum() != sitk.sitkComposite:
         return [transform]
@@ -214,13 +226,10 @@ def _is_field(transform: sitk.Transform) -> bool:
 
 
 def _read(path: Path) -> sitk.Transform:
-    if not path.is_file():
-        message = f"{path}: is missing"
-        raise DataError(message)
     try:
         transform: sitk.Transform = sitk.ReadTransform(str(path))
     except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes damaged bytes
-        message = f"{path}: is no ITK transform, or is damaged ({_reason(error)}); copy or make it again"
+        message = f"{path}: is not an ITK transform, or is damaged ({_reason(error)}); copy or make it again"
         raise DataError(message) from error
     if transform.GetDimension() != 3:
         message = f"{path}: is a {transform.GetDimension()}-D transform; give a 3-D one"
