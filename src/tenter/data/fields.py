@@ -28,6 +28,22 @@ from tenter.spatial.transform import Transform
 VECTOR, DISPLACEMENT, FSL_FIELD, NO_INTENT = 1007, 1006, 2006, 0
 """Intent codes: ITK's and ANTs' displacements in LPS; NIfTI's in RAS; FNIRT's."""
 
+NIFTYREG, NIFTYREG_DISPLACEMENT = "NREG_TRANS", 1
+"""Intent name of NiftyReg's transforms, and the first parameter of those that are displacements (RAS)."""
+
+SPM = "Mapping"
+"""Intent name of SPM's deformations, which hold places."""
+
+FSL_INTENTS = {
+    2006: "a warp of FSL",
+    2007: "spline coefficients of FSL (fnirt)",
+    2008: "cosine coefficients of FSL (fnirt)",
+    2009: "spline coefficients of FSL (fnirt)",
+    2016: "spline coefficients of FSL (topup)",
+    2017: "spline coefficients of FSL (topup)",
+    2018: "a field of FSL (topup)",
+}
+
 GZIP_LEVEL = 2
 """Of isal: the fastest on displacement fields, and no larger than the others."""
 
@@ -40,6 +56,17 @@ IMAGES = (*nifti.SUFFIXES, *itk_files.SUFFIXES)
 GIVE_ANOTHER = (
     "give transform.h5, or a field in mm as ITK, ANTs and 3D Slicer store it (NIfTI with sizes "
     "x, y, z, 1, 3 and intent 1007 in LPS or 1006 in RAS; .mha or .nrrd with three values a voxel, LPS)"
+)
+
+FROM_FSL = (
+    "convert it by wb_command -convert-warpfield -from-fnirt {name} MOVING -to-itk field.nii.gz (of "
+    "coefficients first make a warp: fnirtfileutils --in={name} --ref=FIXED --out=WARP --withaff), or "
+    + GIVE_ANOTHER
+)
+FROM_NIFTYREG = "convert it by reg_transform -ref FIXED -disp {name} field.nii.gz, or " + GIVE_ANOTHER
+FROM_SPM = (
+    "subtract from it the RAS mm of each of its voxels, and set the intent code to 1006 without a name, or "
+    + GIVE_ANOTHER
 )
 
 
@@ -134,12 +161,12 @@ def write_field_learn2reg(
 
 
 def read_field(path: Path) -> Transform:
-    """Read a displacement field that ITK, ANTs or 3D Slicer wrote, or one in RAS by the NIfTI standard.
+    """Read a displacement field of ITK, ANTs, 3D Slicer or NiftyReg, or one in RAS by the NIfTI standard.
 
     Args:
-        path: NIfTI (`.nii`, `.nii.gz`) with sizes x, y, z, 1, 3 and intent 1007 (LPS mm) or 1006
-            (RAS mm); or MetaImage or NRRD (`.mha`, `.mhd`, `.nrrd`, `.nhdr`) with three values a
-            voxel, LPS mm.
+        path: NIfTI (`.nii`, `.nii.gz`) with sizes x, y, z, 1, 3 and intent 1007 (LPS mm; RAS mm if
+            NiftyReg's name and parameter say that it holds displacements) or 1006 (RAS mm); or
+            MetaImage or NRRD (`.mha`, `.mhd`, `.nrrd`, `.nhdr`) with three values a voxel, LPS mm.
 
     Returns:
         The map, its alignment identity, its field in float32 on the CPU.
@@ -150,6 +177,8 @@ def read_field(path: Path) -> Transform:
     head = volumes.header(path)
     if head.channels != 3:
         raise refusal(path, f"holds {head.channels} values a voxel, no displacements", GIVE_ANOTHER)
+    if head.dtype.kind != "f" and path.name.lower().endswith(itk_files.SUFFIXES):
+        raise refusal(path, f"holds {head.dtype} values (colours?), no displacements", GIVE_ANOTHER)
     in_lps = _in_lps(path)
     volume = volumes.read_image(path)
     to_voxels = np.linalg.inv(volume.affine)[:3, :3]
@@ -164,14 +193,31 @@ def _in_lps(path: Path) -> bool:
     if path.name.lower().endswith(itk_files.SUFFIXES):
         _require_plain(path)
         return True
+    intent = nifti.intent(path)
+    _require_known_program(path, intent)
+    if intent.name == NIFTYREG:
+        return False
     header: Any = nib.load(path).header
-    intent, sizes = int(header["intent_code"]), header.get_data_shape()
-    if header["intent_name"].item().startswith(b"NREG"):
-        raise refusal(path, "is a transform of NiftyReg, which may hold places instead", GIVE_ANOTHER)
-    if intent not in {VECTOR, DISPLACEMENT} or len(sizes) != 5:
-        what = f"is no displacement field in mm by its header (intent {intent}, sizes {tuple(sizes)})"
+    sizes = header.get_data_shape()
+    if intent.code not in {VECTOR, DISPLACEMENT} or len(sizes) != 5:
+        what = f"is no displacement field in mm by its header (intent {intent.code}, sizes {tuple(sizes)})"
         raise refusal(path, what, GIVE_ANOTHER)
-    return intent == VECTOR
+    return intent.code == VECTOR
+
+
+def _require_known_program(path: Path, intent: nifti.Intent) -> None:
+    """Refuse fields of programs that hold other things than displacements in mm."""
+    if intent.code in FSL_INTENTS:
+        what = f"is {FSL_INTENTS[intent.code]}, in coordinates of its two images (intent {intent.code})"
+        raise refusal(path, what, FROM_FSL.format(name=path.name))
+    if intent.name.startswith("NREG") and (intent.name, intent.p1) != (NIFTYREG, NIFTYREG_DISPLACEMENT):
+        what = "is a transform of NiftyReg that holds places, control points or velocities"
+        raise refusal(path, what, FROM_NIFTYREG.format(name=path.name))
+    if intent.name == SPM:
+        raise refusal(path, "is a deformation of SPM, which holds places", FROM_SPM)
+    if intent.name and intent.name != NIFTYREG:
+        what = f"is named {intent.name!a} in its header (intent_name), by an unknown program"
+        raise refusal(path, what, GIVE_ANOTHER)
 
 
 def _require_plain(path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Landmark points: TSV or CSV tables, 3D Slicer's .fcsv and .mrk.json, all into RAS mm.
+"""Landmark points: TSV or CSV tables, 3D Slicer's .fcsv and .mrk.json and others, all into RAS mm.
 
-A table has the columns label, x, y, z and may say its `space` (RAS or LPS) and `unit`.
+A table has the columns label, x, y, z and may say its `space` (RAS or LPS) and `unit`. Tables of ANTs and
+3D Slicer are known by their columns; lists of other programs: `foreign_points`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tenter.data import foreign_points
 from tenter.errors import DataError
 from tenter.records import Fault
 
@@ -25,7 +27,19 @@ MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 SIGNS = {"RAS": (1.0, 1.0, 1.0), "LPS": (-1.0, -1.0, 1.0)}
 SLICER_SPACES = {"0": "RAS", "1": "LPS"}
 TABLES, FCSV, MARKUPS = (".tsv", ".csv", ".txt"), ".fcsv", ".json"
+LISTS = (".dat", ".tag", ".pts")
+"""Suffixes of lists that are known by their content alone."""
+
 TABLE_FIX = "give the columns label, x, y, z (RAS mm), or say `space` and `unit` in columns of that name"
+NO_HEADER_FIX = (
+    "say what they are: put a header `label,x,y,z,space` above them, with a name and RAS or LPS in each row; "
+    "voxel coordinates (Learn2Reg, DIR-Lab) have to be converted to mm first, by their image's affine"
+)
+ANTS = ("x", "y", "z", "t")
+"""The columns by which ANTs' tables begin; they are in LPS mm."""
+
+SLICER_AXES = {("r", "a", "s"): "RAS", ("l", "p", "s"): "LPS"}
+"""The columns of coordinates in tables that 3D Slicer exports."""
 
 
 class Point(NamedTuple):
@@ -42,14 +56,15 @@ class Point(NamedTuple):
 
 def is_named_so(path: Path) -> bool:
     """Whether a file is one of points by its name."""
-    return path.name.lower().endswith((*TABLES, FCSV, MARKUPS))
+    return path.name.lower().endswith((*TABLES, *LISTS, FCSV, MARKUPS))
 
 
 def read_points(path: Path) -> tuple[Point, ...]:
     """Read a file of landmark points.
 
     Args:
-        path: `.tsv`, `.csv` (or `.txt`), `.fcsv`, `.mrk.json` or `.json` file.
+        path: `.tsv`, `.csv` (or `.txt`), `.fcsv`, `.mrk.json` or `.json` file, or a list that
+            `foreign_points` knows.
 
     Returns:
         name and RAS mm of each point, in the file's order.
@@ -70,14 +85,19 @@ def scan(path: Path) -> tuple[tuple[Point, ...], tuple[Fault, ...]]:
     if text is None:
         return (), tuple(reader.faults)
     name = path.name.lower()
-    if name.endswith(FCSV):
+    foreign = foreign_points.read(text)
+    if foreign is not None:
+        reader.foreign(foreign)
+    elif name.endswith(FCSV) or text.startswith("# Markups fiducial file"):
         reader.fcsv(text)
     elif name.endswith(MARKUPS):
         reader.markups(text)
     elif name.endswith(TABLES):
         reader.table(text)
     else:
-        reader.complain("is of no known kind", "give a .tsv, .csv, .fcsv or .mrk.json file of points")
+        reader.complain(
+            "is no list of points that is known", "give a .tsv, .csv, .fcsv or .mrk.json file of points"
+        )
         return (), tuple(reader.faults)
     reader.finish()
     return tuple(reader.points), tuple(reader.faults)
@@ -129,21 +149,63 @@ class _Reader:
             self.complain("is no table", "check quotes and line ends")
             return
         columns = [cell.strip().lower() for cell in lines[0]] if lines else []
+        rows = [(row, cells) for row, cells in enumerate(lines[1:], start=2) if any(map(str.strip, cells))]
+        if columns and sum(map(_is_number, columns)) >= len(AXES):
+            self.complain("has no header, and nothing says what its numbers are", NO_HEADER_FIX, 1, "label")
+        elif {"i", "j", "k"} <= set(columns):
+            self.complain("holds voxel indices (columns i, j, k)", foreign_points.VOXELS_TO_MM, 1)
+        elif "space" not in columns and "t" in columns:
+            self._ants(columns, rows)
+        else:
+            self._named(columns, rows)
+
+    def _named(self, columns: list[str], rows: Sequence[tuple[int, list[str]]]) -> None:
+        """Read rows below a header that names label and coordinates."""
+        space = "RAS"
+        for axes, name in SLICER_AXES.items():
+            if set(axes) <= set(columns) and not set(AXES) <= set(columns):
+                columns = [dict(zip(axes, AXES, strict=True)).get(column, column) for column in columns]
+                space = name
         missing = [name for name in ("label", *AXES) if columns.count(name) != 1]
         for name in missing:
             self.complain("is not in the header once", TABLE_FIX, 1, name)
         if missing:
             return
-        for row, cells in enumerate(lines[1:], start=2):
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(columns):
-                self.complain(f"has {len(cells)} cells, the header has {len(columns)}", "mend the row", row)
-                continue
-            self._row(row, dict(zip(columns, (cell.strip() for cell in cells), strict=True)))
+        for row, cells in rows:
+            if self._is_full(row, cells, columns):
+                named = dict(zip(columns, map(str.strip, cells), strict=True))
+                self._row(row, named | {"space": named.get("space") or space})
+
+    def _ants(self, columns: list[str], rows: Sequence[tuple[int, list[str]]]) -> None:
+        """Read a table of ANTs: x, y, z in LPS mm, t, and maybe label."""
+        if tuple(columns[:4]) != ANTS:
+            fix = "add the column space (RAS or LPS), or remove the column t"
+            self.complain("is a column of ANTs, whose tables begin with x, y, z, t", fix, 1, "t")
+            return
+        if len({cells[3].strip() for _, cells in rows if len(cells) > 3}) > 1:
+            self.complain("holds several times", "keep the points of one", None, "t")
+            return
+        labelled = columns.count("label") == 1
+        for count, (row, cells) in enumerate(rows, start=1):
+            if self._is_full(row, cells, columns):
+                name = cells[columns.index("label")].strip() if labelled else str(count)
+                self.add(name, [cell.strip() for cell in cells[:3]], ("LPS", 1.0), row)
+
+    def _is_full(self, row: int, cells: Sequence[str], columns: Sequence[str]) -> bool:
+        if len(cells) == len(columns):
+            return True
+        self.complain(f"has {len(cells)} cells, the header has {len(columns)}", "correct the row", row)
+        return False
+
+    def foreign(self, found: foreign_points.Points) -> None:
+        """Take over what another program's list holds."""
+        for complaint in found.complaints:
+            self.complain(*complaint)
+        for row, name, cells in found.rows:
+            self.add(name, cells, (found.space, 1.0), row)
 
     def _row(self, row: int, cells: dict[str, str]) -> None:
-        space, unit = cells.get("space") or "RAS", cells.get("unit") or "mm"
+        space, unit = cells["space"], cells.get("unit") or "mm"
         if space.upper() not in SIGNS:
             self.complain("is neither RAS nor LPS", "convert the points to RAS mm", row, "space")
         elif unit.lower() not in MM_PER_UNIT:
@@ -162,7 +224,10 @@ class _Reader:
         space = SLICER_SPACES.get(stated, stated).upper()
         if space not in SIGNS:
             fix = "write `# CoordinateSystem = RAS` (or LPS) into its head, or save it anew in 3D Slicer"
-            self.complain("does not say whether it is in RAS or LPS", fix, column="CoordinateSystem")
+            message = "does not say whether it is in RAS or LPS"
+            if space in {"2", "IJK"}:
+                message, fix = "is in voxels (IJK)", "save it anew in 3D Slicer, in RAS or LPS"
+            self.complain(message, fix, column="CoordinateSystem")
             return
         columns = [name.strip() for name in said.get("columns", "").split(",")]
         missing = [name for name in (*AXES, "label") if name not in columns]
@@ -184,6 +249,9 @@ class _Reader:
         """Read 3D Slicer's JSON format: control points of every list of points in it."""
         try:
             content: Any = json.loads(text)
+            if isinstance(content, dict) and content.get("data_type") == "fs_pointset":
+                self._freeview(content)
+                return
             lists = [(item, item.get("controlPoints", [])) for item in content["markups"]]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self.complain("is no markups file of 3D Slicer", "save the points anew as .mrk.json")
@@ -201,6 +269,16 @@ class _Reader:
                 self.complain("is no list of points", "save it anew in 3D Slicer", column="controlPoints")
             else:
                 self._controls(controls, (space, MM_PER_UNIT[unit]))
+
+    def _freeview(self, content: dict[str, Any]) -> None:
+        """Read FreeSurfer's JSON format: points named by their order."""
+        if content.get("vox2ras") != "scanner_ras":
+            fix = "save it in freeview as scanner RAS"
+            self.complain("is not in scanner RAS (FreeSurfer)", fix, column="vox2ras")
+            return
+        for number, point in enumerate(content["points"], start=1):
+            cells = [str(point["coordinates"][axis]) for axis in AXES]
+            self.add(str(number), cells, ("RAS", 1.0), number)
 
     def _controls(self, controls: Sequence[dict[str, Any]], frame: tuple[str, float]) -> None:
         for number, item in enumerate(controls, start=1):

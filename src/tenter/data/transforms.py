@@ -1,14 +1,12 @@
-"""Transform files: ITK composites written, and read whatever ITK, ANTs and 3D Slicer write that fits.
+"""Transform files: ITK composites written; read what fits of ITK, ANTs, elastix and 3D Slicer.
 
-Files hold LPS mm, the program RAS mm; both map a fixed point to its moving point.
+Files hold LPS mm, the program RAS mm; both map a fixed point to its moving point. Files of other
+programs are refused by their marks: `foreign_transforms`.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tenter import files
-from tenter.data import fields
+from tenter.data import elastix, fields, foreign_transforms
 from tenter.errors import DataError, OutputError
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
@@ -28,9 +26,6 @@ LARGEST_MM = 1e6
 ORTHOGONAL = 1e-6
 OVERHEAD = 65_536
 """Bytes of a transform file besides its field, at most."""
-
-HDF5_BYTES = 2**16
-"""More than a transform file holds beside its field."""
 
 MORE_FIELDS = (
     "bring them together in one (antsApplyTransforms -o [field.nii.gz,1], or harden them in 3D Slicer)"
@@ -63,7 +58,6 @@ def write_transform(path: Path, transform: Transform) -> None:
     with files.written_whole(path) as temporary:
         files.require_space(temporary, 8 * moves.GetNumberOfPixels() * 3 + OVERHEAD)
         try:
-            _reserve(temporary, moves)
             sitk.WriteTransform(composite, str(temporary))
             kept = next(filter(_is_field, _parts(temporary)))
         except (RuntimeError, DataError) as error:
@@ -80,8 +74,9 @@ def read_transform(path: Path) -> Transform:
 
     Args:
         path: what `write_transform` wrote; any linear ITK transform; a displacement field, as a
-            transform (`.h5`, `.tfm`, `.mat`) or as an image (`fields.read_field`); or a composite
-            of linear transforms and at most one displacement field, in any order.
+            transform (`.h5`, `.tfm`, `.mat`) or as an image (`fields.read_field`); a composite
+            of linear transforms and at most one displacement field, in any order; or linear
+            transforms of elastix.
 
     Returns:
         The same map, its field in float32 on the CPU; 2 x 2 x 2 zeros if it has none.
@@ -111,8 +106,8 @@ def read_alignment(path: Path) -> Matrix:
     """Read an initial transform: any ITK transform or composite of them that is affine.
 
     Args:
-        path: `.h5`, `.tfm`, `.txt` or `.mat` (ANTs, Elastix and 3D Slicer write them), mapping
-            fixed points to moving points in LPS mm, as all of these tools do.
+        path: `.h5`, `.tfm`, `.txt` or `.mat` (ANTs and 3D Slicer write them), or a parameter file
+            of elastix, mapping fixed points to moving points in LPS mm, as all of these tools do.
 
     Returns:
         RAS mm to RAS mm, a fixed point to its moving point.
@@ -120,30 +115,15 @@ def read_alignment(path: Path) -> Matrix:
     Raises:
         DataError: it cannot be read, is not affine, or cannot be inverted.
     """
-    transform = _read(path)
-    if not transform.IsLinear():
-        message = f"{path}: is {transform.GetName()}, which is not affine; give a rigid or affine transform"
+    if path.name.lower().endswith(fields.IMAGES):
+        message = f"{path}: is a displacement field, which is not affine; give a rigid or affine transform"
         raise DataError(message)
-    return _linear(path, [transform])
-
-
-def _reserve(path: Path, field: sitk.Image) -> None:
-    """Prove that the disk takes the file before ITK writes it.
-
-    ITK's HDF5 library cannot recover from a write that fails (full disk, quota, limit of file
-    sizes): it keeps the file half closed, and the process ends in a segmentation fault when the
-    library's exit handler comes upon it. So such a write must not begin.
-
-    Raises:
-        OSError: the disk is full, or files may not become this large.
-    """
-    size = math.prod(field.GetSize()) * 3 * np.dtype(np.float64).itemsize + HDF5_BYTES
-    with path.open("wb") as stream:
-        try:
-            os.posix_fallocate(stream.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:  # file systems that reserve nothing
-                raise
+    parts = _parts(path)
+    for part in parts:
+        if not part.IsLinear():
+            message = f"{path}: is {part.GetName()}, which is not affine; give a rigid or affine transform"
+            raise DataError(message)
+    return _linear(path, parts)
 
 
 def _linear(path: Path, parts: Sequence[sitk.Transform]) -> Matrix:
@@ -205,6 +185,12 @@ def _grid_and_voxels(path: Path, field: sitk.DisplacementFieldTransform) -> tupl
 
 def _parts(path: Path) -> list[sitk.Transform]:
     """The transforms that a file holds, the last one applied first."""
+    if not path.is_file():
+        message = f"{path}: is missing, or is not a file; correct its path"
+        raise DataError(message)
+    if elastix.is_parameter_file(foreign_transforms.start(path)):
+        return elastix.read_chain(path)
+    foreign_transforms.require_itk(path)
     transform = _read(path)
     if transform.GetTransformEnum() != sitk.sitkComposite:
         return [transform]
@@ -218,15 +204,10 @@ def _is_field(transform: sitk.Transform) -> bool:
 
 
 def _read(path: Path) -> sitk.Transform:
-    if not path.is_file():
-        message = f"{path}: is missing"
-        raise DataError(message)
-    with path.open("rb"):  # ITK would hide why a file cannot be opened
-        pass
     try:
         transform: sitk.Transform = sitk.ReadTransform(str(path))
     except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes damaged bytes
-        message = f"{path}: is no ITK transform, or is damaged ({_reason(error)}); copy or make it again"
+        message = f"{path}: is not an ITK transform, or is damaged ({_reason(error)}); copy or make it again"
         raise DataError(message) from error
     if transform.GetDimension() != 3:
         message = f"{path}: is a {transform.GetDimension()}-D transform; give a 3-D one"

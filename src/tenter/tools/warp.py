@@ -62,10 +62,11 @@ def warp(  # noqa: PLR0913 - the command's flags
     negative numbers or fractions.
 
     Args:
-        transform: transform.h5 of a registered pair, any linear ITK transform, or a field of
-            displacements (ITK's, ANTs' or 3D Slicer's: .h5, .tfm, .txt, .mat, .nii.gz, .mha, .nrrd).
+        transform: transform.h5 of a registered pair, any linear transform of ITK or elastix, or a
+            displacement field (ITK's, ANTs' or 3D Slicer's: .h5, .tfm, .txt, .mat, .nii.gz, .mha, .nrrd).
         input: image or labels (.nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr), image as a folder of DICOM
-            slices, or points (.tsv, .csv, or 3D Slicer's .fcsv and .mrk.json).
+            slices, or points (.tsv, .csv, 3D Slicer's .fcsv and .mrk.json, or a list of ANTs, elastix,
+            FreeSurfer or MNI).
         output: what to write: .nii or .nii.gz; for points .tsv, .csv, .fcsv or .mrk.json.
         reference: image on whose grid to write; needed for images and labels.
         inverse: go the other way.
