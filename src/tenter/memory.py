@@ -83,9 +83,10 @@ def _copy(results: Path) -> Path:
 def _saved(results: Path) -> dict[str, Record]:
     """Records by their outputs' paths below the results; none where the copy cannot be used."""
     content = _read(_copy(results)) or {}
-    saved = content.get("records")
-    is_whole = isinstance(saved, dict) and all(isinstance(record, dict) for record in saved.values())
-    return saved if is_whole and content.get("format") == _FORMAT else {}
+    saved = content.get("records") if content.get("format") == _FORMAT else None
+    if not isinstance(saved, dict) or not all(isinstance(record, dict) for record in saved.values()):
+        return {}
+    return saved
 
 
 def _is_known(results: Path, records: Path, item: tuple[str, Record]) -> bool:

@@ -45,8 +45,8 @@ class LabelFiles(Section):
         for named in self.names:
             if named.mirror is not None and (named.mirror not in known or named.mirror == named.name):
                 message = (
-                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is not another label's name; "
-                    f"add that label to `names`, or correct the mirror"
+                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is not another label's "
+                    "name; add that label to `names`, or correct the mirror"
                 )
                 raise ValueError(message)
         said = Counter(name for twins in self.twins for name in twins)
@@ -119,7 +119,10 @@ class Pairing(Section):
             message = "`forward` does not order groups; name two or more groups, each once"
             raise ValueError(message)
         if self.forward and self.groups == "within":
-            message = "`forward` orders pairs of two groups, but `groups: within` makes none; leave one of the two keys out"
+            message = (
+                "`forward` orders pairs of two groups, but `groups: within` makes none; "
+                "leave one of the two keys out"
+            )
             raise ValueError(message)
         return self
 
