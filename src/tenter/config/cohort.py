@@ -40,6 +40,18 @@ class LabelFiles(Section):
     """Labels with a name and a role; all others are landmarks called `label-<key>`."""
 
     @model_validator(mode="after")
+    def _labels_differ(self) -> LabelFiles:
+        for what, values in (
+            ("name", [named.name.casefold() for named in self.names]),
+            ("key", [named.key for named in self.names]),
+        ):
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                message = f"names: two labels have the {what} {twice[0]!r}; give each label its own {what}"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _twins_are_two(self) -> LabelFiles:
         known = {named.name for named in self.names}
         for named in self.names:

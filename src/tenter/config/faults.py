@@ -150,10 +150,9 @@ def _fix(kind: kinds.Kind, place: Place, value: object, text: str) -> str:
         names = [name for item in known for name in kinds.tags(item)]
         return f"write `{place[-1]}: {{name: ...}}`, with one of {', '.join(names)}"
     if known:
-        names = ", ".join(known[0].model_fields)
-        return (
-            f"write its keys below it, such as `{place[-1]}: {{{kinds.example(known[0])}}}`; they are {names}"
-        )
+        keys = ", ".join(known[0].model_fields)
+        sample = f"`{place[-1]}: {{{kinds.example(known[0])}}}`"
+        return f"write its keys below it, such as {sample}; they are {keys}"
     return f"use {kinds.words(kind)}"
 
 
