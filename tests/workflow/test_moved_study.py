@@ -22,18 +22,25 @@ def moved(finished: Clone, tmp_path: Path) -> Clone:
     return Clone(tmp_path / ODD)
 
 
+def times(folder: Path) -> dict[str, int]:
+    """Files of a folder, each with its time of change."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
 def change(study: Clone, **keys: object) -> None:
     study.config.write_text(yaml.safe_dump(study.settings() | keys, sort_keys=False))
 
 
-def test_a_moved_working_folder_is_gone_on_with_in_its_new_place(moved: Clone) -> None:
+def test_a_moved_working_folder_is_gone_on_with_in_its_new_place(moved: Clone, finished: Clone) -> None:
     assert moved.stale() == set()
+    before = times(finished.results)
     change(moved, report={"title": "Moved"})
     done = moved.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert {name.split()[0] for name in jobs(done.stdout + done.stderr)} <= {"report", "publish"}
     assert "Moved" in (moved.results / "report.html").read_text(encoding="utf-8")
     assert not (moved.root.parent / "first").exists()
+    assert times(finished.results) == before
     assert moved.stale() == set()
 
 
