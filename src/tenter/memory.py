@@ -71,7 +71,7 @@ def restore(results: Path, records: Path = RECORDS) -> int:
     for name, record in saved.items():
         if (results / name).exists() and not _is_known(results, records, (name, record)):
             path = _path(records, f"{results}/{name}")
-            files.write_text(path, json.dumps(_renamed(record, HERE, str(results))))
+            files.write_text(path, json.dumps(_here(record, str(results))))
             count += 1
     return count
 
@@ -83,9 +83,10 @@ def _copy(results: Path) -> Path:
 def _saved(results: Path) -> dict[str, Record]:
     """Records by their outputs' paths below the results; none where the copy cannot be used."""
     content = _read(_copy(results)) or {}
-    saved = content.get("records")
-    is_whole = isinstance(saved, dict) and all(isinstance(record, dict) for record in saved.values())
-    return saved if is_whole and content.get("format") == _FORMAT else {}
+    saved = content.get("records") if content.get("format") == _FORMAT else None
+    if not isinstance(saved, dict) or not all(isinstance(record, dict) for record in saved.values()):
+        return {}
+    return saved
 
 
 def _is_known(results: Path, records: Path, item: tuple[str, Record]) -> bool:
@@ -128,6 +129,13 @@ def _path(records: Path, output: str) -> Path:
     text = base64.urlsafe_b64encode(output.encode()).decode()
     parts = [text[start : start + longest - 1] for start in range(0, len(text), longest - 1)]
     return Path(records, *(f"@{part}" for part in parts[:-1]), parts[-1])
+
+
+def _here(record: Record, results: str) -> Record:
+    """A saved record as Snakemake would have written it in this place: it compares sorted lists."""
+    renamed: Record = _renamed(record, HERE, results)
+    lists = {key: sorted(renamed[key]) for key in ("input", "log") if isinstance(renamed.get(key), list)}
+    return renamed | lists
 
 
 def _renamed(value: Any, old: str, new: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -110,7 +110,7 @@ def nearby(path: Path) -> str:
     """
     missing = path.name
     for above in path.parents:
-        if os.path.isdir(above):
+        if os.path.isdir(above):  # noqa: PTH112 - Path's raises where a name is too long
             break
         missing = above.name
     else:

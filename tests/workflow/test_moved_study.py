@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import yaml
 
 from clones import Clone, jobs
 
-ODD = "it's {P01} <logs> $HOME \"ü\" #?&;"
+ODD = 'it\'s {P01} <logs> $HOME "ü" #?&;'
 """A folder's name that a shell, Snakemake or SQL could misread."""
 
 
@@ -19,29 +18,36 @@ ODD = "it's {P01} <logs> $HOME \"ü\" #?&;"
 def moved(finished: Clone, tmp_path: Path) -> Clone:
     """The finished study, copied and then moved into a folder of an odd name."""
     shutil.copytree(finished.root, tmp_path / "first", symlinks=True)
-    os.rename(tmp_path / "first", tmp_path / ODD)
+    (tmp_path / "first").rename(tmp_path / ODD)
     return Clone(tmp_path / ODD)
+
+
+def times(folder: Path) -> dict[str, int]:
+    """Files of a folder, each with its time of change."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 def change(study: Clone, **keys: object) -> None:
     study.config.write_text(yaml.safe_dump(study.settings() | keys, sort_keys=False))
 
 
-def test_a_moved_working_folder_is_gone_on_with_in_its_new_place(moved: Clone) -> None:
+def test_a_moved_working_folder_is_gone_on_with_in_its_new_place(moved: Clone, finished: Clone) -> None:
     assert moved.stale() == set()
+    before = times(finished.results)
     change(moved, report={"title": "Moved"})
     done = moved.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert {name.split()[0] for name in jobs(done.stdout + done.stderr)} <= {"report", "publish"}
     assert "Moved" in (moved.results / "report.html").read_text(encoding="utf-8")
     assert not (moved.root.parent / "first").exists()
+    assert times(finished.results) == before
     assert moved.stale() == set()
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["same working folder", "another working folder"])
-def test_moved_results_are_stale_by_what_changed_alone(moved: Clone, known: bool) -> None:
-    os.rename(moved.root / "results", moved.root.parent / "{x} of <me>")
-    if not known:
+@pytest.mark.parametrize("folder", ["the same", "another"])
+def test_moved_results_are_stale_by_what_changed_alone(moved: Clone, folder: str) -> None:
+    (moved.root / "results").rename(moved.root.parent / "{x} of <me>")
+    if folder == "another":
         shutil.rmtree(moved.root / ".snakemake")
     change(moved, results="../{x} of <me>")
     assert moved.stale() == set()
@@ -51,7 +57,7 @@ def test_moved_results_are_stale_by_what_changed_alone(moved: Clone, known: bool
 
 
 def test_a_pair_added_after_a_move_is_all_that_is_made(moved: Clone) -> None:
-    os.rename(moved.root / "results", moved.root.parent / "elsewhere")
+    (moved.root / "results").rename(moved.root.parent / "elsewhere")
     change(moved, results="../elsewhere")
     with moved.manifest.open("a") as stream:
         stream.write((moved.root / "again.tsv").read_text())

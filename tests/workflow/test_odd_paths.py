@@ -36,7 +36,12 @@ def odd_study(folder: Path, name: str, results: str) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "results"),
-    [("{P01}", "res {x}"), ("<results>", "<logs>"), ("it's \"ü\" #?&;", "$DATA/a'b"), ("{ x }{y,\\d+} $$", "{{z}}")],
+    [
+        ("{P01}", "res {x}"),
+        ("<results>", "<logs>"),
+        ('it\'s "ü" #?&;', "$DATA/a'b"),
+        ("{ x }{y,\\d+} $$", "{{z}}"),
+    ],
 )
 def test_a_study_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str, results: str) -> None:
     config = odd_study(tmp_path, name, results)

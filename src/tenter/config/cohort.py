@@ -40,13 +40,25 @@ class LabelFiles(Section):
     """Labels with a name and a role; all others are landmarks called `label-<key>`."""
 
     @model_validator(mode="after")
+    def _labels_differ(self) -> LabelFiles:
+        for what, values in (
+            ("name", [named.name.casefold() for named in self.names]),
+            ("key", [named.key for named in self.names]),
+        ):
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                message = f"names: two labels have the {what} {twice[0]!r}; give each label its own {what}"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _twins_are_two(self) -> LabelFiles:
         known = {named.name for named in self.names}
         for named in self.names:
             if named.mirror is not None and (named.mirror not in known or named.mirror == named.name):
                 message = (
-                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is not another label's name; "
-                    f"add that label to `names`, or correct the mirror"
+                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is not another label's "
+                    "name; add that label to `names`, or correct the mirror"
                 )
                 raise ValueError(message)
         said = Counter(name for twins in self.twins for name in twins)
@@ -120,7 +132,10 @@ class Pairing(Section):
             message = "`forward` does not order groups; name two or more groups, each once"
             raise ValueError(message)
         if self.forward and self.groups == "within":
-            message = "`forward` orders pairs of two groups, but `groups: within` makes none; leave one of the two keys out"
+            message = (
+                "`forward` orders pairs of two groups, but `groups: within` makes none; "
+                "leave one of the two keys out"
+            )
             raise ValueError(message)
         return self
 

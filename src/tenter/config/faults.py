@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words of its keys: one fault for each wrong key, with what to write."""
+"""What is wrong with a configuration, in words of its keys: one fault a wrong key, with what to write."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _misspelt(
 
 
 def _place(content: object, item: Item) -> Place:
-    """Where in the content an error is; pydantic's names of alternatives are left out, and a list stands for its items."""
+    """Where in the content an error is, without pydantic's names of alternatives; a list for its items."""
     keys: list[Key] = []
     indices = 0
     for part in item["loc"]:
@@ -76,6 +76,10 @@ def _fault(
     row, text = _written(content, path, place)
     message, fix = _complaint(section, content, place, items, text)
     return Fault(str(path), message, fix, row, ".".join(map(str, place)) or None)
+
+
+def _value(content: object, place: Sequence[Key]) -> object:
+    return functools.reduce(kinds.child, place, content)
 
 
 def _written(content: object, path: Path, place: Place) -> tuple[int | None, str]:
@@ -108,7 +112,7 @@ def _complaint(
     kind = kinds.at(section, content, place)
     if first["type"] == "missing":
         return "is missing", f"add `{place[-1]}`: {kinds.words(kind)}"
-    value = functools.reduce(kinds.child, place, content)
+    value = _value(content, place)
     if first["type"] in {"union_tag_not_found", "union_tag_invalid"} and isinstance(value, dict | list):
         return _tag_complaint(kind, place, value)
     return f"is {_said(value, text)}", _fix(kind, place, value, text)
@@ -145,10 +149,9 @@ def _fix(kind: kinds.Kind, place: Place, value: object, text: str) -> str:
         names = [name for item in known for name in kinds.tags(item)]
         return f"write `{place[-1]}: {{name: ...}}`, with one of {', '.join(names)}"
     if known:
-        names = ", ".join(known[0].model_fields)
-        return (
-            f"write its keys below it, such as `{place[-1]}: {{{kinds.example(known[0])}}}`; they are {names}"
-        )
+        keys = ", ".join(known[0].model_fields)
+        sample = f"`{place[-1]}: {{{kinds.example(known[0])}}}`"
+        return f"write its keys below it, such as {sample}; they are {keys}"
     return f"use {kinds.words(kind)}"
 
 
@@ -193,7 +196,7 @@ def _known(section: type[BaseModel], content: dict[str, Any], place: Place) -> s
     near = _near_key(section, content, place)
     if near:
         return f"did you mean {near!r}?"
-    parent = functools.reduce(kinds.child, above, content)
+    parent = _value(content, above)
     owners = kinds.sections(kinds.at(section, content, above), parent)
     names = sorted({name for owner in owners for name in owner.model_fields})
     if not isinstance(key, str) and kinds.child(parent, key) is None:
@@ -209,9 +212,12 @@ def _known(section: type[BaseModel], content: dict[str, Any], place: Place) -> s
 def _near_key(section: type[BaseModel], content: dict[str, Any], place: Place) -> str:
     """The key of the same section that an unknown one resembles; '' where none does."""
     *above, key = place
-    parent = functools.reduce(kinds.child, above, content)
+    parent = _value(content, above)
     owners = kinds.sections(kinds.at(section, content, above), parent)
-    names = sorted({name for owner in owners for name in owner.model_fields} - set(parent or ()))  # type: ignore[call-overload]
+    names = sorted(
+        {name for owner in owners for name in owner.model_fields}
+        - set(parent if isinstance(parent, dict) else ())
+    )
     return next(iter(difflib.get_close_matches(str(key), names, n=1)), "")
 
 

@@ -71,13 +71,13 @@ def sections(kind: Kind, content: object = None) -> list[type[BaseModel]]:
 def tags(section: type[BaseModel]) -> tuple[str, ...]:
     """Values of `name` that choose a section among others."""
     info = section.model_fields.get("name")
-    is_tag = info is not None and typing.get_origin(info.annotation) is Literal
+    is_tag = info is not None and _origin(info.annotation) is Literal
     return typing.get_args(info.annotation) if info is not None and is_tag else ()
 
 
 def options(kind: Kind) -> Iterator[Kind]:
     """The alternatives of a union, without None; others are their own single one."""
-    origin = typing.get_origin(kind)
+    origin = _origin(kind)
     if origin is Annotated:
         inner, *marks = typing.get_args(kind)
         for item in options(inner):
@@ -133,9 +133,9 @@ def _inside(kind: Kind, content: object, key: str | int) -> Kind | None:
     for option in options(kind):
         bare = _bare(option)
         arguments = typing.get_args(bare)
-        if typing.get_origin(bare) is dict:
+        if _origin(bare) is dict:
             return arguments[1]
-        if typing.get_origin(bare) is tuple and isinstance(key, int):
+        if _origin(bare) is tuple and isinstance(key, int):
             return arguments[0]
     return None
 
@@ -144,14 +144,18 @@ def _is_section(kind: Kind) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
+def _origin(kind: Kind) -> object:
+    return typing.get_origin(kind)
+
+
 def _bare(kind: Kind) -> Kind:
     """A kind without its bounds."""
-    return _bare(typing.get_args(kind)[0]) if typing.get_origin(kind) is Annotated else kind
+    return _bare(typing.get_args(kind)[0]) if _origin(kind) is Annotated else kind
 
 
 def _marks(kind: Kind) -> Iterator[object]:
     """What bounds a kind."""
-    if typing.get_origin(kind) is Annotated:
+    if _origin(kind) is Annotated:
         inner, *marks = typing.get_args(kind)
         yield from _marks(inner)
         for mark in marks:
@@ -161,7 +165,7 @@ def _marks(kind: Kind) -> Iterator[object]:
 
 def _words(kind: Kind) -> str:
     bare = _bare(kind)
-    origin, arguments = typing.get_origin(bare), typing.get_args(bare)
+    origin, arguments = _origin(bare), typing.get_args(bare)
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin is tuple:
@@ -198,27 +202,33 @@ def _range(kind: Kind) -> str:
 def _turned(kind: Kind, value: object, text: str, depth: int) -> object:
     """A value turned into what one alternative may hold."""
     bare = _bare(kind)
-    origin, arguments = typing.get_origin(bare), typing.get_args(bare)
+    origin, arguments = _origin(bare), typing.get_args(bare)
     written = text or (value if isinstance(value, str) else "")
     if origin is Literal:
         return _near(written, [str(item) for item in arguments])
     if origin is tuple:
         return _listed(arguments, value, written, depth)
     if origin is dict:
-        names = value if isinstance(value, list) else [value]
-        named = bool(names) and all(isinstance(name, str) for name in names)
-        return {str(name): {} for name in names} if named else NOTHING
+        return _keyed(value)
     if _is_section(bare):
         return _filled(bare, value, text, depth)
-    if bare in {int, float}:
-        return _number(value)
-    if (
-        bare in {str, Path}
-        and not isinstance(value, dict | list | None | bool)
-        or (bare in {str, Path} and text)
-    ):
-        return spelling.plain(str(value)) if isinstance(value, str) else (text or str(value))
-    return NOTHING
+    return _number(value) if bare in {int, float} else _text(bare, value, text)
+
+
+def _text(bare: Kind, value: object, text: str) -> object:
+    """A name in plain letters, or what was written where YAML took it for something else than text."""
+    if bare not in {str, Path} or isinstance(value, dict | list | None):
+        return NOTHING
+    if isinstance(value, str):
+        return spelling.plain(value)
+    return text or (NOTHING if isinstance(value, bool) else str(value))
+
+
+def _keyed(value: object) -> object:
+    """Names, each with an empty section."""
+    names = value if isinstance(value, list) else [value]
+    named = bool(names) and all(isinstance(name, str) for name in names)
+    return {str(name): {} for name in names} if named else NOTHING
 
 
 def _near(text: str, names: Sequence[str]) -> object:
@@ -248,7 +258,7 @@ def _listed(kinds: Sequence[Kind], value: object, text: str, depth: int) -> obje
     if value is None:
         return NOTHING
     length = None if kinds[-1] is Ellipsis else len(kinds)
-    split = re.split(r"\s*[,;x×\s]\s*", value.strip()) if isinstance(value, str) and length else None
+    split = re.split(r"\s*[,;x\u00d7\s]\s*", value.strip()) if isinstance(value, str) and length else None
     if split and len(split) > 1:
         split = [part if _number(part) is NOTHING else _number(part) for part in split]
     items = value if isinstance(value, list) else split or [value]

@@ -76,7 +76,10 @@ class GlobalNetwork(Section):
     @model_validator(mode="after")
     def _parity_leaves_no_choice(self) -> GlobalNetwork:
         if self.parity != (self.size is not None):
-            message = "`size` and `parity: true` need each other; give both, `size` being the shape of the plan, or neither"
+            message = (
+                "`size` and `parity: true` need each other; "
+                "give both, `size` being the shape of the plan, or neither"
+            )
             raise ValueError(message)
         if self.parity and (self.finest, self.norm) != (0, "instance"):
             message = "`parity` decides on `finest` and `norm`; write `finest: 0`, and leave `norm` out"
@@ -153,7 +156,10 @@ class CompositeNetwork(Section):
         affine = isinstance(self.first, GlobalNetwork) and self.first.parity
         dense = isinstance(self.second, LocalNetwork) and self.second.parity
         if self.parity and not (affine and dense):
-            message = "`parity` is of all parts; use `global` as `first` and `local` as `second`, both with `parity: true`"
+            message = (
+                "`parity` is of all parts; "
+                "use `global` as `first` and `local` as `second`, both with `parity: true`"
+            )
             raise ValueError(message)
         return self
 

@@ -58,7 +58,7 @@ def _user(text: str) -> str:
 
 def _home(text: str) -> str:
     user = _user(text)
-    home = os.path.expanduser(user)
+    home = os.path.expanduser(user)  # noqa: PTH111 - leaves an unknown user as it is
     if user and home.startswith("~"):
         message = (
             f"begins with `{user}`, which is not the home of a user; write `./{user}` for a name of yours"
@@ -73,7 +73,8 @@ def _value(match: re.Match[str]) -> str:
     name = match["plain"] or match["braced"]
     value = os.environ.get(name, "")
     if not value:
-        message = f"names the environment variable {name!r}, which is not set; set it, or write `$$` for a dollar sign"
+        message = f"names the environment variable {name!r}, which is not set; "
+        message += "set it, or write `$$` for a dollar sign"
         raise ValueError(message)
     return value
 

@@ -65,7 +65,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _something_registers(self) -> Config:
         if not self.models and self.model is None:
-            message = "nothing registers; name at least one model under `models`, or the folder of a finished one in `model`"
+            message = (
+                "nothing registers; "
+                "name at least one model under `models`, or the folder of a finished one in `model`"
+            )
             raise ValueError(message)
         if self.models and self.model is not None:
             message = "`models` trains, `model` applies a finished one; give one of them"
@@ -91,7 +94,10 @@ class Config(Section):
             raise ValueError(message)
         long = [name for name in counts if len(name) > LONGEST]
         if long:
-            message = f"{long[0]!r}, a model's name with a seed or an option, exceeds {LONGEST} characters; shorten it"
+            message = (
+                f"{long[0]!r}, a model's name with a seed or an option, exceeds {LONGEST} characters; "
+                "shorten it"
+            )
             raise ValueError(message)
         return self
 
@@ -103,8 +109,8 @@ class Config(Section):
             if pairs % processes:
                 message = (
                     f"models.{name}: {processes} processes (runtime.devices times runtime.nodes) cannot "
-                    f"share {pairs} pairs equally; make training.batch over training.accumulate a multiple of "
-                    f"{processes}"
+                    f"share {pairs} pairs equally; make training.batch over training.accumulate a multiple "
+                    f"of {processes}"
                 )
                 raise ValueError(message)
         return self

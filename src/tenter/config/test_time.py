@@ -39,7 +39,10 @@ class Poses(Pose):
     @model_validator(mode="after")
     def _something_moves(self) -> Poses:
         if not (self.rotation_deg or self.scale or self.shear or self.translation_mm):
-            message = "`poses` would show the same pair again; give a `rotation_deg`, `scale`, `shear` or `translation_mm` above 0"
+            message = (
+                "`poses` would show the same pair again; "
+                "give a `rotation_deg`, `scale`, `shear` or `translation_mm` above 0"
+            )
             raise ValueError(message)
         return self
 

@@ -22,6 +22,8 @@ from tenter.records import Fault, Pair
 from tenter.study import pairs_lock
 
 Use = tuple[Path, integrity.Kind]
+Cause = tuple[integrity.Kind, str, str, str]
+"""The kind of file, and the severity, words and fix of what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Table:
         """Read the manifest that a configuration names."""
         path = Path(os.path.normpath(config.parent / settings.manifest))
         root = config.parent / settings.data_root if settings.data_root else None
-        if root is not None and not os.path.isdir(root):
+        if root is not None and not os.path.isdir(root):  # noqa: PTH112 - Path's raises where a name is too long
             near = spelling.nearby(root)
             message = f"no folder {root}" + (f"; {near}" if near else "")
             fault = Fault(str(config), message, "name the folder of the data", column="data_root")
@@ -84,7 +86,7 @@ class Table:
         for pair in self.cohort.pairs:
             for column, use in integrity.uses(pair).items():
                 rows[use].append((pair, column))
-        told: dict[tuple[str, ...], list[Fault]] = defaultdict(list)
+        told: dict[Cause, list[Fault]] = defaultdict(list)
         for use, named in rows.items():
             pair, column = named[0]
             here = manifest.place(pair, column)[0]
@@ -155,7 +157,7 @@ _MANY = 3
 """Files that one cause is told of in one line."""
 
 
-def _cause(use: Use, problem: Problem) -> tuple[str, ...]:
+def _cause(use: Use, problem: Problem) -> Cause:
     """What two problems have in common that are one: the kind of file, the words, whatever the numbers."""
     words = re.sub(r" \(looked for .*\)|\d[\d.e+-]*", "", problem.message)
     return use[1], problem.severity, words, problem.fix

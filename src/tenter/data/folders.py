@@ -1,4 +1,4 @@
-"""Folders that a study writes to, and names that it gives them: what would stop it, said before anything runs."""
+"""Folders that a study writes to, and what they are called: what would stop it, said beforehand."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def faults(path: Path, settings: Config) -> Iterator[Fault]:
     problem = _obstacle(settings.results / settings.study)
     if problem is not None:
         yield Fault(str(path), *problem, column="results")
-    names = {"study": settings.study} | {f"models.{name}": name for name in settings.registering_names()}
-    names |= {"results": part for part in settings.results.parts if spelling.reserved(part)}
-    for key, name in names.items():
+    names = [("study", settings.study), *(("results", part) for part in settings.results.parts)]
+    names += [(f"models.{name}", name) for name in settings.registering_names()]
+    for key, name in names:
         reason = spelling.reserved(name)
         if reason:
             fix = "rename it if results shall be copied there"
@@ -55,15 +55,15 @@ def locks(study: Study) -> Iterator[Fault]:
 def _obstacle(folder: Path) -> tuple[str, str] | None:
     """Why a folder cannot be made and written to, and what to do; None where it can."""
     for part in (*reversed(folder.parents), folder):
-        if part.is_symlink() and not os.path.exists(part):
-            target = part.parent / os.readlink(part)
+        if part.is_symlink() and not os.path.exists(part):  # noqa: PTH110 - Path's raises where a name is too long
+            target = part.parent / part.readlink()
             return (
                 f"{part} is a link to {target}, which does not exist",
                 f"make that folder (`mkdir -p {spelling.for_shell(target)}`), or correct the link",
             )
-        if os.path.lexists(part) and not os.path.isdir(part):
+        if os.path.lexists(part) and not os.path.isdir(part):  # noqa: PTH112 - Path's raises where a name is too long
             return f"{part} is not a folder", "choose another folder, or rename that file"
-    existing = next(part for part in (folder, *folder.parents) if os.path.isdir(part))
+    existing = next(part for part in (folder, *folder.parents) if os.path.isdir(part))  # noqa: PTH112 - Path's raises where a name is too long
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{existing} cannot be written to", "choose another folder, or ask for permission"
     return None

@@ -18,11 +18,14 @@ from typing import Any, NamedTuple
 
 from tenter.data import foreign_points
 from tenter.errors import DataError
+from tenter.manifest import encoding
 from tenter.records import Fault
 
 AXES = ("x", "y", "z")
 LARGEST_BYTES = 16 * 2**20
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+DECIMAL = re.compile(r"^(\s*[+-]?\d*),(\d+)(?=([eE][+-]?\d+)?\s*$)")
+"""A number with a decimal comma."""
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 SIGNS = {"RAS": (1.0, 1.0, 1.0), "LPS": (-1.0, -1.0, 1.0)}
 SLICER_SPACES = {"0": "RAS", "1": "LPS"}
@@ -125,26 +128,25 @@ class _Reader:
         if size > LARGEST_BYTES:
             self.complain(f"has {size} bytes, too many for a list of points", "give a file of points")
             return None
-        raw = self.path.read_bytes()
-        if b"\x00" in raw:
-            self.complain("is no text in UTF-8 (UTF-16 or binary)", "save it as UTF-8 text")
-            return None
         try:
-            return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-        except UnicodeDecodeError as error:
-            row = raw.count(b"\n", 0, error.start) + 1
-            self.complain("is no text in UTF-8", "save it as UTF-8 text", row)
+            decoded = encoding.decode(self.path.read_bytes(), lambda _: False)
+        except encoding.EncodingError as error:
+            self.complain(str(error), error.fix, error.row)
             return None
+        if decoded.guess:
+            self.complain(f"is not UTF-8 text ({decoded.guess}?)", "save it as UTF-8 text", decoded.row)
+            return None
+        return decoded.text
 
     def table(self, text: str) -> None:
-        """Read `label, x, y, z[, space][, unit]`, separated by tabs or commas."""
+        """Read `label, x, y, z[, space][, unit]`, separated by tabs, commas or semicolons."""
         header = text.split("\n", 1)[0]
-        if ";" in header and "," not in header and "\t" not in header:
-            self.complain("is separated by semicolons", "use tabs or commas, and points as decimal marks", 1)
-            return
         try:
-            delimiter = "\t" if "\t" in header else ","
+            delimiter = next((sign for sign in "\t;" if sign in header), ",")
             lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+            lines = (
+                _without_blank_ends(lines) if delimiter == "," else _with_points(_without_blank_ends(lines))
+            )
         except csv.Error:
             self.complain("is no table", "check quotes and line ends")
             return
@@ -308,6 +310,26 @@ class _Reader:
         """Complain of a file that is sound but holds no points."""
         if not self.points and not self.faults:
             self.complain("holds no points", "add points, or leave the manifest's cell blank")
+
+
+def _without_blank_ends(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows without blank cells beyond the last named column, as spreadsheets add them."""
+    if not lines:
+        return []
+    width = max((index + 1 for index, name in enumerate(lines[0]) if name.strip()), default=0)
+    return [list(line[:width]) if not any(map(str.strip, line[width:])) else list(line) for line in lines]
+
+
+def _with_points(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows with `1.5` for `1,5`, where commas do not separate and no number has a point; names stay."""
+    axes = {index for index, name in enumerate(lines[0]) if name.strip().lower() in AXES} if lines else set()
+    cells = [cell for line in lines[1:] for index, cell in enumerate(line) if index in axes]
+    if any("." in cell for cell in cells):
+        return [list(line) for line in lines]
+    return [
+        [DECIMAL.sub(r"\1.\2", cell) if index in axes else cell for index, cell in enumerate(line)]
+        for line in lines
+    ]
 
 
 def _is_number(text: str) -> bool:

@@ -22,6 +22,12 @@ JOIN = "--"
 
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile[ \t]*=|data ?file:=?)([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
 
+_ELSEWHERE = (
+    (re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://"), "is a URL", "download the file and give its path"),
+    (re.compile(r"[A-Za-z]:[\\/]|\\\\"), "is a path of Windows", "give the file's path on this machine"),
+)
+"""Files that are not on this machine."""
+
 _BLANK = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "\u2013", "\u2014"})
 """What programs and people write into a cell without a value."""
 
@@ -60,12 +66,10 @@ def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
     """
     if is_blank(sheet, value):
         return None
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
-        sheet.complain("is a URL", "download the file and give its path", row, column)
-        return None
-    if re.match(r"[A-Za-z]:[\\/]|\\\\", value):
-        sheet.complain("is a path of Windows", "give the file's path on this machine", row, column)
-        return None
+    for pattern, message, fix in _ELSEWHERE:
+        if pattern.match(value):
+            sheet.complain(message, fix, row, column)
+            return None
     try:
         path = sheet.path.parent / paths.expanded(value)
         paths.check_signs(str(path))
@@ -88,7 +92,9 @@ def _warn_of_elsewhere(sheet: Sheet, row: int, column: str, path: Path, value: s
     for part in Path(value).parts:
         reason = spelling.reserved(part)
         if reason:
-            sheet.complain(f"{part!r} {reason}", "rename it if the data shall be copied there", row, column, warn=True)
+            sheet.complain(
+                f"{part!r} {reason}", "rename it if the data shall be copied there", row, column, warn=True
+            )
     other, line = sheet.names.setdefault(spelling.folded(str(path)), (str(path), row))
     if other == str(path):
         return
@@ -97,7 +103,13 @@ def _warn_of_elsewhere(sheet: Sheet, row: int, column: str, path: Path, value: s
         message = f"{ours!r} differs from {theirs!r} (row {line}) only in case"
     else:
         message = f"{ours!r} looks like the file of row {line} ({spelling.difference(str(path), other)})"
-    sheet.complain(message, "make sure that they are two; some file systems cannot tell them apart", row, column, warn=True)
+    sheet.complain(
+        message,
+        "make sure that they are two; some file systems cannot tell them apart",
+        row,
+        column,
+        warn=True,
+    )
 
 
 def needed_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
@@ -234,14 +246,14 @@ def files_behind(path: Path) -> tuple[Path, ...]:
     The slices of a folder (DICOM; hidden files, a DICOMDIR and folders below do not count), both files of
     a header and its data where they are two (.hdr/.img, .mhd, .nhdr), else the path itself.
     """
-    if os.path.isdir(path):
+    if os.path.isdir(path):  # noqa: PTH112 - Path's raises where a name is too long
         try:
             names = sorted(entry.name for entry in os.scandir(path) if not _is_folder(entry))
         except OSError:
             return (path,)
         return tuple(path / name for name in names if name[0] != "." and name != "DICOMDIR") or (path,)
     other = _other_file(path)
-    return (path, other) if other is not None and os.path.isfile(other) else (path,)
+    return (path, other) if other is not None and os.path.isfile(other) else (path,)  # noqa: PTH113 - Path's raises where a name is too long
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -257,7 +269,7 @@ def _other_file(path: Path) -> Path | None:
     if suffix in {".hdr", ".img"}:
         other = ".img" if suffix == ".hdr" else ".hdr"
         return path.with_suffix(other.upper() if path.suffix.isupper() else other)
-    if suffix not in {".mhd", ".nhdr"} or not os.path.isfile(path):
+    if suffix not in {".mhd", ".nhdr"} or not os.path.isfile(path):  # noqa: PTH113 - Path's raises where a name is too long
         return None
     try:
         with path.open("rb") as stream:

@@ -29,7 +29,9 @@ _LEGACY = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman", "cp850": "DOS cod
 _COMMON = frozenset("äöüßéèêëàâáãçñóòôõíìîïúùûåæøœÄÖÜÉÈÊÀÂÁÇÑÓÔÍÎÚÛÅÆØ")
 """Letters that western European words are full of."""
 
-_SIGNS = frozenset("\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac°µ·×²³§±«»´¨ªº\u00a0")
+_SIGNS = frozenset(
+    "\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac°µ·\u00d7²³§±«»\u00b4¨ªº\u00a0"
+)
 
 AGAIN = "save it again as CSV or text, in UTF-8 if there is a choice"
 
@@ -52,7 +54,7 @@ class Decoded:
     """The text of a table.
 
     Attributes:
-        text: with line ends `\\n`.
+        text: with line ends of Unix.
         guess: name of the encoding where the file does not say it; '' for UTF-8 and where it has a mark.
         example: a word that shows whether the guess is right.
         row: its line.
@@ -64,7 +66,7 @@ class Decoded:
     row: int | None = None
 
 
-def decode(raw: bytes, is_known: Callable[[str], bool] = lambda word: False) -> Decoded:
+def decode(raw: bytes, is_known: Callable[[str], bool]) -> Decoded:
     """Decode a table.
 
     UTF-8, and UTF-16 and UTF-32 with their marks, are certain. Anything else is read in the western
@@ -87,7 +89,8 @@ def decode(raw: bytes, is_known: Callable[[str], bool] = lambda word: False) -> 
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
             name = encoding.upper()
-            raise EncodingError(f"begins as {name} text, but is not whole", AGAIN) from error
+            message = f"begins as {name} text, but is not whole"
+            raise EncodingError(message, AGAIN) from error
         if b"\x00" in raw:
             raise _nul(raw) from error
         return _legacy(raw, error.start, is_known)
@@ -139,4 +142,6 @@ def _is_plausible(letter: str) -> bool:
     """Whether a character is one that people of western Europe type."""
     if letter.isascii():
         return letter >= " " or letter in "\t\r\n"
-    return letter in _SIGNS or (letter.isalpha() and letter <= "\u024f" and unicodedata.category(letter) != "Lm")
+    return letter in _SIGNS or (
+        letter.isalpha() and letter <= "\u024f" and unicodedata.category(letter) != "Lm"
+    )

@@ -90,5 +90,5 @@ def _compare(sheet: Sheet, pairs: Sequence[Pair]) -> None:
 
 def _end(path: Path, real: Callable[[Path], str]) -> tuple[str, str]:
     """Where links lead to, as folder and name; many files share a folder, whose links are followed once."""
-    end = Path(real(str(path))) if path.is_symlink() else path
-    return real(str(end.parent)), end.name
+    end = Path(real(path)) if path.is_symlink() else path
+    return real(end.parent), end.name

@@ -99,7 +99,7 @@ class Sheet:
             message = "does not exist" + (f"; {near}" if near else "")
             self.complain(message, "correct `manifest` in the configuration", column="manifest")
             return None
-        if not os.path.isfile(self.path):
+        if not os.path.isfile(self.path):  # noqa: PTH113 - Path's raises where a name is too long
             what = "is a link to a file that does not exist" if self.path.is_symlink() else "is not a file"
             self.complain(what, "give a TSV or CSV file as `manifest`", column="manifest")
             return None
@@ -112,12 +112,14 @@ class Sheet:
             self.complain(str(error), error.fix, error.row)
             return None
         if decoded.guess:
-            message = f"is not UTF-8; it was read as {decoded.guess}, so that a cell is {decoded.example[:60]!r}"
+            message = (
+                f"is not UTF-8; it was read as {decoded.guess}, so that a cell is {decoded.example[:60]!r}"
+            )
             self.complain(message, "save it as UTF-8 text if that is wrong", decoded.row, warn=True)
         return decoded.text
 
     def _is_file(self, cell: str) -> bool:
-        return os.path.exists(self.path.parent / cell)
+        return os.path.exists(self.path.parent / cell)  # noqa: PTH110 - Path's raises where a name is too long
 
     def _delimiter(self, header: str) -> str:
         """The sign that parts the header; a file's suffix decides where several or none do."""
@@ -128,21 +130,20 @@ class Sheet:
         order = ["\t", *([usual] if usual != "\t" else []), ";", ",", "|"]
         found = max(order, key=lambda sign: (counts[sign], -order.index(sign)))
         if self.path.suffix.lower() == ".tsv" and found != "\t":
-            message = f"is separated by {_SEPARATORS[found]}, although its name ends with .tsv; it was read as such"
+            message = (
+                f"is separated by {_SEPARATORS[found]}, although its name ends with .tsv; it was read as such"
+            )
             self.complain(message, "rename it to .csv, or separate it by tabs", 1, warn=True)
         return found
 
     def _records(self, text: str, delimiter: str, start: int) -> list[list[str]] | None:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        lines = []
         try:
-            for line in reader:
-                lines.append(line)
+            return list(reader)
         except csv.Error as error:
             fix = "double each quote inside a quoted cell, and close the quotes"
             self.complain(f"cannot be parted into cells ({error})", fix, reader.line_num + start - 1)
             return None
-        return lines
 
     def _named(self, lines: Sequence[Sequence[str]], start: int) -> dict[str, int]:
         """Columns that have a name, each with its place; says which others hold something."""
@@ -150,7 +151,9 @@ class Sheet:
         for index in (index for index, name in enumerate(header) if not name):
             holder = next((row for row, line in enumerate(lines) if _cell(line, index)), None)
             if holder is not None:
-                message = f"column {index + 1} has no name and is ignored (row {holder + start} has a cell in it)"
+                message = (
+                    f"column {index + 1} has no name and is ignored (row {holder + start} has a cell in it)"
+                )
                 self.complain(message, "name the column, or remove it", start, warn=True)
         for name in sorted({name for name in header if name and header.count(name) > 1}):
             self.complain("stands twice in the header", "keep one of them", start, name)

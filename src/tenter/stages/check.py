@@ -191,7 +191,9 @@ def _overrides(content: str, path: Path) -> dict[str, object]:
         stated = None
     if isinstance(stated, dict):
         return stated
-    fault = Fault(str(path), "`--content` is not a JSON object", "give an object of top-level keys and their values")
+    fault = Fault(
+        str(path), "`--content` is not a JSON object", "give an object of top-level keys and their values"
+    )
     raise InputError([fault])
 
 

@@ -75,6 +75,18 @@ def complaint(content: object) -> str:
         (study(labels=twins("right", None, "gland")), "labels: names: 'middle' has the mirror"),
         (study(labels=twins("left", None, None)), "labels: names: 'left' has the mirror"),
         (study(labels=twins("right", "middle", "right")), "would have more than one mirror"),
+        (
+            study(labels={"names": [{"name": "a", "key": 1}, {"name": "a", "key": 2}]}),
+            "two labels have the name 'a'",
+        ),
+        (
+            study(labels={"names": [{"name": "a", "key": 1}, {"name": "A", "key": 2}]}),
+            "two labels have the name 'a'",
+        ),
+        (
+            study(labels={"names": [{"name": "a", "key": 1}, {"name": "b", "key": 1}]}),
+            "two labels have the key 1",
+        ),
         (study(plan={"spacing_mm": 0}), "plan.spacing_mm"),
         (study(plan={"alignment": "center"}), "plan.alignment"),
         (study(models={}), "name at least one model"),

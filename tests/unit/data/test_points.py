@@ -76,22 +76,43 @@ def test_markups_honour_their_coordinate_system(
     assert points.read_points(path) == (("apex", expected),)
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("label;x;y;z\napex;1,5;-2;0,25\n", "utf-8"),
+        ("label;x;y;z;;\r\napex;1,5;-2;,25;;\r\n", "utf-8-sig"),
+        ("label\tx\ty\tz\napex\t1,5e0\t-2,0\t0,25\n", "utf-16"),
+        ("label,x,y,z,\napex,1.5,-2,0.25,\n", "utf-16"),
+        ("label,x,y,z\napex,1.5,-2,0.25\n", "utf-32"),
+        ("label;x;y;z\napex;1.5;-2;0.25\n", "utf-8"),
+    ],
+)
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    assert points.read_points(tmp_path / "a.csv") == (("apex", (1.5, -2.0, 0.25)),)
+
+
+def test_a_name_keeps_its_comma(tmp_path: Path) -> None:
+    text = "label;x;y;z\n1,5;1,5;2;3\n"
+    assert points.read_points(written(tmp_path / "a.csv", text)) == (("1,5", (1.5, 2.0, 3.0)),)
+
+
 FAULTY = {
     "no header": ("a.tsv", "apex\t1\t2\t3\n", (1, "label")),
     "nan": ("a.tsv", "label\tx\ty\tz\napex\t1\tnan\t3\n", (2, "y")),
     "infinite": ("a.tsv", "label\tx\ty\tz\napex\t1\t2\t1e999\n", (2, "z")),
-    "decimal comma": ("a.tsv", "label\tx\ty\tz\napex\t1,5\t2\t3\n", (2, "x")),
+    "decimal comma and point": ("a.tsv", "label\tx\ty\tz\napex\t1,5\t2.5\t3\n", (2, "x")),
+    "thousands": ("a.tsv", "label\tx\ty\tz\napex\t1,500.5\t2\t3\n", (2, "x")),
     "blank cell": ("a.tsv", "label\tx\ty\tz\napex\t\t2\t3\n", (2, "x")),
     "blank name": ("a.tsv", "label\tx\ty\tz\n\t1\t2\t3\n", (2, "label")),
     "name twice": ("a.tsv", "label\tx\ty\tz\na\t1\t2\t3\na\t4\t5\t6\n", (3, "label")),
     "ragged": ("a.csv", "label,x,y,z\napex,1,2\n", (2, None)),
-    "semicolons": ("a.csv", "label;x;y;z\napex;1;2;3\n", (1, None)),
     "column twice": ("a.csv", "label,x,y,z,x\napex,1,2,3,4\n", (1, "x")),
     "voxels": ("a.csv", "label,x,y,z,unit\napex,1,2,3,voxel\n", (2, "unit")),
     "other space": ("a.csv", "label,x,y,z,space\napex,1,2,3,LAS\n", (2, "space")),
     "no points": ("a.csv", "label,x,y,z\n", (None, None)),
     "empty": ("a.csv", "", (1, "label")),
-    "binary": ("a.csv", "label,x\x00", (None, None)),
+    "binary": ("a.csv", "label,x\x00", (1, None)),
     "wrong kind": ("a.xyz", TABLE, (None, None)),
     "no space in fcsv": ("a.fcsv", "# columns = id,x,y,z,label\n1,1,2,3,apex\n", (None, "CoordinateSystem")),
     "short fcsv": ("a.fcsv", "# CoordinateSystem = 0\n# columns = id,x,y,z,label\n1,1,2\n", (3, None)),

@@ -14,7 +14,7 @@ from tenter.manifest import encoding
 from tenter.records import Fault, Pair
 
 COLUMNS = ("pair", "patient", "moving_image", "fixed_image", "note")
-ROWS = (("a", "P1", "ma.nii", "größe ß.nii", "Müller – 5 µm"), ("b", "P2", "mb.nii", "fb.nii", ""))
+ROWS = (("a", "P1", "ma.nii", "größe ß.nii", "Müller \u2013 5 µm"), ("b", "P2", "mb.nii", "fb.nii", ""))
 
 
 def text(separator: str = ",", line_end: str = "\r\n") -> str:
@@ -39,7 +39,14 @@ def assert_read(pairs: tuple[Pair, ...]) -> None:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize(
-    "mark", [("utf-8", b""), ("utf-8", codecs.BOM_UTF8), ("utf-16", b""), ("utf-16-be", codecs.BOM_UTF16_BE), ("utf-32", b"")]
+    "mark",
+    [
+        ("utf-8", b""),
+        ("utf-8", codecs.BOM_UTF8),
+        ("utf-16", b""),
+        ("utf-16-be", codecs.BOM_UTF16_BE),
+        ("utf-32", b""),
+    ],
 )
 def test_marked_encodings_and_any_separator_need_no_word(
     tmp_path: Path, separator: str, mark: tuple[str, bytes]
@@ -77,7 +84,7 @@ def test_western_letters_of_windows_are_read_as_such(words: list[str]) -> None:
         expected = raw.decode("utf-8")
     except UnicodeDecodeError:
         expected = ",".join(words)
-    assert encoding.decode(raw).text == expected
+    assert encoding.decode(raw, lambda _: False).text == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,7 @@ def test_a_row_of_another_length_is_told_with_its_way_out(tmp_path: Path, line: 
 HEADER = "pair,patient,moving_image,fixed_image,moving_labels,fixed_labels,set,fold"
 
 
-@pytest.mark.parametrize("blank", ["", "NA", "n/a", "N/A", "NaN", "null", "None", "-", "–", "#N/A"])
+@pytest.mark.parametrize("blank", ["", "NA", "n/a", "N/A", "NaN", "null", "None", "-", "\u2013", "#N/A"])
 def test_a_word_for_nothing_is_a_blank_cell(tmp_path: Path, blank: str) -> None:
     raw = f"{HEADER}\na,P,m,f,{blank},{blank},{blank},{blank}\n".encode()
     (pair,), faults = scan(tmp_path, raw)
@@ -170,7 +177,9 @@ def test_an_image_cannot_be_nothing(tmp_path: Path, name: str) -> None:
     assert told == [f"ERROR table.csv:2:moving_image: is {name!r}; give the path of an image"]
 
 
-@pytest.mark.parametrize(("cell", "fold"), [("1", 1), ("1.0", 1), ("1,0", 1), ("2.", 2), ("0", 0), ("012", 12)])
+@pytest.mark.parametrize(
+    ("cell", "fold"), [("1", 1), ("1.0", 1), ("1,0", 1), ("2.", 2), ("0", 0), ("012", 12)]
+)
 def test_a_fold_may_be_written_as_spreadsheets_do(tmp_path: Path, cell: str, fold: int) -> None:
     (pair,), faults = scan(tmp_path, f"{HEADER.replace(',', ';')}\na;P;m;f;;;;{cell}\n".encode())
     assert (pair.fold, faults) == (fold, ())
@@ -188,7 +197,10 @@ def test_a_fold_that_is_not_whole_is_refused(tmp_path: Path, cell: str) -> None:
         ("pair,patient,moving image,fixed_image", "rename 'moving image' to 'moving_image'"),
         ("pair,patient,Moving-Image,fixed_image", "rename 'Moving-Image' to 'moving_image'"),
         ("pair\u200b,patient,moving_image,fixed_image", "to 'pair' (U+200B against nothing)"),
-        ("pair,patient,moving_image,\ufeffﬁxed_image", "to 'fixed_image' (U+FEFF U+FB01 against U+0066 U+0069)"),
+        (
+            "pair,patient,moving_image,\ufeffﬁxed_image",
+            "to 'fixed_image' (U+FEFF U+FB01 against U+0066 U+0069)",
+        ),
         ("pair,patient,moving_image,fixed_labels", "add a column 'fixed_image'"),
         ("pair,patient,fixed_image,moving_labels", "add a column 'moving_image'"),
         ("pair,patient,moving_image,fixed_points", "add a column 'fixed_image'"),

@@ -95,7 +95,9 @@ def test_a_configuration_in_a_read_only_folder_is_told_of_its_lock(
     forbid(monkeypatch, config.parent)
     (fault,) = told(config)
     assert fault.file == str(config)
-    assert f"config.folds.tsv cannot be written to {config.parent}: it remembers which patient" in fault.message
+    assert (
+        f"config.folds.tsv cannot be written to {config.parent}: it remembers which patient" in fault.message
+    )
     assert "lies beside the configuration" in fault.message
     assert "copy the configuration to a folder of your own" in fault.fix
 
