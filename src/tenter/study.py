@@ -213,8 +213,7 @@ class Study:
         commands = str(Path(sys.executable).parent)
         environment["PATH"] = os.pathsep.join([commands, environment.get("PATH", os.defpath)])
         environment[provenance.ACCEPTED] = str(self.accepted.absolute())
-        if addresses.HIDDEN not in self.tracking_uri:
-            addresses.conceal(self.tracking_uri, environment)
+        addresses.conceal(self.tracking_uri, environment)
 
     def files(self, chunk: str, columns: Iterable[str]) -> list[Path]:
         """The files behind what a chunk's pairs name in these attributes of `Pair`."""

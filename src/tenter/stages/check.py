@@ -25,10 +25,6 @@ from tenter.study import Study
 from tenter.tracking import examine, place_of
 
 FORMAT = 1
-_EXPOSED = (
-    "the address holds a login, which whoever reads this file (or Snakemake's --report) can see",
-    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PostgreSQL: PGUSER and PGPASSWORD) instead",
-)
 SHOWN = 3
 """Warnings of one kind that are printed; the file holds all."""
 
@@ -130,8 +126,9 @@ def _tracking_faults(study: Study) -> Iterator[Fault]:
     if not study.models:
         return
     file, column = str(study.path), "tracking.uri"
-    if addresses.has_login(study.tracking_uri) and addresses.HIDDEN not in study.tracking_uri:
-        yield Fault(file, *_EXPOSED, column=column, severity="WARNING")
+    if addresses.has_login(study.tracking_uri):
+        message, _, fix = addresses.EXPOSED.partition("; ")
+        yield Fault(file, message, fix, column=column, severity="WARNING")
     addresses.conceal(study.tracking_uri, os.environ)
     place = place_of(study)
     complaint = examine(place)

@@ -60,6 +60,8 @@ def start(
     found = addresses.fault(uri)
     if found is not None:
         raise InputError([Fault(shown, *found, column="tracking.uri")])
+    if addresses.has_hidden_login(shown):
+        _log.warning("%s: %s", shown, addresses.EXPOSED)
     complaint = examine(place)
     if complaint is not None:
         _log.warning("%s: %s; training goes on, and `publish` mirrors it afterwards", place.uri, complaint)
