@@ -19,8 +19,8 @@ import pytest
 from tenter import files, tracking
 from tenter.errors import DataError, TrackingError
 from tenter.tracking import FoldResult, Mirror, ModelResult, OptionResult, Place
-from tenter.tracking.store import client
 from tenter.tracking.runs import parameters
+from tenter.tracking.store import client
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
