@@ -119,14 +119,14 @@ def artifacts(place: Place) -> str | None:
 
 
 def _make(address: str, place: Place) -> None:
-    """Make the tables of a fresh database.
+    """Make the tables of a fresh database, or the rest where that failed halfway.
 
     MLflow's client would put the artifacts of its default experiment below the working folder, whose
     name it writes into SQL as it stands.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - as MLflow's client
 
-    if not relocation.has_tables(address):
+    if not relocation.is_made(address):
         SqlAlchemyStore(address, artifacts(place) or f"./{ARTIFACTS}")
 
 
