@@ -12,6 +12,12 @@ VARIABLE = "TENTER_TRACKING_URI"
 HIDDEN = "***"
 """What stands for a login."""
 
+EXPOSED = (
+    "the address holds a login, which whoever reads the configuration (or Snakemake's --report) can see; set "
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PostgreSQL: PGUSER and PGPASSWORD) instead"
+)
+"""What to say where a configuration holds a login."""
+
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 WEB = ("http", "https")
 
@@ -177,7 +183,12 @@ def _sqlite_fault(uri: str) -> tuple[str, str] | None:
 
 
 def _passwords(uri: str) -> tuple[str, ...]:
-    """The password of an address as it is written, and as it is meant."""
+    """Passwords of an address, as they are written and as they are meant, the longest first."""
     found = _LOGIN.search(uri) if scheme(uri) != "sqlite" else None
-    written = found["login"].partition(":")[2] if found else ""
-    return tuple(word for word in (written, unquote(written)) if len(word) >= _LONG_ENOUGH)
+    user, colon, password = found["login"].partition(":") if found else ("", "", "")
+    written = [password if colon else user]
+    written += [match[0].partition("=")[2] for match in _SECRET.finditer(uri) if "user" not in match[1]]
+    # A message may hold the part before a character that ends a login early.
+    parts = [part for word in written for part in (word, *re.split(r"[\s/@#?]", word))]
+    meant = {*parts, *map(unquote, parts)}
+    return tuple(sorted((word for word in meant if len(word) >= _LONG_ENOUGH), key=len, reverse=True))

@@ -49,8 +49,7 @@ def equip(
     commands = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([commands, environment.get("PATH", os.defpath)])
     environment[provenance.ACCEPTED] = str(accepted.absolute())
-    if addresses.HIDDEN not in tracking:
-        addresses.conceal(tracking, environment)
+    addresses.conceal(tracking, environment)
     if starts:
         environment.pop(provenance.PLANNED, None)
     home = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "/") / ".cache")

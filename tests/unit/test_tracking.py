@@ -18,9 +18,9 @@ import pytest
 
 from tenter import files, tracking
 from tenter.errors import DataError, TrackingError
-from tenter.tracking import FoldResult, Mirror, ModelResult, Place
-from tenter.tracking.place import client
+from tenter.tracking import FoldResult, Mirror, ModelResult, OptionResult, Place
 from tenter.tracking.runs import parameters
+from tenter.tracking.store import client
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -181,20 +181,84 @@ def test_models_and_studies_do_not_touch_each_other(place: Place) -> None:
     assert len(runs(place)) == 6
 
 
-def test_changed_figures_become_the_latest(place: Place) -> None:
-    for dice in (0.8, 0.9, 0.8):
-        tracking.publish(place, result(**{"test/dice": dice}))
-    parent = next(run for run in runs(place) if run.data.tags["role"] == "cv")
-    assert history(place, parent, "test/dice") == [(0, 0.8), (1, 0.9), (2, 0.8)]
-    assert parent.data.metrics["test/dice"] == 0.8
+CHANGES: dict[str, list[dict[str, float]]] = {
+    "another value, and back": [{"dice": 0.8}, {"dice": 0.9}, {"dice": 0.8}],
+    "one more figure": [{"dice": 0.8}, {"dice": 0.8, "tre": 2.0}],
+    "one figure less": [{"dice": 0.8, "tre": 2.0}, {"dice": 0.8}],
+    "finite to infinite": [{"tre": 4.0}, {"tre": math.inf}],
+    "infinite to finite": [{"tre": math.inf}, {"tre": 4.0}],
+    "the same twice": [{"tre": 4.0}, {"tre": 4.0}],
+    "from none": [{}, {"tre": 4.0}],
+}
 
 
-def test_what_is_not_finite_is_left_out_and_counted(place: Place) -> None:
-    fold = FoldResult(description=description(), figures={"a": math.nan, "b": math.inf, "c": 1.0})
+@pytest.mark.parametrize("versions", CHANGES.values(), ids=CHANGES.keys())
+def test_a_figure_is_one_point_however_often_it_changed(
+    place: Place, versions: list[dict[str, float]]
+) -> None:
+    for figures in versions:
+        fold = FoldResult(description=description(), history=HISTORY, figures=figures)
+        tracking.publish(place, result(fold, **figures))
+    last = {name: [(0, shown_by_mlflow(value))] for name, value in versions[-1].items()}
+    for run in runs(place):
+        own = [name for name in run.data.metrics if not name.startswith(("train/", "val/"))]
+        assert {name: history(place, run, name) for name in own} == last
+    assert len(runs(place)) == 2
+
+
+def shown_by_mlflow(value: float) -> float:
+    """MLflow's databases hold the largest number for infinity, which its pages show as `Infinity`."""
+    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
+
+
+def test_points_of_earlier_versions_are_replaced_by_one(place: Place) -> None:
+    tracking.publish(place, result(**{"test/dice": 0.8}))
+    (parent,) = (run for run in runs(place) if run.data.tags["role"] == "cv")
+    server = client(place)
+    server.log_metric(parent.info.run_id, "test/dice", 0.9, step=1)
+    server.delete_tag(parent.info.run_id, "tenter.content")
+    tracking.publish(place, result(**{"test/dice": 0.9}))
+    (parent,) = (run for run in runs(place) if run.data.tags["role"] == "cv")
+    assert history(place, parent, "test/dice") == [(0, 0.9)]
+
+
+def test_a_fold_trained_anew_from_the_same_settings_has_the_new_curve(place: Place) -> None:
+    for weights, loss in (("w", 0.7), ("x", 0.6)):
+        fold = FoldResult(
+            description=description(weights_sha256=weights), history=[{"step": 1.0, "loss": loss}]
+        )
+        tracking.publish(place, result(fold))
+    (child,) = (run for run in runs(place) if run.data.tags["role"] == "fold")
+    assert history(place, child, "train/loss") == [(1, 0.6)]
+
+
+def test_infinite_figures_are_there_and_named(place: Place) -> None:
+    fold = FoldResult(description=description(), figures={"b": math.inf, "c": 1.0})
     tracking.publish(place, result(fold))
     child = next(run for run in runs(place) if run.data.tags["role"] == "fold")
-    assert child.data.metrics == {"c": 1.0}
-    assert child.data.tags["tenter.nonfinite"] == "2"
+    assert child.data.metrics == {"b": sys.float_info.max, "c": 1.0}
+    assert child.data.tags["infinite"] == "b"
+
+
+def test_runs_last_as_long_as_the_trainings(place: Place) -> None:
+    spans = [(1_000_000, 1_012_600), (1_010_000, 1_030_000)]
+    folds = [FoldResult(description=description(str(k)), span=span) for k, span in enumerate(spans)]
+    tracking.publish(place, result(*folds))
+    found = {run.data.tags["tenter.key"]: (run.info.start_time, run.info.end_time) for run in runs(place)}
+    assert found == {"local": (1_000_000, 1_030_000), "local/0": spans[0], "local/1": spans[1]}
+
+
+def test_every_run_names_its_model_its_source_and_its_result(place: Place) -> None:
+    described = description(provenance={"tenter": "1.2", "commit": "abc"})
+    whole = replace(result(FoldResult(description=described)), summary="Dice rose.")
+    options = {"local-posed": OptionResult(summary="Dice rose more.")}
+    tracking.publish(place, replace(whole, options=options))
+    tags = {run.data.tags["role"]: run.data.tags for run in runs(place)}
+    assert {role: found["tenter.model"] for role, found in tags.items()} == dict.fromkeys(tags, "local")
+    assert {found["mlflow.source.name"] for found in tags.values()} == {"tenter 1.2"}
+    assert tags["cv"]["mlflow.note.content"] == "Dice rose."
+    assert tags["test-time"]["mlflow.note.content"] == "Dice rose more."
+    assert tags["fold"]["mlflow.note.content"] == "Fold 0 of model local, trained on 2 pairs."
 
 
 def test_files_become_artifacts_and_none_is_a_pickle(place: Place, tmp_path: Path) -> None:
@@ -212,6 +276,7 @@ def test_where_to_look_names_the_store_and_all_folds(place: Place) -> None:
         place, result(*(FoldResult(description=description(str(fold))) for fold in range(2)))
     )
     assert f"mlflow ui --backend-store-uri {place.uri}" in text
+    assert text.count("workflowType=machine_learning") == text.count("http://") == 2
     ids = [run.info.run_id for run in runs(place) if run.data.tags["role"] == "fold"]
     assert "/#/compare-runs?runs=" in text
     assert all(run_id in text for run_id in ids)
@@ -258,7 +323,7 @@ def test_publishing_to_a_dead_server_is_an_error_that_names_it() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(TrackingError, match=uri):
+        with pytest.raises(TrackingError, match=f"{uri}: local cannot be published: not reached"):
             tracking.publish(Place(uri, "e", None, "s", 2.0), result())
 
 

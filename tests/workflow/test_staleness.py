@@ -19,7 +19,8 @@ from tenter import folds
 
 FOLDS = ("0", "1", "2")
 MODELS = ("a", "b")
-CLOSING = {"summarise", "report", "publish a", "publish b"}
+PUBLISHED = {"publish a", "publish b"}
+CLOSING = {"summarise", "report"} | PUBLISHED
 
 
 def every(stage: str, *parts: tuple[str, ...]) -> set[str]:
@@ -84,12 +85,13 @@ def test_a_second_run_has_nothing_to_do(finished: Clone) -> None:
 
 
 SETTINGS: list[tuple[str, dict[str, object], set[str]]] = [
-    ("report.title", {"report": {"title": "Trial"}}, {"report"}),
-    ("report.examples", {"report": {"examples": 1}}, {"report"}),
+    ("report.title", {"report": {"title": "Trial"}}, {"report"} | PUBLISHED),
+    ("report.examples", {"report": {"examples": 1}}, {"report"} | PUBLISHED),
     ("summary", {"summary": {"bootstrap": 200}}, CLOSING),
     ("evaluation", {"evaluation": {"threshold": 0.4}}, measured()),
     ("runtime", {"runtime": {"log_every": 1, "checkpoint_s": 9, "margin_s": 9}}, set()),
     ("tracking", {"tracking": {"timeout_s": 3}}, set()),
+    ("tracking.experiment", {"tracking": {"experiment": "other"}}, PUBLISHED),
 ]
 
 
@@ -153,8 +155,8 @@ CODE: list[tuple[str, str, str, set[str]]] = [
     ("network not in use", "networks/local.py", "\nEDITED = 1\n", set()),
     ("tracking", "tracking/mirror.py", "\nEDITED = 1\n", set()),
     ("texts of errors", "errors.py", "\nEDITED = 1\n", set()),
-    ("page", "reporting/templates/report.css", "\n.edited {}\n", {"report"}),
-    ("report", "reporting/plots.py", "\nEDITED = 1\n", {"report"}),
+    ("page", "reporting/templates/report.css", "\n.edited {}\n", {"report"} | PUBLISHED),
+    ("report", "reporting/plots.py", "\nEDITED = 1\n", {"report"} | PUBLISHED),
     ("training loop", "training/loop.py", "\nEDITED = 1\n", trained()),
     ("inference", "stages/infer.py", "\nEDITED = 1\n", registered()),
     ("test-time option not in use", "registration/refine.py", "\nEDITED = 1\n", set()),

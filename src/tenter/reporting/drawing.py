@@ -77,6 +77,17 @@ def inline(drawn: Figure, alt: str, name: str) -> Markup:
     return Markup(_clean(stream.getvalue(), alt, name))  # noqa: S704 - our own drawing; its words are escaped
 
 
+def standalone(drawing: Markup) -> str:
+    """A drawing as a file of its own: with the size that a page would give it.
+
+    Without one, MLflow shows it with no width.
+    """
+    size = re.search(r'viewBox="0 0 (\S+) ([^"\s]+)"', drawing)
+    if size is None:
+        return str(drawing)
+    return str(drawing).replace("<svg ", f'<svg width="{size[1]}" height="{size[2]}" ', 1)
+
+
 def _clean(svg: str, alt: str, name: str) -> str:
     """Leave what a page needs: no prolog, metadata, global style, unused id or needless digit."""
     body = svg[svg.index("<svg") :]

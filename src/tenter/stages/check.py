@@ -30,10 +30,6 @@ SETS: dict[Set, str] = {
     "train": "always for training",
     "test": "for testing alone",
 }
-_EXPOSED = (
-    "the address holds a login, which whoever reads this file (or Snakemake's --report) can see",
-    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PostgreSQL: PGUSER and PGPASSWORD) instead",
-)
 SHOWN = 3
 """Warnings of one kind that are printed; the file holds all."""
 
@@ -151,8 +147,9 @@ def _tracking_faults(study: Study) -> Iterator[Fault]:
     if not study.models:
         return
     file, column = str(study.path), "tracking.uri"
-    if addresses.has_login(study.tracking_uri) and addresses.HIDDEN not in study.tracking_uri:
-        yield Fault(file, *_EXPOSED, column=column, severity="WARNING")
+    if addresses.has_login(study.tracking_uri):
+        message, _, fix = addresses.EXPOSED.partition("; ")
+        yield Fault(file, message, fix, column=column, severity="WARNING")
     addresses.conceal(study.tracking_uri, os.environ)
     place = place_of(study)
     complaint = examine(place)

@@ -13,7 +13,7 @@ from tenter.config import Config, yaml_files
 from tenter.data import metric_tables
 from tenter.errors import DataError
 from tenter.metrics.families import STRICT, family
-from tenter.reporting import examples, headline, panels, published, statistics
+from tenter.reporting import drawing, examples, headline, panels, published, statistics
 from tenter.reporting.results import groups
 from tenter.study import ALL, Study
 from tenter.training import models
@@ -51,8 +51,7 @@ def publish(
         TrackingError: the server cannot be reached, or refuses.
     """
     study = Study.load(config, yaml_files.read_with(config, content))
-    if addresses.HIDDEN not in study.tracking_uri:
-        addresses.conceal(study.tracking_uri, os.environ)
+    addresses.conceal(study.tracking_uri, os.environ)
     names = models or tuple(study.models)
     _require_finished(study, names)
     place = tracking.place_of(study)
@@ -171,4 +170,7 @@ def _pictures(study: Study, model: str) -> Iterator[tuple[str, str]]:
         except (DataError, OSError):
             continue  # the report says that the picture is missing, and why
         title = f"{example.place.capitalize()} pair of model {model}: {example.pair}"
-        yield f"pictures/{example.place.replace(' ', '-')}.svg", str(panels.panel(scene, title, "panel"))
+        yield (
+            f"pictures/{example.place.replace(' ', '-')}.svg",
+            drawing.standalone(panels.panel(scene, title, "panel")),
+        )

@@ -29,13 +29,17 @@ _COLUMNS = (
 _log = logging.getLogger(__name__)
 
 
-def has_tables(address: str) -> bool:
-    """Whether a database holds MLflow's tables."""
+def is_made(address: str) -> bool:
+    """Whether a database holds MLflow's tables, and the default experiment that MLflow begins them with."""
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
 
     engine = sqlalchemy.create_engine(address)
     try:
-        return sqlalchemy.inspect(engine).has_table("alembic_version")
+        if not sqlalchemy.inspect(engine).has_table("experiments"):
+            return False
+        with engine.connect() as connection:
+            query = sqlalchemy.text("SELECT 1 FROM experiments WHERE experiment_id = 0")
+            return connection.execute(query).first() is not None
     finally:
         engine.dispose()
 

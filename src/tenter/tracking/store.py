@@ -61,6 +61,8 @@ def start(
     found = addresses.fault(uri)
     if found is not None:
         raise InputError([Fault(shown, *found, column="tracking.uri")])
+    if addresses.has_hidden_login(shown):
+        _log.warning("%s: %s", shown, addresses.EXPOSED)
     complaint = examine(place)
     if complaint is not None:
         _log.warning("%s: %s; training goes on, and `publish` mirrors it afterwards", place.uri, complaint)
@@ -114,14 +116,14 @@ def artifacts(place: Place) -> str | None:
 
 
 def _make(address: str, place: Place) -> None:
-    """Make the tables of a fresh database.
+    """Make the tables of a fresh database, or the rest where that failed halfway.
 
     MLflow's client would put the artifacts of its default experiment below the working folder, whose
     name it writes into SQL as it stands.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - as MLflow's client
 
-    if not relocation.has_tables(address):
+    if not relocation.is_made(address):
         SqlAlchemyStore(address, artifacts(place) or f"./{ARTIFACTS}")
 
 

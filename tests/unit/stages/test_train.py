@@ -16,7 +16,7 @@ from tenter.config import TrainSettings
 from tenter.errors import CheckpointError, DataError, DeviceError
 from tenter.stages.train import train
 from tenter.tracking import Place
-from tenter.tracking.place import client
+from tenter.tracking.store import client
 from tenter.training import models
 from tenter.training.recorder import read_history
 
