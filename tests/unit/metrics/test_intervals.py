@@ -16,7 +16,7 @@ def alone(count: int) -> list[tuple[str, ...]]:
     return [(f"p{index:03d}",) for index in range(count)]
 
 
-@pytest.mark.parametrize("count", [6, 7, 8, 9, 12, 13, 14, 30, 58, 84, 500])
+@pytest.mark.parametrize("count", [6, 7, 8, 9, 12, 13, 14, 17, 30, 58, 65, 84, 500])
 def test_of_one_value_a_patient_bounds_are_those_of_scipys_quantile_test(count: int) -> None:
     values = np.random.default_rng(count).normal(size=count)
     expected = stats.quantile_test(values, q=0, p=0.5).confidence_interval(0.95)
