@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def test_medians_and_intervals_of_a_pair_a_patient(single: tuple[pd.DataFrame, .
     for line in summary[summary.fold == "all"].itertuples():
         rows = metrics[(metrics.model == line.model) & (metrics.metric == line.metric)]
         finite = np.nan_to_num(rows.after.to_numpy(), posinf=1e9)
-        bounds = stats.quantile_test(finite, p=0.5).confidence_interval(0.95)
+        bounds: Any = stats.quantile_test(finite, p=0.5).confidence_interval(0.95)
         assert line.after_median == pytest.approx(_median(rows.after), abs=1e-9)
         assert np.nan_to_num([line.after_low, line.after_high], posinf=1e9) == pytest.approx(
             list(bounds), abs=1e-9
@@ -156,7 +157,7 @@ def test_rates_of_worse_pairs(several: tuple[pd.DataFrame, ...]) -> None:
         assert (line.worse_low, line.worse_high) == pytest.approx((low, high), abs=1e-9)
 
 
-def _gains(metrics: pd.DataFrame, model: str, metric: str) -> pd.Series:
+def _gains(metrics: pd.DataFrame, model: object, metric: object) -> pd.Series:
     """Each unit's median paired difference."""
     keys = ["patient", "pair", "label"]
     sides = [metrics[(metrics.metric == metric) & (metrics.model == name)] for name in (model, MODELS[0])]
@@ -200,7 +201,7 @@ def test_p_of_finite_differences_is_scipys(several: tuple[pd.DataFrame, ...]) ->
     for line in comparison[comparison.metric == "dice"].itertuples():
         gain = _gains(metrics, line.model, line.metric)
         assert line.p == pytest.approx(stats.wilcoxon(gain, method="exact").pvalue, abs=1e-9)
-        bounds = stats.quantile_test(gain, p=0.5).confidence_interval(0.95)
+        bounds: Any = stats.quantile_test(gain, p=0.5).confidence_interval(0.95)
         assert (line.low, line.high) == pytest.approx(tuple(bounds), abs=1e-9)
 
 
