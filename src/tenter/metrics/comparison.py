@@ -18,7 +18,6 @@ from scipy.stats import t as student
 
 from tenter.metrics.dependence import Dependence, Patients, Values
 from tenter.metrics.intervals import median_interval
-from tenter.metrics.summary import quantiles
 
 FEWEST_UNITS = 6
 """Independent units with a difference below which no p can reach 0.05."""
@@ -63,14 +62,10 @@ def compare(model: Values, reference: Values, patients: Patients) -> Comparison:
         patients: the patient or the two patients of each value.
     """
     units = sorted(set(patients))
-    place = {unit: index for index, unit in enumerate(units)}
-    owner = np.array([place[group] for group in patients])
-    order = np.argsort(owner, kind="stable")
-    starts = np.searchsorted(owner[order], np.arange(1, len(units)))
-    ours, theirs, gain = (
-        np.array([_median(values) for values in np.split(side[order], starts)])
-        for side in (model, reference, differences(model, reference))
-    )
+    index_of = {unit: index for index, unit in enumerate(units)}
+    owners = np.array([index_of[names] for names in patients])
+    sides = (model, reference, differences(model, reference))
+    ours, theirs, gain = (_medians(values, owners) for values in sides)
     low, high = median_interval(gain, units)
     return Comparison(
         units=len(units),
@@ -161,7 +156,21 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
+def _medians(values: Values, owners: Int[np.ndarray, "n"]) -> Float[np.ndarray, "u"]:
+    """The median of each owner's values; halfway from -inf to +inf is 0, as neither model is better.
+
+    Args:
+        values: at least one of each owner.
+        owners: index of each value's owner, from 0.
+    """
+    ordered = values[np.lexsort((values, owners))]
+    sizes = np.bincount(owners)
+    starts = np.cumsum(sizes) - sizes
+    low, high = ordered[starts + (sizes - 1) // 2], ordered[starts + sizes // 2]
+    undecided = np.isneginf(low) & np.isposinf(high)
+    middle: Float[np.ndarray, "u"] = np.add(low, high, out=np.zeros_like(low), where=~undecided) / 2
+    return middle
+
+
 def _median(values: Values) -> float:
-    """The median; halfway between -inf and +inf, which model is worse is undecided: 0."""
-    low, high = np.sort(values)[[(values.size - 1) // 2, values.size // 2]]
-    return 0.0 if low == -math.inf and high == math.inf else float(quantiles(values, (0.5,))[0])
+    return float(_medians(values, np.zeros(values.size, dtype=np.int64))[0])

@@ -14,6 +14,7 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv
+from scipy.stats import binom
 from scipy.stats import t as student
 
 from tenter.metrics.dependence import Dependence, Grouping, Index, Patients, Values
@@ -76,8 +77,15 @@ def _rejected(dependence: Dependence, ranks: Index) -> Bool[np.ndarray, "k"]:
 
 
 def _rejected_of_independent(units: Grouping, ranks: Index) -> Bool[np.ndarray, "k"]:
-    """Test by exchanging low and high in each unit: all ways, or the normal limit of many."""
-    surplus = 2 * np.arange(ranks.size + 1) - ranks.size
+    """Test by exchanging low and high in each unit: all ways, or the normal limit of many.
+
+    Of one value a unit the distribution is binomial.
+    """
+    low_values = np.arange(ranks.size + 1)
+    if np.all(units.sizes == 1):
+        fewer = np.minimum(low_values, ranks.size - low_values)
+        return np.asarray(2 * binom.cdf(fewer, ranks.size, 0.5) <= LEVEL)
+    surplus = 2 * low_values - ranks.size
     if units.sizes.size > MOST_FLIPPED:
         squares = units.running_squares(ranks, np.zeros(ranks.size + 1))
         return np.asarray(np.abs(surplus) - 1 > NORMAL * np.sqrt(squares))

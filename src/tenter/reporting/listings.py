@@ -182,8 +182,7 @@ _TERMS = (
     ("worse pair", "A pair that the alignment alone had registered better, by the mean over its labels."),
     (
         "95\N{NO-BREAK SPACE}% interval",
-        "Bounds between which the median of all such patients lies with 95 % confidence; none if patients "
-        "are too few.",
+        "Bounds of the median over all such patients, with 95 % confidence; none if patients are too few.",
     ),
 )
 

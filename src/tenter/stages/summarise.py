@@ -197,7 +197,7 @@ def _worse(group: _Group, rows: Sequence[MetricRow]) -> tuple[int | None, float,
             patients[row.pair] = _patients(row)
     if group.role == "field" or metric.better == "neither" or not pairs:
         return None, math.nan, math.nan, math.nan
-    means = (np.mean(figures, axis=0) for figures in pairs.values())
+    means = (np.mean(figures, axis=0).tolist() for figures in pairs.values())
     count = sum(metric.is_worse(after, before) for before, after in means)
     return count, count / len(pairs), *rate_interval(count, list(patients.values()))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tenter.metrics import strict
 from tenter.metrics.families import FAMILIES, UNITS, family
 
 
@@ -24,7 +23,3 @@ def test_names_of_challenges_begin_with_the_family_and_no_name_has_two() -> None
     others = [name for name in FAMILIES if name != "strict"]
     assert all(metric.startswith(f"{name}_") for name in others for metric in FAMILIES[name])
     assert len(UNITS) == sum(map(len, FAMILIES.values()))
-
-
-def test_the_better_of_strict_figures_is_known() -> None:
-    assert set(strict.UNITS) >= strict.HIGHER_IS_BETTER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tenter.metrics.muregpro import Cohort, SoftLabel
 from tenter.metrics.surfaces import surface_distances
 from tenter.metrics.surfels import robust_hausdorff
 from tenter.reporting.challenges import FAMILIES
+from tenter.stages.summarise import COMPARISON, KEYS, SUMMARY
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text(encoding="utf-8")
 ONE = (1.0, 1.0, 1.0)
@@ -58,6 +60,12 @@ def test_every_metric_is_defined_with_its_unit(metric: str) -> None:
 @pytest.mark.parametrize("column", COLUMNS)
 def test_every_column_of_the_table_of_challenges_is_named(column: str) -> None:
     assert f"`{column}`" in PAGE
+
+
+@pytest.mark.parametrize("column", sorted({*SUMMARY, *COMPARISON} - set(KEYS) - {"model", "reference"}))
+def test_every_column_of_the_summary_and_the_comparison_is_defined(column: str) -> None:
+    name = re.sub("^(before|after)_", "…_", column)
+    assert any(f"`{name}`" in text.split("|")[1] for text in PAGE.splitlines() if text.startswith("|"))
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
