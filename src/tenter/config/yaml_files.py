@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,10 @@ def read(path: Path) -> object:
         reason = " ".join(str(error).split())
         fault = Fault(str(path), f"cannot be read ({reason})", "give a YAML file in UTF-8")
         raise InputError([fault]) from error
+
+
+def beside(config: Path, path: Path) -> Path:
+    """A path of a configuration, which is relative to the configuration's folder."""
+    joined = config.parent / path
+    plain = Path(os.path.normpath(joined))
+    return plain if plain.resolve() == joined.resolve() else joined
