@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tenter import addresses, chunks, config, files, finished, folds, manifest, provenance
 from tenter.config import Config, PlanRules, Section, TestTime
+from tenter.config.yaml_files import beside
 from tenter.errors import InputError
 from tenter.finished import FinishedModel
 from tenter.manifest import pairing
@@ -361,13 +362,6 @@ class Study:
             models=tuple(self.registering_models),
             options=tuple((name, own) for name, (own, _) in self.options.items()),
         )
-
-
-def beside(config: Path, path: Path) -> Path:
-    """A path of a configuration, which is relative to the configuration's folder."""
-    joined = config.parent / path
-    plain = Path(os.path.normpath(joined))
-    return plain if plain.resolve() == joined.resolve() else joined
 
 
 def pairs_lock(config: Path) -> Path:

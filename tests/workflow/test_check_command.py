@@ -45,7 +45,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_a_sound_study_exits_0_and_is_summed_up(config: Path) -> None:
     done = run(config, "--output", "check.json", "--cache", "cache.json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "3 pairs of 3 patients" in done.stdout
+    assert "3 image pairs of 3 patients" in done.stdout
     assert (config.parent / "check.json").is_file()
 
 
@@ -54,7 +54,7 @@ def test_all_faults_are_told_one_a_line_and_nothing_is_started(config: Path) -> 
     before = {path.name: path.read_bytes() for path in folder.glob("p2_*")}
     faulty.cut_half(folder / "p1_mr.nii.gz")
     faulty.html(folder / "p3_mr.nii.gz")
-    edit(config, "steps: 10", "learning_rate: -1")
+    edit(config, "learning_rate: 1.0e-2", "learning_rate: -1")
     edit(folder / "manifest.tsv", "pair-p3\t", "pair-p2\t")
     done = run(config, "--output", "check.json")
     assert done.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import sys
@@ -48,12 +49,22 @@ def test_a_finished_model_registers_an_unlabelled_cohort(finished: Clone) -> Non
     assert (results / "report.html").stat().st_size > 10_000
     assert finished.run("--dry-run", config=config).stdout.count("Job ") == 0
     assert_register_agrees(finished, results / "fields/a")
-    described = finished.results / "models/a/fold-2/model.json"
-    with finished.edited(described) as path:
+    described = [finished.results / f"models/a/fold-{fold}/model.json" for fold in range(3)]
+    with finished.edited(described[2]) as path:
+        path.write_text(path.read_text().replace('"seconds": ', '"seconds": 1'))
+        told = finished.run("--dry-run", config=config)
+        assert jobs(told.stdout + told.stderr) >= {"plan", "infer a test-0"}
+        assert "prepare_images test-0" not in jobs(told.stdout + told.stderr)
         path.write_text(path.read_text().replace('"centre"', '"header"'))
         told = finished.run("--dry-run", config=config)
     wanted = "fold-2/model.json: was trained with another plan than fold-0: alignment header, not centre"
     assert (told.returncode, wanted in told.stdout + told.stderr) == (1, True)
+    with contextlib.ExitStack() as edits:
+        for path in described:
+            edits.enter_context(finished.edited(path))
+            path.write_text(path.read_text().replace('"centre"', '"header"'))
+        told = finished.run("--dry-run", config=config)
+        assert jobs(told.stdout + told.stderr) >= {"plan", "prepare_images test-0", "infer a test-0"}
     write(finished, "applied", manifest="../other/manifest.tsv", model=model, plan={"alignment": "header"})
     told = finished.run("--dry-run", config=config)
     assert (told.returncode, "plan.alignment: is header, but the" in told.stdout + told.stderr) == (1, True)

@@ -10,13 +10,14 @@ from typing import Any
 
 from tenter import finished, manifest, provenance
 from tenter.config import CompositeNetwork, Config, GlobalNetwork, Network, PlanRules
+from tenter.config.yaml_files import beside
 from tenter.data import planning, plans
 from tenter.data.complaints import some
 from tenter.errors import DataError, InputError
 from tenter.finished import FinishedModel
 from tenter.records import Fault, Plan
 from tenter.spatial import slices
-from tenter.study import Study, beside
+from tenter.study import Study
 
 FAR = 2.0
 """Voxels this many times larger or smaller than those that a model was trained on are warned of."""

@@ -369,14 +369,10 @@ def test_a_training_that_cannot_learn_is_warned_of(config: Path) -> None:
 
 
 def test_the_worse_alignment_is_warned_of(config: Path) -> None:
+    matrix = faulty.affine((-2.0, -5.0, -5.0))
     for patient in ("p1", "p2", "p3"):
-        for name, make in (("mr", faulty.image), ("mr_labels", faulty.labels)):
-            path = config.parent / f"{patient}_{name}.nii.gz"
-            make(
-                path,
-                matrix=faulty.affine((-2.0, -5.0, -5.0)),
-                **({"seed": int(patient[1])} if name == "mr" else {}),
-            )
+        faulty.image(config.parent / f"{patient}_mr.nii.gz", int(patient[1]), matrix)
+        faulty.labels(config.parent / f"{patient}_mr_labels.nii.gz", matrix=matrix)
     (fault,) = check(config).warnings
     assert (fault.column, fault.fix) == ("plan.alignment", "set `plan.alignment: centre`")
     # Two slabs 2 voxels thick, 3 mm apart along their thickness: slab 1 falls on nothing, slab 2 on slab 1.
