@@ -54,14 +54,6 @@ if IMPORTED and (
     )
 
 
-def stopped(error, advice=""):
-    """The error to end with, in one line; a defect in tenter keeps its traceback."""
-    told = message(error)
-    if told is None:
-        raise error
-    return WorkflowError(f"{told}{advice}")
-
-
 try:
     path = Path(os.path.relpath(workflow.configfiles[-1]))
     yaml_files.read(path)  # Snakemake's own reader lets a key come twice
@@ -79,9 +71,10 @@ try:
     ):
         print(line, file=sys.stderr)
 except Exception as error:
-    raise stopped(
-        error,
-        f"\n`tenter check {shlex.quote(str(workflow.configfiles[-1]))}` tells more",
+    if message(error) is None:
+        raise
+    raise WorkflowError(
+        f"{message(error)}\n`tenter check {shlex.quote(str(workflow.configfiles[-1]))}` tells more"
     ) from None
 
 R = study.results
@@ -173,7 +166,9 @@ onstart:
         stale = Staleness(study).lines()
         surroundings.announce(os.environ, study.codes())
     except Exception as error:
-        raise stopped(error) from None
+        if message(error) is None:
+            raise
+        raise WorkflowError(message(error)) from None
     for line in stale:
         print(line, file=sys.stderr)
 

@@ -22,7 +22,6 @@ FOLDS = ("0", "1")
 CONTENT: dict[str, Any] = {
     "study": "trial",
     "manifest": "cohort/manifest.tsv",
-    "results": "results",
     "labels": {"format": "stack", "names": [{"name": "gland", "key": 0, "role": "structure"}]},
     "plan": {"spacing_mm": 12.0, "alignment": "centre"},
     "folds": {"count": 2},
@@ -90,12 +89,16 @@ class SmallStudy:
 
     def make(self, leave_out: Sequence[str] = ()) -> None:
         """Run every stage but some, in order."""
-        self.config.write_text(yaml.safe_dump(CONTENT))
+        self.configure()
         self._expect(self.words("simulate", self.folder / "cohort"))
         self.study.record_folds(self.results / "cohort/folds.tsv")
         for stage in (name for name in tuple(WORDS)[1:] if name not in leave_out):
             for fold in FOLDS if stage in BY_FOLD else (FOLD,):
                 self._expect(self.words(stage, self.results, fold))
+
+    def configure(self) -> None:
+        """Write the configuration."""
+        self.config.write_text(yaml.safe_dump(CONTENT | {"results": str(self.folder / "results")}))
 
     def _expect(self, words: Sequence[str]) -> None:
         answer = run(words)

@@ -104,3 +104,29 @@ def test_a_whole_study_runs_beside_hooks_of_its_own(importing: Clone) -> None:
     assert said.count("an onstart of its own") == 1
     assert Path(importing.results / "report.html").is_file()
     assert f"report: {Path('results/trial/report.html')}" in said
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config/trial.accepted.json",
+        "config/trial.folds.tsv",
+        "results/trial/cohort/plan.json.provenance.json",
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\xff", b"[[[", b"3\n", b"\0" * 99])
+def test_a_damaged_file_stops_the_start_in_a_line(importing: Clone, name: str, content: bytes) -> None:
+    write_config(importing, folds={"count": 2})
+    (importing.root / "results/trial/cohort").mkdir(parents=True, exist_ok=True)
+    (importing.root / "results/trial/cohort/plan.json").write_text("{}")
+    (importing.root / name).write_bytes(content)
+    try:
+        done = run(importing, "--dry-run")
+    finally:
+        (importing.root / name).unlink()
+        (importing.root / "results/trial/cohort/plan.json").unlink()
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert name in said
+    assert "Traceback" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -183,3 +184,10 @@ _REMEDIES = {
 def _remedy(reason: str) -> str:
     fixes = (fix for words, fix in _REMEDIES.items() if words in reason)
     return next(fixes, "correct brackets, quotes and indentation there")
+
+
+def beside(config: Path, path: Path) -> Path:
+    """A path of a configuration, which is relative to the configuration's folder."""
+    joined = config.parent / path
+    plain = Path(os.path.normpath(joined))
+    return plain if plain.resolve() == joined.resolve() else joined

@@ -5,13 +5,11 @@ nibabel, ITK and others differ on such files; whoever reads by this rule differs
 
 from __future__ import annotations
 
-import contextlib
 import math
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from isal import igzip
 from nibabel import nifti1, nifti2, spatialimages
 from nibabel.quaternions import mat2quat
 
@@ -22,7 +20,7 @@ from tenter.shapes import Matrix
 from tenter.spatial import slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 MAX_INFLATION = 1032

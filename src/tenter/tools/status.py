@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tenter import files, steps
+from tenter.errors import DataError
 from tenter.study import Study
 from tenter.tools import jobs, wholeness
 from tenter.tools.jobs import Work
