@@ -11,6 +11,7 @@ of failure that hold the truth; a dash where none is given.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import math
 import sys

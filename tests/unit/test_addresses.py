@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenter import addresses, config, files
+from tenter import addresses, config, files, surroundings
 from tenter.errors import InputError
 from tenter.study import Study
 
@@ -145,7 +145,9 @@ def test_only_the_environment_of_jobs_holds_the_login(tmp_path: Path, uri: str) 
     content = made.path.read_text()
     commands = made.opening_commands(files.canonical(yaml.safe_load(content)), tmp_path, tmp_path / "t.json")
     environment: dict[str, str] = {}
-    made.equip(environment)
+    surroundings.equip(
+        environment, accepted=made.accepted, caches=tmp_path / "caches", tracking=made.tracking_uri
+    )
     assert PASSWORD not in str(commands)
     assert PASSWORD not in made.tracking_store()
     assert environment[addresses.VARIABLE] == uri

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tenter import files, folds, provenance, tables, tracking
+from tenter import files, finished, folds, provenance, tables, tracking
 from tenter.data import cases, challenge_tables, metric_tables, plans
 from tenter.errors import TenterError
 from tenter.manifest import pairing
 from tenter.records import FileEntry, MetricRow, Plan
 from tenter.reporting import statistics
 from tenter.stages.summarise import COMPARISON, SUMMARY
-from tenter.training import models
 from tenter.training.recorder import read_history, write_history
 
 PLAN = Plan((4, 4, 4), (1.0, 1.0, 1.0), "zscore", "centre")
@@ -65,7 +64,7 @@ KINDS: dict[str, Kind] = {
     "summary": ("summary.tsv", numbered(SUMMARY), statistics.read_summary),
     "comparison": ("comparison.tsv", numbered(COMPARISON), statistics.read_comparison),
     "challenges": ("challenges.tsv", numbered(challenge_tables.COLUMNS), challenge_tables.read),
-    "model": ("model.json", stored(MODEL), lambda path: models.describe(path.parent)),
+    "model": ("model.json", stored(MODEL), lambda path: finished.describe(path.parent)),
     "case": ("images.json", stored(CASE), lambda path: cases.read_sidecar(path.parent)),
     "tracking": ("tracking.json", stored(PLACE), tracking.read_place),
     "accepted": ("x.accepted.json", stored([ACCEPTED]), provenance.accepted_changes),

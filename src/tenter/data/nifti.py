@@ -55,7 +55,9 @@ def intent(path: Path) -> Intent:
     Raises:
         DataError: it is not a NIfTI file.
     """
-    raw = _raw_header(path, _head(parts(path)[0]))
+    files = parts(path)
+    zipped = _is_zipped(path, files, headers.require_file(files[0]))
+    raw = _raw_header(path, _head(files[0], "gzip" if zipped else "raw"))
     name = bytes(raw["intent_name"].item()).decode("latin-1").strip("\0 ")
     return Intent(int(raw["intent_code"]), name, float(raw["intent_p1"]))
 
