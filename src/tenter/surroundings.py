@@ -52,13 +52,15 @@ def equip(
     addresses.conceal(tracking, environment)
     if starts:
         environment.pop(provenance.PLANNED, None)
-    home = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "/") / ".cache")
     missing = {name: folder for name, folder in CACHES.items() if not environment.get(name)}
-    if not missing or _takes_files(home):
+    home = Path(environment.get("HOME") or "/")
+    places = (home, Path(environment.get("XDG_CACHE_HOME") or home / ".cache"))
+    refusing = next((place for place in places if not _takes_files(place)), None)
+    if not missing or refusing is None:
         return []
     for name, folder in missing.items():
         environment[name] = os.path.normpath(caches.absolute() / folder)
-    return [f"{home} cannot be written to: caches of packages go to {caches}"] if starts else []
+    return [f"{refusing} cannot be written to: caches of packages go to {caches}"] if starts else []
 
 
 def announce(environment: MutableMapping[str, str], codes: Mapping[str, str]) -> None:

@@ -29,7 +29,7 @@ def test_caches_leave_a_read_only_home(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with mounted(home), read_only(home):
         environment, told = equip(home, tmp_path)
-    assert told == [f"{home}/.cache cannot be written to: caches of packages go to {tmp_path}/caches"]
+    assert told == [f"{home} cannot be written to: caches of packages go to {tmp_path}/caches"]
     assert environment["MPLCONFIGDIR"] == str(tmp_path / "caches/matplotlib")
     assert environment["XDG_CACHE_HOME"] == str(tmp_path / "caches")
 
@@ -59,6 +59,14 @@ def test_caches_leave_a_home_that_is_none(home: str, tmp_path: Path) -> None:
 def test_a_folder_that_the_user_names_stays(tmp_path: Path) -> None:
     environment, _ = equip(Path("/proc"), tmp_path, MPLCONFIGDIR="/mine", XDG_CACHE_HOME="/proc/x")
     assert environment["MPLCONFIGDIR"] == "/mine"
+    assert environment["TRITON_CACHE_DIR"] == str(tmp_path / "caches/triton")
+
+
+def test_a_cache_elsewhere_does_not_spare_a_read_only_home(tmp_path: Path) -> None:
+    """Triton and matplotlib keep theirs beside it."""
+    environment, told = equip(Path("/proc"), tmp_path, XDG_CACHE_HOME=str(tmp_path))
+    assert told
+    assert environment["XDG_CACHE_HOME"] == str(tmp_path)
     assert environment["TRITON_CACHE_DIR"] == str(tmp_path / "caches/triton")
 
 
