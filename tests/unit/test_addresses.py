@@ -87,7 +87,7 @@ def test_an_address_that_can_never_work_is_refused_with_what_to_write(uri: str, 
         )
     (fault,) = caught.value.faults
     assert fault.column == "tracking.uri"
-    assert word in fault.message
+    assert word in f"{fault.message}; {fault.fix}"
     assert PASSWORD not in str(fault)
 
 
