@@ -102,7 +102,7 @@ def _readme() -> str:
         "",
         "## Manifest",
         "",
-        "A TSV or CSV file, one row for each pair ([what spreadsheets may write](../docs/reference/input-files.md)).",
+        "A TSV or CSV file, one row for each pair, as [spreadsheets](../docs/reference/input-files.md) write it.",
         "Further columns are ignored; one of them may be named as `stratum`. Paths follow the rules above.",
         "",
         *_columns(MANIFEST_COLUMNS, REQUIRED),
