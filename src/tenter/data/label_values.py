@@ -92,7 +92,7 @@ class MapValues:
             values = rounded
         low, high = values.min(), values.max()
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
-        if 0 <= low and high <= LARGEST and len(self.keys) <= COUNTED:
+        if low >= 0 and high <= LARGEST and len(self.keys) <= COUNTED:
             self.keys |= _present(values, int(high))
 
     def require(self, path: Path) -> tuple[int, ...]:
