@@ -239,7 +239,7 @@ def _warp(made: SmallStudy, out: Path, _: str) -> list[Any]:
     return [
         "--transform", made.results / f"fields/{MODEL}/{pair}/transform.h5", "--overwrite",
         "--input", images / f"{pair}-moving.nii.gz", "--reference", images / f"{pair}-fixed.nii.gz",
-        "--output", out / "warped/image.nii.gz",
+        "--output", out / "warped/image.nii.gz", "--kind", "image",
     ]  # fmt: skip
 
 

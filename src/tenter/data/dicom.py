@@ -128,10 +128,11 @@ def _blocks(path: Path, slices: Sequence[_Slice]) -> Iterator[Block]:
     _, height, columns = slices[0].image.shape
     for place, first, rows in _pieces(path, slices):
         slope, inter = slices[place].scaling
+        start = (place * height + first) * columns
         for piece in np.array_split(rows, 1 + rows.nbytes // BLOCK):
             scaled = piece if (slope, inter) == (1.0, 0.0) else piece * np.float64(slope) + inter
-            yield Block(0, (place * height + first) * columns, scaled.reshape(1, -1))
-            first += len(piece)
+            yield Block(0, start, scaled.reshape(1, -1))
+            start += piece.size
 
 
 def _pieces(path: Path, slices: Sequence[_Slice]) -> Iterator[tuple[int, int, np.ndarray]]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from tenter import files
 from tenter.config import LabelFiles
-from tenter.data import headers, layers, points, transforms, volumes
+from tenter.data import layers, points, transforms, units, volumes
 from tenter.data.alignment import coarse_centre_of_mass_mm
 from tenter.data.coarse import Samples
 from tenter.data.headers import Header
@@ -353,7 +353,7 @@ def _map(path: Path, head: Header, samples: Samples) -> Labels:
 def _volume(kind: Kind, head: Header) -> Finding:
     spacing = geometry.spacing_mm(head.affine)
     problems = []
-    if min(spacing) < headers.SMALLEST_SPACING_MM or headers.is_large(head.affine, head.shape):
+    if min(spacing) < units.SMALLEST_SPACING_MM or units.is_large(head.affine, head.shape):
         sizes = " x ".join(f"{size:.6g}" for size in spacing)
         extent = " x ".join(f"{size * n:.6g}" for size, n in zip(spacing, head.shape, strict=True))
         message = f"has voxels of {sizes} mm, in all {extent} mm: is its unit mm?"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from tenter.data import headers, nrrd_files, sequences
+from tenter.data import headers, nrrd_files, sequences, units
 from tenter.data.headers import Header, refusal
 from tenter.data.payloads import Layout
 
@@ -95,15 +95,15 @@ def _described(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader)
         raise refusal(path, f"has {components} values a voxel and sizes {sizes}", "give one or the other")
     space = [*sizes[:3], *[1] * (3 - len(sizes))]
     shape, channels = headers.sized(path, [*space, components] if components > 1 else sizes)
-    unit = headers.unit(path, fields.get("DistanceUnits", ""), "DistanceUnits")
+    unit = units.unit(path, fields.get("DistanceUnits", ""), "DistanceUnits")
     axes, held = len(sizes), min(len(sizes), 3)
     matrix = np.diag([*[1.0] * held, *[0.0] * (3 - held), 1.0])
     direction = np.array(reader.GetDirection()).reshape(axes, axes)[:held, :held]
     matrix[:held, :held] = direction * np.array(reader.GetSpacing()[:held])
     matrix[:held, 3] = reader.GetOrigin()[:held]
-    affine = headers.placed(path, headers.thickened(headers.in_mm(LPS @ matrix, unit), shape))
+    affine = headers.placed(path, headers.thickened(units.in_mm(LPS @ matrix, unit), shape))
     statement = "`DistanceUnits` in its header to mm"
-    headers.require_plausible_size(path, affine, shape, unit, statement)
+    units.require_plausible_size(path, affine, shape, unit, statement)
     return Header(shape, channels, affine, _dtype(path, fields, reader))
 
 

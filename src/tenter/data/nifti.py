@@ -13,7 +13,7 @@ import numpy as np
 from nibabel import nifti1, nifti2, spatialimages
 from nibabel.quaternions import mat2quat
 
-from tenter.data import headers
+from tenter.data import headers, units
 from tenter.data.headers import Header, refusal
 from tenter.data.payloads import BLOCK, Layout, Packing, unpacked
 from tenter.shapes import Matrix
@@ -151,7 +151,7 @@ def _header(path: Path, raw: RawHeader) -> Header:
     shape, channels = headers.sized(path, [int(size) for size in raw["dim"][1 : axes + 1]])
     affine = _affine(path, raw, shape)
     statement = "`xyzt_units` of its header to mm (2)"
-    headers.require_plausible_size(path, affine, shape, _unit(path, raw), statement)
+    units.require_plausible_size(path, affine, shape, _unit(path, raw), statement)
     return Header(shape, channels, affine, _dtype(path, raw))
 
 
@@ -197,15 +197,15 @@ def _scaling(path: Path, raw: RawHeader) -> tuple[float, float]:
 
 def _affine(path: Path, raw: RawHeader, shape: tuple[int, int, int]) -> Matrix:
     unit = _unit(path, raw)
-    steps = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64)) * headers.size_mm(unit)
+    steps = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64)) * units.size_mm(unit)
     # What a slice measures across is in its sform, or it counts as absent.
     along = np.arange(3) != slices.normal(shape)
     if not np.isfinite(steps).all() or (steps == 0)[along].any():
         raise refusal(path, f"voxel size (pixdim) is {steps.tolist()} mm", "repair pixdim in its header")
-    sform = headers.in_mm(_sform(raw), unit) if int(raw["sform_code"]) > 0 else None
+    sform = units.in_mm(_sform(raw), unit) if int(raw["sform_code"]) > 0 else None
     qform = None
     if int(raw["qform_code"]) > 0:
-        qform = headers.thickened(headers.in_mm(_qform(path, raw), unit), shape)
+        qform = headers.thickened(units.in_mm(_qform(path, raw), unit), shape)
     if sform is None and qform is None:
         what = "does not say where it lies (sform and qform codes are 0; tools differ on such a file)"
         raise refusal(path, what, "export it with its geometry, or set the sform with code 1")

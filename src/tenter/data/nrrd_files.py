@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tenter.data import headers, sequences
+from tenter.data import headers, sequences, units
 from tenter.data.headers import Header, Segment, refusal
 from tenter.data.payloads import Layout, Packing
 from tenter.shapes import Matrix
@@ -237,21 +237,21 @@ def _affine(path: Path, fields: Mapping[str, str], axes: _Axes, shape: tuple[int
         raise refusal(path, "does not say where it lies (space origin)", EXPORT)
     matrix[:3, 3] = origin[:3]
     signs = _space(fields) or SPACES["left-posterior-superior"]
-    thick = headers.thickened(headers.in_mm(np.diag([*signs, 1.0]) @ matrix, unit), shape)
+    thick = headers.thickened(units.in_mm(np.diag([*signs, 1.0]) @ matrix, unit), shape)
     affine = headers.placed(path, thick)
     statement = '`space units` of its header to "mm" "mm" "mm"'
-    headers.require_plausible_size(path, affine, shape, unit, statement)
+    units.require_plausible_size(path, affine, shape, unit, statement)
     return affine
 
 
 def _unit(path: Path, fields: Mapping[str, str]) -> str | None:
     words = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3]
-    units = {headers.unit(path, word, "space units") for word in words}
-    if len(units) > 1:
+    stated = {units.unit(path, word, "space units") for word in words}
+    if len(stated) > 1:
         raise refusal(
             path, f"is measured in several units (space units {', '.join(words)})", "export it in mm"
         )
-    return units.pop() if units else None
+    return stated.pop() if stated else None
 
 
 def _dtype(path: Path, fields: Mapping[str, str]) -> np.dtype[np.generic]:
@@ -260,11 +260,10 @@ def _dtype(path: Path, fields: Mapping[str, str]) -> np.dtype[np.generic]:
         raise refusal(
             path, f"holds values of type {name!r}", "store one real number (int16, float32) a voxel"
         )
-    dtype = np.dtype(TYPES[name])
-    order = {"little": "<", "big": ">"}.get(fields.get("endian", ""))
-    if order is None and dtype.itemsize > 1:
+    order = {"little": "<", "big": ">"}.get(fields.get("endian", ""), "")
+    if not order and not TYPES[name].endswith("1"):
         raise refusal(path, "does not say the order of its bytes (endian)", AGAIN)
-    return dtype.newbyteorder(order or "=")
+    return np.dtype(order + TYPES[name])
 
 
 def _packing(path: Path, fields: Mapping[str, str]) -> Packing:

@@ -17,8 +17,8 @@ SEQUENCE_NAME = re.compile(r"\.igs\.(mha|mhd|nrrd|nhdr)$", re.IGNORECASE)
 """Names that PLUS and SlicerIGSIO give to sequences alone."""
 
 RECONSTRUCT = (
-    "reconstruct a volume from it first (VolumeReconstructor of PLUS, or Volume Reconstruction of SlicerIGSIO "
-    "in 3D Slicer), and give that"
+    "reconstruct a volume from it first (VolumeReconstructor of PLUS, or Volume Reconstruction of "
+    "SlicerIGSIO in 3D Slicer), and give that"
 )
 
 

@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
-from isal import igzip
 from jaxtyping import Float32
 
 from tenter import files
 from tenter.config import LabelFiles
-from tenter.data import dicom, headers, itk_files, label_values, layers, nifti, payloads
+from tenter.data import dicom, headers, itk_files, label_values, layers, nifti, nifti_writer, payloads
 from tenter.data.headers import Header, refusal
 from tenter.data.label_values import LARGEST_LABEL, ROUNDING, Advice
 from tenter.data.payloads import Block, Layout
-from tenter.errors import DataError, InputError, OutputError
+from tenter.errors import InputError
 from tenter.records import Fault
 from tenter.shapes import Matrix
 
@@ -44,11 +41,6 @@ __all__ = [
     "write_labels",
     "write_values",
 ]
-
-WRITTEN = (".nii", ".nii.gz")
-"""Suffixes of files that are written."""
-
-GZIP_LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -268,7 +260,7 @@ def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
     Raises:
         OutputError: it could not be written whole.
     """
-    _write(path, _channels_last(array.astype(np.float32, copy=False)), affine)
+    nifti_writer.write(path, _channels_last(array.astype(np.float32, copy=False)), affine)
 
 
 def write_labels(
@@ -297,11 +289,11 @@ def write_labels(
         raise InputError([Fault(str(path), message, fix)])
     if soft:
         steps = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
-        _write(path, _channels_last(steps), affine, slope=1 / 255)
+        nifti_writer.write(path, _channels_last(steps), affine, slope=1 / 255)
         return
     if dtype is None or np.iinfo(dtype).max < high:
         dtype = np.min_scalar_type(int(high))
-    _write(path, _channels_last(array.astype(dtype)), affine)
+    nifti_writer.write(path, _channels_last(array.astype(dtype)), affine)
 
 
 def write_values(path: Path, array: np.ndarray, affine: Matrix) -> None:
@@ -315,7 +307,7 @@ def write_values(path: Path, array: np.ndarray, affine: Matrix) -> None:
     Raises:
         OutputError: it could not be written whole.
     """
-    _write(path, _channels_last(array.astype(array.dtype.newbyteorder("="), copy=False)), affine)
+    nifti_writer.write(path, _channels_last(array.astype(array.dtype.newbyteorder("="), copy=False)), affine)
 
 
 def _is_nifti(path: Path) -> bool:
@@ -413,43 +405,3 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
     if array.ndim == 4:
         return array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, 3)
     return array
-
-
-def _write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None = None) -> None:
-    if not path.name.lower().endswith(WRITTEN):
-        fix = f"name it {' or '.join(WRITTEN)}"
-        raise InputError([Fault(str(path), "asks for no format that volumes are written in", fix)])
-    image = nib.Nifti1Image(stored, affine)
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1, strip_shears=True)
-    image.header.set_xyzt_units("mm")
-    if slope is not None:
-        # The stored numbers are written as they are; the slope only says what they mean.
-        image.header.set_slope_inter(slope, 0)
-    content = _parts(image.header, stored)
-    if path.name.endswith(".gz"):
-        content = [igzip.compress(b"".join(content), GZIP_LEVEL, mtime=0)]
-    with files.written_whole(path) as temporary:
-        with temporary.open("wb") as stream:
-            stream.writelines(content)
-        _verify(temporary, path, sum(map(len, content)), stored.shape)
-
-
-def _parts(head: Any, stored: np.ndarray) -> list[memoryview | bytes]:  # noqa: ANN401 - nibabel has no types
-    """Header and voxels as they are laid out in a file."""
-    head["magic"] = b"n+1"
-    head["vox_offset"] = 352
-    return [head.binaryblock + bytes(4), np.ascontiguousarray(stored.T).data.cast("B")]
-
-
-def _verify(temporary: Path, path: Path, size: int, shape: tuple[int, ...]) -> None:
-    """Read back what was written: disks and quotas may keep a part of it without a word."""
-    try:
-        head = header(temporary)
-    except DataError as error:
-        message = f"{path}: was not written whole ({error})"
-        raise OutputError(message) from error
-    kept = (*head.shape, head.channels) if head.channels > 1 else head.shape
-    if temporary.stat().st_size != size or kept != shape:
-        message = f"{path}: {temporary.stat().st_size} of {size} bytes were written; free some space"
-        raise OutputError(message)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from tenter.config import LabelFiles
-from tenter.data import kinds, label_values, point_writers, points, volumes
+from tenter.data import kinds, label_values, nifti_writer, point_writers, points, volumes
 from tenter.data.headers import refusal
 from tenter.data.transforms import read_transform
 from tenter.data.volumes import LabelVolume, Volume
@@ -146,7 +146,7 @@ def _output_faults(task: _Task, *, overwrite: bool) -> Iterator[Fault]:
             point_writers.require_format(output)
         except InputError as error:
             yield from error.faults
-    elif not output.name.lower().endswith(volumes.WRITTEN):
+    elif not output.name.lower().endswith(nifti_writer.SUFFIXES):
         yield Fault(str(output), "asks for no format that volumes are written in", "name it .nii or .nii.gz")
     if any(path.resolve() == output.resolve() for path in task.inputs):
         yield Fault(str(output), "is one of the files to read", "write to another name")

@@ -133,7 +133,7 @@ def test_layers_and_segments_that_do_not_fit_are_refused(
 
 def test_the_advice_for_layers_does_not_go_in_a_circle(tmp_path: Path) -> None:
     path = write(tmp_path / "a.seg.nrrd", OVERLAPPING, UNIQUE)
-    with pytest.raises(DataError, match="set labels.format to map"):
+    with pytest.raises(DataError, match=r"set labels\.format to map"):
         volumes.read_labels(path, STACK)
     assert volumes.read_labels(path, MAP).keys == (1, 2, 3)
 

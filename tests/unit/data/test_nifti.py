@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -300,3 +301,35 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.nii").mkdir()
     with pytest.raises(DataError, match="is a folder without a DICOM image"):
         volumes.header(tmp_path / "folder.nii")
+
+
+@pytest.mark.parametrize("qfac", [0.0, -0.0, 1.0, 0.5, 2.0, float("nan")])
+@pytest.mark.parametrize("sform_code", [0, 1])
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz", "image.img"])
+def test_a_qfac_that_is_not_negative_counts_as_one(
+    tmp_path: Path, qfac: float, sform_code: int, name: str
+) -> None:
+    affine = np.array([[0, -2.0, 0, 5], [2.0, 0, 0, 6], [0, 0, 2.5, 7], [0, 0, 0, 1]])
+    image = (nib.Nifti1Pair if name.endswith("img") else nib.Nifti1Image)(NOISE, affine)
+    image.set_sform(affine, sform_code)
+    image.set_qform(affine, 1)
+    nib.save(image, tmp_path / name)
+    header = tmp_path / name.replace(".img", ".hdr")
+    raw = bytearray(gzip.decompress(header.read_bytes()) if name.endswith("gz") else header.read_bytes())
+    struct.pack_into("<f", raw, 76, qfac)
+    header.write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
+    assert np.allclose(volumes.read_image(tmp_path / name).affine, affine, atol=1e-6)
+
+
+@pytest.mark.parametrize("qfac", [-1.0, -0.5, -3.0])
+def test_a_negative_qfac_turns_the_third_axis(tmp_path: Path, qfac: float) -> None:
+    path = saved(tmp_path / "image.nii")
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<f", raw, 76, qfac)
+    struct.pack_into("<h", raw, 254, 0)
+    path.write_bytes(raw)
+    read = volumes.read_image(path).affine
+    expected = sitk.ReadImage(str(path))
+    assert np.allclose(
+        read[:3, 2], np.diag([-1, -1, 1]) @ expected.GetDirection()[2::3] * expected.GetSpacing()[2]
+    )

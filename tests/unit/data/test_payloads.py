@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import re
 import zlib
 from pathlib import Path
@@ -137,9 +138,7 @@ def test_members_of_a_gzip_stream_are_read_as_gzip_reads_them(
 ) -> None:
     content = np.random.default_rng(0).integers(0, 9, 5000, dtype="u1").tobytes()
     ends = [0, *sorted(cuts), len(content)]
-    packed = b"".join(gzip.compress(content[a:b]) for a, b in zip(ends, ends[1:], strict=False)) + bytes(
-        zeros
-    )
+    packed = b"".join(gzip.compress(content[a:b]) for a, b in itertools.pairwise(ends)) + bytes(zeros)
     unpacked = list(payloads.unpacked(io.BytesIO(packed), "gzip", block))
     assert b"".join(unpacked) == gzip.decompress(packed) == content
     assert max(map(len, unpacked)) <= block

@@ -162,3 +162,31 @@ def test_a_shape_of_another_kind_than_the_images_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=r"plan\.shape is a"):
         planning.derive(pairs_of(tmp_path, size, size), PlanRules(shape=shape))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "rules"),
+    [
+        (1e-3, PlanRules()),
+        (1e-3, PlanRules(spacing_mm=0.001)),
+        (1.0, PlanRules(spacing_mm=0.001)),
+        (1.0, PlanRules(spacing_mm=(0.01, 0.01, 0.01))),
+        (1.0, PlanRules(shape=(1000, 1000, 1000))),
+    ],
+)
+def test_an_absurd_common_grid_is_refused_with_the_file_behind_it(
+    tmp_path: Path, spacing: float, rules: PlanRules
+) -> None:
+    small = np.diag([spacing, spacing, spacing, 1.0])
+    pairs = cohort(tmp_path, ((8, 8, 8), small), ((8, 8, 8), small), ((9, 9, 9), np.diag([2.0, 2, 2, 1])))
+    with pytest.raises(
+        DataError, match=r"fixed2.nii: of 18 x 18 x 18 mm .*would need a common grid of .* GiB"
+    ):
+        planning.derive(pairs, rules)
+
+
+@pytest.mark.parametrize("spacing", [0.001, 0.01, 0.1])
+def test_images_smaller_than_a_voxel_of_the_grid_are_refused(tmp_path: Path, spacing: float) -> None:
+    pairs = cohort(tmp_path, ((8, 8, 8), np.diag([spacing, spacing, spacing, 1.0])))
+    with pytest.raises(DataError, match=r"fixed0.nii.* is smaller than one voxel of the common grid"):
+        planning.derive(pairs, PlanRules(spacing_mm=6.0))

@@ -17,7 +17,8 @@ CODES = {None: 0, "m": 1, "mm": 2, "um": 3}
 
 
 def nifti(path: Path, spacing: tuple[float, float, float], unit: str | None, version: int = 1) -> Path:
-    image = (nib.Nifti1Image if version == 1 else nib.Nifti2Image)(NOISE, np.diag([*spacing, 1.0]))
+    matrix = np.diag([*spacing, 1.0])
+    image = nib.Nifti1Image(NOISE, matrix) if version == 1 else nib.Nifti2Image(NOISE, matrix)
     image.set_sform(image.affine, 1)
     image.set_qform(image.affine, 1)
     image.header["xyzt_units"] = CODES[unit]
@@ -29,7 +30,8 @@ def meta(path: Path, spacing: tuple[float, float, float], unit: str | None) -> P
     stated = f"DistanceUnits = {unit}\n" if unit else ""
     path.write_bytes(
         f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n{stated}"
-        f"TransformMatrix = -1 0 0 0 -1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = {' '.join(map(str, spacing))}\n"
+        "TransformMatrix = -1 0 0 0 -1 0 0 0 1\nOffset = 0 0 0\n"
+        f"ElementSpacing = {' '.join(map(str, spacing))}\n"
         "DimSize = 6 5 4\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n".encode()
         + NOISE.tobytes(order="F")
     )

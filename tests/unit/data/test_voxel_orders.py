@@ -11,10 +11,12 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
+import faulty
 from tenter.config import LabelFiles
 from tenter.data import headers, volumes
 from tenter.data.headers import Header
 from tenter.errors import DataError
+from tenter.stages.check import check
 
 MAP, STACK = LabelFiles(format="map"), LabelFiles(format="stack")
 ORDERS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
@@ -50,8 +52,8 @@ def stored(order: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[np.ndarray, 
 def write(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
     """Written by nibabel or SimpleITK."""
     if path.suffix in {".nii", ".gz", ".img"}:
-        kind = nib.Nifti1Pair if path.suffix == ".img" else nib.Nifti1Image
-        nib.save(kind(values, affine), path)
+        pair = path.suffix == ".img"
+        nib.save(nib.Nifti1Pair(values, affine) if pair else nib.Nifti1Image(values, affine), path)
         return path
     image = sitk.GetImageFromArray(values.transpose(2, 1, 0))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -85,7 +87,7 @@ def test_a_stack_is_reordered_channel_by_channel(tmp_path: Path, order: tuple[tu
 def moved(offset: tuple[float, float, float]) -> np.ndarray:
     matrix = np.eye(4)
     matrix[:3, 3] = offset
-    return matrix @ AFFINE
+    return np.asarray(matrix @ AFFINE)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +124,13 @@ def test_the_texts_of_two_places_that_differ_are_never_equal() -> None:
     for power in range(1, 10):
         first, second = headers._told_apart(np.zeros(3), np.full(3, 10.0**-power))  # noqa: SLF001 - the rule itself
         assert first != second
+
+
+def test_check_accepts_labels_in_another_order(tmp_path: Path) -> None:
+    settings = faulty.cohort(tmp_path)
+    path = tmp_path / "p1_us_labels.nii.gz"
+    turned = nib.load(path).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))  # type: ignore[attr-defined]
+    assert turned.shape != faulty.SHAPE
+    turned.header.set_xyzt_units("mm")
+    nib.save(turned, path)
+    assert "labels on both sides: label-1 in 3" in str(check(settings))
