@@ -45,7 +45,7 @@ __all__ = [
 File = str | Path
 Points = dict[str, tuple[float, float, float]]
 
-WAYS = volumes.Ways(
+WAYS = headers.Ways(
     "leave out stack=True", "pass stack=True to tenter.read_labels", "a label map has one channel"
 )
 

@@ -9,7 +9,7 @@ import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from isal import isal_zlib
@@ -55,6 +55,17 @@ class Header:
     channels: int
     affine: Matrix
     dtype: np.dtype[np.generic]
+
+
+class Ways(NamedTuple):
+    """How a user says that a file is a map, or a stack: errors advise it."""
+
+    to_map: str = "set labels.format to map"
+    to_stack: str = "set labels.format to stack"
+    as_map: str = "labels.format is map"
+
+
+CONFIGURATION = Ways()
 
 
 def refusal(path: Path, what: str, mend: str) -> DataError:

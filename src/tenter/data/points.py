@@ -22,7 +22,7 @@ from tenter.records import Fault
 
 AXES = ("x", "y", "z")
 LARGEST_BYTES = 16 * 2**20
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 SIGNS = {"RAS": (1.0, 1.0, 1.0), "LPS": (-1.0, -1.0, 1.0)}
 SLICER_SPACES = {"0": "RAS", "1": "LPS"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +18,7 @@ from jaxtyping import Float32
 from tenter import files
 from tenter.config import LabelFiles
 from tenter.data import dicom, headers, itk_files, nifti
-from tenter.data.headers import Header, refusal
+from tenter.data.headers import CONFIGURATION, Header, Ways, refusal
 from tenter.errors import DataError, InputError, OutputError
 from tenter.records import Fault
 from tenter.shapes import Matrix
@@ -98,17 +98,6 @@ class LabelVolume:
             return np.zeros(self.shape, dtype=np.float32)
         mask: np.ndarray = self.values[key]
         return mask
-
-
-class Ways(NamedTuple):
-    """How a user says that a file is a map, or a stack: errors advise it."""
-
-    to_map: str = "set labels.format to map"
-    to_stack: str = "set labels.format to stack"
-    as_map: str = "labels.format is map"
-
-
-CONFIGURATION = Ways()
 
 
 def header(path: Path) -> Header:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tenter.config import LabelFiles
 from tenter.data import kinds, point_writers, points, volumes
-from tenter.data.headers import refusal
+from tenter.data.headers import Ways, refusal
 from tenter.data.transforms import read_transform
 from tenter.data.volumes import LabelVolume, Volume
 from tenter.errors import InputError
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 Interpolation = Literal["auto", "linear", "nearest"]
 Kind = Literal["auto", "image", "labels", "stack", "points"]
-WAYS = volumes.Ways("give --kind labels", "give --kind stack", "a label map has one channel")
+WAYS = Ways("give --kind labels", "give --kind stack", "a label map has one channel")
 NAMED = 8
 """Names of points that a message lists in full."""
 
