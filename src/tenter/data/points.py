@@ -23,7 +23,7 @@ from tenter.records import Fault
 
 AXES = ("x", "y", "z")
 LARGEST_BYTES = 16 * 2**20
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 DECIMAL = re.compile(r"^(\s*[+-]?\d*),(\d+)(?=([eE][+-]?\d+)?\s*$)")
 """A number with a decimal comma."""
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}

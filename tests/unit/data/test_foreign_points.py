@@ -141,3 +141,15 @@ def test_the_command_maps_them_as_simpleitk(case: str, tmp_path: Path) -> None:
     for start, end in zip(expected, points.read_points(tmp_path / "out.tsv"), strict=True):
         x, y, z = shift.TransformPoint((-start[0], -start[1], start[2]))
         assert end.xyz == pytest.approx((-x, -y, z), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["points", "points.pointset", "outputs.xyz", "a.mps", "a.nii"])
+def test_a_file_of_points_may_have_any_name_if_the_user_says_so(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(ELASTIX)
+    sitk.WriteTransform(sitk.TranslationTransform(3, (1.0, 0.0, 0.0)), str(tmp_path / "t.tfm"))
+    paths = [
+        f"--{key}={tmp_path / value}"
+        for key, value in (("transform", "t.tfm"), ("input", name), ("output", "out.tsv"))
+    ]
+    assert main(["warp", *paths, "--kind", "points"]) == 0
+    assert points.read_points(tmp_path / "out.tsv")[0].xyz == (-2.0, -2.0, 3.0)
