@@ -331,13 +331,21 @@ def empty(place: Place) -> None:
     place.database.touch()
 
 
+def unlink(place: Place) -> None:
+    assert place.database is not None
+    place.database.unlink()
+
+
+def delete_runs(place: Place, filters: str) -> None:
+    for run in client(place).search_runs(["1"], filters):
+        client(place).delete_run(run.info.run_id)
+
+
 LOST: dict[str, Callable[[Place], object]] = {
-    "database": lambda place: place.database and place.database.unlink(),
-    "experiment": lambda place: client(place).delete_experiment("1"),
-    "parent": lambda place: client(place).delete_run(parent(place).info.run_id),
-    "every run": lambda place: [
-        client(place).delete_run(run.info.run_id) for run in client(place).search_runs(["1"])
-    ],
+    "database": unlink,
+    "experiment": trash,
+    "parent": lambda place: delete_runs(place, "tags.role = 'cv'"),
+    "every run": lambda place: delete_runs(place, ""),
     "tables": empty,
 }
 
