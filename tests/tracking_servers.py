@@ -34,6 +34,7 @@ def postgresql() -> Iterator[str]:
     """A PostgreSQL server; its address without a database, `postgresql://tester:tester@127.0.0.1:port`."""
     if not (shutil.which("postgres") and shutil.which("initdb")):
         pytest.skip("PostgreSQL is not installed")
+    pytest.importorskip("psycopg2", reason="SQLAlchemy's driver for PostgreSQL is not installed")
     folder = Path(tempfile.mkdtemp(prefix="tenter-postgresql-"))
     # PostgreSQL refuses to run as root.
     owner = {"user": "nobody"} if os.geteuid() == 0 else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mlflow
 
-from clones import Clone
+from clones import Clone, jobs
 from tenter import files, folds
 
 
@@ -58,6 +58,22 @@ def test_mlflow_has_one_current_run_a_fold_under_each_model(finished: Clone) -> 
     runs = client.search_runs([experiment.experiment_id])
     roles = sorted(run.data.tags.get("role", "") for run in runs)
     assert roles == ["cv", "cv", *["fold"] * 6]
+
+
+def runs_by_key(finished: Clone) -> list[str]:
+    client = mlflow.MlflowClient(f"sqlite:///{finished.results}/tracking/mlflow.db")
+    return sorted(run.data.tags["tenter.key"] for run in client.search_runs(["1"]))
+
+
+def test_a_deleted_database_is_written_again_by_the_same_command(finished: Clone) -> None:
+    before = runs_by_key(finished)
+    (finished.results / "tracking/mlflow.db").unlink()
+    done = finished.run()
+    assert done.returncode == 0, done.stderr
+    assert jobs(done.stdout + done.stderr) == {"publish a", "publish b"}
+    assert done.stderr.count("workflowType=machine_learning") == 5
+    assert runs_by_key(finished) == before
+    assert finished.stale() == set()
 
 
 def test_the_end_says_how_to_look_at_it(finished: Clone) -> None:

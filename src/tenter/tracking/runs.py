@@ -37,13 +37,33 @@ Span = tuple[int, int]
 """Begin and end in milliseconds since 1970."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """A run that is only ever added to: what it holds already is not logged again."""
+    """A run that is only ever added to: what it holds already is not logged again.
+
+    Attributes:
+        client: of its store.
+        id: its id.
+        tags: its tags.
+        params: its parameters.
+        status: `RUNNING`, `FINISHED`, ...
+        fresh: whether it was made just now: it holds no metric that was not logged here.
+        seen: steps of each metric that the store has.
+    """
 
     client: MlflowClient
     id: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    status: str
+    fresh: bool = False
     seen: dict[str, set[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, client: MlflowClient, found: Found, *, fresh: bool = False) -> Run:
+        """A run as the store describes it."""
+        tags, params = dict(found.data.tags), dict(found.data.params)
+        return cls(client, found.info.run_id, tags, params, found.info.status, fresh)
 
     def fill(self, wanted: Points) -> None:
         """Log the points that are missing; infinite ones too, which MLflow shows as `Infinity`."""
@@ -56,18 +76,23 @@ class Run:
             missing += [Metric(key, float(value), now, step) for step, value in series if step not in known]
         for begin in range(0, len(missing), _CHUNK):
             chunk = missing[begin : begin + _CHUNK]
-            self.client.log_batch(self.id, metrics=chunk)
+            try:
+                self.client.log_batch(self.id, metrics=chunk)
+            except Exception:
+                self.fresh, self.seen = False, {}  # the store may have them in spite of it
+                raise
             for metric in chunk:
                 self._known(metric.key).add(metric.step)
 
     def _known(self, key: str) -> set[int]:
         if key not in self.seen:
-            self.seen[key] = {metric.step for metric in self.client.get_metric_history(self.id, key)}
+            history = () if self.fresh else self.client.get_metric_history(self.id, key)
+            self.seen[key] = {metric.step for metric in history}
         return self.seen[key]
 
     def state(self, figures: Mapping[str, float], content: str) -> None:
         """Log final figures, one point each, unless they are there; name those that are infinite in a tag."""
-        if self.client.get_run(self.id).data.tags.get(CONTENT) == content:
+        if self.tags.get(CONTENT) == content:
             return
         self.fill({key: [(0, value)] for key, value in figures.items()})
         infinite = ", ".join(sorted(key for key, value in figures.items() if math.isinf(value)))
@@ -77,14 +102,16 @@ class Run:
         """Add parameters that are not there yet (MLflow lets none change), and set tags."""
         from mlflow.entities import Param, RunTag  # noqa: PLC0415 - seconds that only tracking shall cost
 
-        known = self.client.get_run(self.id).data
-        new = [Param(key, str(value)) for key, value in params.items() if key not in known.params]
+        new = {key: str(value) for key, value in params.items() if key not in self.params}
         texts = {key: str(value) for key, value in tags.items() if value is not None}
-        renewed = [RunTag(key, value) for key, value in texts.items() if known.tags.get(key) != value]
-        for begin in range(0, len(new), _CHUNK):
-            self.client.log_batch(self.id, params=new[begin : begin + _CHUNK])
+        renewed = {key: value for key, value in texts.items() if self.tags.get(key) != value}
+        added = [Param(key, value) for key, value in new.items()]
+        for begin in range(0, len(added), _CHUNK):
+            self.client.log_batch(self.id, params=added[begin : begin + _CHUNK])
         if renewed:
-            self.client.log_batch(self.id, tags=renewed)
+            self.client.log_batch(self.id, tags=[RunTag(key, value) for key, value in renewed.items()])
+        self.params |= new
+        self.tags |= renewed
 
     def attach(self, group: str, contents: Mapping[str, Path | str]) -> None:
         """Log artifacts, unless the same are there; plain files, no pickle.
@@ -99,7 +126,7 @@ class Run:
             for name, content in contents.items()
         }
         digest = files.digest(digests)
-        if not contents or self.client.get_run(self.id).data.tags.get(tag) == digest:
+        if not contents or self.tags.get(tag) == digest:
             return
         for name, content in contents.items():
             if isinstance(content, Path):
@@ -107,11 +134,11 @@ class Run:
                 self.client.log_artifact(self.id, str(content), None if folder == "." else folder)
             else:
                 self.client.log_text(self.id, content, name)
-        self.client.set_tag(self.id, tag, digest)
+        self.describe({}, {tag: digest})
 
     def finish(self, span: Span | None) -> None:
         """Mark the run as finished, once."""
-        if self.client.get_run(self.id).info.status != "FINISHED":
+        if self.status != "FINISHED":
             self.client.set_terminated(self.id, end_time=span[1] if span else None)
 
 
@@ -172,14 +199,14 @@ def current(
     runs = sorted(search(client, str(place.experiment_id), filters), key=lambda run: run.info.start_time)
     same = [run for run in runs if run.data.tags.get(IDENTITY) == identity and _can_hold(run, content)]
     if same:
-        run_id = same[0].info.run_id
+        found = Run.of(client, same[0])
     else:
         tags = {KEY: key, IDENTITY: identity, "tenter.study": place.study, CURRENT: "true"}
         begin = span[0] if span else None
         made = client.create_run(str(place.experiment_id), begin, tags=tags, run_name=key)
-        run_id = made.info.run_id
-    retire(client, (run for run in runs if run.info.run_id != run_id), run_id)
-    return Run(client, run_id)
+        found = Run.of(client, made, fresh=True)
+    retire(client, (run for run in runs if run.info.run_id != found.id), found.id)
+    return found
 
 
 def _can_hold(run: Found, content: str | None) -> bool:
@@ -191,9 +218,11 @@ def _can_hold(run: Found, content: str | None) -> bool:
 
 def retire(client: MlflowClient, runs: Iterable[Found], successor: str) -> None:
     """Tag runs as superseded and delete them; MLflow keeps them, out of sight."""
+    from mlflow.entities import RunTag  # noqa: PLC0415 - seconds that only tracking shall cost
+
     for run in runs:
-        client.set_tag(run.info.run_id, CURRENT, "false")
-        client.set_tag(run.info.run_id, "superseded", successor)
+        tags = [RunTag(CURRENT, "false"), RunTag("superseded", successor)]
+        client.log_batch(run.info.run_id, tags=tags)
         client.delete_run(run.info.run_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -252,6 +253,22 @@ def test_the_configuration_among_the_artifacts_names_no_folder_of_this_machine(
     content = yaml.safe_load(Path(found).read_text())
     assert content["manifest"] == "pairs.tsv"
     assert content["folds"] == {"count": 2, "seed": 0}
+
+
+def test_a_deleted_database_is_written_again_from_the_configuration_alone(
+    place: Place, tmp_path: Path
+) -> None:
+    published(tmp_path)
+    before = {run.data.tags["tenter.key"]: run.data.metrics for run in client(place).search_runs(["1"])}
+    (tmp_path / "mlflow.db").unlink()
+    # In a process of its own: MLflow keeps its connection to a file, also to a deleted one.
+    command = [sys.executable, "-m", "tenter.cli.main", "publish", str(tmp_path / "study.yaml")]
+    subprocess.run(command, check=True, capture_output=True)
+    rows = sqlite3.connect(tmp_path / "mlflow.db").execute(
+        "SELECT t.value, m.key, m.value FROM latest_metrics m JOIN tags t USING (run_uuid) "
+        "WHERE t.key = 'tenter.key'"
+    )
+    assert {(run, key, value) for run, found in before.items() for key, value in found.items()} == {*rows}
 
 
 MISSING = ["report.html", "comparison.tsv", "metrics.tsv", "models/local/fold-1/model.json", "summary.tsv"]
