@@ -44,10 +44,7 @@ def read(path: Path) -> tuple[FileEntry, ...]:
     Raises:
         DataError: it is not such a table.
     """
-    rows = files.read_table(path, COLUMNS)
-    if not rows:
-        raise files.damaged(path, "holds no row")
-    return tuple(_entry(path, number, cells) for number, cells in rows)
+    return tuple(_entry(path, number, cells) for number, cells in files.read_table(path, COLUMNS))
 
 
 def _entry(path: Path, number: int, cells: Mapping[str, str]) -> FileEntry:
@@ -76,9 +73,12 @@ def verified(tables: Sequence[Path], root: Path, *, content: bool = True) -> dic
     """Read tables of prepared cases and verify every file they name; the entries of each pair.
 
     Raises:
-        DataError: naming every pair whose files are missing or changed.
+        DataError: a table is damaged or empty, or pairs' files are missing or changed; naming each.
     """
     by_table = {table: read(table) for table in tables}
+    empty = next((table for table, entries in by_table.items() if not entries), None)
+    if empty is not None:
+        raise files.damaged(empty, "holds no row")
     found = {table: faults(entries, root, content=content) for table, entries in by_table.items()}
     wrong = [line for lines in found.values() for line in lines]
     if wrong:

@@ -13,7 +13,7 @@ from tenter.config import CompositeNetwork, Config, GlobalNetwork, Network, Plan
 from tenter.config.yaml_files import beside
 from tenter.data import planning, plans
 from tenter.data.complaints import some
-from tenter.errors import DataError, InputError
+from tenter.errors import DamagedFileError, DataError, InputError
 from tenter.finished import FinishedModel
 from tenter.records import Fault, Plan
 from tenter.spatial import slices
@@ -77,8 +77,8 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
         return fresh, list(_uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or none"))
     try:
         known = plans.read_plan(path)
-    except DataError as error:
-        return fresh, [Fault(str(path), "is no plan", str(error).rpartition("; ")[2], severity="WARNING")]
+    except DamagedFileError as error:
+        return fresh, [replace(error.fault, severity="WARNING")]
     drift = [Fault(str(path), message, RENEW, severity="WARNING") for message in _drift(known, fresh, study)]
     return known, [*drift, *_uncovered(study, known, None, RENEW, str(path))]
 
