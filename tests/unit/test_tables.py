@@ -39,3 +39,19 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("a\tb\n")
     with pytest.raises(DataError, match="lacks the columns"):
         tables.read(tmp_path / "t.tsv")
+
+
+CHANGES = {"as written": "", "gone": "unlink", "longer": "xx", "shorter": "-"}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_table_is_whole_while_its_files_have_their_sizes(tmp_path: Path, change: str) -> None:
+    (tmp_path / "p").mkdir()
+    file = tmp_path / "p/a.txt"
+    file.write_text("abc")
+    tables.write(tmp_path / "t.tsv", [tables.entry("p", file, tmp_path, "f")])
+    if change == "unlink":
+        file.unlink()
+    elif change:
+        file.write_text(change)
+    assert tables.is_whole(tmp_path / "t.tsv", tmp_path) == (not change)

@@ -83,7 +83,13 @@ class Terminal:
         path = Path(f"results/s/logs/train/a/fold-{fold}.log")
         files.write_text(path, log)
         output = [f"results/s/models/a/fold-{fold}/model.safetensors"]
-        values = {"rule_name": "train", "rule_msg": None, "jobid": int(fold), "input": [], "aux": {}}
+        values: dict[str, object] = {
+            "rule_name": "train",
+            "rule_msg": None,
+            "jobid": int(fold),
+            "input": [],
+            "aux": {},
+        }
         values |= {
             "output": output,
             "log": [str(path)],
