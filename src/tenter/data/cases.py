@@ -183,7 +183,9 @@ def _matrix(path: Path, rows: object) -> Matrix:
     except (ValueError, TypeError) as error:
         raise files.damaged(path, "holds an affine that is not of numbers", tables.PREPARE_AGAIN) from error
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-        raise files.damaged(path, "holds an affine that is not a 4 x 4 matrix of finite numbers", tables.PREPARE_AGAIN)
+        raise files.damaged(
+            path, "holds an affine that is not a 4 x 4 matrix of finite numbers", tables.PREPARE_AGAIN
+        )
     return matrix
 
 

@@ -29,9 +29,7 @@ class Samples:
     ) -> None:
         most = max(1, min(most, math.floor((LARGEST / channels) ** (1 / 3))))
         self._steps = [math.ceil(size / most) for size in shape]
-        axes = [
-            np.arange(step // 2, size, step) for size, step in zip(shape, self._steps, strict=True)
-        ]
+        axes = [np.arange(step // 2, size, step) for size, step in zip(shape, self._steps, strict=True)]
         self._shape = tuple(len(axis) for axis in axes)
         x, y, z = axes
         planes = z[:, None, None] * (shape[0] * shape[1]) + y[:, None] * shape[0] + x

@@ -317,7 +317,9 @@ def _labels(path: Path, settings: LabelFiles, *, quick: bool) -> Finding:
     read = _map if settings.format == "map" else _stack
     keys, empty, coarse = read(path, head, samples)
     volume = LabelVolume(coarse, samples.affine(head.affine), keys)
-    return replace(found, keys=tuple(key for key in keys if key not in empty), empty=empty, occupancy=sampled(volume))
+    return replace(
+        found, keys=tuple(key for key in keys if key not in empty), empty=empty, occupancy=sampled(volume)
+    )
 
 
 Labels = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]

@@ -39,7 +39,9 @@ def series(folder: Path, matrix: np.ndarray, count: int, digits: int) -> Path:
 @pytest.mark.parametrize("spacing", [0.45, 0.625, 0.7031, 1.25, 2.34, 3.3])
 @pytest.mark.parametrize("oblique", [False, True])
 def test_even_slices_are_accepted_with_their_mean_distance(
-    tmp_path: Path, spacing: float, oblique: bool
+    tmp_path: Path,
+    spacing: float,
+    oblique: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     matrix = affine(spacing, oblique=oblique)
     read = volumes.header(series(tmp_path, matrix, 12, 1)).affine
