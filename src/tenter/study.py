@@ -246,18 +246,17 @@ class Study:
 
     def code(self, stage: str, model: str | None = None) -> str:
         """Fingerprint of a stage's code, or the one it was accepted for; in a job, the planned one."""
-        name = stage if model is None else f"{stage}/{model}"
-        if (known := provenance.planned_code(name)) is not None:
+        known = provenance.planned_code(stage if model is None else f"{stage}/{model}")
+        if known is not None:
             return known
         settings = self.settings(stage, model)
         return provenance.accepted(provenance.fingerprint(stage, settings), self.accepted)
 
     def codes(self) -> dict[str, str]:
         """Fingerprint of the code of every stage that carries one, by `<stage>` or `<stage>/<model>`."""
-        stages = ("prepare_images", "prepare_labels", "evaluate", "summarise", "report")
-        codes = {stage: self.code(stage) for stage in stages}
-        codes |= {f"train/{model}": self.code("train", model) for model in self.models}
-        return codes | {f"infer/{model}": self.code("infer", model) for model in self.registering_models}
+        names = ["prepare_images", "prepare_labels", "evaluate", "summarise", "report"]
+        names += [*(f"train/{x}" for x in self.models), *(f"infer/{x}" for x in self.registering_models)]
+        return {name: self.code(*name.split("/")) for name in names}
 
     @property
     def accepted(self) -> Path:
@@ -340,7 +339,16 @@ class Study:
         if self.applied_model is None:
             own, option = self.options.get(model, (model, None))
             return config.InferSettings(network=self.models[own].network, export=export, test_time=option)
+<<<<<<< ours
         return config.InferSettings(network=self.applied_model.folds[0].network, export=export)
+=======
+        path, fix = self.applied_members[0] / "model.json", "name another finished model"
+        said = files.read_object(path, {"network": dict}, fix)
+        try:
+            return config.InferSettings.model_validate({"network": said["network"], "export": export})
+        except ValidationError as error:
+            raise files.damaged(path, f"no such network ({' '.join(str(error).split())})", fix) from error
+>>>>>>> theirs
 
     def _evaluate_settings(self) -> Section:
         return config.EvaluateSettings(
