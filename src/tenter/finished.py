@@ -27,6 +27,8 @@ Count = Annotated[int, Field(ge=1)]
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
+_NAMES = [item.name for item in fields(Plan) if item.name != "cohort"]
+
 _RETRAIN = "restore the file from a backup, or train the fold again"
 
 
@@ -89,6 +91,12 @@ class FinishedModel:
     def plan(self) -> Plan:
         """The plan that all folds share."""
         return self.folds[0].plan
+
+    @property
+    def digest(self) -> str:
+        """Hash of the plan, in short; the cohort's figures are left out of it."""
+        plan = {name: getattr(self.plan, name) for name in _NAMES}
+        return files.digest(plan)[:16]
 
     @property
     def rules(self) -> PlanRules:
@@ -288,8 +296,7 @@ def _differences(folds: Sequence[FinishedFold]) -> Iterator[Fault]:
 
 def _differing(one: Plan, other: Plan) -> list[str]:
     """Keys in which two plans differ; the cohort's figures do not count."""
-    names = [item.name for item in fields(Plan) if item.name != "cohort"]
-    return [name for name in names if getattr(one, name) != getattr(other, name)]
+    return [name for name in _NAMES if getattr(one, name) != getattr(other, name)]
 
 
 def _copies(folds: Sequence[FinishedFold]) -> Iterator[Fault]:

@@ -175,6 +175,11 @@ class Study:
             raise InputError(wrong)
         return self.applied_model.rules
 
+    def model_flags(self) -> list[str]:
+        """Flags of `plan` that name an applied model; they change where its plan does, and only there."""
+        model = self.applied_model
+        return _flags({"model": model.folder, "model-plan": model.digest}) if model else []
+
     @property
     def registering_models(self) -> list[str]:
         """Names of all that registers pairs: models, each followed by its test-time options."""

@@ -8,9 +8,6 @@ rule: each job is stale by its own rows and files alone.
 
 
 rule plan:
-    input:
-        # Of an applied model: its plan is taken.
-        models=[folder / "model.json" for folder in study.applied_members],
     output:
         R / "cohort/plan.json",
     log:
@@ -27,7 +24,7 @@ rule plan:
                 if study.cohort.subjects
                 else []
             ),
-            *(["--model", str(study.applied)] if study.applied else []),
+            *study.model_flags(),
         ],
         settings=lambda wildcards: study.settings("plan"),
     message:

@@ -10,6 +10,7 @@ from tenter.config import PlanRules
 from tenter.data import planning, plans
 from tenter.errors import InputError
 from tenter.manifest import pairing
+from tenter.records import Fault
 
 
 def plan(
@@ -19,6 +20,7 @@ def plan(
     output: Path,
     pairs: Path | None = None,
     model: Path | None = None,
+    model_plan: str = "",
 ) -> None:
     """Derive the plan of a cohort, or take that of the finished model which registers it.
 
@@ -28,6 +30,7 @@ def plan(
         output: the plan, JSON.
         pairs: list of the pairs drawn from subjects; default: all that they can make.
         model: folder of a finished model; its plan is taken whole.
+        model_plan: hash of the model's plan when the job was planned; empty: it is not compared.
 
     Raises:
         DataError: naming every image whose header cannot be used, or that the model cannot register.
@@ -41,6 +44,8 @@ def plan(
         return
     applied = finished.load(model)
     wrong = finished.conflicts(settings, applied, Path("--settings"))
+    if model_plan not in {"", applied.digest}:
+        wrong = (Fault(str(model), "has another plan since this job was planned", "run snakemake again"),)
     if wrong:
         raise InputError(wrong)
     plans.write_plan(output, planning.adopt(images, applied.plan))

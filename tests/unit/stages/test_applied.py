@@ -162,3 +162,18 @@ def test_images_of_another_kind_than_the_models_have_no_plan(
             output=tmp_path / "plan.json",
             model=tmp_path / "model",
         )
+
+
+def test_a_model_that_changed_since_the_job_was_planned_gives_no_plan(tmp_path: Path) -> None:
+    write_model(tmp_path, {})
+    study = Study.load(applied.write_study(tmp_path))
+    flags = dict(zip(study.model_flags()[::2], study.model_flags()[1::2], strict=True))
+    write_model(tmp_path, {"moving_channels": 2})
+    with pytest.raises(InputError, match="has another plan since this job was planned; run snakemake again"):
+        plan(
+            manifest=tmp_path / "manifest.tsv",
+            settings=PlanRules(),
+            output=tmp_path / "plan.json",
+            model=Path(flags["--model"]),
+            model_plan=flags["--model-plan"],
+        )
