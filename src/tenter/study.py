@@ -344,16 +344,7 @@ class Study:
         if self.applied_model is None:
             own, option = self.options.get(model, (model, None))
             return config.InferSettings(network=self.models[own].network, export=export, test_time=option)
-<<<<<<< ours
         return config.InferSettings(network=self.applied_model.folds[0].network, export=export)
-=======
-        path, fix = self.applied_members[0] / "model.json", "name another finished model"
-        said = files.read_object(path, {"network": dict}, fix)
-        try:
-            return config.InferSettings.model_validate({"network": said["network"], "export": export})
-        except ValidationError as error:
-            raise files.damaged(path, f"no such network ({' '.join(str(error).split())})", fix) from error
->>>>>>> theirs
 
     def _evaluate_settings(self) -> Section:
         return config.EvaluateSettings(
