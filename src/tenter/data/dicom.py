@@ -319,7 +319,7 @@ def _uneven(
     many = np.mean(np.abs(gaps - usual) <= TOLERANCE_MM) >= 0.5
     others = f"{usual:.6g} mm between most" if many else f"{gaps.min():.6g} to {gaps.max():.6g} mm in all"
     times = round(gaps[place] / usual)
-    if times > 1 and abs(gaps[place] - times * usual) < 0.1 * usual + rounding:
+    if not coarse and times > 1 and abs(gaps[place] - times * usual) < 0.1 * usual + rounding:
         return refusal(path, f"lacks slices: {where}, {others}", "complete the series")
     what = f"has uneven slices: {where}, {others}"
     if coarse:
