@@ -166,12 +166,21 @@ def files_behind(path: Path) -> tuple[Path, ...]:
     """
     if path.is_dir():
         try:
-            names = sorted(entry.name for entry in os.scandir(path) if not entry.is_dir())
+            with os.scandir(path) as entries:
+                names = sorted(entry.name for entry in entries if not is_folder(entry))
         except OSError:
             return (path,)
         return tuple(path / name for name in names if name[0] != "." and name != "DICOMDIR") or (path,)
     other = _other_file(path)
     return (path, other) if other is not None and other.is_file() else (path,)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a folder; a link that leads back to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _other_file(path: Path) -> Path | None:
