@@ -152,7 +152,8 @@ def _pieces(path: Path, slices: Sequence[_Slice]) -> Iterator[tuple[int, int, np
 def _series(path: Path) -> list[_Slice]:
     """All slices of a folder in their order, after every rule for a series was found kept."""
     found = parts(path)
-    folders = sorted(item.name for item in os.scandir(path) if item.is_dir() and item.name[0] != ".")
+    with os.scandir(path) as entries:
+        folders = sorted(item.name for item in entries if manifest.is_folder(item) and item.name[0] != ".")
     if folders:
         raise refusal(path, f"holds folders ({_some(folders)})", "give the folder of one series alone")
     slices: list[_Slice] = []
@@ -319,7 +320,8 @@ def _uneven(
     many = np.mean(np.abs(gaps - usual) <= TOLERANCE_MM) >= 0.5
     others = f"{usual:.6g} mm between most" if many else f"{gaps.min():.6g} to {gaps.max():.6g} mm in all"
     times = round(gaps[place] / usual)
-    if times > 1 and abs(gaps[place] - times * usual) < 0.1 * usual + rounding:
+    alone = np.count_nonzero(np.abs(gaps - usual) > TOLERANCE_MM) == 1
+    if times > 1 and (alone or not coarse) and abs(gaps[place] - times * usual) < 0.1 * usual + rounding:
         return refusal(path, f"lacks slices: {where}, {others}", "complete the series")
     what = f"has uneven slices: {where}, {others}"
     if coarse:

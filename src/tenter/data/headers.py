@@ -93,7 +93,7 @@ def require_file(path: Path) -> bytes:
         with path.open("rb") as stream:
             start = stream.read(512)
     except FileNotFoundError:
-        raise refusal(path, "does not exist", "correct the path in the manifest") from None
+        raise refusal(path, "does not exist", "correct the path") from None
     except OSError as error:
         raise refusal(path, f"cannot be read ({error.strerror})", "check its permissions and disk") from error
     if not start:

@@ -23,7 +23,7 @@ MAX_VOXELS = 2**28
 Side = Literal["moving", "fixed"]
 
 COVER_MM = 1e-3
-"""A grid that is short of an image by less than this covers it."""
+"""A grid that is short of an image by less than this on each side covers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def _cover(fixed: Sequence[Extent], spacing: tuple[float, float, float]) -> tupl
     largest = np.max([item.size_mm for item in fixed], axis=0)
     normal = slices.normal(fixed[0].shape)
     x, y, z = (
-        1 if axis == normal else math.ceil((size - COVER_MM) / step)
+        1 if axis == normal else math.ceil((size - 2 * COVER_MM) / step)
         for axis, (size, step) in enumerate(zip(largest, spacing, strict=True))
     )
     return x, y, z

@@ -16,7 +16,7 @@ from tenter import files
 from tenter.config import Pairing
 from tenter.errors import InputError
 from tenter.manifest import paired, pairing, subjects
-from tenter.manifest.cells import ID, files_behind
+from tenter.manifest.cells import ID, files_behind, is_folder
 from tenter.manifest.sheet import Sheet
 from tenter.records import Fault, ImagePair, Pair, Subject
 
@@ -28,6 +28,7 @@ __all__ = [
     "digest",
     "files_behind",
     "image_pairs",
+    "is_folder",
     "pairs",
     "place",
     "read",

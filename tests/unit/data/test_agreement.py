@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenter.data import agreement
-from tenter.data.integrity import Finding, Findings, Problem, uses
+from tenter.data.integrity import Finding, Findings, Kind, Problem, uses
 from tenter.data.points import Point
 from tenter.records import AlignmentRule, Pair
 
@@ -237,3 +237,37 @@ def test_slices_in_different_planes_are_refused_unless_they_are_centred() -> Non
     told = problems(**sides)
     assert [problem.severity for problem in told if "mm from the plane" in problem.message] == ["ERROR"]
     assert problems("centre", **sides) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [
+        (((1, "prostate"),), ((1, "prostate"),), 0),
+        (((1, "Prostate"),), ((1, "prostate"),), 0),
+        (((1, "prostate"),), ((2, "rectum"),), 0),
+        (((1, "prostate"), (2, "rectum")), ((1, "rectum"), (2, "prostate")), 2),
+        ((), ((1, "prostate"),), 0),
+    ],
+)
+def test_one_label_under_two_names_is_told(
+    first: tuple[tuple[int, str], ...], second: tuple[tuple[int, str], ...], count: int
+) -> None:
+    sides = (Path("moving.seg.nrrd"), Path("fixed.seg.nrrd"))
+    pair = Pair(
+        id="a",
+        patients=("p",),
+        moving=Path("moving.nii"),
+        fixed=Path("fixed.nii"),
+        moving_labels=sides[0],
+        fixed_labels=sides[1],
+        row=2,
+    )
+    findings: dict[tuple[Path, Kind], Finding] = {
+        (sides[0], "labels"): Finding(kind="labels", names=first),
+        (sides[1], "labels"): Finding(kind="labels", names=second),
+        (pair.moving, "image"): Finding(kind="image"),
+        (pair.fixed, "image"): Finding(kind="image"),
+    }
+    told = [problem for _, problem in agreement.misnamed([pair], findings)]
+    assert len(told) == count
+    assert all("in 1 other files" in problem.message for problem in told)

@@ -310,7 +310,8 @@ def test_a_qfac_that_is_not_negative_counts_as_one(
     tmp_path: Path, qfac: float, sform_code: int, name: str
 ) -> None:
     affine = np.array([[0, -2.0, 0, 5], [2.0, 0, 0, 6], [0, 0, 2.5, 7], [0, 0, 0, 1]])
-    image = (nib.Nifti1Pair if name.endswith("img") else nib.Nifti1Image)(NOISE, affine)
+    pair = name.endswith("img")
+    image = nib.Nifti1Pair(NOISE, affine) if pair else nib.Nifti1Image(NOISE, affine)
     image.set_sform(affine, sform_code)
     image.set_qform(affine, 1)
     nib.save(image, tmp_path / name)

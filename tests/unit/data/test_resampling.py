@@ -8,9 +8,10 @@ import SimpleITK as sitk
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from tenter.data import resampling
-from tenter.spatial import lines
+from tenter.spatial import lines, smooth
 
 SHAPE = (12, 10, 8)
 NOISE = np.random.default_rng(0).normal(size=(1, *SHAPE)).astype(np.float32)
@@ -129,3 +130,12 @@ def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(monkeypatch: pyte
     monkeypatch.setattr(resampling, "SLAB_VOXELS", 1)
     parts = [resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros") for matrix in (turned, np.eye(4))]
     assert all(np.array_equal(one, other) for one, other in zip(whole, parts, strict=True))
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 3.7, 20.0, 2500.0])
+def test_smoothing_with_continued_edges_is_scipys(sigma: float) -> None:
+    line = np.random.default_rng(0).normal(size=(1, 1, 24, 1, 1))
+    read = resampling._smoothed(torch.from_numpy(line), (sigma, 0.0, 0.0), "border")  # noqa: SLF001 - one step
+    weights = smooth.kernel(sigma).numpy()
+    expected = ndimage.correlate1d(line.ravel(), weights, mode="nearest")
+    np.testing.assert_allclose(read.numpy().ravel(), expected, atol=1e-12)

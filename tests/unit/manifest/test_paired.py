@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -239,3 +240,52 @@ def test_a_second_patient_cannot_be_tested_and_trained_on(tmp_path: Path) -> Non
     rows = ("a\tP1--P2\tm\tf\tcv", "b\tP3--P2\tm2\tf2\ttest")
     lines = complaints(table(tmp_path, *rows, header=f"{HEADER}\tset"))
     assert any("patient 'P2' is in cv and test" in line for line in lines)
+
+
+def own_loop(folder: Path) -> str:
+    (folder / "m.nii").symlink_to("m.nii")
+    return "m.nii"
+
+
+def loop_of_two(folder: Path) -> str:
+    (folder / "m.nii").symlink_to("n.nii")
+    (folder / "n.nii").symlink_to("m.nii")
+    return "m.nii"
+
+
+def looping_folder(folder: Path) -> str:
+    (folder / "images").symlink_to("images")
+    return "images/m.nii"
+
+
+def link_to_a_loop(folder: Path) -> str:
+    (folder / "loop").symlink_to("loop")
+    (folder / "m.nii").symlink_to("loop")
+    return "m.nii"
+
+
+def loop_through_a_folder(folder: Path) -> str:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "m.nii").symlink_to("../back/m.nii")
+    (folder / "back").symlink_to("sub")
+    return "sub/m.nii"
+
+
+@pytest.mark.parametrize(
+    "make", [own_loop, loop_of_two, looping_folder, link_to_a_loop, loop_through_a_folder]
+)
+@pytest.mark.parametrize("rooted", [False, True])
+def test_a_loop_of_links_is_a_fault_with_row_and_column(
+    tmp_path: Path,
+    make: Callable[[Path], str],
+    rooted: bool,  # noqa: FBT001 - parametrised
+) -> None:
+    path = table(tmp_path, f"a\tP1\tf.nii\t{make(tmp_path)}")
+    (complaint,) = complaints(path, tmp_path if rooted else None)
+    assert ":2:fixed_image: leads back to itself by symbolic links" in complaint
+
+
+def test_a_loop_among_the_slices_of_a_folder_lies_outside_no_root(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series" / "1.dcm").symlink_to("1.dcm")
+    assert complaints(table(tmp_path, "a\tP1\tm.nii\tseries"), tmp_path) == []

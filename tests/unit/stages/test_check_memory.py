@@ -15,12 +15,12 @@ import pytest
 import dicoms
 import faulty
 
-SIDE = 560
-"""Voxels along each axis: as float32, which they are read as, 670 MiB."""
+SIDE = 420
+"""Voxels along each axis: as float32, which images become, 280 MiB; four at a time are too much."""
 
 LIMIT_KB = 2**20
 MEASURE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from tenter.errors import InputError
 from tenter.stages.check import check
@@ -28,7 +28,8 @@ try:
     check(Path(sys.argv[1]), threads=4)
 except InputError as error:
     print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not getrusage, whose peak is inherited from the process that started this one.
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 
@@ -63,9 +64,9 @@ def meta(path: Path) -> None:
 
 def nrrd(path: Path) -> None:
     path.write_bytes(
-        b"NRRD0005\ntype: uint8\nencoding: gzip\ndimension: 4\nsizes: 400 140 112 28\nspace: LPS\n"
+        b"NRRD0005\ntype: uint8\nencoding: gzip\ndimension: 4\nsizes: 100 140 112 28\nspace: LPS\n"
         b"space directions: none (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n"
-        + packed(400 * 140 * 112 * 28, 31)
+        + packed(100 * 140 * 112 * 28, 31)
     )
 
 
@@ -82,12 +83,12 @@ def dicom(folder: Path) -> None:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("large")
     names = []
-    for number in range(8):
+    for number in range(6):
         nifti(folder / f"{number}.nii.gz", (SIDE, SIDE, SIDE), 2, 8)
         names.append(f"{number}.nii.gz")
     nifti(folder / "claim.nii.gz", (10000, 10000, 10000), 16, 32)
     nifti(folder / "wide.nii.gz", (40, 40, 40), 1792, 128)
-    nifti(folder / "stack.nii.gz", (140, 112, 28, 400), 2, 8)
+    nifti(folder / "stack.nii.gz", (70, 56, 28, 400), 2, 8)
     meta(folder / "a.mha")
     nrrd(folder / "a.nrrd")
     dicom(folder / "series")
@@ -109,4 +110,4 @@ def test_check_takes_less_than_a_gibibyte_whatever_its_files_claim(study: Path) 
     assert int(peak) < LIMIT_KB
     assert "1000000000000 voxels, above the limit" in text
     assert "complex128" in text
-    assert text.count("is constant") == 12
+    assert text.count("is constant") == 10
