@@ -248,24 +248,13 @@ def files_behind(path: Path) -> tuple[Path, ...]:
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path's raises where a name is too long
         try:
-<<<<<<< HEAD
-            names = sorted(entry.name for entry in os.scandir(path) if not _is_folder(entry))
-=======
             with os.scandir(path) as entries:
                 names = sorted(entry.name for entry in entries if not is_folder(entry))
->>>>>>> w/images
         except OSError:
             return (path,)
         return tuple(path / name for name in names if name[0] != "." and name != "DICOMDIR") or (path,)
     other = _other_file(path)
     return (path, other) if other is not None and os.path.isfile(other) else (path,)  # noqa: PTH113 - Path's raises where a name is too long
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads back to itself: no folder, and no slice
-        return False
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
