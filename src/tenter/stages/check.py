@@ -113,7 +113,7 @@ def check(
     placed = overlap.overlaps(study.pairs, findings, known.alignment)
     faults += overlap.worse(placed, config, study.applied)
     needs = forecast.forecast(study, known, findings)
-    faults += _disk(study, needs)
+    faults += [*_disk(study, needs), *_unused(study)]
     faults += _tracking_faults(study) if tracking else []
     splits = learning.splits(study, findings)
     faults += learning.advice(study, findings, splits, needs)
@@ -238,6 +238,13 @@ def _folder_faults(study: Study) -> Iterator[Fault]:
 
 
 # ---- what the study will take, and what is told
+
+
+def _unused(study: Study) -> Iterator[Fault]:
+    """Keys that older configurations have and that do nothing any more."""
+    for key in sorted({"bootstrap", "seed"} & study.config.summary.model_fields_set):
+        message = "has no effect any more: intervals are computed without resampling"
+        yield Fault(str(study.path), message, "remove the key", None, f"summary.{key}", "WARNING")
 
 
 def _disk(study: Study, needs: Forecast) -> Iterator[Fault]:

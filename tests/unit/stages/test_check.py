@@ -456,3 +456,10 @@ def test_one_series_under_two_patients_is_a_leak_whatever_its_files_are_called(d
     (fault,) = check(dicom_config).warnings
     assert (fault.row, fault.column) == (4, "moving_image")
     assert "leak" in fault.message
+
+
+@pytest.mark.parametrize("key", ["bootstrap: 500", "seed: 3"])
+def test_a_key_without_effect_is_warned_of(config: Path, key: str) -> None:
+    edit(config, "study: small", f"study: small\nsummary: {{{key}}}")
+    (fault,) = check(config).warnings
+    assert (fault.column, fault.fix) == (f"summary.{key.partition(':')[0]}", "remove the key")
