@@ -28,9 +28,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from learning import SPACING, case, settings
 from tenter import networks
 from tenter.config import TrainSettings
-from tenter.data import sampling
-from tenter.data.cohort import Box, Case
-from tenter.data.draws import draw, outline
+from tenter.sampling import batches
+from tenter.sampling.cohort import Box, Case
+from tenter.sampling.draws import draw, outline
 from tenter.training.step import Learner
 
 NAME = "absent"
@@ -153,7 +153,7 @@ def steps(
     with waits:
         for step in range(count):
             drawn = draw(outline(cases, SPACING), chosen, fold="0", step=step)
-            learns.learn(sampling.apply(drawn, cases, gpu), step)
+            learns.learn(batches.apply(drawn, cases, gpu), step)
     return waits.found
 
 
@@ -185,7 +185,7 @@ def planted(wait: Callable[[Tensor], object], gpu: torch.device) -> list[str]:
     with gpu:
         learns = Learner(Waiting(), chosen, SPACING)
     drawn = draw(outline(cases, SPACING), chosen, fold="0", step=0)
-    batch = sampling.apply(drawn, cases, gpu)
+    batch = batches.apply(drawn, cases, gpu)
     waits = Waits()
     with waits:
         learns.learn(batch, 0)

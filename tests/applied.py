@@ -10,7 +10,7 @@ import yaml
 
 import patient
 from tenter.config import ImageSettings, InferSettings, PlanRules
-from tenter.data import transforms
+from tenter.formats import transforms
 from tenter.spatial.transform import Transform
 from tenter.stages.infer import infer
 from tenter.stages.plan import plan

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from tenter.data import dicom_pixels
+from tenter.formats import dicom_pixels
 
 PATIENT = "SECRET"
 """Stands in every element that says who, when or where; must never be told."""

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from tenter import config, files
-from tenter.data import metric_tables, plans, transforms
+from tenter.cases import plans
+from tenter.formats import transforms
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow, Plan
 from tenter.spatial.transform import Transform
 from tenter.stages.report import report

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from conftest import write_cohort
 from tenter import config
-from tenter.data.cohort import Box, Case
 from tenter.records import Label, Role
+from tenter.sampling.cohort import Box, Case
 from tenter.stages.plan import plan
 from tenter.stages.prepare_images import prepare_images
 from tenter.stages.prepare_labels import prepare_labels

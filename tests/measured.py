@@ -12,7 +12,8 @@ import torch
 
 from tenter import tables
 from tenter.config import EvaluateSettings, Evaluation, LabelFiles, NamedLabel
-from tenter.data import metric_tables, transforms, volumes
+from tenter.formats import transforms, volumes
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.shapes import Matrix
 from tenter.spatial.transform import Transform

@@ -11,8 +11,8 @@ import torch
 
 from tenter import networks
 from tenter.config import UNetNetwork
-from tenter.data import volumes
-from tenter.data.volumes import Volume
+from tenter.formats import volumes
+from tenter.formats.volumes import Volume
 from tenter.records import Plan
 from tenter.shapes import Matrix
 from tenter.training import models

@@ -12,7 +12,9 @@ import torch
 
 from conftest import picture, save, spheres, voxel_points, world
 from tenter import config, networks
-from tenter.data import metric_tables, plans, transforms
+from tenter.cases import plans
+from tenter.formats import transforms
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow, Plan
 from tenter.spatial.geometry import translation
 from tenter.spatial.transform import Transform

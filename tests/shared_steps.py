@@ -15,9 +15,9 @@ from torch import Tensor
 
 from learning import SPACING, case, settings
 from tenter import networks
-from tenter.data import sampling
-from tenter.data.draws import draw, outline
-from tenter.data.sampling import Batch
+from tenter.sampling import batches
+from tenter.sampling.batches import Batch
+from tenter.sampling.draws import draw, outline
 from tenter.training.step import Learner
 from tenter.training.team import ALONE, Team, joined
 
@@ -70,7 +70,7 @@ def learnt(kind: str, team: Team = ALONE) -> dict[str, Any]:
     shares = team.shares(chosen.training)
     for step in range(STEPS):
         drawn = draw(outline(CASES, SPACING), chosen, fold="0", step=step).of(shares)
-        learner.learn(exact(sampling.apply(drawn, CASES, CPU)), step)
+        learner.learn(exact(batches.apply(drawn, CASES, CPU)), step)
     return {"weights": learner.network.state_dict(), "figures": learner.means()}
 
 

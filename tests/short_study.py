@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tenter import finished
 from tenter.config import EvaluateSettings, ImageSettings, InferSettings, LabelSettings, TrainSettings
-from tenter.data import metric_tables
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.stages.evaluate import evaluate
 from tenter.stages.infer import infer

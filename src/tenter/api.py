@@ -12,9 +12,9 @@ from typing import overload
 import numpy as np
 
 from tenter.config import LabelFiles, TestTime, parse_test_time, read_test_time
-from tenter.data import headers, label_values, points, transforms, volumes
-from tenter.data.volumes import LabelVolume, Volume
 from tenter.errors import DataError, InputError
+from tenter.formats import headers, label_values, points, transforms, volumes
+from tenter.formats.volumes import LabelVolume, Volume
 from tenter.metrics import overlap
 from tenter.metrics.points import point_errors_mm
 from tenter.metrics.regions import Grid

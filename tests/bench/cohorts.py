@@ -22,7 +22,7 @@ from monai.metrics.meandice import compute_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 
 from tenter import config, manifest, networks
-from tenter.data import cases, plans
+from tenter.cases import case_files, plans
 from tenter.records import Pair, Plan
 from tenter.spatial import geometry
 from tenter.stages.evaluate import evaluate
@@ -160,7 +160,7 @@ class Forward:
         self.network = models.load(cohort.root / "model", torch.device("cpu")).network.eval()
         self.images = []
         for pair in cohort.pairs:
-            case = cases.read_images(cohort.root / "cases" / pair)
+            case = case_files.read_images(cohort.root / "cases" / pair)
             self.images.append([torch.from_numpy(np.array(side))[None] for side in (case.moving, case.fixed)])
 
     @torch.inference_mode()

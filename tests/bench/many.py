@@ -27,8 +27,9 @@ import torch
 from measuring import Figure, held, load
 
 from tenter import config, tables
-from tenter.data import metric_tables, plans
-from tenter.data.transforms import write_transform
+from tenter.cases import plans
+from tenter.formats.transforms import write_transform
+from tenter.measurement import metric_tables
 from tenter.spatial.transform import Transform
 from tenter.stages.evaluate import evaluate
 from tenter.stages.plan import plan

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from tenter import networks
 from tenter.config import TrainSettings
-from tenter.data import draws, sampling
-from tenter.data.cohort import Box, Case
 from tenter.records import Label
+from tenter.sampling import batches, draws
+from tenter.sampling.cohort import Box, Case
 from tenter.training.step import Learner
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -81,9 +81,9 @@ class Ours:
         self.outline = draws.outline(cases, SPACING)
         self.done = 0
 
-    def batch(self) -> sampling.Batch:
+    def batch(self) -> batches.Batch:
         drawn = draws.draw(self.outline, self.settings, fold="0", step=self.done)
-        return sampling.apply(drawn, self.cases, self.device)
+        return batches.apply(drawn, self.cases, self.device)
 
     def step(self) -> None:
         self.learner.learn(self.batch(), self.done)

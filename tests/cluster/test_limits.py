@@ -77,7 +77,7 @@ def test_without_a_limit_there_is_none() -> None:
 def test_a_node_with_other_code_than_the_plan_is_told(small: Study) -> None:
     again(small)
     (small.root / "said.log").unlink(missing_ok=True)
-    module = small.root / "src/tenter/data/preparation.py"
+    module = small.root / "src/tenter/cases/preparation.py"
     kept = module.read_text()
     chunk = Path(IMAGES[0]).name.partition(".")[0]
     try:

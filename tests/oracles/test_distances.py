@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from measured import AFFINE, FIXED_BALLS, MOVING, MOVING_BALLS, Study, balls, bent
-from tenter.data import transforms, volumes
+from tenter.formats import transforms, volumes
 from tenter.metrics.centroids import centroid_distance_mm, centroid_mm
 from tenter.metrics.points import point_errors_mm
 from tenter.metrics.surfaces import surface_distances

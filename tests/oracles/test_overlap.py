@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from conftest import save, world
 from tenter import config, files, losses
-from tenter.data import plans, resampling
+from tenter.cases import plans, resampling
 from tenter.losses.dice import dice as dice_loss
 from tenter.metrics.overlap import dice
 from tenter.records import Plan

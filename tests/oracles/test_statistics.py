@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from tenter.config import SummariseSettings, Summary
-from tenter.data import metric_tables
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.stages.summarise import summarise
 

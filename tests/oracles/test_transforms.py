@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from registered import OFFSET, Study, write_pair
-from tenter.data import transforms, volumes
+from tenter.formats import transforms, volumes
 from tenter.spatial import affine, geometry, warp
 
 CORNERS = np.array([(-1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, -1, -1)], dtype=np.float64)

@@ -48,7 +48,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenter import config, losses
-from tenter.data import resampling
+from tenter.cases import resampling
 from tenter.losses.bending import bending
 from tenter.losses.gradient import gradient
 from tenter.losses.mean_squared import mean_squared

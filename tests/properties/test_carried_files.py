@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import world
-from tenter.data.points import Point
+from tenter.formats.points import Point
 from tenter.metrics.regions import Grid
 from tenter.registration.warping import lattice, map_points, warp_values
 from tenter.spatial import geometry

@@ -11,8 +11,8 @@ from hypothesis import strategies as some
 
 from learning import SHAPE, SPACING
 from learning import settings as chosen
-from tenter.data.draws import Draw, Outline, draw
 from tenter.records import Label, Role
+from tenter.sampling.draws import Draw, Outline, draw
 
 Sampling = Literal["uniform", "balanced"]
 ROLES = some.lists(

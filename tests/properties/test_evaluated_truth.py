@@ -13,7 +13,8 @@ from scipy import ndimage
 
 from tenter import manifest, tables
 from tenter.config import EvaluateSettings, Evaluation, LabelFiles, NamedLabel
-from tenter.data import metric_tables, transforms, volumes
+from tenter.formats import transforms, volumes
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.spatial.geometry import centre_mm
 from tenter.spatial.transform import Transform

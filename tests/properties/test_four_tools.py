@@ -28,7 +28,7 @@ from stored import (
     pair,
     voxel_points,
 )
-from tenter.data import fields, transforms
+from tenter.formats import fields, transforms
 from tenter.shapes import PointsMm
 from tenter.spatial import geometry, pull
 

@@ -19,10 +19,11 @@ import torch
 from conftest import save, world
 from registered import AFFINES, Study, drawn, write_manifest, write_points
 from tenter import config, manifest
-from tenter.data import cases, planning, volumes
-from tenter.data.alignment import align
-from tenter.data.cases import CaseImages
-from tenter.data.volumes import Volume
+from tenter.cases import case_files, planning
+from tenter.cases.alignment import align
+from tenter.cases.case_files import CaseImages
+from tenter.formats import volumes
+from tenter.formats.volumes import Volume
 from tenter.metrics.deformation import determinants, folding_percent, turned_volume
 from tenter.records import AlignmentRule, MetricRow
 
@@ -86,10 +87,10 @@ class Results:
     rows: tuple[MetricRow, ...]
 
     def case(self, name: str) -> CaseImages:
-        return cases.read_images(self.study.root / "cases" / name)
+        return case_files.read_images(self.study.root / "cases" / name)
 
     def labels(self, name: str, side: str) -> np.ndarray:
-        path = cases.labels_file(self.study.root / "cases" / name, side)
+        path = case_files.labels_file(self.study.root / "cases" / name, side)
         return volumes.read_labels(path, config.LabelFiles(format="stack")).array
 
     def warped(self, name: str) -> Volume:

@@ -15,8 +15,8 @@ import torch
 import patient
 import tenter
 from tenter import api, config
-from tenter.data import volumes
 from tenter.errors import DataError, InputError
+from tenter.formats import volumes
 from tenter.spatial.transform import Transform
 
 HEAVY = ("torch", "numpy", "nibabel", "SimpleITK", "mlflow", "pandas", "pydantic", "matplotlib")

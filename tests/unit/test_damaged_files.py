@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tenter import files, finished, folds, provenance, tables, tracking
-from tenter.data import cases, challenge_tables, metric_tables, plans
+from tenter.cases import case_files, plans
 from tenter.errors import TenterError
 from tenter.manifest import pairing
+from tenter.measurement import challenge_tables, metric_tables
 from tenter.records import FileEntry, MetricRow, Plan
 from tenter.reporting import statistics
 from tenter.stages.summarise import COMPARISON, SUMMARY
@@ -65,7 +66,7 @@ KINDS: dict[str, Kind] = {
     "comparison": ("comparison.tsv", numbered(COMPARISON), statistics.read_comparison),
     "challenges": ("challenges.tsv", numbered(challenge_tables.COLUMNS), challenge_tables.read),
     "model": ("model.json", stored(MODEL), lambda path: finished.describe(path.parent)),
-    "case": ("images.json", stored(CASE), lambda path: cases.read_sidecar(path.parent)),
+    "case": ("images.json", stored(CASE), lambda path: case_files.read_sidecar(path.parent)),
     "tracking": ("tracking.json", stored(PLACE), tracking.read_place),
     "accepted": ("x.accepted.json", stored([ACCEPTED]), provenance.accepted_changes),
     "provenance": ("provenance.json", stored(RECORD), provenance.read_record),

@@ -6,7 +6,7 @@ import csv
 import sys
 
 from clones import Clone
-from tenter.data.points import read_points
+from tenter.formats.points import read_points
 
 
 def rows(study: Clone) -> list[dict[str, str]]:

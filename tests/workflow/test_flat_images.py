@@ -12,10 +12,11 @@ import SimpleITK as sitk
 import yaml
 
 import flat
+from tenter.cases import plans
 from tenter.config import EvaluateSettings, ImageSettings, InferSettings, LabelSettings, TrainSettings
-from tenter.data import metric_tables, plans
-from tenter.data.transforms import read_transform
 from tenter.errors import DataError, InputError
+from tenter.formats.transforms import read_transform
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.registration.registered import OVERVIEW
 from tenter.registration.registering import register

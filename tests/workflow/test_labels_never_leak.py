@@ -12,7 +12,7 @@ import pytest
 
 from clones import Clone
 from tenter import files
-from tenter.data import transforms
+from tenter.formats import transforms
 
 
 def register(study: Clone, manifest: Path, output: Path) -> None:

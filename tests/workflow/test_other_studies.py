@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from clones import NETWORK, TRAINING, Clone, jobs, simulate
-from tenter.data import transforms
+from tenter.formats import transforms
 
 
 def table(path: Path) -> list[dict[str, str]]:

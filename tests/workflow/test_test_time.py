@@ -19,7 +19,7 @@ import yaml
 from clones import NETWORK, TRAINING, Clone, clone, jobs, simulate, write_config
 from tenter import files
 from tenter.cli.main import main
-from tenter.data import transforms
+from tenter.formats import transforms
 from tenter.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's

@@ -64,10 +64,10 @@ rule publish:
     localrule: True
     params:
         config=lambda wildcards, input: str(study.path),
-        overrides=lambda wildcards, input: OVERRIDES,
+        overrides=lambda wildcards, input: session.overrides,
         options=lambda wildcards: study.options_of(wildcards.model),
         store=lambda wildcards: study.tracking_store(),
-        rebuild=lambda wildcards: f"--rebuild {REBUILDS.get(wildcards.model, 0)}",
+        rebuild=lambda wildcards: f"--rebuild {session.rebuilds.get(wildcards.model, 0)}",
     message:
         "mirror {wildcards.model} to MLflow"
     shell:

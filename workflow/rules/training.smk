@@ -43,7 +43,7 @@ rule train:
         ),
         launcher=lambda wildcards, input: launching.command(study.config.runtime),
         job=lambda wildcards, input, resources: study.job_flags(
-            TRACKING, resources.get("runtime"), scheduled=workflow.remote_exec
+            session.tracking, resources.get("runtime"), scheduled=workflow.remote_exec
         ),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log:q})"

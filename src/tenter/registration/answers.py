@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tenter.cases.case_files import PreparedImages
 from tenter.config import Poses, TestTime
-from tenter.data.cases import PreparedImages
 from tenter.errors import DataError
 from tenter.shapes import Field
 from tenter.spatial import geometry

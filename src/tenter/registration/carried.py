@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from tenter import files
-from tenter.data import metric_tables, point_writers, volumes
-from tenter.data.points import AXES
-from tenter.data.truth import Position
-from tenter.data.volumes import LabelVolume
+from tenter.formats import point_writers, volumes
+from tenter.formats.points import AXES
+from tenter.formats.volumes import LabelVolume
+from tenter.measurement import metric_tables
+from tenter.measurement.truth import Position
 from tenter.metrics.points import point_errors_mm
 from tenter.metrics.regions import Grid
 from tenter.spatial.pull import pull

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenter.data.cases import PreparedImages
-from tenter.data.planning import COVER_MM
+from tenter.cases.case_files import PreparedImages
+from tenter.cases.planning import COVER_MM
 from tenter.metrics import deformation
 from tenter.records import Fault, Plan
 from tenter.registration.inputs import Original, apart

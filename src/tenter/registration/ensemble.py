@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from tenter import finished
-from tenter.data import plans
-from tenter.data.cases import PreparedImages
+from tenter.cases import plans
+from tenter.cases.case_files import PreparedImages
 from tenter.errors import CheckpointError
 from tenter.records import Plan
 from tenter.spatial import geometry

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter import files
+from tenter.cases.case_files import Grid
 from tenter.config import RegistrationExport
-from tenter.data import fields as field_files
-from tenter.data import transforms, volumes
-from tenter.data.cases import Grid
-from tenter.data.volumes import Volume
+from tenter.formats import fields as field_files
+from tenter.formats import transforms, volumes
+from tenter.formats.volumes import Volume
 from tenter.spatial import pull
 from tenter.spatial.transform import Transform
 

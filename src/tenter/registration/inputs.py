@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tenter.config import LabelFiles
-from tenter.data import agreement, integrity, volumes
-from tenter.data.integrity import Finding, Problem
-from tenter.data.volumes import Volume
 from tenter.errors import DataError, InputError, TenterError
+from tenter.formats import volumes
+from tenter.formats.volumes import Volume
+from tenter.intake import agreement, integrity
+from tenter.intake.integrity import Finding, Problem
 from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import geometry

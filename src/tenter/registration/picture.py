@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenter.data.volumes import Volume
+from tenter.formats.volumes import Volume
 from tenter.reporting.panels import FINEST, Scene
 from tenter.reporting.planes import planes
 from tenter.shapes import Matrix

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.config import Poses
-from tenter.data.augmentation.changes import poses
-from tenter.data.augmentation.numbers import Source, Stream
+from tenter.sampling.augmentation.changes import poses
+from tenter.sampling.augmentation.numbers import Source, Stream
 from tenter.shapes import Field, Image, Matrix
 from tenter.spatial import grids, warp
 

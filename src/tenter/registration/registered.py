@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from tenter import __version__, files
+from tenter import __version__, files, pairwork
+from tenter.cases import plans
+from tenter.cases.case_files import PreparedImages
 from tenter.config import RegistrationExport, TestTime
-from tenter.data import pairwork, plans, volumes
-from tenter.data.cases import PreparedImages
-from tenter.data.volumes import Volume
 from tenter.errors import DataError, InputError
+from tenter.formats import volumes
+from tenter.formats.volumes import Volume
 from tenter.records import AlignmentRule, Fault, Plan
 from tenter.registration import exports, picture
 from tenter.registration.concerns import Figures

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from tenter import finished
+from tenter.cases import preparation
+from tenter.cases.alignment import align
+from tenter.cases.case_files import PreparedImages
 from tenter.config import TestTime
-from tenter.data import preparation
-from tenter.data.alignment import align
-from tenter.data.cases import PreparedImages
-from tenter.data.volumes import Volume
 from tenter.errors import CheckpointError, DataError, DeviceError, InputError
+from tenter.formats.volumes import Volume
 from tenter.records import AlignmentRule, Fault, Plan
 from tenter.registration import answers, ensemble
 from tenter.registration.answers import Answer

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from tenter.data.points import Point
-from tenter.data.volumes import LabelVolume, Volume
+from tenter.formats.points import Point
+from tenter.formats.volumes import LabelVolume, Volume
 from tenter.metrics.regions import Grid
 from tenter.shapes import Matrix, PointsMm
 from tenter.spatial import geometry, pull, warp

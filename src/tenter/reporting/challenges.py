@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tenter.data.challenge_tables import ALL, Aggregate
+from tenter.measurement.challenge_tables import ALL, Aggregate
 from tenter.reporting import words
 from tenter.reporting.page import Block, Column, Section, Table
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tenter.data import cases, metric_tables
-from tenter.data.transforms import read_transform
+from tenter.cases import case_files
+from tenter.formats.transforms import read_transform
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.reporting import words
 from tenter.reporting.panels import Scene
@@ -120,7 +121,7 @@ def scene(case: Path, transform: Path) -> Scene:
     Raises:
         DataError: the case or the transform is missing or damaged.
     """
-    images = cases.read_images(case)
+    images = case_files.read_images(case)
     field = read_transform(transform).field.float()
     labels, moving_labels, fixed_labels = _labels(case, images.fixed.shape[1:])
     return Scene(
@@ -138,10 +139,10 @@ def scene(case: Path, transform: Path) -> Scene:
 
 def _labels(case: Path, shape: tuple[int, ...]) -> tuple[int, np.ndarray, np.ndarray]:
     """Number of structures, then moving and fixed labels, structures first."""
-    if not (case / cases.LABELS_SIDECAR).is_file():
+    if not (case / case_files.LABELS_SIDECAR).is_file():
         nothing = np.zeros((0, *shape))
         return 0, nothing, nothing
-    found = cases.read_labels(case)
+    found = case_files.read_labels(case)
     order = sorted(range(len(found.labels)), key=lambda place: found.labels[place].role != "structure")
     moving, fixed = (np.asarray(side, dtype=np.float64)[order] / 255 for side in (found.moving, found.fixed))
     return sum(label.role == "structure" for label in found.labels), moving, fixed

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from tenter.data import metric_tables
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.reporting import drawing, words
 from tenter.reporting.results import Group, quantile, vanished, worse

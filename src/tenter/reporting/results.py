@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tenter.data import metric_tables
+from tenter.measurement import metric_tables
 from tenter.metrics.summary import quantiles
 from tenter.records import MetricRow
 from tenter.reporting.definitions import Definition, definition, order

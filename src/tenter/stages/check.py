@@ -12,12 +12,12 @@ from pathlib import Path
 from tenter import addresses, chunks, files, provenance
 from tenter import config as configuration
 from tenter.config import Config, yaml_files
-from tenter.data import agreement, folders, forecast, labelling, learning, overlap, planned
-from tenter.data.complaints import Table, some
-from tenter.data.examination import Examiner
-from tenter.data.forecast import Forecast
-from tenter.data.integrity import Findings
 from tenter.errors import InputError
+from tenter.intake import agreement, folders, forecast, labelling, learning, overlap, planned
+from tenter.intake.complaints import Table, some
+from tenter.intake.examination import Examiner
+from tenter.intake.forecast import Forecast
+from tenter.intake.integrity import Findings
 from tenter.records import Fault, Plan, Set, Severity
 from tenter.study import Study
 from tenter.tracking import examine, place_of

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tenter import files, tables
+from tenter import files, pairwork, tables
 from tenter.config import EvaluateSettings
-from tenter.data import challenges, metric_tables, pairwork
-from tenter.data.metric_tables import ABSENT
-from tenter.data.transforms import read_transform
-from tenter.data.truth import LabelTruth, Truth, read_truth
 from tenter.errors import DataError
+from tenter.formats.transforms import read_transform
 from tenter.manifest import pairs as manifest_pairs
+from tenter.measurement import challenges, metric_tables
+from tenter.measurement.metric_tables import ABSENT
+from tenter.measurement.truth import LabelTruth, Truth, read_truth
 from tenter.metrics import deformation, families, strict
 from tenter.metrics.points import point_errors_mm, root_mean_square
 from tenter.metrics.regions import Box, Region, same_grid

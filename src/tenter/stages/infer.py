@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tenter import files, tables
+from tenter import files, pairwork, tables
 from tenter import manifest as rows
+from tenter.cases import case_files as layout
+from tenter.cases.case_files import PreparedImages
 from tenter.config import InferSettings
-from tenter.data import cases as layout
-from tenter.data import pairwork, volumes
-from tenter.data.cases import PreparedImages
-from tenter.data.volumes import Volume
 from tenter.errors import DataError
+from tenter.formats import volumes
+from tenter.formats.volumes import Volume
 from tenter.records import FileEntry, ImagePair
 from tenter.registration import answers, ensemble, exports
 from tenter.training.devices import select_device

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tenter import finished
 from tenter import manifest as table
+from tenter.cases import planning, plans
 from tenter.config import PlanRules
-from tenter.data import planning, plans
 from tenter.errors import InputError
 from tenter.manifest import pairing
 from tenter.records import Fault

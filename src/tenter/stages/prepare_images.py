@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tenter import files, tables
+from tenter import files, pairwork, tables
 from tenter import manifest as rows
+from tenter.cases import case_files as layout
+from tenter.cases import plans, preparation
+from tenter.cases.alignment import align
 from tenter.config import ImageSettings
-from tenter.data import cases as layout
-from tenter.data import pairwork, plans, preparation, volumes
-from tenter.data.alignment import align
-from tenter.data.volumes import Volume
 from tenter.errors import DataError
+from tenter.formats import volumes
+from tenter.formats.volumes import Volume
 from tenter.records import FileEntry, ImagePair, Plan
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from tenter import files, tables
+from tenter import files, pairwork, tables
 from tenter import manifest as rows
+from tenter.cases import case_files as layout
+from tenter.cases import resampling
+from tenter.cases.case_files import CaseImages, Grid
 from tenter.config import LabelFiles, LabelSettings
-from tenter.data import cases as layout
-from tenter.data import pairwork, resampling, volumes
-from tenter.data.cases import CaseImages, Grid
-from tenter.data.volumes import LabelVolume
+from tenter.formats import volumes
+from tenter.formats.volumes import LabelVolume
 from tenter.records import FileEntry, Label, Pair
 
 VISIBLE = 1 / 510

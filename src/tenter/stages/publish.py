@@ -10,8 +10,8 @@ import yaml
 
 from tenter import addresses, files, finished, tracking
 from tenter.config import Config, yaml_files
-from tenter.data import metric_tables
 from tenter.errors import DataError
+from tenter.measurement import metric_tables
 from tenter.metrics.families import STRICT, family
 from tenter.reporting import drawing, examples, headline, panels, published, statistics
 from tenter.reporting.results import groups

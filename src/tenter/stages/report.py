@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from tenter import files, finished
 from tenter import provenance as code_provenance
+from tenter.cases import plans
 from tenter.config import ReportSettings
-from tenter.data import challenge_tables, metric_tables, plans
 from tenter.errors import DataError
+from tenter.measurement import challenge_tables, metric_tables
 from tenter.metrics.families import STRICT, family
 from tenter.records import MetricRow
 from tenter.reporting import (

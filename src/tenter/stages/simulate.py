@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from tenter import files
-from tenter.data import transforms, volumes
-from tenter.data.phantoms import scene
-from tenter.data.phantoms.scene import ALWAYS, SIDES, Scene, Side
 from tenter.errors import DataError, InputError
+from tenter.formats import transforms, volumes
+from tenter.phantoms import scene
+from tenter.phantoms.scene import ALWAYS, SIDES, Scene, Side
 from tenter.records import Fault
 
 Form = Literal["map", "stack"]

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from tenter.config import SummariseSettings, Summary
-from tenter.data import challenge_tables, metric_tables
-from tenter.data.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED, counted
 from tenter.errors import DataError
+from tenter.measurement import challenge_tables, metric_tables
+from tenter.measurement.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED, counted
 from tenter.metrics.comparison import Comparison, compare, holm
 from tenter.metrics.definitions import PRIMARY, strict_metric
 from tenter.metrics.dependence import Patients, Values

@@ -17,13 +17,14 @@ import torch
 from torch import nn
 
 from tenter import __version__, files, finished, networks, tables
+from tenter.cases import plans
 from tenter.config import TrainSettings
-from tenter.data import cohort, plans
-from tenter.data.cohort import Case
 from tenter.errors import CheckpointError, DataError
 from tenter.folds import Split, set_aside
 from tenter.losses import objective
 from tenter.records import Plan
+from tenter.sampling import cohort
+from tenter.sampling.cohort import Case
 from tenter.tracking import Mirror, read_place
 from tenter.training import loop, models, recorder, team
 from tenter.training.checkpoints import Checkpoints

@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 
 from tenter.config import LabelFiles
-from tenter.data import kinds, label_values, nifti_writer, point_writers, points, volumes
-from tenter.data.headers import refusal
-from tenter.data.transforms import read_transform
-from tenter.data.volumes import LabelVolume, Volume
 from tenter.errors import InputError
+from tenter.formats import kinds, label_values, nifti_writer, point_writers, points, volumes
+from tenter.formats.headers import refusal
+from tenter.formats.transforms import read_transform
+from tenter.formats.volumes import LabelVolume, Volume
 from tenter.metrics.regions import Grid
 from tenter.records import Fault
 from tenter.registration import warping

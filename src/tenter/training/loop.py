@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from tenter.config import TrainSettings
-from tenter.data import draws, sampling
-from tenter.data.cohort import Case
 from tenter.errors import TrainingError
+from tenter.sampling import batches, draws
+from tenter.sampling.cohort import Case
 from tenter.training import interruption, validation
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.interruption import Stop, stop_on_signals
@@ -149,7 +149,7 @@ class _Loop:
             if time.monotonic() - self.clock.saved >= self.task.checkpoint_s:
                 self.save()
             drawn = self.draw(self.clock.step).of(self.shares)
-            batch = sampling.apply(drawn, self.task.training, self.learner.device)
+            batch = batches.apply(drawn, self.task.training, self.learner.device)
             self.learner.learn(batch, self.clock.step)
             self.clock.step += 1
             progress.advance()

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tenter.config import TrainSettings
-from tenter.data.sampling import Batch
 from tenter.losses.objective import Objective
+from tenter.sampling.batches import Batch
 from tenter.shapes import Field, Image
 from tenter.training import devices
 from tenter.training.optimiser import Average, GuardedAdamW, learning_rate

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tenter.config import TrainSettings
-from tenter.data.cohort import SIDES, Case, Side
+from tenter.sampling.cohort import SIDES, Case, Side
 from tenter.shapes import Field, Labels
 from tenter.spatial import constants, warp
 from tenter.training.interruption import Stop

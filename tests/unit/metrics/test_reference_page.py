@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from tenter.data.challenge_tables import COLUMNS
+from tenter.measurement.challenge_tables import COLUMNS
 from tenter.metrics import deformation, learn2reg, muregpro
 from tenter.metrics.families import UNITS
 from tenter.metrics.indices import IndexField

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tenter import config, networks
-from tenter.data.cases import Grid, PreparedImages
+from tenter.cases.case_files import Grid, PreparedImages
 from tenter.errors import DataError
 from tenter.registration import answers
 from tenter.registration.answers import Answer

@@ -10,9 +10,9 @@ import pytest
 import SimpleITK as sitk
 
 from measured import AFFINE, MAP, MOVING, SHAPE, Study, bent, still
-from tenter.data import volumes
-from tenter.data.points import read_points
 from tenter.errors import DataError
+from tenter.formats import volumes
+from tenter.formats.points import read_points
 from tenter.metrics.regions import Grid
 from tenter.records import MetricRow
 from tenter.registration.carried import POINT_COLUMNS, write_mapped_points, write_warped_labels

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import patient
-from tenter.data import preparation
-from tenter.data.cases import PreparedImages
-from tenter.data.volumes import Volume
+from tenter.cases import preparation
+from tenter.cases.case_files import PreparedImages
+from tenter.formats.volumes import Volume
 from tenter.records import Plan
 from tenter.registration import concerns, inputs
 from tenter.registration.concerns import Figures

@@ -13,9 +13,9 @@ import torch
 from scipy import ndimage
 
 import patient
+from tenter.cases.case_files import Grid
 from tenter.config import RegistrationExport
-from tenter.data import transforms, volumes
-from tenter.data.cases import Grid
+from tenter.formats import transforms, volumes
 from tenter.registration import exports
 from tenter.spatial import geometry, smooth
 from tenter.spatial.transform import Transform

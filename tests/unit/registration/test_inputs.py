@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import patient
-from tenter.data import volumes
-from tenter.data.volumes import Volume
 from tenter.errors import CheckpointError, InputError
+from tenter.formats import volumes
+from tenter.formats.volumes import Volume
 from tenter.registration import inputs
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenter.data.volumes import Volume
+from tenter.formats.volumes import Volume
 from tenter.registration import picture
 from tenter.reporting import overview
 from tenter.spatial.transform import Transform

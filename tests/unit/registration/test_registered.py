@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 import patient
 from tenter import files
-from tenter.data import volumes
 from tenter.errors import InputError
+from tenter.formats import volumes
 from tenter.registration.registered import Registration, require_room
 from tenter.registration.registering import register
 

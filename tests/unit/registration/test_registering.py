@@ -13,6 +13,7 @@ import torch
 import dicoms
 import patient
 from tenter import config
+from tenter.cases import plans
 from tenter.config import (
     ImageSettings,
     InferSettings,
@@ -22,9 +23,9 @@ from tenter.config import (
     RegistrationExport,
     SsdLoss,
 )
-from tenter.data import plans, transforms, volumes
-from tenter.data.volumes import Volume
 from tenter.errors import InputError
+from tenter.formats import transforms, volumes
+from tenter.formats.volumes import Volume
 from tenter.registration.registering import register
 from tenter.spatial.transform import Transform
 from tenter.stages.infer import infer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenter.data.points import Point
+from tenter.formats.points import Point
 from tenter.metrics.regions import Grid
 from tenter.registration.warping import covers, lattice, map_points, meets, unreturned, warp_values
 from tenter.spatial import pull

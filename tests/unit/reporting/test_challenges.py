@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from finished import rows, write_report, write_study
-from tenter.data.challenge_tables import Aggregate
+from tenter.measurement.challenge_tables import Aggregate
 from tenter.metrics import learn2reg, muregpro
 from tenter.records import MetricRow
 from tenter.reporting import challenges, words

@@ -11,9 +11,10 @@ import pytest
 import applied
 import patient
 import tenter
+from tenter.cases import plans
 from tenter.config import PlanRules
-from tenter.data import plans, transforms
 from tenter.errors import DataError, InputError
+from tenter.formats import transforms
 from tenter.stages.plan import plan
 from tenter.study import Study
 from tenter.tools.register import register

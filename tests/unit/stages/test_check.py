@@ -9,8 +9,9 @@ import pytest
 import dicoms
 import faulty
 from tenter import files, provenance
-from tenter.data import plans, volumes
+from tenter.cases import plans
 from tenter.errors import InputError
+from tenter.formats import volumes
 from tenter.records import Fault, Plan
 from tenter.stages.check import Verdict, check
 

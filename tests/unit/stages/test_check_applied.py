@@ -11,8 +11,9 @@ import pytest
 import applied
 import patient
 from tenter import files, provenance
-from tenter.data import plans, volumes
+from tenter.cases import plans
 from tenter.errors import InputError
+from tenter.formats import volumes
 from tenter.records import Fault
 from tenter.stages.check import check
 from tenter.study import Study

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 import faulty
-from tenter.data import folders
 from tenter.errors import InputError
+from tenter.intake import folders
 from tenter.records import Fault
 from tenter.stages.check import check
 from tenter.study import Study

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from measured import AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, SHAPE, Study, balls, bent, shifted, still
 from tenter.config import Evaluation, LabelFiles, NamedLabel
-from tenter.data import transforms, volumes
 from tenter.errors import DataError
+from tenter.formats import transforms, volumes
 from tenter.records import MetricRow
 from tenter.spatial.transform import Transform
 

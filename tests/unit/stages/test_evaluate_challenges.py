@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from measured import AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, SHAPE, Study, balls, bent, shifted, still
 from tenter.config import Evaluation, LabelFiles, NamedLabel
-from tenter.data import fields, transforms
+from tenter.formats import fields, transforms
 from tenter.metrics.families import UNITS, family
 from tenter.metrics.indices import index_field
 from tenter.metrics.regions import Grid

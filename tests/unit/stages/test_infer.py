@@ -15,9 +15,10 @@ import SimpleITK as sitk
 import torch
 
 from tenter import config, files, networks, tables
+from tenter.cases import case_files, plans
 from tenter.config import ImageSettings, InferSettings, PlanRules, RegistrationExport, UNetNetwork
-from tenter.data import cases, plans, transforms, volumes
 from tenter.errors import CheckpointError, DataError
+from tenter.formats import transforms, volumes
 from tenter.records import Plan
 from tenter.shapes import Matrix
 from tenter.spatial import geometry, pull
@@ -132,7 +133,7 @@ def study(prepared: Path, tmp_path: Path) -> Study:
 def test_transform_holds_what_the_network_says(study: Study) -> None:
     folder = study.model("0")
     study.infer([folder])
-    case = cases.read_images(study.root / "cases/p1")
+    case = case_files.read_images(study.root / "cases/p1")
     network = models.load(folder, torch.device("cpu")).network
     moving, fixed = (torch.tensor(np.ascontiguousarray(side))[None] for side in (case.moving, case.fixed))
     written = transforms.read_transform(study.root / "fields/p1/transform.h5")

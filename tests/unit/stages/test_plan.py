@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tenter.cases import plans
 from tenter.config import PlanRules
-from tenter.data import plans
 from tenter.errors import DataError
 from tenter.stages.plan import plan
 

@@ -10,8 +10,9 @@ import SimpleITK as sitk
 
 import dicoms
 from tenter import config, files, tables
-from tenter.data import cases, plans, volumes
+from tenter.cases import case_files, plans
 from tenter.errors import DataError
+from tenter.formats import volumes
 from tenter.records import Plan
 from tenter.stages.plan import plan
 from tenter.stages.prepare_images import prepare_images
@@ -53,7 +54,7 @@ def zscored(image: np.ndarray) -> np.ndarray:
 
 def test_on_its_own_grid_the_fixed_image_is_only_normalised(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
     cohort = tiny_cohort()
-    case = cases.read_images(prepare(cohort, tmp_path) / "pair00")
+    case = case_files.read_images(prepare(cohort, tmp_path) / "pair00")
     original = nib.Nifti1Image.from_filename(cohort.file("pair00", "fixed_image"))
     assert np.allclose(case.fixed[0], zscored(original.get_fdata()), atol=1e-5)
     assert np.allclose(case.affine, original.affine, atol=1e-6)
@@ -63,7 +64,7 @@ def test_the_moving_image_is_itks_linear_resampling(
     tiny_cohort: MakeCohort, geometry: Any, tmp_path: Path
 ) -> None:
     cohort = tiny_cohort(moving=geometry(storage="LPS", degrees=20, spacing=(2.5, 2.2, 2.4)))
-    case = cases.read_images(prepare(cohort, tmp_path) / "pair00")
+    case = case_files.read_images(prepare(cohort, tmp_path) / "pair00")
     moving = sitk.ReadImage(str(cohort.file("pair00", "moving_image")), sitk.sitkFloat64)
     grid = sitk.ReadImage(str(tmp_path / "cases" / "pair00" / "fixed.nii"))
     array = sitk.GetArrayFromImage(moving)
@@ -86,7 +87,7 @@ def test_storage_does_not_show_in_a_case(
     for name, codes in (("plain", "RAS"), ("other", storage)):
         chosen = geometry(storage=codes, degrees=degrees, spacing=(1.7, 2.0, 2.9))
         cohort = tiny_cohort(name, pairs=1, fixed=chosen, moving=chosen)
-        found.append(cases.read_images(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00"))
+        found.append(case_files.read_images(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00"))
     plain, other = found
     assert np.allclose(plain.affine, other.affine, atol=1e-4)
     assert np.abs(plain.fixed - other.fixed).max() < 1e-4
@@ -98,11 +99,11 @@ def test_centre_alignment_puts_centre_on_centre(tiny_cohort: MakeCohort, tmp_pat
     cohort = tiny_cohort(pairs=1)
     path = cohort.file("pair00", "moving_image")
     moving = volumes.read_image(path)
-    there = cases.read_images(prepare(cohort, tmp_path / "here", alignment="centre") / "pair00")
+    there = case_files.read_images(prepare(cohort, tmp_path / "here", alignment="centre") / "pair00")
     shifted = moving.affine.copy()
     shifted[:3, 3] += (300.0, -40.0, 7.0)
     volumes.write_image(path, moving.array, shifted)
-    away = cases.read_images(prepare(cohort, tmp_path / "away", alignment="centre") / "pair00")
+    away = case_files.read_images(prepare(cohort, tmp_path / "away", alignment="centre") / "pair00")
     assert np.allclose(away.alignment[:3, 3] - there.alignment[:3, 3], (300, -40, 7), atol=1e-4)
     assert np.allclose(away.moving, there.moving, atol=1e-4)
 
@@ -118,7 +119,7 @@ def test_alignment_by_mass_puts_centre_of_mass_on_centre_of_mass(
     # The moving image is the fixed one elsewhere, with 20 mm of empty space on one side.
     padded = np.pad(fixed.array, [(0, 0), (0, 10), (0, 0), (0, 0)], constant_values=fixed.array.min())
     volumes.write_image(cohort.file("pair00", "moving_image"), padded, shifted)
-    case = cases.read_images(prepare(cohort, tmp_path, alignment="mass") / "pair00")
+    case = case_files.read_images(prepare(cohort, tmp_path, alignment="mass") / "pair00")
     assert np.allclose(case.alignment[:3, 3], (300, -40, 7), atol=1e-3)
 
 
@@ -128,13 +129,13 @@ def test_a_dicom_series_makes_the_case_that_its_nifti_makes(tiny_cohort: MakeCoh
     original = volumes.read_image(path)
     whole = np.rint(original.array[0]).astype(np.int16)
     volumes.write_image(path, whole, original.affine)
-    plain = cases.read_images(prepare(cohort, tmp_path / "nifti") / "pair00")
+    plain = case_files.read_images(prepare(cohort, tmp_path / "nifti") / "pair00")
     turned = original.affine @ np.diag([1, 1, -1, 1])
     turned[:, 3] = original.affine @ [0, 0, whole.shape[2] - 1, 1]
     dicoms.write_series(cohort.folder / "series", whole[..., ::-1], turned)
     cohort.manifest.write_text(cohort.manifest.read_text().replace("moving/pair00.nii.gz", "series"))
     root = prepare(cohort, tmp_path / "dicom")
-    case = cases.read_images(root / "pair00")
+    case = case_files.read_images(root / "pair00")
     assert np.abs(case.moving - plain.moving).max() < 1e-5
     assert dicoms.PATIENT.encode() not in b"".join(path.read_bytes() for path in root.glob("*/*"))
 
@@ -157,8 +158,8 @@ def test_a_transform_file_maps_fixed_points_to_moving_points(tiny_cohort: MakeCo
     sitk.WriteTransform(sitk.TranslationTransform(3, (2.0, 4.0, -6.0)), str(cohort.folder / "t.tfm"))
     lines = cohort.manifest.read_text().splitlines()
     cohort.manifest.write_text(f"{lines[0]}\tinitial_transform\n{lines[1]}\tt.tfm\n")
-    placed = cases.read_images(prepare(cohort, tmp_path / "file", alignment="file") / "pair00")
-    plain = cases.read_images(prepare(cohort, tmp_path / "header") / "pair00")
+    placed = case_files.read_images(prepare(cohort, tmp_path / "file", alignment="file") / "pair00")
+    plain = case_files.read_images(prepare(cohort, tmp_path / "header") / "pair00")
     assert np.allclose(placed.alignment[:3, 3], (-2, -4, -6))
     assert np.allclose(placed.moving[0, 2:, 2:, 3:], plain.moving[0, 1:-1, :-2, :-3], atol=1e-4)
 
@@ -230,7 +231,7 @@ def test_one_bad_pair_does_not_stop_the_others(tiny_cohort: MakeCohort, tmp_path
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"1 of 2 pairs failed(.|\n)*pair00: .*truncated"):
         prepare(cohort, tmp_path)
-    assert cases.read_images(tmp_path / "cases" / "pair01").pair == "pair01"
+    assert case_files.read_images(tmp_path / "cases" / "pair01").pair == "pair01"
     assert not (tmp_path / "images.tsv").exists()
 
 

@@ -9,8 +9,9 @@ import pytest
 import SimpleITK as sitk
 
 from tenter import config, files, tables
-from tenter.data import cases, volumes
+from tenter.cases import case_files
 from tenter.errors import DataError
+from tenter.formats import volumes
 from tenter.records import Label
 from tenter.stages.plan import plan
 from tenter.stages.prepare_images import prepare_images
@@ -51,7 +52,7 @@ def erase(path: Path, key: int) -> None:
 
 def test_on_their_own_grid_labels_stay_as_they_are(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
     cohort = tiny_cohort()
-    case = cases.read_labels(prepare(cohort, tmp_path) / "pair00")
+    case = case_files.read_labels(prepare(cohort, tmp_path) / "pair00")
     original = nib.Nifti1Image.from_filename(cohort.file("pair00", "fixed_labels")).get_fdata()
     assert np.array_equal(case.fixed, [255 * (original == key) for key in (1, 2, 5)])
 
@@ -59,7 +60,7 @@ def test_on_their_own_grid_labels_stay_as_they_are(tiny_cohort: MakeCohort, tmp_
 def test_labels_have_the_names_and_roles_of_the_configuration(
     tiny_cohort: MakeCohort, tmp_path: Path
 ) -> None:
-    case = cases.read_labels(prepare(tiny_cohort(), tmp_path) / "pair00")
+    case = case_files.read_labels(prepare(tiny_cohort(), tmp_path) / "pair00")
     assert case.labels == (
         Label("gland", 1, "structure"),
         Label("label-2", 2, "landmark"),
@@ -71,7 +72,7 @@ def test_moving_labels_are_itks_linear_resampling(
     tiny_cohort: MakeCohort, geometry: Any, tmp_path: Path
 ) -> None:
     cohort = tiny_cohort(moving=geometry(storage="LPS", degrees=20, spacing=(2.5, 2.2, 2.4)))
-    case = cases.read_labels(prepare(cohort, tmp_path) / "pair00")
+    case = case_files.read_labels(prepare(cohort, tmp_path) / "pair00")
     moving = sitk.ReadImage(str(cohort.file("pair00", "moving_labels")))
     grid = sitk.ReadImage(str(tmp_path / "cases" / "pair00" / "fixed.nii"))
     mask = sitk.Cast(moving == 1, sitk.sitkFloat64)
@@ -93,7 +94,7 @@ def test_storage_does_not_show_in_labels(
     for name, codes in (("plain", "RAS"), ("other", storage)):
         chosen = geometry(storage=codes, degrees=degrees, spacing=(1.7, 2.0, 2.9))
         cohort = tiny_cohort(name, pairs=1, fixed=chosen, moving=chosen)
-        found.append(cases.read_labels(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00"))
+        found.append(case_files.read_labels(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00"))
     for side in ("moving", "fixed"):
         plain, other = (getattr(case, side).astype(int) for case in found)
         assert np.abs(plain - other).max() <= 1
@@ -105,7 +106,7 @@ def test_a_stack_gives_the_same_case_as_a_map(tiny_cohort: MakeCohort, tmp_path:
     stack = {"format": "stack"}
     as_stack = prepare(tiny_cohort("stack", labels="stack"), tmp_path / "stack", stack)
     # Channels 1 and 2 are the small spheres 2 and 5; the large one is hidden under them in a map.
-    first, second = (cases.read_labels(root / "pair01").moving[1:] for root in (as_map, as_stack))
+    first, second = (case_files.read_labels(root / "pair01").moving[1:] for root in (as_map, as_stack))
     assert np.array_equal(first, second)
 
 
@@ -113,11 +114,11 @@ def test_a_label_that_one_side_lacks_is_left_out_and_counted(tiny_cohort: MakeCo
     cohort = tiny_cohort()
     erase(cohort.file("pair00", "moving_labels"), 2)
     root = prepare(cohort, tmp_path)
-    assert [label.key for label in cases.read_labels(root / "pair00").labels] == [1, 5]
+    assert [label.key for label in case_files.read_labels(root / "pair00").labels] == [1, 5]
     assert said(root / "pair00")["left_out"] == [
         {"name": "label-2", "key": 2, "role": "landmark", "reason": "absent in moving"}
     ]
-    assert len(cases.read_labels(root / "pair01").labels) == 3
+    assert len(case_files.read_labels(root / "pair01").labels) == 3
 
 
 def test_an_empty_channel_is_left_out(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_an_empty_channel_is_left_out(tiny_cohort: MakeCohort, tmp_path: Path) -
     emptied[1] = 0
     volumes.write_labels(path, emptied, stack.affine)
     root = prepare(cohort, tmp_path, {"format": "stack"})
-    assert [label.key for label in cases.read_labels(root / "pair00").labels] == [0, 2]
+    assert [label.key for label in case_files.read_labels(root / "pair00").labels] == [0, 2]
     assert said(root / "pair00")["left_out"][0]["reason"] == "empty in fixed"
 
 
@@ -136,7 +137,7 @@ def test_a_label_beyond_the_grid_is_left_out_with_that_reason(
     tiny_cohort: MakeCohort, tmp_path: Path
 ) -> None:
     cohort = tiny_cohort(pairs=1)
-    for side in cases.SIDES:
+    for side in case_files.SIDES:
         path = cohort.file("pair00", f"{side}_labels")
         labels = volumes.read_labels(path, config.LabelFiles())
         labels.values[0, 0, 0] = 9
@@ -152,12 +153,12 @@ def test_the_volume_of_a_small_label_survives_a_coarse_grid(tiny_cohort: MakeCoh
     assert landmark["file_voxels"] == 12
     assert landmark["file_mm3"] == pytest.approx(96.0)
     assert landmark["grid_mm3"] == pytest.approx(96.0, rel=0.15)
-    assert cases.read_labels(root / "pair00").fixed[1].max() > 64
+    assert case_files.read_labels(root / "pair00").fixed[1].max() > 64
 
 
 def test_a_pair_without_label_files_has_a_sidecar_alone(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
     root = prepare(tiny_cohort(labels="none"), tmp_path)
-    assert cases.read_labels(root / "pair00").labels == ()
+    assert case_files.read_labels(root / "pair00").labels == ()
     assert [entry.file for entry in tables.read(tmp_path / "labels.tsv")] == [
         "pair00/labels.json",
         "pair01/labels.json",

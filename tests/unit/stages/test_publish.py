@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from tenter import addresses
-from tenter.data import metric_tables
 from tenter.errors import DataError, TenterError
+from tenter.measurement import metric_tables
 from tenter.stages import summarise
 from tenter.stages.publish import publish
 from tenter.stages.start_tracking import start_tracking

@@ -7,8 +7,9 @@ import pytest
 
 import finished
 from tenter import files
-from tenter.data import metric_tables, plans
+from tenter.cases import plans
 from tenter.errors import DataError
+from tenter.measurement import metric_tables
 from tenter.provenance import ACCEPTED
 from tenter.records import Plan
 

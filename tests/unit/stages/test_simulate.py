@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tenter import manifest
-from tenter.data import points, transforms
 from tenter.errors import InputError
+from tenter.formats import points, transforms
 from tenter.stages.simulate import simulate
 
 

@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from tenter.config import SummariseSettings, Summary
-from tenter.data import metric_tables
 from tenter.errors import DataError
+from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.stages.summarise import COMPARISON, SUMMARY, summarise
 

@@ -17,9 +17,9 @@ import torch
 
 from conftest import picture, save, spheres, stored, voxel_points, world
 from tenter.cli.main import main
-from tenter.data import point_writers, transforms, volumes
-from tenter.data.points import Point, read_points
 from tenter.errors import DataError, InputError
+from tenter.formats import point_writers, transforms, volumes
+from tenter.formats.points import Point, read_points
 from tenter.spatial.geometry import translation
 from tenter.spatial.transform import Transform
 from tenter.tools.warp import warp

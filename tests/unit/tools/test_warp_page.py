@@ -13,8 +13,8 @@ import torch
 
 from conftest import picture, save, spheres, voxel_points, world
 from tenter.cli.main import main
-from tenter.data import point_writers, transforms, volumes
-from tenter.data.points import Point, read_points
+from tenter.formats import point_writers, transforms, volumes
+from tenter.formats.points import Point, read_points
 from tenter.spatial.transform import Transform
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/warp-and-points.md"

@@ -13,8 +13,8 @@ import torch
 import absent_gpu
 from learning import SPACING, settings
 from tenter import networks
-from tenter.data import sampling
-from tenter.data.draws import draw, outline
+from tenter.sampling import batches
+from tenter.sampling.draws import draw, outline
 from tenter.training.step import Learner
 
 TESTS = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def test_a_gpu_sees_no_wait_either(*, images: bool) -> None:
     try:
         for step in range(3):
             learner.learn(
-                sampling.apply(draw(outline(cases, SPACING), chosen, fold="0", step=step), cases, device),
+                batches.apply(draw(outline(cases, SPACING), chosen, fold="0", step=step), cases, device),
                 step,
             )
             torch.cuda.set_sync_debug_mode("error")  # the first step has made what is kept

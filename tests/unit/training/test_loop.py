@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from learning import SPACING, case, settings
 from tenter import networks
-from tenter.data.cohort import Case, Side
 from tenter.errors import TrainingError
 from tenter.records import Role
+from tenter.sampling.cohort import Case, Side
 from tenter.shapes import Field, Image
 from tenter.training import loop
 from tenter.training.checkpoints import Checkpoints

@@ -10,9 +10,9 @@ from torch import nn
 from learning import SPACING, case, settings
 from tenter import losses, networks
 from tenter.config import TrainSettings
-from tenter.data.draws import draw, outline
-from tenter.data.sampling import Batch, apply
 from tenter.losses.inverse_consistency import inverse_consistency
+from tenter.sampling.batches import Batch, apply
+from tenter.sampling.draws import draw, outline
 from tenter.spatial import warp
 from tenter.training.step import Learner
 

@@ -12,8 +12,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from learning import SHAPE, SPACING, ball, case, settings
-from tenter.data.cohort import Case
 from tenter.folds import Split, set_aside
+from tenter.sampling.cohort import Case
 from tenter.shapes import Image
 from tenter.training.interruption import Stop
 from tenter.training.validation import centroid_distance_mm, dice, measure

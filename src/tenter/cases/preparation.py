@@ -1,0 +1,61 @@
+"""Two images brought onto the case grid as a network sees them: aligned, resampled, normalised."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tenter.cases import intensity, planning, resampling
+from tenter.cases.case_files import Grid, PreparedImages
+from tenter.errors import DataError
+from tenter.formats.volumes import Volume
+from tenter.records import Plan
+from tenter.shapes import Matrix
+from tenter.spatial import geometry
+
+
+def prepared(
+    moving: Volume, fixed: Volume, plan: Plan, placed: Matrix, names: tuple[str, str]
+) -> PreparedImages:
+    """Bring two images onto the case grid of the fixed one.
+
+    Args:
+        moving: the original moving image.
+        fixed: the original fixed image.
+        plan: grid and intensity rule.
+        placed: the alignment, RAS mm to RAS mm, a fixed point to its moving point.
+        names: of the moving and the fixed image, for complaints.
+
+    Raises:
+        DataError: an image is constant, or constant between its percentiles; or the plan is for
+            images of another kind, slices or volumes.
+    """
+    sources = [Grid(_shape(volume), volume.affine) for volume in (moving, fixed)]
+    _require_kind(sources[1], plan, names[1])
+    grid = geometry.canonical_grid(fixed.affine, sources[1].shape, plan.shape, plan.spacing_mm)
+    cases = []
+    for volume, place, name in zip((moving, fixed), (placed @ grid, grid), names, strict=True):
+        values = intensity.normalised(volume.array, plan.intensity, name)
+        to_volume = np.linalg.inv(volume.affine) @ place
+        cases.append(resampling.on_grid(values, to_volume, plan.shape, padding="border"))
+    return PreparedImages(
+        affine=grid,
+        alignment=placed,
+        moving=cases[0],
+        fixed=cases[1],
+        moving_source=sources[0],
+        fixed_source=sources[1],
+    )
+
+
+def _require_kind(fixed: Grid, plan: Plan, name: str) -> None:
+    """Refuse a volume for a grid of one slice, and a slice for any grid but its own plane's."""
+    shape = [fixed.shape[axis] for axis in geometry.canonical_order(fixed.affine)]
+    own, planned = planning.kind(shape), planning.kind(plan.shape)
+    if own != planned:
+        message = f"{name}: is {own}, and the plan's grid is {planned}; give images of its kind"
+        raise DataError(message)
+
+
+def _shape(volume: Volume) -> tuple[int, int, int]:
+    _, x, y, z = volume.array.shape
+    return x, y, z

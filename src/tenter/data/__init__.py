@@ -1,1 +1,0 @@
-"""What enters and leaves the program: volumes, points, transforms, prepared cases, batches."""

@@ -1,0 +1,172 @@
+"""MetaImage and NRRD: headers, and where and how their voxels are stored.
+
+MetaImage headers are read by SimpleITK, after what it passes over was looked at: it takes a missing place
+for the origin, and a unit or a scaling that it does not know for its own. Voxels are read by `payloads`:
+SimpleITK returns images from files whose compressed data are cut or damaged.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from tenter.formats import headers, nrrd_files, sequences, units
+from tenter.formats.headers import Header, refusal
+from tenter.formats.payloads import Layout
+
+META_SUFFIXES = (".mha", ".mhd")
+SUFFIXES = (*META_SUFFIXES, *nrrd_files.SUFFIXES)
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LONGEST_HEADER = 2**20
+AGAIN = "export the image again, or convert it to NIfTI"
+
+PLACES = (
+    ("Offset", "Position", "Origin"),
+    ("TransformMatrix", "Orientation", "Rotation"),
+    ("ElementSpacing",),
+)
+"""What says where a MetaImage lies, each with its other names."""
+
+BYTE_ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+"""Fields that say whether the highest byte of a number stands first."""
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """The files that make up a volume: the header's, and the one it points to.
+
+    Raises:
+        DataError: the header cannot be read.
+    """
+    data = _data_file(path, _read_text(path)[0]) if _is_meta(path) else nrrd_files.data_file(path)
+    return (path,) if data == path else (path, data)
+
+
+def header(path: Path) -> Header:
+    """Read and verify a header.
+
+    Raises:
+        DataError: the file or its header cannot be relied on.
+    """
+    return layout(path).header
+
+
+def layout(path: Path) -> Layout:
+    """Read and verify a header, and find the voxels.
+
+    Raises:
+        DataError: the file or its header cannot be relied on.
+    """
+    if not _is_meta(path):
+        return nrrd_files.layout(path)
+    headers.require_file(path)
+    fields, end = _read_text(path)
+    data = _data_file(path, fields)
+    headers.require_file(data)
+    sequences.require_volume(path, fields)
+    _require_meta(path, fields)
+    reader = _reader(path)
+    return Layout(
+        header=_described(path, fields, reader),
+        data=data,
+        start=end if data == path else 0,
+        packing="zlib" if fields.get("CompressedData", "False").lower() == "true" else "raw",
+        interleaved=reader.GetNumberOfComponents() > 1,
+    )
+
+
+def _reader(path: Path) -> sitk.ImageFileReader:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("MetaImageIO")
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise refusal(path, f"cannot be read ({reason})", AGAIN) from error
+    return reader
+
+
+def _described(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader) -> Header:
+    components, sizes = reader.GetNumberOfComponents(), list(reader.GetSize())
+    if components > 1 and any(size > 1 for size in sizes[3:]):
+        raise refusal(path, f"has {components} values a voxel and sizes {sizes}", "give one or the other")
+    space = [*sizes[:3], *[1] * (3 - len(sizes))]
+    shape, channels = headers.sized(path, [*space, components] if components > 1 else sizes)
+    unit = units.unit(path, fields.get("DistanceUnits", ""), "DistanceUnits")
+    axes, held = len(sizes), min(len(sizes), 3)
+    matrix = np.diag([*[1.0] * held, *[0.0] * (3 - held), 1.0])
+    direction = np.array(reader.GetDirection()).reshape(axes, axes)[:held, :held]
+    matrix[:held, :held] = direction * np.array(reader.GetSpacing()[:held])
+    matrix[:held, 3] = reader.GetOrigin()[:held]
+    affine = headers.placed(path, headers.thickened(units.in_mm(LPS @ matrix, unit), shape))
+    statement = "`DistanceUnits` in its header to mm"
+    units.require_plausible_size(path, affine, shape, unit, statement)
+    return Header(shape, channels, affine, _dtype(path, fields, reader))
+
+
+def _dtype(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader) -> np.dtype[np.generic]:
+    name = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    words = name.replace("vector of ", "").split()
+    if "complex" in words or "label" in words:
+        raise refusal(path, f"holds {name} values", "store one real number (int16, float32) a voxel")
+    kind = "f" if "float" in words else "u" if "unsigned" in words else "i"
+    swapped = {fields.get(name, "").lower() for name in BYTE_ORDERS} & {"true", "1"}
+    return np.dtype(f"{'>' if swapped else '<'}{kind}{int(words[0].partition('-')[0]) // 8}")
+
+
+def _is_meta(path: Path) -> bool:
+    return path.suffix.lower() in META_SUFFIXES
+
+
+def _require_meta(path: Path, fields: dict[str, str]) -> None:
+    """Refuse a MetaImage about which tools would differ."""
+    for names in PLACES:
+        if not fields.keys() & set(names):
+            raise refusal(path, f"does not say where it lies (no {names[0]} in its header)", AGAIN)
+    for axis, kind in enumerate(fields.get("Kinds", "").lower().split()[:3]):
+        if kind not in nrrd_files.SPATIAL_KINDS:
+            raise sequences.not_spatial(path, axis, kind)
+    for name, usual in (("ElementToIntensityFunctionSlope", 1.0), ("ElementToIntensityFunctionOffset", 0.0)):
+        if _number(fields.get(name, str(usual))) != usual:
+            raise refusal(path, f"says {name}, which most tools ignore", "store the scaled values themselves")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _read_text(path: Path) -> tuple[dict[str, str], int]:
+    """The fields of a MetaImage's header, and the bytes before what follows it."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(LONGEST_HEADER)
+    except OSError:
+        headers.require_file(path)
+        raise
+    fields: dict[str, str] = {}
+    offset = 0
+    for line in start.split(b"\n"):
+        offset += len(line) + 1
+        key, found, value = line.decode("utf-8", "replace").partition("=")
+        if not found:
+            break
+        fields[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            break
+    return fields, offset
+
+
+def _data_file(path: Path, fields: dict[str, str]) -> Path:
+    """The file that holds the voxels: another one, or the file itself."""
+    name = fields.get("ElementDataFile", "")
+    if not name or name.startswith("LIST") or "%" in name:
+        raise refusal(path, "is not a MetaImage with one data file (ElementDataFile)", AGAIN)
+    if fields.get("BinaryData", "True").lower() == "false" or fields.get("HeaderSize", "0") != "0":
+        raise refusal(path, "holds text or skips bytes before its voxels", AGAIN)
+    return path if name.upper() == "LOCAL" else path.parent / name

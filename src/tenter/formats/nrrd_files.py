@@ -1,0 +1,293 @@
+"""Headers of NRRD files: which axes are those of space, where these lie, and how voxels are stored.
+
+The format: https://teem.sourceforge.net/nrrd/format.html.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tenter.formats import headers, sequences, units
+from tenter.formats.headers import Header, Segment, refusal
+from tenter.formats.payloads import Layout, Packing
+from tenter.shapes import Matrix
+
+SUFFIXES = (".nrrd", ".nhdr")
+LONGEST_HEADER = 2**20
+AGAIN = "export the image again, or convert it to NIfTI"
+EXPORT = "export it in the space left-posterior-superior or right-anterior-superior"
+
+SPACES = {
+    "right-anterior-superior": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+}
+"""Names of anatomical spaces, and the signs of their axes in RAS; also in short, and with time."""
+
+SPATIAL_KINDS = frozenset(("domain", "space", "???", "none", ""))
+CHANNEL_KINDS = frozenset(
+    (
+        *("list", "time", "stub", "scalar", "vector", "covariant-vector", "normal", "point"),
+        *("2-vector", "3-vector", "4-vector", "3-gradient", "3-normal", "3-color", "4-color"),
+        *("rgb-color", "rgba-color", "hsv-color", "xyz-color"),
+    )
+)
+"""Kinds of axes along which values are independent of one another."""
+
+_TYPES = {
+    "i1": "signed char, int8, int8_t",
+    "u1": "uchar, unsigned char, uint8, uint8_t",
+    "i2": "short, short int, signed short, signed short int, int16, int16_t",
+    "u2": "ushort, unsigned short, unsigned short int, uint16, uint16_t",
+    "i4": "int, signed int, int32, int32_t",
+    "u4": "uint, unsigned int, uint32, uint32_t",
+    "i8": "longlong, long long, long long int, signed long long, signed long long int, int64, int64_t",
+    "u8": "ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t",
+    "f4": "float",
+    "f8": "double",
+}
+TYPES = {name: code for code, names in _TYPES.items() for name in names.split(", ")}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A header in text.
+
+    Attributes:
+        fields: of the format, by name in lower case without blanks.
+        pairs: keys and values that programs added.
+        end: bytes before what follows the header.
+    """
+
+    fields: Mapping[str, str]
+    pairs: Mapping[str, str]
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """What the axes of a file are: sizes and direction vectors of space, and the axis of channels."""
+
+    sizes: tuple[int, ...]
+    vectors: tuple[tuple[float, ...], ...]
+    channels: int
+    channel_axis: int | None
+
+
+def data_file(path: Path) -> Path:
+    """The file that holds the voxels: another one, or the file itself.
+
+    Raises:
+        DataError: the header cannot be read, or names several files.
+    """
+    name = _text(path).fields.get("datafile", "")
+    if name.upper().startswith("LIST") or "%" in name:
+        raise refusal(path, "keeps its voxels in several files", AGAIN)
+    return path.parent / name if name else path
+
+
+def pairs(path: Path) -> Mapping[str, str]:
+    """The keys and values that programs added to a header.
+
+    Raises:
+        DataError: the header cannot be read.
+    """
+    return _text(path).pairs
+
+
+def layout(path: Path) -> Layout:
+    """Read and verify a header.
+
+    Raises:
+        DataError: the file or its header cannot be relied on.
+    """
+    headers.require_file(path)
+    text = _text(path)
+    data = data_file(path)
+    headers.require_file(data)
+    sequences.require_volume(path, text.pairs)
+    axes = _axes(path, text.fields)
+    shape, channels = headers.sized(path, [*axes.sizes, *[1] * (3 - len(axes.sizes)), axes.channels])
+    affine = _affine(path, text.fields, axes, shape)
+    return Layout(
+        header=Header(shape, channels, affine, _dtype(path, text.fields), _segments(text.pairs)),
+        data=data,
+        start=text.end if data == path else 0,
+        packing=_packing(path, text.fields),
+        interleaved=axes.channel_axis == 0,
+    )
+
+
+def _text(path: Path) -> Text:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(LONGEST_HEADER)
+    except OSError:
+        headers.require_file(path)
+        raise
+    if not start.startswith(b"NRRD"):
+        raise refusal(path, "is not an NRRD file", AGAIN)
+    end = re.search(rb"\r?\n\r?\n", start)
+    fields: dict[str, str] = {}
+    pairs: dict[str, str] = {}
+    for line in (start[: end.start()] if end else start).decode("utf-8", "replace").splitlines()[1:]:
+        found = re.match(r"([^#:][^:]*)(:=|:)(.*)", line)
+        if found and found[2] == ":=":
+            pairs[found[1]] = found[3].strip()
+        elif found:
+            fields[found[1].strip().lower().replace(" ", "")] = found[3].strip()
+    if end is None and "datafile" not in fields:
+        raise refusal(path, "is truncated inside its header", "copy it again from its source")
+    return Text(fields, pairs, end.end() if end else len(start))
+
+
+def _axes(path: Path, fields: Mapping[str, str]) -> _Axes:
+    """Sort the axes of a file into those of space and the one of channels, if there is one."""
+    sizes = _integers(path, fields, "sizes")
+    kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or [""] * len(sizes)
+    vectors = _vectors(path, fields, len(sizes))
+    if len(kinds) != len(sizes):
+        raise refusal(path, f"has {len(sizes)} axes and {len(kinds)} kinds", AGAIN)
+    space = [axis for axis, vector in enumerate(vectors) if any(vector[:3])]
+    for axis in space:
+        if kinds[axis] not in SPATIAL_KINDS:
+            raise sequences.not_spatial(path, axis, kinds[axis])
+    others = [axis for axis in range(len(sizes)) if axis not in space]
+    counted = [axis for axis in others if sizes[axis] != 1]
+    for axis in counted:
+        if kinds[axis] not in SPATIAL_KINDS | CHANNEL_KINDS:
+            what = f"holds {kinds[axis]} values (axis {axis + 1} of its `kinds`)"
+            raise refusal(path, what, "store one real number a voxel")
+    if len(counted) > 1 or not 2 <= len(space) <= 3:
+        what = f"has {len(space)} axes with a direction in space, and {len(counted)} others (sizes {sizes})"
+        raise refusal(path, what, "give two or three axes of space, and at most one of channels")
+    channel_axis = counted[0] if counted else None
+    if channel_axis is not None and min(space) < channel_axis < max(space):
+        what = f"has its channels (axis {channel_axis + 1}) between the axes of space"
+        raise refusal(path, what, "store them as the first or the last axis")
+    return _Axes(
+        tuple(sizes[axis] for axis in space),
+        tuple(vectors[axis][:3] for axis in space),
+        1 if channel_axis is None else sizes[channel_axis],
+        0 if channel_axis is not None and channel_axis < min(space) else channel_axis,
+    )
+
+
+def _integers(path: Path, fields: Mapping[str, str], name: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in fields[name].split())
+    except (KeyError, ValueError):
+        raise refusal(path, f"cannot be read (no whole numbers in `{name}`)", AGAIN) from None
+
+
+def _numbers(path: Path, words: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in words.strip("() ").split(","))
+    except ValueError:
+        raise refusal(path, f"cannot be read ({words} is not a vector)", AGAIN) from None
+
+
+def _vectors(path: Path, fields: Mapping[str, str], axes: int) -> list[tuple[float, ...]]:
+    """The direction of each axis in space (and time); zeros for one that has none."""
+    width = _dimensions(path, fields)
+    found = re.findall(r"none|\([^)]*\)", fields["spacedirections"].lower())
+    vectors = [(0.0,) * width if word == "none" else _numbers(path, word) for word in found]
+    vectors = [(0.0,) * width if all(map(math.isnan, vector)) else vector for vector in vectors]
+    if len(vectors) != axes or {len(vector) for vector in vectors} != {width}:
+        raise refusal(path, f"has {axes} axes, and `space directions` that do not fit", AGAIN)
+    return vectors
+
+
+def _dimensions(path: Path, fields: Mapping[str, str]) -> int:
+    """Dimensions of the space, which must be an anatomical one: three, or four with time."""
+    named = _space(fields)
+    # No name fits four axes: ITK writes none then, and means LPS as it always does.
+    unnamed = fields.get("spacedimension") == "4"
+    if (named is None and not unnamed) or not {"spacedirections", "spaceorigin"} <= fields.keys():
+        raise refusal(path, "does not say where it lies (space, space directions and space origin)", EXPORT)
+    return 3 if named is not None and not _has_time(fields) else 4
+
+
+def _has_time(fields: Mapping[str, str]) -> bool:
+    space = fields.get("space", "").lower()
+    return space.endswith("-time") or (len(space) == 4 and space[3] == "t")
+
+
+def _space(fields: Mapping[str, str]) -> tuple[int, int, int] | None:
+    """Signs of the axes of the space in RAS; None for another space."""
+    name = fields.get("space", "").lower().removesuffix("-time")
+    name = name[:3] if len(name) == 4 and name[3] == "t" else name
+    short = {"".join(word[0] for word in full.split("-")): signs for full, signs in SPACES.items()}
+    return SPACES.get(name, short.get(name))
+
+
+def _affine(path: Path, fields: Mapping[str, str], axes: _Axes, shape: tuple[int, int, int]) -> Matrix:
+    unit = _unit(path, fields)
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1
+    matrix[:3, : len(axes.vectors)] = np.array(axes.vectors).T
+    origin = _numbers(path, fields["spaceorigin"])
+    if len(origin) < 3:
+        raise refusal(path, "does not say where it lies (space origin)", EXPORT)
+    matrix[:3, 3] = origin[:3]
+    signs = _space(fields) or SPACES["left-posterior-superior"]
+    thick = headers.thickened(units.in_mm(np.diag([*signs, 1.0]) @ matrix, unit), shape)
+    affine = headers.placed(path, thick)
+    statement = '`space units` of its header to "mm" "mm" "mm"'
+    units.require_plausible_size(path, affine, shape, unit, statement)
+    return affine
+
+
+def _unit(path: Path, fields: Mapping[str, str]) -> str | None:
+    words = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3]
+    stated = {units.unit(path, word, "space units") for word in words}
+    if len(stated) > 1:
+        raise refusal(
+            path, f"is measured in several units (space units {', '.join(words)})", "export it in mm"
+        )
+    return stated.pop() if stated else None
+
+
+def _dtype(path: Path, fields: Mapping[str, str]) -> np.dtype[np.generic]:
+    name = fields.get("type", "")
+    if name not in TYPES:
+        raise refusal(
+            path, f"holds values of type {name!r}", "store one real number (int16, float32) a voxel"
+        )
+    order = {"little": "<", "big": ">"}.get(fields.get("endian", ""), "")
+    if not order and not TYPES[name].endswith("1"):
+        raise refusal(path, "does not say the order of its bytes (endian)", AGAIN)
+    return np.dtype(order + TYPES[name])
+
+
+def _packing(path: Path, fields: Mapping[str, str]) -> Packing:
+    names: dict[str, Packing] = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
+    packing = names.get(fields.get("encoding", "").lower())
+    skips = {fields.get("byteskip", "0"), fields.get("lineskip", "0")} != {"0"}
+    if packing is None or skips:
+        raise refusal(path, "is packed in a way that cannot be verified", AGAIN)
+    return packing
+
+
+def _segments(pairs: Mapping[str, str]) -> tuple[Segment, ...]:
+    """The segments of a segmentation of 3D Slicer, in their order.
+
+    Before layers (3D Slicer 4.10) each segment was a layer of its own, of ones.
+    """
+    numbers = sorted(int(found[1]) for key in pairs if (found := re.fullmatch(r"Segment(\d+)_ID", key)))
+    return tuple(_segment(pairs, number) for number in numbers)
+
+
+def _segment(pairs: Mapping[str, str], number: int) -> Segment:
+    def whole(name: str, default: int) -> int:
+        text = pairs.get(f"Segment{number}_{name}", "")
+        return int(text) if re.fullmatch(r"\d{1,9}", text) else default
+
+    name = pairs.get(f"Segment{number}_Name") or pairs[f"Segment{number}_ID"]
+    return Segment(name, whole("Layer", number), whole("LabelValue", 1))

@@ -1,0 +1,242 @@
+"""Transform files: ITK composites written; read what fits of ITK, ANTs, elastix and 3D Slicer.
+
+Files hold LPS mm, the program RAS mm; both map a fixed point to its moving point. Files of other
+programs are refused by their marks: `foreign_transforms`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from torch import Tensor
+
+from tenter import files
+from tenter.errors import DataError, OutputError
+from tenter.formats import elastix, fields, foreign_transforms
+from tenter.shapes import Matrix
+from tenter.spatial import geometry
+from tenter.spatial.transform import Transform
+
+LARGEST_MM = 1e6
+ORTHOGONAL = 1e-6
+OVERHEAD = 65_536
+"""Bytes of a transform file besides its field, at most."""
+
+MORE_FIELDS = (
+    "bring them together in one (antsApplyTransforms -o [field.nii.gz,1], or harden them in 3D Slicer)"
+)
+NO_FIELD = (
+    "store it as a displacement field (3D Slicer: Transforms, Convert; SimpleITK: "
+    "TransformToDisplacementField)"
+)
+
+
+def write_transform(path: Path, transform: Transform) -> None:
+    """Write the whole map as an ITK composite of the field and the alignment.
+
+    ITK applies the last transform of a composite first: in the file the alignment comes first
+    and the field on its grid last. Where the grid has shear but its image under the alignment has
+    none, as of an inverse, the field comes first, on that image, and the alignment last.
+
+    Args:
+        path: `.h5`.
+        transform: its grid, or the grid's image under the alignment, must be free of shear.
+
+    Raises:
+        OutputError: it could not be written whole.
+    """
+    last = not _is_sheared(transform.affine)
+    moves = _itk_field(transform, transform.affine if last else transform.alignment @ transform.affine)
+    # The transform takes the image over and leaves it empty, so that it is copied.
+    parts = [_itk_affine(transform.alignment), sitk.DisplacementFieldTransform(sitk.Image(moves))]
+    composite = sitk.CompositeTransform(parts if last else parts[::-1])
+    with files.written_whole(path) as temporary:
+        files.require_space(temporary, 8 * moves.GetNumberOfPixels() * 3 + OVERHEAD)
+        try:
+            sitk.WriteTransform(composite, str(temporary))
+            kept = next(filter(_is_field, _parts(temporary)))
+        except (RuntimeError, DataError) as error:
+            files.require_writable(temporary)
+            message = f"{path}: could not be written whole ({_reason(error)}); run the same command again"
+            raise OutputError(message) from error
+        if not np.array_equal(_moves(kept), sitk.GetArrayViewFromImage(moves)):
+            message = f"{path}: reads back otherwise than it was written; check the disk"
+            raise OutputError(message)
+
+
+def read_transform(path: Path) -> Transform:
+    """Read a transform from fixed to moving points, whoever wrote it.
+
+    Args:
+        path: what `write_transform` wrote; any linear ITK transform; a displacement field, as a
+            transform (`.h5`, `.tfm`, `.mat`) or as an image (`fields.read_field`); a composite
+            of linear transforms and at most one displacement field, in any order; or linear
+            transforms of elastix.
+
+    Returns:
+        The same map, its field in float32 on the CPU; 2 x 2 x 2 zeros if it has none.
+
+    Raises:
+        DataError: it is missing, damaged, or another kind of transform.
+    """
+    if path.name.lower().endswith(fields.IMAGES):
+        return fields.read_field(path)
+    parts = _parts(path)
+    places = [place for place, part in enumerate(parts) if _is_field(part)]
+    others = [part for part in parts if not _is_field(part) and not part.IsLinear()]
+    if others:
+        message = f"{path}: holds a {others[0].GetName()}, which is neither linear nor a field; {NO_FIELD}"
+        raise DataError(message)
+    if len(places) > 1:
+        message = f"{path}: holds {len(places)} displacement fields; {MORE_FIELDS}"
+        raise DataError(message)
+    if not places:
+        return Transform(_linear(path, parts), torch.zeros(1, 3, 2, 2, 2), np.eye(4))
+    before, after = _linear(path, parts[places[0] + 1 :]), _linear(path, parts[: places[0]])
+    grid, voxels = _grid_and_voxels(path, sitk.DisplacementFieldTransform(parts[places[0]]))
+    return Transform(after @ before, voxels, np.linalg.inv(before) @ grid)
+
+
+def read_alignment(path: Path) -> Matrix:
+    """Read an initial transform: any ITK transform or composite of them that is affine.
+
+    Args:
+        path: `.h5`, `.tfm`, `.txt` or `.mat` (ANTs and 3D Slicer write them), or a parameter file
+            of elastix, mapping fixed points to moving points in LPS mm, as all of these tools do.
+
+    Returns:
+        RAS mm to RAS mm, a fixed point to its moving point.
+
+    Raises:
+        DataError: it cannot be read, is not affine, or cannot be inverted.
+    """
+    if path.name.lower().endswith(fields.IMAGES):
+        message = f"{path}: is a displacement field, which is not affine; give a rigid or affine transform"
+        raise DataError(message)
+    parts = _parts(path)
+    for part in parts:
+        if not part.IsLinear():
+            message = f"{path}: is {part.GetName()}, which is not affine; give a rigid or affine transform"
+            raise DataError(message)
+    return _linear(path, parts)
+
+
+def _linear(path: Path, parts: Sequence[sitk.Transform]) -> Matrix:
+    """The matrix of linear transforms, RAS mm to RAS mm, the last one applied first."""
+    matrix: Matrix = functools.reduce(np.matmul, map(_matrix, parts), np.eye(4))
+    if not np.isfinite(matrix).all() or np.abs(matrix).max() > LARGEST_MM:
+        message = f"{path}: holds numbers that are no transform in mm; make it again"
+        raise DataError(message)
+    if abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        message = f"{path}: maps space onto a plane (its matrix is singular); make it again"
+        raise DataError(message)
+    return _ras(matrix)
+
+
+def _itk_affine(matrix: Matrix) -> sitk.AffineTransform:
+    lps = geometry.LPS @ matrix @ geometry.LPS
+    affine = sitk.AffineTransform(3)
+    affine.SetMatrix(lps[:3, :3].ravel().tolist())
+    affine.SetTranslation(lps[:3, 3].tolist())
+    return affine
+
+
+def _is_sheared(grid: Matrix) -> bool:
+    direction = grid[:3, :3] / geometry.spacing_mm(grid)
+    return bool(np.abs(direction.T @ direction - np.eye(3)).max() > ORTHOGONAL)
+
+
+def _itk_field(transform: Transform, grid: Matrix) -> sitk.Image:
+    """The field in mm on a grid of the same voxels."""
+    if _is_sheared(grid):
+        message = "a grid with shear cannot be written as an ITK displacement field"
+        raise ValueError(message)
+    lps = geometry.LPS @ grid
+    spacing = np.array(geometry.spacing_mm(grid))
+    voxels = transform.field[0].detach().to(device="cpu", dtype=torch.float64)
+    moves = torch.einsum("rc,cxyz->zyxr", torch.from_numpy(lps[:3, :3]), voxels)
+    image = sitk.GetImageFromArray(moves.numpy(), isVector=True)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    return image
+
+
+def _grid_and_voxels(path: Path, field: sitk.DisplacementFieldTransform) -> tuple[Matrix, Tensor]:
+    """The grid of a field, voxel to RAS mm, and the field in its voxels."""
+    image = field.GetDisplacementField()
+    grid = np.eye(4)
+    grid[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    grid[:3, 3] = image.GetOrigin()
+    grid = geometry.LPS @ grid
+    to_voxels = np.linalg.inv(grid)[:3, :3] @ geometry.LPS[:3, :3]
+    moves = torch.from_numpy(_moves(field)).permute(3, 0, 1, 2)  # channels apart, one after the other
+    voxels = (torch.from_numpy(to_voxels) @ moves.flatten(1)).reshape(moves.shape).float()
+    if not bool(voxels.isfinite().all()):
+        message = f"{path}: holds displacements that are NaN or infinite; make it again"
+        raise DataError(message)
+    return grid, voxels.permute(0, 3, 2, 1).contiguous()[None]
+
+
+def _parts(path: Path) -> list[sitk.Transform]:
+    """The transforms that a file holds, the last one applied first."""
+    if not path.is_file():
+        message = f"{path}: is missing, or is not a file; correct its path"
+        raise DataError(message)
+    if elastix.is_parameter_file(foreign_transforms.start(path)):
+        return elastix.read_chain(path)
+    foreign_transforms.require_itk(path)
+    transform = _read(path)
+    if transform.GetTransformEnum() != sitk.sitkComposite:
+        return [transform]
+    composite = sitk.CompositeTransform(transform)
+    composite.FlattenTransform()
+    return [composite.GetNthTransform(place) for place in range(composite.GetNumberOfTransforms())]
+
+
+def _is_field(transform: sitk.Transform) -> bool:
+    return bool(transform.GetTransformEnum() == sitk.sitkDisplacementField)
+
+
+def _read(path: Path) -> sitk.Transform:
+    try:
+        transform: sitk.Transform = sitk.ReadTransform(str(path))
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes damaged bytes
+        message = f"{path}: is not an ITK transform, or is damaged ({_reason(error)}); copy or make it again"
+        raise DataError(message) from error
+    if transform.GetDimension() != 3:
+        message = f"{path}: is a {transform.GetDimension()}-D transform; give a 3-D one"
+        raise DataError(message)
+    return transform
+
+
+def _moves(field: sitk.Transform) -> np.ndarray:
+    """Displacements `[z, y, x, 3]`, LPS mm."""
+    image = sitk.DisplacementFieldTransform(field).GetDisplacementField()
+    array: np.ndarray = sitk.GetArrayFromImage(image)
+    return array
+
+
+def _matrix(transform: sitk.Transform) -> Matrix:
+    """The matrix of a linear transform, whatever its centre and parametrisation."""
+    matrix = np.eye(4)
+    origin = np.array(transform.TransformPoint([0.0, 0.0, 0.0]))
+    units = [np.array(transform.TransformPoint(unit)) - origin for unit in np.eye(3).tolist()]
+    matrix[:3, :3] = np.stack(units, axis=1)
+    matrix[:3, 3] = origin
+    return matrix
+
+
+def _ras(matrix: Matrix) -> Matrix:
+    turned: Matrix = geometry.LPS @ matrix @ geometry.LPS
+    return turned
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""What `check` finds out about a cohort before the first job."""

@@ -1,0 +1,177 @@
+"""Where in a manifest a problem of its files is told: at the row that names them, once.
+
+In a table of subjects one row stands in many pairs; a problem of a pair names the pair.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tenter import manifest, spelling
+from tenter.config import Config
+from tenter.errors import InputError
+from tenter.intake import agreement, integrity
+from tenter.intake.integrity import Findings, Problem
+from tenter.manifest import Cohort, pairing
+from tenter.records import Fault, Pair
+from tenter.study import pairs_lock
+
+Use = tuple[Path, integrity.Kind]
+Cause = tuple[integrity.Kind, str, str, str]
+"""The kind of file, and the severity, words and fix of what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a manifest that are sound by themselves, and what is wrong with the others.
+
+    Attributes:
+        path: the manifest.
+        cohort: its sound rows.
+        faults: what is wrong with the table by itself.
+    """
+
+    path: Path
+    cohort: Cohort
+    faults: tuple[Fault, ...]
+
+    @classmethod
+    def read(cls, config: Path, settings: Config) -> Table:
+        """Read the manifest that a configuration names."""
+        path = Path(os.path.normpath(config.parent / settings.manifest))
+        root = config.parent / settings.data_root if settings.data_root else None
+        if root is not None and not os.path.isdir(root):  # noqa: PTH112 - Path's raises where a name is too long
+            near = spelling.nearby(root)
+            message = f"no folder {root}" + (f"; {near}" if near else "")
+            fault = Fault(str(config), message, "name the folder of the data", column="data_root")
+            return cls(path, Cohort(()), (fault,))
+        try:
+            drawn = pairing.read_lock(pairs_lock(config))
+        except InputError as error:
+            return cls(path, Cohort(()), error.faults)
+        return cls(path, *manifest.scan(path, settings.stratum, root, settings.pairing, drawn))
+
+    def complaints(self, settings: Config, findings: Findings) -> Iterator[Fault]:
+        """Everything wrong with files: by themselves, within a pair, over the cohort."""
+        if self.cohort.subjects and settings.plan.alignment == "file":
+            fix = "use `header`, `centre` or `mass` in `plan.alignment`"
+            yield Fault(str(self.path), "names subjects, so pairs have no `initial_transform`", fix)
+        yield from self._of_files(findings)
+        yield from self._of_pairs(settings, findings)
+        yield from self._of_labels(settings, findings)
+        for pair, problem in agreement.leaks(self.cohort.pairs, findings):
+            yield self._fault(pair, problem)
+        for pair, problem in agreement.misnamed(self.cohort.pairs, findings):
+            yield self._fault(pair, problem)
+        channels = [fault for side in ("moving", "fixed") for fault in self._of_channels(findings, side)]
+        yield from {(fault.row, fault.column): fault for fault in channels}.values()
+
+    def named(self, path: Path) -> str:
+        """A file as seen from the manifest's folder; no more of the machine's folders."""
+        return os.path.relpath(path, self.path.parent)
+
+    def _fault(self, pair: Pair, problem: Problem, column: str = "", note: str = "") -> Fault:
+        """A problem as a fault of the row that names the file."""
+        row, place = manifest.place(pair, problem.column or column)
+        return Fault(str(self.path), problem.message + note, problem.fix, row, place, problem.severity)
+
+    def _of_files(self, findings: Findings) -> Iterator[Fault]:
+        """What is wrong with files by themselves, told at the first row that names each."""
+        rows: dict[Use, list[tuple[Pair, str]]] = defaultdict(list)
+        for pair in self.cohort.pairs:
+            for column, use in integrity.uses(pair).items():
+                rows[use].append((pair, column))
+        told: dict[Cause, list[Fault]] = defaultdict(list)
+        for use, named in rows.items():
+            pair, column = named[0]
+            here = manifest.place(pair, column)[0]
+            others = sorted({manifest.place(*item)[0] for item in named[1:]} - {here})
+            note = f" (also in rows {some(others)})" if others else ""
+            for problem in findings[use].problems:
+                near = "" if os.path.lexists(use[0]) else spelling.nearby(use[0])
+                clause = f"; {near}" if near else ""
+                named_problem = replace(problem, message=f"{self.named(use[0])}: {problem.message}{clause}")
+                told[_cause(use, problem)].append(self._fault(pair, named_problem, column, note))
+        counts = Counter(use[1] for use in rows)
+        for (kind, *_), alike in told.items():
+            # What all files of a kind share has one cause, such as a wrong key or folder.
+            yield from [_together(alike, kind)] if len(alike) == counts[kind] >= _MANY else alike
+
+    def _of_pairs(self, settings: Config, findings: Findings) -> Iterator[Fault]:
+        """What is wrong between the files of a pair; of subjects once, however many pairs show it."""
+        pairs: dict[Fault, list[str]] = defaultdict(list)
+        for pair in self.cohort.pairs:
+            for problem in agreement.disagreements(pair, findings, settings.plan.alignment):
+                pairs[self._fault(pair, problem)].append(pair.id)
+        for fault, ids in pairs.items():
+            if not self.cohort.subjects:
+                yield fault
+            elif fault.column != "initial_transform":
+                more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+                yield replace(fault, message=f"{fault.message} (in pair {ids[0]}{more})")
+
+    def _of_labels(self, settings: Config, findings: Findings) -> Iterator[Fault]:
+        """Labels that one side of a pair lacks: of pairs by row, of subjects by label."""
+        if not self.cohort.subjects:
+            for pair in self.cohort.pairs:
+                for problem in agreement.differing_labels(pair, findings):
+                    yield self._fault(pair, problem)
+            return
+        lacking: dict[int, list[int]] = defaultdict(list)
+        for pair in self.cohort.pairs:
+            if not all(findings[use].sound for use in integrity.uses(pair).values()):
+                continue
+            for column, keys in agreement.one_sided_keys(pair, findings).items():
+                for key in keys:
+                    lacking[key].append(manifest.place(pair, column)[0])
+        for key, rows in sorted(lacking.items()):
+            name = settings.labels.label(key).name
+            message = (
+                f"label {name!r} is on one side only of {len(rows)} of {len(self.cohort.pairs)} pairs: "
+                "neither learnt from nor measured there"
+            )
+            fix = f"draw it in rows {some(sorted(set(rows)))} if it shall count"
+            yield Fault(str(self.path), message, fix, None, "labels", "WARNING")
+
+    def _of_channels(self, findings: Findings, side: str) -> Iterator[Fault]:
+        column = f"{side}_image"
+        counted = {}
+        for pair in self.cohort.pairs:
+            finding = findings[integrity.uses(pair)[column]]
+            if finding.shape is not None:
+                counted[manifest.place(pair, column)] = (pair, finding.channels)
+        usual = Counter(channels for _, channels in counted.values()).most_common(1)
+        for pair, channels in counted.values():
+            if channels != usual[0][0]:
+                message = f"has {channels} channels, {usual[0][1]} others have {usual[0][0]}"
+                fix = f"give all {side} images the same channels"
+                yield self._fault(pair, Problem(message, fix, column=column))
+
+
+_MANY = 3
+"""Files that one cause is told of in one line."""
+
+
+def _cause(use: Use, problem: Problem) -> Cause:
+    """What two problems have in common that are one: the kind of file, the words, whatever the numbers."""
+    words = re.sub(r" \(looked for .*\)|\d[\d.e+-]*", "", problem.message)
+    return use[1], problem.severity, words, problem.fix
+
+
+def _together(faults: Sequence[Fault], kind: str) -> Fault:
+    """One fault for all files of a kind."""
+    rows = some(list(dict.fromkeys(fault.row for fault in faults[1:])))
+    word = "label files" if kind == "labels" else f"{kind} files"
+    note = f" (and so for all other {word}: {len(faults) - 1} more, rows {rows})"
+    return replace(faults[0], message=faults[0].message + note)
+
+
+def some(names: Sequence[object], count: int = 5) -> str:
+    """The first few of many things, in a sentence."""
+    words = [str(name) for name in names]
+    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")

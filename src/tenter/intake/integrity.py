@@ -1,0 +1,399 @@
+"""What is wrong with the files of a cohort: each file by itself, then the files of a row beside each other.
+
+Nothing here raises for a bad file; it is told, so that one pass tells everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import re
+import stat
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from tenter import files
+from tenter.cases.alignment import coarse_centre_of_mass_mm
+from tenter.config import LabelFiles
+from tenter.errors import DataError
+from tenter.formats import layers, points, transforms, units, volumes
+from tenter.formats.headers import Header
+from tenter.formats.label_values import MapValues, StackValues
+from tenter.formats.points import Point
+from tenter.formats.volumes import LabelVolume, Volume
+from tenter.intake.coarse import Samples
+from tenter.intake.occupancy import Occupancy, parse_occupancy, sampled
+from tenter.records import Pair, Severity
+from tenter.shapes import Matrix, PointsMm
+from tenter.spatial import geometry
+
+Kind = Literal["image", "labels", "points", "transform"]
+
+KINDS: dict[str, tuple[str, Kind]] = {
+    "moving_image": ("moving", "image"),
+    "fixed_image": ("fixed", "image"),
+    "moving_labels": ("moving_labels", "labels"),
+    "fixed_labels": ("fixed_labels", "labels"),
+    "moving_points": ("moving_points", "points"),
+    "fixed_points": ("fixed_points", "points"),
+    "initial_transform": ("initial_transform", "transform"),
+}
+"""Manifest column to the attribute of `Pair`, and to what the file must be."""
+
+SAMPLED_IMAGE, SAMPLED_LABELS = 64, 96
+"""Voxels along each axis that are kept while a file is read, for the places of mass and labels."""
+
+LARGEST_TABLE = 2**24
+"""Bytes of a file of points or of a linear transform, which takes a few hundred as a rule."""
+
+SEEMS = (
+    (b"version https://git-lfs", "a Git LFS pointer"),
+    (b"<!doctype", "a web page (HTML)"),
+    (b"<html", "a web page (HTML)"),
+    (b"<?xml", "XML"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"II*\x00", "a TIFF picture"),
+    (b"MM\x00*", "a TIFF picture"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"NRRD", "an NRRD image"),
+    (b"ObjectType", "a MetaImage"),
+    (b"\x93NUMPY", "a NumPy array"),
+)
+"""First bytes of a file (in lower case where they are text) and what they give away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a file or a row.
+
+    Attributes:
+        message: what is wrong.
+        fix: how to mend it.
+        severity: errors stop everything, warnings are only told.
+        column: manifest column that it is about; empty for a file by itself.
+    """
+
+    message: str
+    fix: str
+    severity: Severity = "ERROR"
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What reading one file to its last byte showed.
+
+    Attributes:
+        kind: what the file must be.
+        bytes: size of the file, or of all that make up a volume; 0 where there is none.
+        sha256: of its content; empty where it could not be read.
+        shape: voxels of a volume along its stored axes, or None.
+        channels: of an image.
+        affine: rows of a volume's affine (voxel to RAS mm) or of an initial transform (RAS mm).
+        keys: labels that are there.
+        empty: channels of a stack that hold nothing.
+        names: key and name of each segment, where a label file names them.
+        points: landmark points, RAS mm.
+        mass_mm: centre of mass of an image, RAS mm, from a coarse sample; None where it was not read.
+        occupancy: where the labels of a file lie, coarsely; None where it was not read or shows none.
+        problems: everything wrong with the file by itself.
+    """
+
+    kind: Kind
+    bytes: int = 0
+    sha256: str = ""
+    shape: tuple[int, int, int] | None = None
+    channels: int = 1
+    affine: tuple[tuple[float, ...], ...] = ()
+    keys: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()
+    points: tuple[Point, ...] = ()
+    mass_mm: tuple[float, float, float] | None = None
+    occupancy: Occupancy | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether the file can be used."""
+        return all(problem.severity != "ERROR" for problem in self.problems)
+
+    @property
+    def matrix(self) -> Matrix:
+        """The affine as an array."""
+        return np.array(self.affine, dtype=np.float64)
+
+    @property
+    def centre_mm(self) -> PointsMm:
+        """Middle of a volume, RAS mm, `[1, 3]`."""
+        return np.array([geometry.centre_mm(self.matrix, self.shape or ())])
+
+
+Findings = Mapping[tuple[Path, Kind], Finding]
+
+
+def uses(pair: Pair) -> dict[str, tuple[Path, Kind]]:
+    """Manifest column to file and kind, for every file that a row names."""
+    named = {column: (getattr(pair, attribute), kind) for column, (attribute, kind) in KINDS.items()}
+    return {column: (path, kind) for column, (path, kind) in named.items() if path is not None}
+
+
+def parse_finding(value: Mapping[str, Any]) -> Finding:
+    """The finding that `dataclasses.asdict` and JSON have made plain lists of.
+
+    Raises:
+        KeyError, TypeError, ValueError: the value is no finding.
+    """
+    lists = {name: tuple(value[name]) for name in ("keys", "empty")}
+    return Finding(
+        **dict(value)
+        | lists
+        | {
+            "shape": tuple(value["shape"]) if value["shape"] else None,
+            "affine": tuple(tuple(row) for row in value["affine"]),
+            "names": tuple((int(key), str(name)) for key, name in value["names"]),
+            "points": tuple(Point(name, tuple(xyz)) for name, xyz in value["points"]),
+            "mass_mm": tuple(value["mass_mm"]) if value["mass_mm"] else None,
+            "occupancy": parse_occupancy(value["occupancy"]) if value["occupancy"] else None,
+            "problems": tuple(Problem(**problem) for problem in value["problems"]),
+        }
+    )
+
+
+def examine(path: Path, kind: Kind, labels: LabelFiles, *, quick: bool = False) -> Finding:
+    """Read one file to its last byte.
+
+    Args:
+        path: the file, or the folder of a DICOM series for an image.
+        kind: what it must be.
+        labels: how label files are read.
+        quick: read the headers of volumes only.
+
+    Returns:
+        What was found; problems are in it, nothing is raised for a bad file.
+    """
+    standing = _standing(path, kind) or _too_large(path, kind)
+    if standing is not None:
+        return Finding(kind=kind, problems=(standing,))
+    try:
+        found = _READERS[kind](path, labels, quick=quick)
+        digest = "" if quick else _sha256(path, kind)
+    except DataError as error:
+        return Finding(kind=kind, bytes=_bytes(path, kind), problems=(_told(path, error),))
+    except MemoryError:
+        problem = Problem("needs more memory than there is", "crop or resample it, or check its header")
+        return Finding(kind=kind, problems=(problem,))
+    except OSError as error:
+        problem = Problem(f"cannot be read ({error.strerror})", "check its permissions and the disk")
+        return Finding(kind=kind, problems=(problem,))
+    return replace(found, bytes=_bytes(path, kind), sha256=digest)
+
+
+def _bytes(path: Path, kind: Kind) -> int:
+    """Size of all files behind a name; 0 where they cannot be told."""
+    try:
+        return sum(part.stat().st_size for part in _parts(path, kind))
+    except (DataError, OSError):
+        return 0
+
+
+def _standing(path: Path, kind: Kind) -> Problem | None:
+    """What a name stands for when it is no regular file, nor a folder of images; opens nothing."""
+    if re.search(r"(^|/)(https?|ftp|s3|gs|file):/", path.as_posix()):
+        return Problem("is a URL", "download the file and give its path")
+    try:
+        linked = stat.S_ISLNK(os.lstat(path).st_mode)
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        what = "is a link to nothing" if path.is_symlink() else "does not exist"
+        return Problem(f"{what} (looked for {path.absolute()})", "correct the path, or restore the file")
+    except (OSError, ValueError):
+        return Problem("cannot be reached", "check the path, its links and permissions")
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    if not stat.S_ISREG(mode) and not (kind == "image" and stat.S_ISDIR(mode)):
+        name = kinds.get(stat.S_IFMT(mode), "device")
+        return Problem(
+            f"is {'a link to ' if linked else ''}a {name}, not a file", "give the path of one file"
+        )
+    return None
+
+
+def _too_large(path: Path, kind: Kind) -> Problem | None:
+    """What is wrong with a file that would be read at once, and is too large for what it must be."""
+    if kind in {"image", "labels"} or path.stat().st_size <= LARGEST_TABLE:
+        return None
+    what, fix = {
+        "points": ("landmarks", "give a table with one row for each landmark"),
+        "transform": ("a linear transform", "give the linear transform alone, without a displacement field"),
+    }[kind]
+    size = path.stat().st_size / 2**20
+    return Problem(f"has {size:.0f} MiB, which is too much for {what}", fix)
+
+
+def _told(path: Path, error: DataError) -> Problem:
+    """A reader's complaint `path: what; mend`, with what the file seems to be."""
+    text = str(error).removeprefix(f"{path}: ")
+    message, _, fix = text.rpartition("; ")
+    seems = _seems(path) if "is not a NIfTI file" in text or "no known format" in text else None
+    hint = f" (it seems to be {seems})" if seems else ""
+    return Problem((message or text) + hint, fix if message else "export the file again")
+
+
+def _seems(path: Path) -> str | None:
+    """What a file's first bytes, unpacked where they are gzip's, give away."""
+    with path.open("rb") as stream:
+        start = stream.read(512)
+    packed = start.startswith(b"\x1f\x8b")
+    if packed:
+        with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path, "rb") as stream:
+            start = stream.read(512)
+    low = start.lstrip().lower()
+    named = [name for magic, name in SEEMS if start.startswith(magic) or low.startswith(magic.lower())]
+    if start[128:132] == b"DICM":
+        named = ["a DICOM file"]
+    with contextlib.suppress(UnicodeDecodeError):
+        if not named and start and not set(start.decode("utf-8")) & set("\x00\x01\x02\x03"):
+            named = ["text"]
+    return named[0] + (", compressed" if packed else "") if named else None
+
+
+def stamp(path: Path, kind: Kind) -> tuple[int, ...]:
+    """Size, time of change and of status change of a file's parts, in bytes and ns; empty where unreadable.
+
+    Equal stamps mean that the file need not be read again.
+    """
+    try:
+        folder = [path.stat()] if path.is_dir() else []
+        states = [*folder, *(part.stat() for part in _parts(path, kind))]
+    except (DataError, OSError):
+        return ()
+    return tuple(value for state in states for value in (state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+
+
+def _parts(path: Path, kind: Kind) -> tuple[Path, ...]:
+    return volumes.parts(path) if kind in {"image", "labels"} else (path,)
+
+
+def _sha256(path: Path, kind: Kind) -> str:
+    return volumes.sha256(path) if kind in {"image", "labels"} else files.sha256(path)
+
+
+def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
+    head = volumes.header(path)
+    found = _volume("image", head)
+    if quick:
+        return found
+    lows, highs = [np.inf] * found.channels, [-np.inf] * found.channels
+    samples = Samples(head.shape, head.channels, SAMPLED_IMAGE, np.float32)
+    for block in volumes.blocks(path):
+        samples.add(block)
+        ends = zip(block.values.min(axis=1), block.values.max(axis=1), strict=True)
+        for channel, (low, high) in enumerate(ends, start=block.channel):
+            lows[channel], highs[channel] = min(lows[channel], low), max(highs[channel], high)
+    constant = [channel for channel in range(found.channels) if lows[channel] == highs[channel]]
+    if not constant:
+        coarse = Volume(samples.array(), samples.affine(head.affine))
+        return replace(found, mass_mm=coarse_centre_of_mass_mm(coarse))
+    which = f" in channel {constant[0]}" if found.channels > 1 else ""
+    problem = Problem(f"is constant{which}", "give an image that shows something")
+    return replace(found, problems=(problem, *found.problems))
+
+
+def _labels(path: Path, settings: LabelFiles, *, quick: bool) -> Finding:
+    head = volumes.header(path)
+    found = replace(_volume("labels", head), names=layers.named(head) if settings.format == "map" else ())
+    if quick:
+        return found
+    samples = Samples(head.shape, head.channels, SAMPLED_LABELS, np.float32)
+    read = _map if settings.format == "map" else _stack
+    keys, empty, coarse = read(path, head, samples)
+    volume = LabelVolume(coarse, samples.affine(head.affine), keys)
+    return replace(
+        found, keys=tuple(key for key in keys if key not in empty), empty=empty, occupancy=sampled(volume)
+    )
+
+
+Labels = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
+"""Keys, those of them that are nowhere set, and the samples: a map, or a stack in the order of the keys."""
+
+
+def _stack(path: Path, head: Header, samples: Samples) -> Labels:
+    values = StackValues([0.0] * head.channels)
+    for block in volumes.blocks(path):
+        values.add(block.values, block.channel)
+        samples.add(block)
+    empty = values.require(path, layered=layers.are_layers(head))
+    return tuple(range(head.channels)), empty, samples.array()
+
+
+def _map(path: Path, head: Header, samples: Samples) -> Labels:
+    """The labels of a map, or of the layers of one."""
+    layers.require_map(path, head)
+    values = [MapValues() for _ in range(head.channels)]
+    for block in volumes.blocks(path):
+        samples.add(block)
+        for layer, row in enumerate(block.values, start=block.channel):
+            values[layer].add(row)
+    occurring = [layer.require(path) for layer in values]
+    whole = np.rint(samples.array()).astype(np.int32)
+    if head.channels == 1:
+        return occurring[0], (), whole[0]
+    segments = layers.present(path, head, occurring)
+    combined = layers.combined(segments, whole)
+    return tuple(segments) if combined.ndim == 4 else tuple(sorted(segments)), (), combined
+
+
+def _volume(kind: Kind, head: Header) -> Finding:
+    spacing = geometry.spacing_mm(head.affine)
+    problems = []
+    if min(spacing) < units.SMALLEST_SPACING_MM or units.is_large(head.affine, head.shape):
+        sizes = " x ".join(f"{size:.6g}" for size in spacing)
+        extent = " x ".join(f"{size * n:.6g}" for size, n in zip(spacing, head.shape, strict=True))
+        message = f"has voxels of {sizes} mm, in all {extent} mm: is its unit mm?"
+        problems.append(Problem(message, "correct its geometry, if this is not its size", "WARNING"))
+    return Finding(
+        kind=kind,
+        shape=head.shape,
+        channels=head.channels,
+        affine=_rows(head.affine),
+        problems=tuple(problems),
+    )
+
+
+def _rows(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in matrix)
+
+
+def _points(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - one signature for all
+    found, faults = points.scan(path)
+    problems = []
+    for fault in faults:
+        parts = (("row", fault.row), ("column", fault.column))
+        place = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
+        problems.append(Problem(f"{place}: {fault.message}" if place else fault.message, fault.fix))
+    return Finding(kind="points", points=found, problems=tuple(problems))
+
+
+def _transform(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - likewise
+    return Finding(kind="transform", affine=_rows(transforms.read_alignment(path)))
+
+
+class _Reader(Protocol):
+    def __call__(self, path: Path, _: LabelFiles, /, *, quick: bool) -> Finding: ...
+
+
+_READERS: dict[Kind, _Reader] = {
+    "image": _image,
+    "labels": _labels,
+    "points": _points,
+    "transform": _transform,
+}

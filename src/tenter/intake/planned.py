@@ -1,0 +1,216 @@
+"""The plan beside its study: how today's cohort differs from it, and which models do not fit it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tenter import finished, manifest, provenance
+from tenter.cases import planning, plans
+from tenter.config import CompositeNetwork, Config, GlobalNetwork, Network, PlanRules
+from tenter.config.yaml_files import beside
+from tenter.errors import DamagedFileError, DataError, InputError
+from tenter.finished import FinishedModel
+from tenter.intake.complaints import some
+from tenter.records import Fault, Plan
+from tenter.spatial import slices
+from tenter.study import Study
+
+FAR = 2.0
+"""Voxels this many times larger or smaller than those that a model was trained on are warned of."""
+
+RENEW = "renew it by `snakemake ... --forcerun plan prepare_images` if the cohort has changed for good"
+
+
+def settled(settings: Config, config: Path, *, quick: bool) -> tuple[Config, list[Fault]]:
+    """The configuration with the plan of the model that it applies, and why it cannot apply it.
+
+    Args:
+        settings: the configuration; one that trains models is given back as it is.
+        config: its file.
+        quick: whether to leave the model's weights unread.
+    """
+    if settings.model is None:
+        return settings, []
+    folder = beside(config, settings.model)
+    try:
+        model = finished.load(folder)
+    except InputError as error:
+        # Its alignment is not known: `centre` asks nothing of the files.
+        unknown = settings.model_copy(update={"plan": PlanRules(alignment="centre")})
+        return unknown, [_at_key(fault, folder, config) for fault in error.faults]
+    faults = [*finished.conflicts(settings.plan, model, config)]
+    if not quick:
+        faults += finished.damaged_weights(model)
+    return settings.model_copy(update={"plan": model.rules}), faults
+
+
+def _at_key(fault: Fault, model: Path, config: Path) -> Fault:
+    """A fault of the model's folder, told at the key that names it."""
+    if fault.file != str(model):
+        return fault
+    return replace(fault, file=str(config), column="model", message=f"{model} {fault.message}")
+
+
+def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
+    """The plan there is, or would be, and how the cohort differs from it.
+
+    One that was made by other rules than today's will be made anew. Of an applied model it is the model's.
+
+    Args:
+        study: the study; its pairs' images must be sound.
+        path: of the plan, if there may be one.
+
+    Raises:
+        InputError: no plan can be made of the images.
+    """
+    if study.applied_model is not None:
+        return _adopted(study, study.applied_model, path)
+    try:
+        fresh = planning.derive(study.pairs, study.config.plan)
+    except DataError as error:
+        raise InputError([_unplannable(study, line) for line in str(error).splitlines()]) from error
+    if path is None or not path.exists() or _outdated(study, path):
+        return fresh, list(_uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or none"))
+    try:
+        known = plans.read_plan(path)
+    except DamagedFileError as error:
+        return fresh, [replace(error.fault, severity="WARNING")]
+    drift = [Fault(str(path), message, RENEW, severity="WARNING") for message in _drift(known, fresh, study)]
+    return known, [*drift, *_uncovered(study, known, None, RENEW, str(path))]
+
+
+def _unplannable(study: Study, line: str) -> Fault:
+    """One line of what keeps a plan from being made, as a fault of the file that it names."""
+    head, _, fix = line.rpartition("; ")
+    images = {str(path): path for pair in study.pairs for path in (pair.moving, pair.fixed)}
+    named = next((name for name in images if head.startswith(f"{name}: ")), None)
+    message = head.removeprefix(f"{named}: ") if named else head or line
+    return Fault(named or str(study.path), message, fix, column=None if named else "plan")
+
+
+def _adopted(study: Study, model: FinishedModel, path: Path | None) -> tuple[Plan, list[Fault]]:
+    """The plan of an applied model, and how the cohort differs from what the model was trained on."""
+    moving, fixed = (
+        [planning.extent(path) for path in paths]
+        for paths in zip(*((pair.moving, pair.fixed) for pair in study.pairs), strict=True)
+    )
+    faults = []
+    for side, message in planning.unlike(moving, fixed, model.plan):
+        column = "image" if study.cohort.subjects else f"{side}_image"
+        fix = "give images of the kind that the model was trained on, or another model"
+        faults.append(Fault(str(study.manifest), message, fix, column=column))
+    if faults:
+        return model.plan, faults
+    plan = planning.adopt(study.pairs, model.plan)
+    faults = list(_unfamiliar(study, plan, model.plan))
+    if path is not None and path.is_file() and not (finished.is_plan(path, model) or _renewed(study, path)):
+        message = f"is not the plan of the model {model.folder}"
+        faults.append(
+            Fault(str(path), message, "delete it: the next run writes it again", severity="WARNING")
+        )
+    fix = "crop the images, or apply a model that was trained on a larger grid"
+    return plan, [*faults, *_uncovered(study, plan, "model", fix)]
+
+
+def _renewed(study: Study, path: Path) -> bool:
+    """Whether the next run makes a plan anew because its rules have changed."""
+    recorded = provenance.recorded(path)
+    return recorded is not None and recorded["settings"] != json.loads(study.settings("plan"))
+
+
+def _unfamiliar(study: Study, plan: Plan, trained: Plan) -> Iterator[Fault]:
+    """Sides whose voxels are much larger or smaller than those of the model's cohort, in the median."""
+    for side in ("moving", "fixed"):
+        usual, now = (_median_spacing(item, side) for item in (trained, plan))
+        if usual and now and max(max(a / b, b / a) for a, b in zip(usual, now, strict=True)) > FAR:
+            sizes, known = (" x ".join(f"{size:.3g}" for size in item) for item in (now, usual))
+            message = (
+                f"{side} images have voxels of {sizes} mm (median), those that the model was trained on "
+                f"had {known} mm"
+            )
+            column = "image" if study.cohort.subjects else f"{side}_image"
+            fix = "check their unit; expect worse results of images of another kind"
+            yield Fault(str(study.manifest), message, fix, None, column, "WARNING")
+
+
+def _median_spacing(plan: Plan, side: str) -> Sequence[float]:
+    figures: Any = plan.cohort
+    return tuple(float(size) for size in figures.get(side, {}).get("median_spacing_mm", ()))
+
+
+def _outdated(study: Study, path: Path) -> bool:
+    return provenance.recorded(path) is not None and not study.plan_is_current(path)
+
+
+def misfits(study: Study, plan: Plan) -> Iterator[Fault]:
+    """What is configured that cannot be done on the plan's grid or with its channels."""
+    yield from _of_volumes(study, plan)
+    for name, model in study.config.models.items():
+        fix = "leave it out, or give both sides as many channels"
+        yield from _incomparable(study, plan, model.losses.comparing, (f"models.{name}.losses", fix))
+        yield from _tied(study, plan, model.network, f"models.{name}.network")
+    for option, (name, chosen) in study.options.items():
+        if chosen.refine is not None:
+            column = f"models.{name}.test_time.{option.removeprefix(f'{name}-')}.refine.images"
+            fix = "leave `refine` out of this option"
+            yield from _incomparable(study, plan, chosen.refine.losses.comparing, (column, fix))
+
+
+def _of_volumes(study: Study, plan: Plan) -> Iterator[Fault]:
+    """Challenges' figures, whose programs know volumes alone, of slices."""
+    named = [family for family in study.config.evaluation.families if family != "strict"]
+    if named and slices.normal(plan.shape) is not None:
+        message = f"the figures of {' and '.join(named)} are of volumes, and the images are slices"
+        fix = "leave them out: the strict family is always measured"
+        yield Fault(str(study.path), message, fix, column="evaluation.families")
+
+
+def _incomparable(study: Study, plan: Plan, terms: Iterable[str], told: tuple[str, str]) -> Iterator[Fault]:
+    """Terms that compare images of unequal numbers of channels; `told` is where, and how to mend it."""
+    named = ", ".join(dict.fromkeys(terms))
+    if named and plan.moving_channels != plan.fixed_channels:
+        channels = f"{plan.moving_channels} channels, fixed ones {plan.fixed_channels}"
+        message = f"moving images have {channels}: {named} cannot compare them"
+        yield Fault(str(study.path), message, told[1], column=told[0])
+
+
+def _tied(study: Study, plan: Plan, network: Network, column: str) -> Iterator[Fault]:
+    """A network that is tied to one size of grid, which is not the plan's."""
+    if isinstance(network, CompositeNetwork):
+        yield from _tied(study, plan, network.first, f"{column}.first")
+    elif isinstance(network, GlobalNetwork) and network.size is not None and network.size != plan.shape:
+        tied, given = (" x ".join(map(str, sizes)) for sizes in (network.size, plan.shape))
+        message = f"the network is tied to {tied} voxels, the common grid has {given}"
+        fix = f"give {list(plan.shape)}, or leave `parity` and `size` out"
+        yield Fault(str(study.path), message, fix, column=f"{column}.size")
+
+
+def _uncovered(
+    study: Study, plan: Plan, column: str | None, fix: str, file: str | None = None
+) -> Iterator[Fault]:
+    images = {manifest.place(pair, "fixed_image")[0]: pair.fixed for pair in study.pairs}
+    beyond = {row: planning.uncovered_mm(planning.extent(path).size_mm, plan) for row, path in images.items()}
+    rows = [row for row, reach in beyond.items() if reach > 0]
+    if rows:
+        message = (
+            f"{len(rows)} fixed images reach up to {max(beyond.values()):.1f} mm beyond the common grid "
+            f"(rows {some(rows)}); there the displacement is zero"
+        )
+        yield Fault(file or str(study.path), message, fix, None, column, "WARNING")
+
+
+def _drift(known: Plan, fresh: Plan, study: Study) -> Iterator[str]:
+    for side in ("moving", "fixed"):
+        was, now = getattr(known, f"{side}_channels"), getattr(fresh, f"{side}_channels")
+        if was != now:
+            yield f"is for {side} images of {was} channels; they have {now}"
+    if study.config.plan.spacing_mm is not None:
+        return
+    changes = [abs(now / was - 1) for was, now in zip(known.spacing_mm, fresh.spacing_mm, strict=True)]
+    if max(changes) > 0.1:
+        was, now = (" x ".join(f"{size:g}" for size in item.spacing_mm) for item in (known, fresh))
+        yield f"has voxels of {was} mm; the cohort's median is now {now} mm"

@@ -1,0 +1,187 @@
+"""What a cohort comes to by the rules of challenges: `challenges.tsv`, from the rows of `metrics.tsv`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from tenter import files
+from tenter.measurement import metric_tables
+from tenter.metrics import learn2reg, muregpro
+from tenter.metrics.families import family
+from tenter.records import MetricRow
+
+ALL = "all"
+ENSEMBLE = "ensemble"
+WHOLE = "whole numbers"
+"""Arithmetic of µ-RegPro's code with the TensorFlow of its time."""
+
+Rows = Sequence[MetricRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """A line of the table.
+
+    Attributes:
+        model: the model's name.
+        set: `cv` or `test`.
+        fold: a fold, or `all`: all out-of-fold pairs, or the ensemble of tested ones.
+        family: `learn2reg` or `muregpro`.
+        metric: the challenge's own name of it.
+        unit: `1`, `mm` or `voxel`.
+        aggregate: `mean`, `std` or `30` of Learn2Reg; `cohort` of µ-RegPro, whose measures of a
+            cohort have names of their own.
+        arithmetic: `whole numbers` where means are cut; else empty.
+        cases: pairs it is of.
+        before: with the alignment alone.
+        after: with the network's field.
+        unregistered: what µ-RegPro divides by; None where it divides by nothing.
+    """
+
+    model: str
+    set: str
+    fold: str
+    family: str
+    metric: str
+    unit: str
+    aggregate: str
+    arithmetic: str
+    cases: int
+    before: float | None
+    after: float | None
+    unregistered: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a line says, but for whom it is of."""
+
+    metric: str
+    unit: str
+    aggregate: str
+    cases: int
+    before: float
+    after: float
+    unregistered: float | None = None
+    arithmetic: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Aggregate))
+_NUMBERS = ("before", "after", "unregistered")
+
+
+def write(path: Path, rows: Rows, models: Sequence[str]) -> None:
+    """Write the table of a study; only its header where no pair was measured by a challenge's rules.
+
+    Args:
+        path: the table.
+        rows: all figures of the study.
+        models: in the order of the table.
+    """
+    lines = sorted(aggregates(rows), key=lambda line: models.index(line.model))
+    metric_tables.table(path, COLUMNS, map(astuple, lines))
+
+
+def read(path: Path) -> tuple[Aggregate, ...]:
+    """Read the table.
+
+    Raises:
+        DataError: it is not such a table.
+    """
+    return tuple(_line(path, number, cells) for number, cells in files.read_table(path, COLUMNS))
+
+
+def _line(path: Path, number: int, cells: dict[str, str]) -> Aggregate:
+    texts = {name: cells[name] for name in COLUMNS if name not in {*_NUMBERS, "cases"}}
+    try:
+        numbers = {name: float(text) if (text := cells[name]) else None for name in _NUMBERS}
+        cases = int(cells["cases"])
+    except ValueError as error:
+        raise files.damaged(path, str(error), row=number) from error
+    return Aggregate(**texts, **numbers, cases=cases)  # type: ignore[arg-type] # the rest is text
+
+
+def aggregates(rows: Rows) -> Iterator[Aggregate]:
+    """What each model comes to, for every fold and for all pairs together, in canonical order."""
+    for (model, kind, fold), members in sorted(_grouped(rows).items()):
+        for name, aggregated in (("learn2reg", _learn2reg), ("muregpro", _muregpro)):
+            own = [row for row in members if family(row.metric) == name]
+            for line in aggregated(own):
+                yield Aggregate(model=model, set=kind, fold=fold, family=name, **asdict(line))
+
+
+def _grouped(rows: Rows) -> dict[tuple[str, str, str], list[MetricRow]]:
+    """Rows by model, set and fold; those of an ensemble, where there is one, stand for fold `all`."""
+    together = {(row.model, row.set) for row in rows if row.fold == ENSEMBLE}
+    groups: dict[tuple[str, str, str], list[MetricRow]] = {}
+    for row in rows:
+        pooled = row.fold == ENSEMBLE or (row.model, row.set) not in together
+        for fold in (row.fold, ALL) if pooled else (row.fold,):
+            groups.setdefault((row.model, row.set, fold), []).append(row)
+    return groups
+
+
+def _learn2reg(rows: Rows) -> Iterator[_Result]:
+    for metric, unit in learn2reg.UNITS.items():
+        own = [row for row in rows if row.metric == metric]
+        cases = _cases(own)
+        if not cases:
+            continue
+        sides = [learn2reg.aggregate(metric, [_mean(pair, side) for pair in cases]) for side in (0, 1)]
+        name = metric.removeprefix("learn2reg_")
+        for aggregate, before, after in zip(learn2reg.AGGREGATES, *sides, strict=True):
+            yield _Result(name, unit, aggregate, len(cases), before, after)
+
+
+def _cases(rows: Rows) -> list[list[MetricRow]]:
+    pairs: dict[str, list[MetricRow]] = {}
+    for row in rows:
+        pairs.setdefault(row.pair, []).append(row)
+    return list(pairs.values())
+
+
+def _mean(rows: Rows, side: int) -> float:
+    """Mean over a pair's labels or points that could be measured; NaN if there are none."""
+    values = [value for row in rows if (value := metric_tables.counted(row)[side]) is not None]
+    return float(np.mean(values)) if values else math.nan
+
+
+def _muregpro(rows: Rows) -> Iterator[_Result]:
+    pairs = sorted({row.pair for row in rows})
+    if not pairs:
+        return
+    dice = [_first_dice(rows, pairs, side) for side in (0, 1)]
+    for metric, measure in (("dsc", np.mean), ("rdsc", muregpro.robust_dice)):
+        before, after = (float(measure(values)) for values in dice)
+        yield _Result(metric, "1", "cohort", len(pairs), before, after)
+    states = [_cohort(rows, pairs, prefix, side) for prefix, side in (("", 0), ("", 1), ("unregistered_", 0))]
+    for arithmetic in ("", WHOLE):
+        *sides, unit = (state.aggregates(whole=arithmetic == WHOLE) for state in states)
+        for metric in muregpro.CUT if arithmetic else muregpro.DIVIDED:
+            figures = sides[0][metric], sides[1][metric], unit[metric]
+            yield _Result(metric, "voxel", "cohort", len(pairs), *figures, arithmetic)
+        scores = [muregpro.score(*found, unit) for found in zip(dice, sides, strict=True)]
+        yield _Result("score", "1", "cohort", len(pairs), scores[0], scores[1], None, arithmetic)
+
+
+def _first_dice(rows: Rows, pairs: Sequence[str], side: int) -> list[float]:
+    """Dice of the first label, pair by pair; 0 where no side has it."""
+    own = {row.pair: (row.before, row.after)[side] for row in rows if row.metric == "muregpro_dice"}
+    return [own.get(pair) or 0.0 for pair in pairs]
+
+
+def _cohort(rows: Rows, pairs: Sequence[str], prefix: str, side: int) -> muregpro.Cohort:
+    """Errors by pair and label; 0 where neither side of a pair has a label that others have."""
+    labels = sorted({row.label for row in rows})
+    errors = {}
+    for name in ("tre", "hd95"):
+        own = [row for row in rows if row.metric == f"muregpro_{prefix}{name}"]
+        known = {(row.pair, row.label): (row.before, row.after)[side] for row in own}
+        table = [[known.get((pair, label)) or 0.0 for label in labels] for pair in pairs]
+        errors[name] = np.array(table, dtype=np.float64)
+    return muregpro.Cohort(**errors)

@@ -1,0 +1,190 @@
+"""A registered pair measured by the rules of challenges, whose programs see arrays and no space."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tenter.config import LabelFiles
+from tenter.errors import DataError
+from tenter.formats import volumes
+from tenter.formats.volumes import LabelVolume
+from tenter.measurement import metric_tables
+from tenter.measurement.metric_tables import ABSENT
+from tenter.measurement.truth import LabelTruth, Position, Truth
+from tenter.metrics import learn2reg, muregpro
+from tenter.metrics.indices import IndexField, index_field, nearest
+from tenter.metrics.regions import Grid, Region, region, same_grid
+from tenter.metrics.warped import NOWHERE
+from tenter.records import Pair
+from tenter.spatial import geometry, slices
+from tenter.spatial.transform import Transform
+
+_OF_LABELS = ("learn2reg_dice", "learn2reg_hd95")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A figure of one pair; see `records.MetricRow` for what its parts mean."""
+
+    metric: str
+    figures: tuple[float | None, float | None]
+    role: str
+    label: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurand:
+    """A registered pair.
+
+    Attributes:
+        pair: its row of the manifest.
+        truth: its labels and points.
+        transform: the whole map.
+        labels: how label files are read.
+        threshold: from which value on a soft label is set.
+    """
+
+    pair: Pair
+    truth: Truth
+    transform: Transform
+    labels: LabelFiles
+    threshold: float
+
+    def fields(self, fixed: Grid, moving: np.ndarray) -> tuple[IndexField, IndexField]:
+        """Displacement in voxels between two grids: by the alignment alone, and by the whole map."""
+        plain = self.transform.without_field()
+        return index_field(plain, fixed, moving), index_field(self.transform, fixed, moving)
+
+
+def findings(of: Measurand, family: str) -> Iterator[Finding]:
+    """Figures of one family.
+
+    Args:
+        of: the pair.
+        family: `learn2reg` or `muregpro`; there are none of another.
+
+    Raises:
+        DataError: the images are slices, of which the challenges' programs know nothing.
+    """
+    if family in {"learn2reg", "muregpro"} and slices.normal(of.truth.image.shape) is not None:
+        message = f"{family} measures volumes, and the images are slices; leave it out of evaluation.families"
+        raise DataError(message)
+    if family == "learn2reg":
+        yield from _learn2reg(of)
+    fixed = of.pair.fixed_labels
+    if family == "muregpro" and of.truth.labels is not None and fixed is not None:
+        image = of.truth.image
+        labels = volumes.reordered(volumes.read_labels(fixed, of.labels), image.shape, image.affine)
+        yield from _muregpro(of, of.truth.labels, labels)
+
+
+def _learn2reg(of: Measurand) -> Iterator[Finding]:
+    image, moving = of.truth.image, volumes.header(of.pair.moving).affine
+    fields = of.fields(image, moving)
+    before, after = (learn2reg.field_figures(field) for field in fields)
+    for metric in before:
+        yield Finding(metric, (before[metric], after[metric]), "field")
+    yield from _learn2reg_points(of, fields, moving)
+    labels = of.truth.labels
+    if labels is not None:
+        if not (same_grid(labels.grid, image) and np.array_equal(labels.moving.affine, moving)):
+            fields = of.fields(labels.grid, labels.moving.affine)
+        yield from _learn2reg_labels(of, labels, fields)
+
+
+def _learn2reg_points(
+    of: Measurand, fields: tuple[IndexField, IndexField], moving: np.ndarray
+) -> Iterator[Finding]:
+    ends = of.truth.fixed_points, of.truth.moving_points
+    names = sorted(ends[0].keys() & ends[1].keys())
+    if not names:
+        return
+    starts, targets = (
+        _voxels(side, names, affine)
+        for side, affine in zip(ends, (of.truth.image.affine, moving), strict=True)
+    )
+    spacing = geometry.spacing_mm(moving)
+    before, after = (learn2reg.point_errors_mm(starts, targets, field, spacing) for field in fields)
+    for name, *figures in zip(names, before, after, strict=True):
+        yield Finding(
+            "learn2reg_tre", (float(figures[0]), float(figures[1])), "points", metric_tables.plain(name)
+        )
+
+
+def _voxels(points: Mapping[str, Position], names: list[str], affine: np.ndarray) -> np.ndarray:
+    places = np.array([points[name] for name in names], dtype=np.float64)
+    return geometry.apply(np.linalg.inv(affine), places)
+
+
+def _learn2reg_labels(
+    of: Measurand, labels: LabelTruth, fields: tuple[IndexField, IndexField]
+) -> Iterator[Finding]:
+    """Labels that one side lacks are said to be absent, and count for nothing."""
+    for side, lacking in (
+        ("fixed", labels.pieces.keys() - labels.fixed.keys()),
+        ("moving", labels.fixed.keys() - labels.pieces.keys()),
+    ):
+        for label, metric in itertools.product(map(of.labels.label, sorted(lacking)), _OF_LABELS):
+            note = ABSENT.format(side)
+            yield Finding(metric, (None, None), label.role, label.name, note)
+    both = sorted(labels.pieces.keys() & labels.fixed.keys())
+    states = [_nearest(labels.moving, field, both, of.threshold) for field in fields]
+    for key in both:
+        label = of.labels.label(key)
+        note = metric_tables.note(empty_before=states[0][key].empty, vanished=states[1][key].empty)
+        before, after = (learn2reg.label_figures(state[key], labels.fixed[key]) for state in states)
+        for metric in before:
+            figures = _finite(before[metric]), _finite(after[metric])
+            yield Finding(metric, figures, label.role, label.name, note)
+
+
+def _nearest(moving: LabelVolume, field: IndexField, keys: list[int], threshold: float) -> dict[int, Region]:
+    """Labels of a map are carried together, those of a stack each for itself."""
+    if moving.values.ndim == 3:
+        carried = nearest(moving.values, field)
+        masks = ((key, carried == key) for key in keys)
+    else:
+        masks = ((key, nearest(moving.mask(key) >= threshold, field)) for key in keys)
+    return {key: region(mask) or NOWHERE for key, mask in masks}
+
+
+def _finite(value: float) -> float | None:
+    """What could not be measured is absent from the table; its note says why."""
+    return value if np.isfinite(value) else None
+
+
+def _muregpro(of: Measurand, labels: LabelTruth, fixed: LabelVolume) -> Iterator[Finding]:
+    """Every label of either file; one that is empty counts as the code counts it."""
+    moving = labels.moving
+    fields = of.fields(labels.grid, moving.affine)
+    keys = sorted({*moving.keys, *fixed.keys})
+    for key in keys:
+        label = of.labels.label(key)
+        ours, theirs = (muregpro.stretched(side.mask(key).astype(np.float64)) for side in (moving, fixed))
+        carried = [muregpro.warped(ours, field) for field in fields]
+        note = _empty_sides(labels, key) or metric_tables.note(
+            empty_before=not (carried[0] > 0.5).any(), vanished=not (carried[1] > 0.5).any()
+        )
+        before, after = (muregpro.figures(theirs, state) for state in carried)
+        for metric in before:
+            if metric != "muregpro_dice" or key == first_key(of.labels):
+                yield Finding(metric, (before[metric], after[metric]), label.role, label.name, note)
+        for metric, value in muregpro.unregistered(theirs, ours).items():
+            yield Finding(metric, (value, None), label.role, label.name)
+
+
+def first_key(labels: LabelFiles) -> int:
+    """The label that µ-RegPro measures the Dice of: a stack's first channel, a map's lowest named value."""
+    if labels.format == "stack":
+        return 0
+    return min((named.key for named in labels.names), default=1)
+
+
+def _empty_sides(labels: LabelTruth, key: int) -> str:
+    sides = {"moving": labels.pieces, "fixed": labels.fixed}
+    return " and ".join(ABSENT.format(side) for side, known in sides.items() if key not in known)

@@ -1,0 +1,1 @@
+"""Batches for training, drawn from prepared cases."""

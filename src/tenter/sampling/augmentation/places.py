@@ -1,0 +1,58 @@
+"""Where a deformed sample reads its image and labels: all maps of a side as one displacement field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tenter.sampling import uploads
+from tenter.sampling.augmentation.changes import Change
+from tenter.shapes import Affine, Field
+from tenter.spatial import affine, bspline, constants, slices
+
+
+def displacement(change: Change, shape: Sequence[int], device: torch.device) -> Field | None:
+    """The displacement of p -> corners(pose(p + d(p))); d by cubic B-splines.
+
+    Args:
+        change: of one side.
+        shape: voxels of the grid.
+        device: where the field is wanted.
+
+    Returns:
+        `[b, 3, *shape]` float32, voxels; None where nothing is deformed.
+    """
+    maps = _maps(change, slices.normal(shape))
+    placed = None if maps is None else uploads.uploaded(maps, device, torch.float32)
+    straight = None if placed is None else affine.displacement(placed, shape)
+    if change.controls is None:
+        return straight
+    controls = uploads.uploaded(change.controls.values, device, torch.float32)
+    bent = bspline.spline(controls, change.controls.spacing, shape)
+    if placed is None or straight is None:
+        return bent
+    # An affine map takes p + d(p) to its image of p, and its linear part of d(p) further.
+    turned = _linear(placed, shape) @ bent.flatten(2)
+    return straight + turned.reshape(bent.shape)
+
+
+def _maps(change: Change, normal: int | None) -> Affine | None:
+    corners = None if change.corners is None else affine.corner_affine(torch.from_numpy(change.corners))
+    if corners is not None and normal is not None:
+        kept = [axis for axis in range(4) if axis != normal]
+        whole = torch.eye(4, dtype=corners.dtype).repeat(len(corners), 1, 1)
+        whole[:, torch.tensor(kept)[:, None], kept] = corners
+        corners = whole
+    if change.pose is None:
+        return corners
+    pose = torch.from_numpy(change.pose)
+    return pose if corners is None else corners @ pose
+
+
+def _linear(maps: Affine, shape: Sequence[int]) -> Float[Tensor, "b 3 3"]:
+    """The linear part of maps in normalised coordinates, in voxels."""
+    half = constants.numbers([max(size - 1, 1) / 2 for size in shape], maps)
+    return half[:, None] * maps[:, :3, :3] / half

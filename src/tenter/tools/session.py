@@ -1,0 +1,193 @@
+"""What the Snakefile does around its rules: it reads the study, and opens and ends a run.
+
+Snakemake's own objects are used here, in `screen` (the terminal) and in `hooks` (a workflow that is imported
+as a module), and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from tenter import files, hooks, launching, memory, surroundings, tracking
+from tenter.config import yaml_files
+from tenter.errors import message
+from tenter.study import Study
+from tenter.tools import screen
+from tenter.tools.staleness import Staleness
+
+ONE_FILE = "give one configuration file (`configfile:` or --configfile): a study is one file"
+NO_PREFIX = (
+    "`prefix:` and `replace_prefix:` cannot be used with tenter's Snakefile, as its commands would not "
+    "know them; leave them out and set `results` in the study's configuration"
+)
+
+
+def is_imported(workflow: Any) -> bool:  # noqa: ANN401 - Snakemake's
+    """Whether another Snakefile imports the workflow as a module."""
+    return not workflow.modifier.is_main_snakefile()
+
+
+class Session:
+    """One reading of the workflow, by the process that plans a run or by a job's own Snakemake.
+
+    Args:
+        workflow: Snakemake's.
+        config: the configuration, with what the command line overrides.
+
+    Attributes:
+        path: the configuration file.
+        study: what it describes.
+        chunks: names of the chunks whose pairs are registered.
+        plan: file of the common grid.
+        plan_is_current: whether that file was made by today's rules.
+        tracking: record of the tracking server.
+        overrides: flags that repeat what the command line overrides.
+        rebuilds: how often the runs of each model were found gone from MLflow.
+
+    Raises:
+        WorkflowError: the study cannot be read; the message says why.
+    """
+
+    def __init__(self, workflow: Any, config: Mapping[str, Any]) -> None:  # noqa: ANN401 - Snakemake's
+        self._workflow = workflow
+        self._config = config
+        self._require_one_study()
+        self.path = Path(os.path.relpath(workflow.configfiles[-1]))
+        try:
+            self._read()
+        except Exception as error:
+            if message(error) is None:
+                raise
+            advice = f"`tenter check {shlex.quote(str(self.path))}` tells more"
+            refusal = f"{message(error)}\n{advice}"
+            raise WorkflowError(refusal) from None
+        self.tracking = self.study.results / "tracking/tracking.json"
+        changes = yaml_files.changes(self.path, config)
+        self.overrides = ["--content", changes] if changes else []
+        self._place = tracking.place_of(self.study)
+        models = list(self.study.models) if workflow.is_main_process else []
+        self.rebuilds = tracking.rebuilds(self._place, models)
+        self._terminal = screen.Screen(self.study, screen.command_line(sys.argv[1:]))
+        self._take_over()
+
+    def start(self) -> None:
+        """Check the study, open MLflow and record the folds, before the first job (decision 5).
+
+        Raises:
+            WorkflowError: a check failed; no job is started.
+        """
+        self._relieve_scheduler()
+        self._limit_submissions()
+        study, cohort = self.study, self.study.results / "cohort"
+        for command in study.opening_commands(files.canonical(self._config), cohort, self.tracking):
+            if subprocess.run(command, check=False).returncode:  # noqa: S603 - tenter's own
+                interrupted = "stopped before the first job; the same command continues"
+                refused = f"nothing was started: {command[1]} says why, above"
+                raise WorkflowError(interrupted if self._terminal.interruptions else refused)
+        try:
+            study.record_pairs(cohort / "pairs.tsv")
+            if study.models:
+                study.record_folds(cohort / "folds.tsv")
+            stale = Staleness(study).lines()
+            surroundings.announce(os.environ, study.codes())
+        except Exception as error:
+            if message(error) is None:
+                raise
+            raise WorkflowError(message(error)) from None
+        _show(*stale)
+
+    def fail(self, log: str) -> None:
+        """End a run in which a job failed, or that was stopped.
+
+        Args:
+            log: Snakemake's own log file.
+        """
+        memory.save(self.study.results)
+        _show(self._terminal.closing(log))
+
+    def finish(self) -> None:
+        """End a run that came to its end; one of some steps alone (--until) may have no report."""
+        memory.save(self.study.results)
+        page = self.study.results / "report.html"
+        if page.exists():
+            _show(f"report: {page}")
+        _show(*tracking.of_study(self._place, list(self.study.models)).splitlines())
+
+    def join(self, names: Mapping[str, Any]) -> None:
+        """Of a workflow that is imported: let its hooks run beside those of the Snakefile that imports it.
+
+        Args:
+            names: globals of the imported Snakefile.
+        """
+        if is_imported(self._workflow):
+            hooks.join(self._workflow, names, str(self.path))
+
+    def _require_one_study(self) -> None:
+        if len(self._workflow.configfiles) != 1:
+            raise WorkflowError(ONE_FILE)
+        modifier = self._workflow.modifier.path_modifier
+        if is_imported(self._workflow) and (modifier.prefix or modifier.modifies_prefixes):
+            raise WorkflowError(NO_PREFIX)
+
+    def _read(self) -> None:
+        starts = self._workflow.is_main_process
+        yaml_files.read(self.path)  # Snakemake's own reader lets a key come twice
+        self.study = study = Study.load(self.path, dict(self._config))
+        study.plan_rules  # noqa: B018 - refuses a damaged model, or one that the configuration contradicts
+        self.chunks = study.registered_chunks()
+        self.plan = study.results / "cohort/plan.json"
+        self.plan_is_current = study.plan_is_current(self.plan)
+        lines = surroundings.equip(
+            os.environ,
+            accepted=study.accepted,
+            caches=study.results / "cache/home",
+            tracking=study.tracking_uri,
+            starts=starts,
+        )
+        _show(*lines)
+        if starts:
+            memory.restore(study.results)
+
+    def _take_over(self) -> None:
+        """Show on the terminal what a user can act on; the Snakemake of a job writes all to its log."""
+        if self._workflow.is_main_process and not is_imported(self._workflow):
+            self._terminal.attach(logger)
+            self._terminal.stop_on_interrupt(self._workflow)
+
+    def _relieve_scheduler(self) -> None:
+        """Lift Snakemake's default limit of starts (100 a second); a user's own limit stays.
+
+        With it, Snakemake looks through ready jobs and their files once a second for each job that ended.
+        """
+        limiter = getattr(self._workflow.scheduler, "job_rate_limiter", None)
+        if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+            self._workflow.scheduler.job_rate_limiter = None
+
+    def _limit_submissions(self) -> None:
+        """Submit no more jobs than Slurm takes: one that it refuses counts as failed."""
+        workflow = self._workflow
+        slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
+        most = launching.submission_limit() if slurm else None
+        if most is None or most >= workflow.nodes:
+            return
+        _show(
+            f"this cluster takes {most} jobs of yours at a time (MaxSubmitJobs): as many are submitted, "
+            f"not {workflow.nodes}"
+        )
+        for pool in (workflow.scheduler.global_resources, workflow.scheduler.resources):
+            pool["_nodes"] = most
+
+
+def _show(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
