@@ -1,8 +1,8 @@
 """tenter: from a manifest of image pairs to cross-validated registration in millimetres.
 
-Run it by   snakemake --profile profiles/local --configfile config/<study>.yaml
-Without --configfile it runs the simulated cohort of config/demo.yaml. Another Snakefile can import it
-as a module: docs/how-to/cluster.md, "From a Snakefile of your own".
+Run it with   snakemake --profile profiles/local --configfile config/<study>.yaml
+Without --configfile it runs the simulated cohort of config/demo.yaml. Another Snakefile can import
+it as a module: docs/how-to/cluster.md, "From a Snakefile of your own".
 """
 
 from snakemake.utils import min_version
@@ -26,7 +26,7 @@ if not workflow.configfiles and not is_imported(workflow):
 session = Session(workflow, config)
 study, R = session.study, session.study.results
 MODELS, CHUNKS = study.registering_models, session.chunks
-# Made once; a plan made by other rules than today's is renewed, with all that follows.
+# Written once; only a plan made by outdated rules is renewed, with everything downstream.
 PLAN = ancient(session.plan) if session.plan_is_current else session.plan
 
 
@@ -46,17 +46,17 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 
 
-# All that a study gives. What was deleted is made again, also files that Snakemake does not know.
+# All results of a study. Deleted files are made again, including those unknown to Snakemake.
 rule all:
     default_target: True
     input:
         lambda wildcards: Staleness(study).target("all", workflow.dag),
     localrule: True
     message:
-        "the study is whole"
+        "the study is complete"
 
 
-# Prepared cases, which trainings and registrations read. A finished study does without them.
+# Prepared cases, which trainings and registrations read. A finished study does not need them.
 rule cases:
     input:
         lambda wildcards: Staleness(study).target("cases", workflow.dag),

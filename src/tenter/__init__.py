@@ -1,6 +1,6 @@
-"""tenter: weakly-supervised registration of multimodal medical images, by the cohort.
+"""tenter: weakly supervised registration of multimodal medical images, for whole cohorts.
 
-Importing the package is light: its names are loaded from `tenter.api` when they are first used.
+Importing the package is cheap: its names are loaded from `tenter.api` on first use.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 STARTED = time.perf_counter()
-"""When the package was imported; a command says from it how long importing took."""
+"""When the package was imported; commands log the import time from it."""
 
 
 if not TYPE_CHECKING:  # type checkers complain of unknown names

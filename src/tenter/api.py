@@ -1,6 +1,6 @@
-"""The names that a notebook or another program imports, as `tenter.<name>`.
+"""The public Python API, `tenter.<name>`.
 
-Points are RAS mm; a transform maps a fixed point to its moving point.
+Points are in RAS mm; a transform maps a fixed point to its moving point.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ADVICE = label_values.Advice(
 )
 
 PRESENT = 0.5
-"""A soft label counts as present from this value on."""
+"""Value from which a voxel of a soft label counts as inside."""
 
 
 def register(
@@ -63,16 +63,17 @@ def register(
     test_time: TestTime | Mapping[str, object] | File | None = None,
     device: str = "auto",
 ) -> Registration:
-    """Register one pair of images by a finished model, or by several together.
+    """Register one pair of images with a finished model, or with several, averaged.
 
     Args:
         model: folder of a model (its folds are averaged) or of one fold; or several, all averaged.
-        moving: image that is brought to the other: a file, a folder of DICOM files, or a volume.
-        fixed: image that stays.
-        alignment: rule that places the moving image before the network; default: the model's, or
-            `file` where a transform is given.
-        initial_transform: ITK transform (fixed to moving points) of the alignment `file`.
-        test_time: `poses`, `refine` or both, as below a study's `test_time.<option>`, or their YAML file.
+        moving: image to be warped: a file, a folder of DICOM files, or a volume.
+        fixed: image to register to.
+        alignment: how the moving image is placed before the network runs; default: the model's
+            rule, or `file` if a transform is given.
+        initial_transform: ITK transform (fixed to moving points) for the alignment `file`.
+        test_time: `poses`, `refine` or both, in the form of a study's `test_time.<option>`, or a
+            YAML file with them.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
@@ -81,7 +82,7 @@ def register(
     Raises:
         InputError: the model or an image cannot be used, with the reason.
     """
-    moving, fixed = (_given(image) for image in (moving, fixed))
+    moving, fixed = (_path_or_volume(image) for image in (moving, fixed))
     folders = [model] if isinstance(model, str | Path) else model
     return registering.register(
         [Path(folder) for folder in folders],
@@ -89,7 +90,7 @@ def register(
         fixed,
         alignment=alignment,
         initial_transform=None if initial_transform is None else Path(initial_transform),
-        test_time=_option(test_time),
+        test_time=_parsed_test_time(test_time),
         device=device,
     )
 
@@ -120,16 +121,17 @@ def warp(
     inverse: bool = False,
     fill: Fill = 0.0,
 ) -> Volume | LabelVolume:
-    """Bring a moving image or its labels onto the fixed image's grid; interpolated once.
+    """Warp a moving image or its labels onto the fixed image's grid, interpolating once.
 
-    Images and soft labels are read linearly, maps of labels at the nearest voxel.
+    Linear interpolation for images and soft labels, nearest neighbour for label maps.
 
     Args:
         volume: moving image or labels; the fixed one's with `inverse`.
         transform: fixed point to moving point, or its file.
-        reference: whose grid is filled: the fixed image, or its file; the moving one with `inverse`.
-        inverse: go the other way.
-        fill: value where the volume does not reach; `edge` continues its edge without end, as
+        reference: image with the target grid: the fixed one, or its file; the moving one with
+            `inverse`.
+        inverse: apply the inverse transform.
+        fill: value outside the volume; `edge` repeats the nearest edge voxel, as
             `Registration.warped` does. A whole number for a map, from 0 to 1 for a stack.
 
     Raises:
@@ -156,12 +158,12 @@ def read_image(path: File) -> Volume:
 
 
 def read_labels(path: File, *, stack: bool = False) -> LabelVolume:
-    """Read labels. A file does not say which kind they are, so the caller does.
+    """Read labels. The caller states their kind, which files do not record.
 
     Args:
-        path: a map, one whole number a voxel (3-D); or with `stack` one channel a label, each in
-            [0, 1] (4-D; a 3-D file is one label).
-        stack: which of the two it is.
+        path: file of a map, one whole number for each voxel (3-D); or with `stack` of one channel
+            for each label, in [0, 1] (4-D; a 3-D file is one label).
+        stack: whether the file is a stack.
 
     Raises:
         DataError: it is damaged, or holds no labels.
@@ -181,27 +183,27 @@ def write_image(path: File, volume: Volume) -> None:
 def write_labels(path: File, labels: LabelVolume) -> None:
     """Write labels as NIfTI (`.nii` or `.nii.gz`), as `tenter warp` does.
 
-    A map keeps the integer type of the file that it was read from, else it gets the smallest
-    unsigned one; soft labels are stored as bytes, in steps of 1/255.
+    A map keeps the integer type of the file that it was read from; other maps get the smallest
+    unsigned type. Soft labels are stored as bytes, in steps of 1/255.
 
     Raises:
-        InputError: the values are no labels, or the name asks for another format.
+        InputError: the values are not labels, or the suffix is of another format.
         OutputError: they could not be written whole.
     """
     volumes.write_labels(Path(path), labels.values, labels.affine, labels.dtype)
 
 
 def read_transform(path: File) -> Transform:
-    """Read a transform: an ITK transform file, or a displacement field as ITK, ANTs and 3D Slicer keep it.
+    """Read a transform: an ITK transform file, or a displacement field of ITK, ANTs or 3D Slicer.
 
     Raises:
-        DataError: it is missing, damaged, or of a kind that is not known.
+        DataError: it is missing, damaged, or of an unknown kind.
     """
     return transforms.read_transform(Path(path))
 
 
 def write_transform(path: File, transform: Transform) -> None:
-    """Write a transform as ITK composite (`.h5`), which SimpleITK, ANTs and 3D Slicer read.
+    """Write an ITK composite transform (`.h5`), which SimpleITK, ANTs and 3D Slicer read.
 
     Raises:
         OutputError: it could not be written whole.
@@ -219,16 +221,18 @@ def read_points(path: File) -> Points:
 
 
 def tre_mm(fixed: Points, moving: Points, transform: Transform) -> dict[str, float]:
-    """Target registration error of the landmarks that both sides name, mm.
+    """Target registration error in mm of the landmarks that both images have.
 
     Args:
         fixed: name to RAS mm in the fixed image.
         moving: name to RAS mm in the moving image.
-        transform: fixed point to moving point; `transform.without_field()` is the state before.
+        transform: fixed point to moving point; `transform.without_field()` gives the error
+            before registration.
     """
     names = [name for name in fixed if name in moving]
     starts, ends = (
-        np.array([side[name] for name in names], dtype=np.float64).reshape(-1, 3) for side in (fixed, moving)
+        np.array([side[name] for name in names], dtype=np.float64).reshape(-1, 3)
+        for side in (fixed, moving)
     )
     errors = point_errors_mm(transform.map_points(starts), ends)
     return dict(zip(names, errors.tolist(), strict=True))
@@ -241,39 +245,50 @@ def dice(first: LabelVolume, second: LabelVolume, names: Mapping[int, str]) -> d
 def dice(
     first: LabelVolume, second: LabelVolume, names: Mapping[int, str] | None = None
 ) -> dict[int, float] | dict[str, float]:
-    """Dice's coefficient of each label that either volume shows, by its key or name.
+    """Dice coefficient of each label in either volume, by its key or name.
 
     Args:
         first: labels.
         second: labels on the same grid.
-        names: of the labels by key: a value of a map, a channel of a stack counted from 0.
+        names: names of labels by key: the value in a map, or the channel of a stack (from 0).
 
     Raises:
         DataError: the grids differ.
         InputError: `names` lacks a label, or has a name twice.
     """
-    if first.shape != second.shape or not headers.same_place(first.affine, second.affine, first.shape):
-        message = "labels: lie on different grids; warp one of them onto the other's first"
+    if first.shape != second.shape or not headers.same_place(
+        first.affine, second.affine, first.shape
+    ):
+        message = "labels: are on different grids; warp one of them onto the other's first"
         raise DataError(message)
     keys = sorted({*first.keys, *second.keys})
-    values = {key: overlap.dice(*(labels.mask(key) >= PRESENT for labels in (first, second))) for key in keys}
+    values = {
+        key: overlap.dice(*(labels.mask(key) >= PRESENT for labels in (first, second)))
+        for key in keys
+    }
     if names is None:
         return values
     absent = [key for key in keys if key not in names]
     if absent:
         raise InputError([Fault("names", f"lacks the labels {absent}", "name them, by their keys")])
     if len({names[key] for key in keys}) < len(keys):
-        raise InputError([Fault("names", "gives a name to two labels", "name each label differently")])
+        raise InputError(
+            [Fault("names", "gives a name to two labels", "name each label differently")]
+        )
     return {names[key]: value for key, value in values.items()}
 
 
-def _option(said: TestTime | Mapping[str, object] | File | None) -> TestTime | None:
-    if said is None or isinstance(said, TestTime):
-        return said
-    return parse_test_time(said) if isinstance(said, Mapping) else read_test_time(Path(said))
+def _parsed_test_time(test_time: TestTime | Mapping[str, object] | File | None) -> TestTime | None:
+    if test_time is None or isinstance(test_time, TestTime):
+        return test_time
+    return (
+        parse_test_time(test_time)
+        if isinstance(test_time, Mapping)
+        else read_test_time(Path(test_time))
+    )
 
 
-def _given(image: File | Volume) -> Path | Volume:
+def _path_or_volume(image: File | Volume) -> Path | Volume:
     return image if isinstance(image, Volume) else Path(image)
 
 
@@ -283,5 +298,5 @@ def _grid(reference: Volume | LabelVolume | File) -> Grid:
     if isinstance(reference, Volume):
         _, x, y, z = reference.array.shape
         return Grid(reference.affine, (x, y, z))
-    head = volumes.header(Path(reference))
-    return Grid(head.affine, head.shape)
+    header = volumes.header(Path(reference))
+    return Grid(header.affine, header.shape)

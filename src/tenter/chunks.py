@@ -1,9 +1,9 @@
-"""Which pairs share a job: within one fold or set, by a stable hash of the patient.
+"""Chunks of pairs, one job each: within one fold or set, by a stable hash of the patient.
 
-A chunk's name is `<group>-<number>`. Its group says whose patients its pairs are of: `2` of one
-fold; `0x2` of two folds, a patient of each; `train` or `test` of these sets; `2xtrain` of a fold
-and of set `train`. A pair stays in its chunk when others come or go, so that only its own chunk
-becomes stale.
+A chunk's name is `<group>-<number>`. The group is that of the pairs' patients: `2` for one fold;
+`0x2` for one patient of each of two folds; `train` or `test` for these sets; `2xtrain` for a
+patient of a fold and one of set `train`. A pair stays in its chunk when other pairs are added or
+removed, so that only the chunks of those become stale.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ TRAIN, TEST = "train", "test"
 
 
 def group(pair: Pair, folds: Mapping[str, int]) -> str:
-    """The folds of a cross-validated pair's patients, else its set, with the fold of a patient who has one.
+    """Folds of a cross-validated pair's patients; for other pairs the set, and folds of patients.
 
     Args:
         pair: the pair.
-        folds: patient to fold; of every cross-validated patient.
+        folds: patient to fold, for every cross-validated patient.
     """
     if pair.set == TEST:
         return TEST
@@ -32,36 +32,38 @@ def group(pair: Pair, folds: Mapping[str, int]) -> str:
     return "x".join(map(str, sorted({folds[patient] for patient in pair.patients})))
 
 
-def deal(pairs: Sequence[Pair], folds: Mapping[str, int], count: int) -> dict[str, tuple[Pair, ...]]:
-    """Deal pairs to chunks.
+def deal(
+    pairs: Sequence[Pair], folds: Mapping[str, int], count: int
+) -> dict[str, tuple[Pair, ...]]:
+    """Distribute pairs over chunks.
 
     Args:
         pairs: the cohort.
         folds: patient to fold.
-        count: chunks of each group (those without pairs do not exist).
+        count: number of chunks of each group; empty ones are left out.
 
     Returns:
         chunk to its pairs, both sorted.
     """
     chunks: dict[str, list[Pair]] = {}
-    for pair in sorted(pairs, key=lambda item: item.id):
+    for pair in sorted(pairs, key=lambda pair: pair.id):
         name = f"{group(pair, folds)}-{_number(pair.patient, count)}"
         chunks.setdefault(name, []).append(pair)
     return {name: tuple(chunks[name]) for name in sorted(chunks)}
 
 
 def tested_by(chunk: str) -> str | None:
-    """The fold whose model saw no patient of a chunk that it tests, or `test`; None where none may."""
+    """The fold whose model is tested on a chunk, or `test` for all models; None for none."""
     name = chunk.rpartition("-")[0]
     return name if name == TEST or name.isdecimal() else None
 
 
 def teaches(chunk: str, fold: str) -> bool:
-    """Whether a fold's model may learn from a chunk: no patient of it is in that fold or tested by all.
+    """Whether a fold's model may be trained on a chunk: without patients of that fold or `test`.
 
     Args:
-        chunk: its name.
-        fold: a fold's name, or another word for a model that no fold is kept from.
+        chunk: name of the chunk.
+        fold: name of a fold, or another word for a model that is trained on all folds.
     """
     return not {TEST, fold} & set(chunk.rpartition("-")[0].split("x"))
 

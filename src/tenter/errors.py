@@ -1,4 +1,4 @@
-"""What can go wrong, one class per cause that a user can mend.
+"""Errors, one class for each cause that a user can fix.
 
 Exit codes: 2 for bad input or configuration (nothing was started), 3 for a fault
 found while a job was running, 130/143 for signals.
@@ -33,14 +33,14 @@ class InputError(TenterError):
 
 
 class DataError(TenterError):
-    """A file changed, vanished or proved damaged after it had been checked."""
+    """A file changed, disappeared, or turned out to be damaged after the check."""
 
 
 class DamagedFileError(DataError):
     """A small file of tenter's own is not as it was written.
 
     Attributes:
-        fault: the file, what is wrong with it, and how it is made again.
+        fault: the file, what is wrong with it, and how to make it again.
     """
 
     def __init__(self, fault: Fault) -> None:
@@ -53,32 +53,32 @@ class CodeChangedError(TenterError):
 
 
 class CheckpointError(TenterError):
-    """A checkpoint or model belongs to another configuration, fold, cohort or code."""
+    """A checkpoint or model is of another configuration, fold, cohort or code."""
 
 
 class TrainingError(TenterError):
-    """Training cannot go on: the loss is not finite, or memory ran out."""
+    """Training cannot continue: the loss is not finite, or memory ran out."""
 
 
 class DeviceError(TenterError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
     exit_code = 2
 
 
 class OutputError(TenterError):
-    """A result could not be written whole (disk full, quota, permission)."""
+    """A result could not be written completely (disk full, quota, permission)."""
 
 
 class TrackingError(TenterError):
-    """The tracking server or its database cannot be reached, or refuses."""
+    """The tracking server or its database cannot be reached, or refuses requests."""
 
 
 def message(error: BaseException) -> str | None:
-    """What a user is told of an error, one line a fault; None of a defect in tenter.
+    """The message of an error for users, one line for each fault; None for a defect in tenter.
 
     Args:
-        error: of tenter's, of the operating system, or raised from one of these.
+        error: an error of tenter or of the operating system, or raised from one of these.
     """
     if isinstance(error, TenterError):
         return str(error) or type(error).__name__

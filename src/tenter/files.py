@@ -1,4 +1,4 @@
-"""How a file gets its final name (written aside, flushed, renamed), and how small files are read back."""
+"""Atomic writing of files (temporary name, flush, rename), and reading of small files."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from tenter.errors import DamagedFileError, DataError, OutputError, TenterError
 from tenter.records import Fault
 
 REMEDY = "delete it and run the workflow again"
-"""What to do about a damaged file that the workflow makes again."""
+"""Fix for a damaged file that the workflow can make again."""
 
 FLUSHES = 8
-"""Files that are flushed at a time: disks, and journals of file systems, take many in one go."""
+"""Files to flush in parallel: disks and journals of file systems can combine flushes."""
 
 _unflushed: ContextVar[list[Path] | None] = ContextVar("_unflushed", default=None)
 
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` only after success.
+    """Yield a temporary name beside `path`, and rename it to `path` only after success.
 
     The temporary name keeps the suffix (writers choose a format by it) and is unique
     per host and process, so that an orphaned old job cannot touch a new job's file. The file
-    is on the disk before it has its name, unless it is one of those `flushed_together`.
+    is flushed to the disk before it gets its name, except within `flushed_together`.
 
     Raises:
         OutputError: the operating system refuses (disk full, read-only, no permission, ...).
@@ -58,7 +58,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     except TenterError:
         raise
     except Exception as error:
-        refused = _refusal(error, temporary)
+        refused = _cause_of_failed_write(error, temporary)
         if refused is None:
             raise
         raise OutputError(system_errors.line(refused, path, "written")) from error
@@ -67,15 +67,15 @@ def written_whole(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _refusal(error: Exception, temporary: Path) -> OSError | None:
-    """What the operating system refused, if an error came from writing; None for any other cause.
+def _cause_of_failed_write(error: Exception, temporary: Path) -> OSError | None:
+    """The error of the operating system behind a failed write; None for any other cause.
 
-    Libraries that write hide the reason of a failure (ITK and HDF5 say "write failed"), so the
-    file system is asked by a small write to the same file.
+    Libraries hide the reason of a failed write (ITK and HDF5 report "write failed"), so the
+    file system is probed by a small write to the same file.
     """
     if isinstance(error, OSError) and system_errors.number(error) is not None:
-        own = {None, *map(str, (temporary, *temporary.parents))}
-        return error if error.filename in own else None
+        paths = {None, *map(str, (temporary, *temporary.parents))}
+        return error if error.filename in paths else None
     try:
         require_writable(temporary)
     except OSError as refused:
@@ -84,10 +84,10 @@ def _refusal(error: Exception, temporary: Path) -> OSError | None:
 
 
 def require_writable(path: Path) -> None:
-    """Write some bytes to the end of a file that is thrown away, to learn why a library could not.
+    """Append some bytes to a file to be discarded, to find out why a library failed to write it.
 
     Raises:
-        OSError: what the operating system says.
+        OSError: the error of the operating system.
     """
     with path.open("ab") as stream:
         stream.write(bytes(io.DEFAULT_BUFFER_SIZE))
@@ -96,16 +96,16 @@ def require_writable(path: Path) -> None:
 
 
 def require_space(path: Path, size: int) -> None:
-    """Refuse a disk without room for a file, before a library writes it that fails badly.
+    """Check that the disk has room for a file, before a library writes it that crashes otherwise.
 
     After a failed write HDF5 ends its process by a segmentation fault.
 
     Args:
-        path: the file, which is made, and is empty then.
-        size: in bytes.
+        path: the file, which is created empty.
+        size: size in bytes.
 
     Raises:
-        OSError: what the operating system says.
+        OSError: the error of the operating system.
     """
     with path.open("wb") as stream:
         try:
@@ -130,12 +130,12 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def flushed_together() -> Iterator[None]:
-    """Flush the files that are written within at its end, several at a time: to wait for each takes longer.
+    """Flush the files written within the context in parallel at its end, faster than one by one.
 
-    For files that count only when a later one names them, as a chunk's table does. A machine that loses
-    power before leaves names of files whose content is not there: whoever comes upon one without
-    the later file must compare its content with its sidecar, as `pairwork.is_finished` does. A file that
-    cannot be flushed is removed.
+    For files that are only used once a later file, such as a chunk's table, names them. A power
+    failure before the flush may leave files without their content: code that finds a file without
+    the later one must compare its content with its sidecar, as `pairwork.is_finished` does. A file
+    that cannot be flushed is removed.
 
     Raises:
         OutputError: as `written_whole`.
@@ -169,17 +169,17 @@ def _flush_or_remove(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:
-        if path.is_dir():  # of a folder that may be written to but not listed
+        if path.is_dir():  # a folder that may be written to but not listed
             return
         raise
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some file systems (CIFS, FUSE) cannot flush a folder; names are then as safe as they get.
+        # Some file systems (CIFS, FUSE) cannot flush a folder.
         if error.errno not in {errno.EINVAL, errno.ENOTSUP} or not path.is_dir():
             raise
     finally:
@@ -187,13 +187,13 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    """Write `text` (UTF-8) to `path` atomically."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Write `value` as readable JSON to `path`, whole or not at all."""
+    """Write `value` as indented JSON to `path` atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
@@ -213,8 +213,12 @@ def read_text(path: Path, remedy: str = REMEDY) -> str:
     except OSError as error:
         raise DataError(system_errors.line(error, path, "read")) from error
     if not content.strip(b"\0 \t\r\n"):
-        what = f"holds nothing but {len(content)} blank or zero bytes" if content else "is empty (0 bytes)"
-        raise damaged(path, what, remedy)
+        message = (
+            f"holds nothing but {len(content)} blank or zero bytes"
+            if content
+            else "is empty (0 bytes)"
+        )
+        raise damaged(path, message, remedy)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -236,8 +240,8 @@ def read_json(path: Path, remedy: str = REMEDY) -> Any:  # noqa: ANN401 - any JS
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise damaged(path, f"is not valid JSON ({place}: {error.msg})", remedy) from error
+        position = f"line {error.lineno}, column {error.colno}"
+        raise damaged(path, f"is not valid JSON ({position}: {error.msg})", remedy) from error
     except RecursionError as error:
         raise damaged(path, "is not valid JSON (nested too deeply)", remedy) from error
 
@@ -264,7 +268,7 @@ def read_object(path: Path, keys: Mapping[str, Kind], remedy: str = REMEDY) -> d
 
 
 def require_keys(path: Path, value: object, keys: Mapping[str, Kind], remedy: str = REMEDY) -> None:
-    """Refuse a value, read from a file, that is not an object with these keys.
+    """Check that a value, read from a file, is an object with these keys.
 
     Raises:
         DamagedFileError: naming the first key that is absent or of another type.
@@ -276,8 +280,8 @@ def require_keys(path: Path, value: object, keys: Mapping[str, Kind], remedy: st
             raise damaged(path, f"lacks `{key}`", remedy)
         if not isinstance(value[key], kind) or (isinstance(value[key], bool) and kind is not bool):
             kinds = kind if isinstance(kind, tuple) else (kind,)
-            wanted = " or ".join(dict.fromkeys(_NAMES[item] for item in kinds))
-            raise damaged(path, f"`{key}` is {_NAMES[type(value[key])]}, not {wanted}", remedy)
+            expected = " or ".join(dict.fromkeys(_NAMES[alternative] for alternative in kinds))
+            raise damaged(path, f"`{key}` is {_NAMES[type(value[key])]}, not {expected}", remedy)
 
 
 _NAMES: dict[type, str] = {
@@ -313,31 +317,43 @@ def read_table(
     try:
         lines = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
-        raise damaged(path, f"is not a row of a table ({error})", remedy, row=reader.line_num) from error
+        raise damaged(
+            path, f"is not a row of a table ({error})", remedy, row=reader.line_num
+        ) from error
     names = lines[0][1] if lines else []
     missing = [name for name in columns if name not in names]
     if missing:
         raise damaged(path, f"lacks the columns {', '.join(missing)}", remedy)
     for number, cells in lines[1:]:
         if len(cells) != len(names) or any("\0" in cell for cell in cells):
-            what = f"has {len(cells)} cells, the header {len(names)}"
-            raise damaged(path, "holds zero bytes" if len(cells) == len(names) else what, remedy, row=number)
+            message = f"has {len(cells)} cells, the header {len(names)}"
+            raise damaged(
+                path,
+                "holds zero bytes" if len(cells) == len(names) else message,
+                remedy,
+                row=number,
+            )
     return [(number, dict(zip(names, cells, strict=True))) for number, cells in lines[1:]]
 
 
 def damaged(
-    path: Path, what: str, remedy: str = REMEDY, *, row: int | None = None, column: str | None = None
+    path: Path,
+    message: str,
+    remedy: str = REMEDY,
+    *,
+    row: int | None = None,
+    column: str | None = None,
 ) -> DamagedFileError:
-    """The error for a file of ours that is not as it was written.
+    """The error for a damaged file that tenter wrote.
 
     Args:
         path: the file.
-        what: is wrong with it, or with the row and column.
+        message: what is wrong with the file, or with the row and column.
         remedy: what to do.
         row: line of a table, from 1.
-        column: of a table.
+        column: column of a table.
     """
-    return DamagedFileError(Fault(str(path), what, remedy, row, column))
+    return DamagedFileError(Fault(str(path), message, remedy, row, column))
 
 
 def sha256(path: Path) -> str:
@@ -355,7 +371,7 @@ def sha256(path: Path) -> str:
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """JSON text that is equal for equal values: sorted keys, no blanks."""
+    """Canonical JSON, equal for equal values: sorted keys, no blanks."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
 
 

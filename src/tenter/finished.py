@@ -1,4 +1,4 @@
-"""A finished model as its `model.json` files describe it: its folds and their plan; reads no weights."""
+"""A finished model as described by its `model.json` files: folds and plan, without weights."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FORMAT = 1
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 LAST = "fold-all"
-"""Folder of the fold that is trained on every patient."""
+"""Folder of the model that is trained on all patients."""
 
 Count = Annotated[int, Field(ge=1)]
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
-_NAMES = [item.name for item in fields(Plan) if item.name != "cohort"]
+_PLAN_KEYS = [field.name for field in fields(Plan) if field.name != "cohort"]
 
 _RETRAIN = "restore the file from a backup, or train the fold again"
 
@@ -48,7 +48,7 @@ class _Channels(BaseModel):
 
 
 class _Description(BaseModel):
-    """What must be in `model.json` for the model to register anything; the rest is for people."""
+    """The parts of `model.json` that registration requires; the rest is for people."""
 
     format: Literal[1]
     fold: str
@@ -63,10 +63,10 @@ class FinishedFold:
     """One fold of a finished model.
 
     Attributes:
-        folder: holds the weights and their description.
-        plan: grid, spacing, intensity rule, alignment and channels of the cases it was trained on.
+        folder: folder of the weights and their description.
+        plan: grid, spacing, intensity rule, alignment and channels of its training cases.
         network: its architecture.
-        weights_sha256: of the weights' file.
+        weights_sha256: sha256 of the file of the weights.
     """
 
     folder: Path
@@ -80,8 +80,8 @@ class FinishedModel:
     """A finished model whose folds register together.
 
     Attributes:
-        folder: as the configuration names it.
-        folds: at least one, all of one plan.
+        folder: folder as the configuration names it.
+        folds: at least one, all with the same plan.
     """
 
     folder: Path
@@ -94,13 +94,13 @@ class FinishedModel:
 
     @property
     def digest(self) -> str:
-        """Hash of the plan, in short; the cohort's figures are left out of it."""
-        plan = {name: getattr(self.plan, name) for name in _NAMES}
+        """Short hash of the plan without the statistics of the cohort."""
+        plan = {name: getattr(self.plan, name) for name in _PLAN_KEYS}
         return files.digest(plan)[:16]
 
     @property
     def rules(self) -> PlanRules:
-        """The plan's rules, each of them stated."""
+        """The rules of the plan, with none left to its default."""
         plan = self.plan
         return PlanRules(
             spacing_mm=plan.spacing_mm,
@@ -111,10 +111,10 @@ class FinishedModel:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Return what a fold's `model.json` holds.
+    """Return the content of a fold's `model.json`.
 
     Raises:
-        CheckpointError: there is none, or it is not in this version's format.
+        CheckpointError: it does not exist, or is not in the format of this version.
     """
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -127,20 +127,22 @@ def describe(folder: Path) -> dict[str, Any]:
     except DataError as error:
         raise CheckpointError(str(error)) from error
     if description["format"] != FORMAT:
-        message = f"{path}: is not in model format {FORMAT}; train the model again with this version"
+        message = (
+            f"{path}: is not in model format {FORMAT}; train the model again with this version"
+        )
         raise CheckpointError(message)
     return description
 
 
 def plan_of(description: Mapping[str, Any], path: Path) -> Plan:
-    """The plan that a fold's cases were prepared by.
+    """The plan by which the cases of a fold were prepared.
 
     Args:
-        description: what `model.json` holds.
+        description: content of `model.json`.
         path: the file, for the error.
 
     Raises:
-        CheckpointError: it holds no valid plan.
+        CheckpointError: it does not hold a valid plan.
     """
     try:
         return _plan(_Plan.model_validate(description.get("plan")))
@@ -153,25 +155,27 @@ def members(model: Path) -> tuple[Path, ...]:
     """Folders of the folds that register together.
 
     Args:
-        model: folder of one fold, or of a model with its folds; of these `fold-all`, which is trained
-            on every patient, counts only where it is alone.
+        model: folder of one fold, or of a model with its folds, where `fold-all`, which is trained
+            on all patients, is used only if it is the only one.
 
     Raises:
-        InputError: there is none, or one of them is not finished.
+        InputError: there is no fold, or one of them is not finished.
     """
     if (model / DESCRIPTION).is_file():
         return (model,)
-    found = sorted(path for path in model.glob("fold-*") if path.is_dir())
-    chosen = [path for path in found if path.name != LAST]
-    finished = {path for path in found if (path / DESCRIPTION).is_file()}
+    folders = sorted(path for path in model.glob("fold-*") if path.is_dir())
+    chosen = [path for path in folders if path.name != LAST]
+    finished = {path for path in folders if (path / DESCRIPTION).is_file()}
     if not finished:
-        raise InputError([_nothing(model)])
+        raise InputError([_missing_model(model)])
     if not chosen:
         return (model / LAST,)
     unfinished = [path for path in chosen if path not in finished]
     if unfinished:
         names = ", ".join(path.name for path in unfinished)
-        message = f"{names} holds no {DESCRIPTION}: the training has not finished, or the file was lost"
+        message = (
+            f"{names} holds no {DESCRIPTION}: the training has not finished, or the file was lost"
+        )
         fix = "finish the training, or remove the folder to register without this fold"
         raise InputError([Fault(str(model), message, fix)])
     return tuple(chosen)
@@ -184,12 +188,12 @@ def load(model: Path) -> FinishedModel:
         model: as for `members`.
 
     Raises:
-        InputError: with every fault found: no finished fold, damaged descriptions, folds of different
-            plans, two folds of the same weights.
+        InputError: with every fault found: no finished fold, damaged descriptions, folds with
+            different plans, two folds with the same weights.
     """
-    found = [_read(folder) for folder in members(model)]
-    faults = [item for item in found if isinstance(item, Fault)]
-    folds = tuple(item for item in found if isinstance(item, FinishedFold))
+    results = [_read(folder) for folder in members(model)]
+    faults = [result for result in results if isinstance(result, Fault)]
+    folds = tuple(result for result in results if isinstance(result, FinishedFold))
     if not faults:
         faults = [*_differences(folds), *_copies(folds)]
     if faults:
@@ -198,7 +202,7 @@ def load(model: Path) -> FinishedModel:
 
 
 def damaged_weights(model: FinishedModel) -> Iterator[Fault]:
-    """Folds whose weights are absent, or not those that `model.json` describes; reads every byte."""
+    """Faults of folds whose weights are missing or differ from `model.json`; reads every byte."""
     for fold in model.folds:
         path = fold.folder / WEIGHTS
         if not path.is_file():
@@ -209,37 +213,42 @@ def damaged_weights(model: FinishedModel) -> Iterator[Fault]:
 
 
 def is_plan(path: Path, model: FinishedModel) -> bool:
-    """Whether a plan's file holds the plan of a model, whatever cohort it is for."""
+    """Whether a file holds the plan of a model, for any cohort."""
     try:
-        return _differing(_plan(_Plan.model_validate(files.read_json(path))), model.plan) == []
+        return _differing_keys(_plan(_Plan.model_validate(files.read_json(path))), model.plan) == []
     except (DataError, OSError, ValueError):
         return False
 
 
 def conflicts(stated: PlanRules, model: FinishedModel, config: Path) -> tuple[Fault, ...]:
-    """What keeps a configuration from applying a finished model.
+    """Faults that prevent a configuration from applying a finished model.
 
     Args:
-        stated: the configuration's `plan`; only keys that are written there count.
+        stated: the configuration's `plan`; only keys that are set in it count.
         model: the finished model.
         config: file of the configuration.
 
     Returns:
-        Each key of `plan` that differs from the model's plan, and a folder's name that cannot name a
-        model in the results.
+        A fault for each key of `plan` that differs from the model's plan, and for a folder whose
+        name cannot name a model in the results.
     """
     faults = []
     for key in sorted(stated.model_fields_set):
-        given, trained = getattr(stated, key), getattr(model.plan, key)
-        if given is None or _equal(given, trained):
+        configured, trained = getattr(stated, key), getattr(model.plan, key)
+        if configured is None or _equal(configured, trained):
             continue
-        message = f"is {_shown(given)}, but the model {model.folder} was trained with {_shown(trained)}"
+        message = (
+            f"is {_text(configured)}, "
+            f"but the model {model.folder} was trained with {_text(trained)}"
+        )
         fix = f"remove `{key}` from `plan`: the plan comes from the model"
         faults.append(Fault(str(config), message, fix, column=f"plan.{key}"))
     try:
         _NAME.validate_python(model.folder.name)
     except ValidationError:
-        message = f"the folder's name {model.folder.name!r} cannot be the model's name in the results"
+        message = (
+            f"the folder's name {model.folder.name!r} cannot be the model's name in the results"
+        )
         fix = "rename the folder: letters, digits, `_` and `-`, at most 64"
         faults.append(Fault(str(config), message, fix, column="model"))
     return tuple(faults)
@@ -248,55 +257,61 @@ def conflicts(stated: PlanRules, model: FinishedModel, config: Path) -> tuple[Fa
 def _read(folder: Path) -> FinishedFold | Fault:
     path = folder / DESCRIPTION
     try:
-        found = _Description.model_validate(describe(folder))
+        description = _Description.model_validate(describe(folder))
     except CheckpointError as error:
         message, _, fix = str(error).removeprefix(f"{path}: ").rpartition("; ")
         return Fault(str(path), message, fix)
     except ValidationError as error:
         return Fault(str(path), f"is damaged ({_reason(error)})", _RETRAIN)
-    channels = (found.channels.moving, found.channels.fixed)
-    planned = (found.plan.moving_channels, found.plan.fixed_channels)
+    channels = (description.channels.moving, description.channels.fixed)
+    planned = (description.plan.moving_channels, description.plan.fixed_channels)
     if channels != planned:
-        message = f"is damaged (`channels` are {_shown(channels)}, those of `plan` {_shown(planned)})"
+        message = f"is damaged (`channels` are {_text(channels)}, those of `plan` {_text(planned)})"
         return Fault(str(path), message, _RETRAIN)
-    return FinishedFold(folder, _plan(found.plan), found.network, found.weights_sha256)
+    return FinishedFold(
+        folder, _plan(description.plan), description.network, description.weights_sha256
+    )
 
 
-def _plan(found: _Plan) -> Plan:
-    return Plan(**{item.name: getattr(found, item.name) for item in fields(Plan)})
+def _plan(description: _Plan) -> Plan:
+    return Plan(**{field.name: getattr(description, field.name) for field in fields(Plan)})
 
 
 def _reason(error: ValidationError) -> str:
-    item = error.errors()[0]
-    where = ".".join(str(part) for part in item["loc"])
-    reason = re.sub(r"[\s;]+", " ", item["msg"])
+    detail = error.errors()[0]
+    where = ".".join(str(part) for part in detail["loc"])
+    reason = re.sub(r"[\s;]+", " ", detail["msg"])
     return f"{where}: {reason}" if where else reason
 
 
-def _nothing(model: Path) -> Fault:
-    """Why a folder holds no finished model, with the models that lie below it."""
-    what = "holds no finished model" if model.is_dir() else "is no folder"
+def _missing_model(model: Path) -> Fault:
+    """The fault of a folder without a finished model; names the models in its subfolders."""
+    message = "holds no finished model" if model.is_dir() else "is not a folder"
     below = sorted({path.parents[1].name for path in model.glob(f"*/fold-*/{DESCRIPTION}")})
     fix = f"name a folder that holds fold-*/{DESCRIPTION}, or one fold's folder"
-    return Fault(str(model), what, f"name one of the models in it: {', '.join(below)}" if below else fix)
+    return Fault(
+        str(model), message, f"name one of the models in it: {', '.join(below)}" if below else fix
+    )
 
 
 def _differences(folds: Sequence[FinishedFold]) -> Iterator[Fault]:
     first = folds[0]
     for fold in folds[1:]:
-        wrong = [
-            f"{key} {_shown(getattr(fold.plan, key))}, not {_shown(getattr(first.plan, key))}"
-            for key in _differing(fold.plan, first.plan)
+        differences = [
+            f"{key} {_text(getattr(fold.plan, key))}, not {_text(getattr(first.plan, key))}"
+            for key in _differing_keys(fold.plan, first.plan)
         ]
-        if wrong:
-            message = f"was trained with another plan than {first.folder.name}: {', '.join(wrong)}"
+        if differences:
+            message = (
+                f"was trained with another plan than {first.folder.name}: {', '.join(differences)}"
+            )
             fix = "keep folds of one training alone in the model's folder, or train it again"
             yield Fault(str(fold.folder / DESCRIPTION), message, fix)
 
 
-def _differing(one: Plan, other: Plan) -> list[str]:
-    """Keys in which two plans differ; the cohort's figures do not count."""
-    return [name for name in _NAMES if getattr(one, name) != getattr(other, name)]
+def _differing_keys(first: Plan, second: Plan) -> list[str]:
+    """Keys in which two plans differ, without the statistics of the cohort."""
+    return [name for name in _PLAN_KEYS if getattr(first, name) != getattr(second, name)]
 
 
 def _copies(folds: Sequence[FinishedFold]) -> Iterator[Fault]:
@@ -308,16 +323,18 @@ def _copies(folds: Sequence[FinishedFold]) -> Iterator[Fault]:
             yield Fault(str(fold.folder / DESCRIPTION), message, "remove one of the two folders")
 
 
-def _equal(given: object, trained: object) -> bool:
-    """Whether a key says what the plan holds; one voxel size stands for all three."""
-    if isinstance(given, int | float) and isinstance(trained, tuple):
-        given = (given,) * len(trained)
-    if isinstance(given, tuple) and isinstance(trained, tuple):
-        return all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(given, trained, strict=True))
-    return given == trained
+def _equal(configured: object, trained: object) -> bool:
+    """Whether a configured value equals the plan's; one voxel size stands for all three axes."""
+    if isinstance(configured, int | float) and isinstance(trained, tuple):
+        configured = (configured,) * len(trained)
+    if isinstance(configured, tuple) and isinstance(trained, tuple):
+        return all(
+            math.isclose(a, b, rel_tol=1e-6) for a, b in zip(configured, trained, strict=True)
+        )
+    return configured == trained
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, tuple):
-        return " x ".join(_shown(item) for item in value)
+        return " x ".join(_text(element) for element in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

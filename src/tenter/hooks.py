@@ -1,4 +1,4 @@
-"""Hooks of a workflow that is imported as a module: Snakemake runs those of the main Snakefile alone."""
+"""Hooks of a workflow imported as a module; Snakemake only runs those of the main Snakefile."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Hook = Callable[..., object]
+Workflow = Any
+"""Snakemake's object."""
+
 NAMES = ("onstart", "onsuccess", "onerror")
 
 _JOINED = "_tenter_joined"
-"""Attribute of a workflow: which study's hooks are joined already."""
+"""Attribute of a workflow: the studies whose hooks are joined already."""
 
 
-def join(workflow: Any, hooks: Mapping[str, Any], study: str) -> None:  # noqa: ANN401 - Snakemake's object
+def join(workflow: Workflow, hooks: Mapping[str, Any], study: str) -> None:
     """Join a module's hooks to those of the Snakefile that imports it.
 
-    They run first, whether that Snakefile declares its own before or after the import. Each
-    `use rule` statement reads the module's Snakefile again; its hooks are joined once.
+    The module's hooks run first, whether that Snakefile declares its own before or after the
+    import. Each `use rule` statement reads the module's Snakefile again; its hooks are joined
+    only once.
 
     Args:
-        workflow: Snakemake's, while it reads the module.
-        hooks: the module's own by name, such as its globals, where Snakemake puts them.
-        study: tells the hooks of one study from those of another.
+        workflow: Snakemake's workflow while it reads the module.
+        hooks: the module's hooks by name, such as its globals, where Snakemake puts them.
+        study: name of the study that the hooks belong to.
     """
     joined = workflow.__dict__.setdefault(_JOINED, set())
     if study in joined:
@@ -41,8 +45,8 @@ def _both(first: Hook, second: Hook) -> Hook:
     return both
 
 
-def _declared(workflow: Any, own: Hook, declare: Hook) -> Hook:  # noqa: ANN401 - Snakemake's object
+def _declared(workflow: Workflow, module_hook: Hook, declare: Hook) -> Hook:
     def declared(hook: Hook) -> None:
-        declare(_both(own, hook) if workflow.modifier.is_main_snakefile() else hook)
+        declare(_both(module_hook, hook) if workflow.modifier.is_main_snakefile() else hook)
 
     return declared

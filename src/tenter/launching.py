@@ -1,4 +1,4 @@
-"""What starts the processes of one training, and what these ask of a scheduler."""
+"""The command that starts the processes of a training, and its requests to a scheduler."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import subprocess
 from tenter.config import Runtime
 
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGUSR1"
-"""What torchrun passes on to its processes: all that asks a training to stop."""
+"""Signals that torchrun forwards to its processes: all that ask a training to stop."""
 
 
 def processes(runtime: Runtime) -> int:
-    """How many share each batch."""
+    """Number of processes that share each batch."""
     return runtime.devices * runtime.nodes
 
 
 def command(runtime: Runtime) -> str:
-    """The words before `tenter train`: none for one process, torchrun for several on each node.
+    """The command prefix of `tenter train`: empty for one process, torchrun for several.
 
-    On several nodes srun starts one torchrun a node, which meet at the first; its port follows from the
-    job's number, so that two jobs may share a node.
+    On several nodes srun starts one torchrun for each, with the rendezvous on the first node. The
+    port is derived from the job's number, so that two jobs can share a node.
     """
     if processes(runtime) == 1:
         return ""
@@ -39,34 +39,38 @@ def command(runtime: Runtime) -> str:
 
 
 def resources(runtime: Runtime) -> dict[str, int | str]:
-    """What a training on several nodes asks of the Slurm plugin: a task a node, which srun above starts."""
+    """Slurm resources of a training on several nodes: one task for each, started by srun above."""
     if runtime.nodes == 1:
         return {}
     return {"nodes": runtime.nodes, "tasks": runtime.nodes, "mpi": "srun"}
 
 
 def submission_limit() -> int | None:
-    """Jobs that Slurm takes of this user at a time, running ones included; None where it sets no limit.
+    """Maximum number of jobs, queued or running, that Slurm accepts from this user; None: no limit.
 
-    It is the least of the user's associations (`MaxSubmitJobs`) and of their qualities of service
-    (`MaxSubmitJobsPerUser`), as far as Slurm tells them.
+    It is the smallest limit of the user's associations (`MaxSubmitJobs`) and their qualities of
+    service (`MaxSubmitJobsPerUser`), as far as Slurm reports them.
     """
     if shutil.which("sacctmgr") is None:
         return None
-    associations = _told("assoc", f"user={getpass.getuser()}", "format=maxsubmit,qos")
-    qualities = {name for line in associations for name in line.partition("|")[2].split(",") if name}
+    associations = _sacctmgr("assoc", f"user={getpass.getuser()}", "format=maxsubmit,qos")
+    qualities = {
+        name for line in associations for name in line.partition("|")[2].split(",") if name
+    }
     limits = [line.partition("|")[0] for line in associations]
     if qualities:
-        limits += _told("qos", f"names={','.join(sorted(qualities))}", "format=maxsubmitpu")
+        limits += _sacctmgr("qos", f"names={','.join(sorted(qualities))}", "format=maxsubmitpu")
     numbers = [int(text) for text in limits if text.isdigit()]
     return min(numbers, default=None)
 
 
-def _told(*words: str) -> list[str]:
-    """Lines of `sacctmgr show`; none where there is no accounting, or it does not answer."""
-    command = ["sacctmgr", "--noheader", "--parsable2", "show", *words]
+def _sacctmgr(*arguments: str) -> list[str]:
+    """Lines of `sacctmgr show`; empty if there is no accounting, or it does not respond."""
+    command = ["sacctmgr", "--noheader", "--parsable2", "show", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - fixed words and the user's name
+        done = subprocess.run(  # noqa: S603 - fixed words and the user's name
+            command, capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     return done.stdout.splitlines()

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def nothing_is_garbage() -> Iterator[None]:
-    """While modules are loaded, look for no garbage, nor ever among what they made: there is hardly any.
+    """Pause garbage collection while modules are loaded, and exempt their objects from it for good.
 
-    Of the start of a command that needs torch, looking takes a fifth.
+    Loading leaves hardly any garbage, and collection takes a fifth of the start of a command that
+    needs torch.
     """
     gc.disable()
     try:

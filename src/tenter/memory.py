@@ -1,9 +1,9 @@
-"""What Snakemake remembers of a study's results, kept with the results so that it moves when they do.
+"""A copy of Snakemake's metadata of a study's results, kept with the results to move with them.
 
-Snakemake notes in `.snakemake/metadata` of the working folder with which parameters and inputs each
-output was made, under the output's path. Results that are moved or copied elsewhere would be results of
-which it knows nothing, and a changed setting would make nothing stale, without a word. So a copy lies in
-`<results>/cache/workflow.json`, by paths below the results, and is given back where it is newer.
+Snakemake records the parameters and inputs of each output in `.snakemake/metadata` of the working
+folder, under the path of the output. Without it, for results that were moved or copied, a changed
+setting would silently make nothing stale. So a copy with paths relative to the results is kept in
+`<results>/cache/workflow.json`, and restored where it is newer.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from typing import Any
 from tenter import files
 
 RECORDS = Path(".snakemake/metadata")
-"""Snakemake's own folder, in the working folder."""
+"""Snakemake's folder of metadata, in the working folder."""
 
 HERE = "<results>"
-"""What stands for the folder of results."""
+"""Placeholder for the folder of results."""
 
 _FORMAT = 1
 _UNUSED = {"shellcmd"}
-"""Parts of a record that decide nothing, and name every path again."""
+"""Parts of a record that do not affect staleness, and repeat every path."""
 
 Record = dict[str, Any]
 
 
 def save(results: Path, records: Path = RECORDS) -> None:
-    """Copy what is remembered of results to them.
+    """Copy the metadata of results into their folder.
 
     Args:
         results: folder of the study's results, as the workflow names it.
@@ -43,29 +43,31 @@ def save(results: Path, records: Path = RECORDS) -> None:
         OutputError: the copy cannot be written.
     """
     prefix = f"{results}/"
-    found: dict[str, Record] = {}
+    remembered: dict[str, Record] = {}
     for output, path in _outputs(records):
         record = _read(path) if output.startswith(prefix) else None
         if record is not None:
             named = {key: value for key, value in record.items() if key not in _UNUSED}
-            found[output.removeprefix(prefix)] = _renamed(named, str(results), HERE)
-    if found:
-        content = {"format": _FORMAT, "records": dict(sorted(found.items()))}
+            remembered[output.removeprefix(prefix)] = _renamed(named, str(results), HERE)
+    if remembered:
+        content = {"format": _FORMAT, "records": dict(sorted(remembered.items()))}
         files.write_text(_copy(results), json.dumps(content, ensure_ascii=False) + "\n")
 
 
 def restore(results: Path, records: Path = RECORDS) -> int:
-    """Give back to Snakemake what it does not know, or knows older, of results.
+    """Restore metadata that Snakemake lacks, or of which it has an older version.
 
     Args:
         results: folder of the study's results, as the workflow names it.
         records: Snakemake's folder of records.
 
     Returns:
-        number of outputs of which it knows again.
+        number of restored records.
     """
     saved = _saved(results)
-    if not saved or _is_known(results, records, max(saved.items(), key=lambda item: _end(item[1]))):
+    if not saved or _is_known(
+        results, records, max(saved.items(), key=lambda entry: _end(entry[1]))
+    ):
         return 0
     count = 0
     for name, record in saved.items():
@@ -81,19 +83,21 @@ def _copy(results: Path) -> Path:
 
 
 def _saved(results: Path) -> dict[str, Record]:
-    """Records by their outputs' paths below the results; none where the copy cannot be used."""
+    """Records by the paths of outputs below the results; empty if the copy cannot be used."""
     content = _read(_copy(results)) or {}
     saved = content.get("records") if content.get("format") == _FORMAT else None
-    if not isinstance(saved, dict) or not all(isinstance(record, dict) for record in saved.values()):
+    if not isinstance(saved, dict) or not all(
+        isinstance(record, dict) for record in saved.values()
+    ):
         return {}
     return saved
 
 
-def _is_known(results: Path, records: Path, item: tuple[str, Record]) -> bool:
+def _is_known(results: Path, records: Path, entry: tuple[str, Record]) -> bool:
     """Whether Snakemake's own record of an output is as new as the copy."""
-    name, record = item
-    own = _read(_path(records, f"{results}/{name}"))
-    return own is not None and _end(own) >= _end(record)
+    name, record = entry
+    current = _read(_path(records, f"{results}/{name}"))
+    return current is not None and _end(current) >= _end(record)
 
 
 def _end(record: Record) -> float:
@@ -110,7 +114,7 @@ def _read(path: Path) -> Record | None:
 
 
 def _outputs(records: Path) -> Iterator[tuple[str, Path]]:
-    """Outputs of which there is a record: a file whose name, with those of its folders, is base64."""
+    """Outputs with a record: a file whose path below the folder is the base64 of the output's."""
     for folder, _, names in os.walk(records):
         above = [part.removeprefix("@") for part in Path(folder).relative_to(records).parts]
         for name in names:
@@ -121,7 +125,7 @@ def _outputs(records: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _path(records: Path, output: str) -> Path:
-    """Where Snakemake (9.27, `persistence.file`) keeps the record of an output."""
+    """Path at which Snakemake (9.27, `persistence.file`) keeps the record of an output."""
     try:
         longest = os.pathconf(records, "PC_NAME_MAX") or 255
     except OSError:
@@ -132,21 +136,23 @@ def _path(records: Path, output: str) -> Path:
 
 
 def _here(record: Record, results: str) -> Record:
-    """A saved record as Snakemake would have written it in this place: it compares sorted lists."""
+    """A saved record with the paths of this folder, and lists sorted as Snakemake sorts them."""
     renamed: Record = _renamed(record, HERE, results)
-    lists = {key: sorted(renamed[key]) for key in ("input", "log") if isinstance(renamed.get(key), list)}
+    lists = {
+        key: sorted(renamed[key]) for key in ("input", "log") if isinstance(renamed.get(key), list)
+    }
     return renamed | lists
 
 
 def _renamed(value: Any, old: str, new: str) -> Any:  # noqa: ANN401 - any JSON value
-    """A record with one folder named instead of another, where a path begins with it.
+    """Replace a folder by another at the beginning of all paths in a record.
 
-    Parameters are kept as Python writes them, in quotes and with escapes.
+    Parameters are stored as Python's `repr`, in quotes and with escapes.
     """
     if isinstance(value, dict):
-        return {_renamed(key, old, new): _renamed(item, old, new) for key, item in value.items()}
+        return {_renamed(key, old, new): _renamed(entry, old, new) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_renamed(item, old, new) for item in value]
+        return [_renamed(entry, old, new) for entry in value]
     if not isinstance(value, str):
         return value
     if value == old or value.startswith(f"{old}/"):

@@ -1,4 +1,4 @@
-"""Work that is done pair by pair: what is whole is kept, and one bad pair does not stop the others."""
+"""Work done pair by pair: finished pairs are kept, and one bad pair does not stop the others."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ R = TypeVar("R")
 
 
 def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R, ...]:
-    """Do `work` for every pair, in order; complain of those that failed after the last one.
+    """Do `work` for every pair, in order; after the last one, report those that failed.
 
-    Files that it writes are surely on the disk when all are done, and not before.
+    Files that `work` writes are guaranteed to be on the disk only when all pairs are done.
 
     Args:
-        pairs: what to work on.
+        pairs: the pairs.
         work: raises DataError, InputError or OSError for a pair that cannot be used.
-        stage: its name, for the progress bar and the complaint.
+        stage: name of the stage, for the progress bar and the error message.
 
     Raises:
-        DataError: naming every pair that failed, and why.
+        DataError: pairs failed; the message names each and why.
     """
     results, failed = [], []
-    shown = tqdm(pairs, desc=stage, unit="pair", file=sys.stderr, disable=not sys.stderr.isatty())
+    progress = tqdm(
+        pairs, desc=stage, unit="pair", file=sys.stderr, disable=not sys.stderr.isatty()
+    )
     with files.flushed_together():
-        for pair in shown:
+        for pair in progress:
             try:
                 results.append(work(pair))
             except (DataError, InputError) as error:
@@ -41,8 +43,8 @@ def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R
             except OSError as error:
                 failed.append(f"{pair.id}: {system_errors.line(error)}")
     if failed:
-        head = f"{stage}: {len(failed)} of {len(pairs)} pairs failed, the others are done:"
-        message = "\n".join([head, *failed])
+        summary = f"{stage}: {len(failed)} of {len(pairs)} pairs failed, the others are done:"
+        message = "\n".join([summary, *failed])
         raise DataError(message)
     return tuple(results)
 
@@ -50,55 +52,59 @@ def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R
 def is_finished(sidecar: Path, fingerprint: str) -> bool:
     """Whether a sidecar was sealed with this fingerprint and its files are unchanged."""
     try:
-        said = files.read_json(sidecar)
-        if said["fingerprint"] != fingerprint:
+        content = files.read_json(sidecar)
+        if content["fingerprint"] != fingerprint:
             return False
-        return all(_is_whole(sidecar.parent / name, kept) for name, kept in said["files"].items())
+        return all(
+            _is_whole(sidecar.parent / name, entry) for name, entry in content["files"].items()
+        )
     except (DataError, OSError, ValueError, TypeError, KeyError, AttributeError):
         return False
 
 
-def seal(sidecar: Path, fingerprint: str, made: Sequence[Path], said: dict[str, Any]) -> None:
+def seal(
+    sidecar: Path, fingerprint: str, paths: Sequence[Path], description: dict[str, Any]
+) -> None:
     """Write a pair's sidecar, after its files.
 
     Args:
         sidecar: a JSON file beside or above the files.
         fingerprint: of everything the files were made from.
-        made: the files.
-        said: what else it says of the pair.
+        paths: the files.
+        description: further entries of the sidecar.
     """
-    kept = {
+    sealed = {
         path.relative_to(sidecar.parent).as_posix(): {
             "bytes": path.stat().st_size,
             "sha256": files.sha256(path),
         }
-        for path in made
+        for path in paths
     }
-    files.write_json(sidecar, {"fingerprint": fingerprint, **said, "files": kept})
+    files.write_json(sidecar, {"fingerprint": fingerprint, **description, "files": sealed})
 
 
 def sealed_files(sidecar: Path) -> tuple[Path, ...]:
-    """The files that a sidecar names, and itself."""
+    """The files that a sidecar names, and the sidecar."""
     return (*(sidecar.parent / name for name in files.read_json(sidecar)["files"]), sidecar)
 
 
 def entries(pair: str, sidecar: Path, root: Path, fingerprint: str) -> list[FileEntry]:
-    """What a chunk's table says of a pair just sealed, or found finished: no file is read again.
+    """Rows of a chunk's table for a pair just sealed or found finished; no file is read again.
 
     Args:
         pair: its id.
         sidecar: of the pair.
         root: folder that the table describes.
-        fingerprint: that it was sealed with.
+        fingerprint: with which the pair was sealed.
     """
     folder = sidecar.parent.relative_to(root)
-    found = [
-        FileEntry(pair, (folder / name).as_posix(), kept["bytes"], kept["sha256"], fingerprint)
-        for name, kept in files.read_json(sidecar)["files"].items()
+    table_rows = [
+        FileEntry(pair, (folder / name).as_posix(), entry["bytes"], entry["sha256"], fingerprint)
+        for name, entry in files.read_json(sidecar)["files"].items()
     ]
-    return [*found, tables.entry(pair, sidecar, root, fingerprint)]
+    return [*table_rows, tables.entry(pair, sidecar, root, fingerprint)]
 
 
-def _is_whole(path: Path, kept: dict[str, Any]) -> bool:
-    same: bool = path.stat().st_size == kept["bytes"] and files.sha256(path) == kept["sha256"]
+def _is_whole(path: Path, entry: dict[str, Any]) -> bool:
+    same: bool = path.stat().st_size == entry["bytes"] and files.sha256(path) == entry["sha256"]
     return same

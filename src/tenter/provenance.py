@@ -1,8 +1,8 @@
-"""The fingerprint of a stage's code: a hash of the syntax of all it imports.
+"""The fingerprint of a stage's code: a hash of the syntax of all modules that it imports.
 
-Snakemake does not see an edit of an imported module. Each job carries this fingerprint as
-a parameter instead: it changes when the meaning of the code behind the stage changes, and
-not when a comment, a docstring, the layout or an unrelated module does.
+Snakemake does not detect edits of imported modules. Instead each job has this fingerprint as
+a parameter: it changes with the syntax of the code behind the stage, but not with comments,
+docstrings, formatting or unrelated modules.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tenter.errors import CodeChangedError
 PACKAGE = Path(__file__).parent
 ROOT = "tenter"
 ACCEPTED = "TENTER_ACCEPTED"
-"""Environment variable that the workflow sets to the study's file of accepted changes."""
+"""Environment variable with the path of the study's file of accepted changes."""
 PLANNED = "TENTER_PLANNED"
-"""Environment variable that says, in JSON, who planned the jobs of a run, and by which code."""
+"""Environment variable with the host, version and code (JSON) that planned the jobs of a run."""
 
 OBSERVERS = (
-    "tenter.errors",  # texts of complaints
+    "tenter.errors",  # messages
     "tenter.system_errors",  # likewise, of the operating system's errors
     "tenter.config",  # its effect is the settings
     "tenter.manifest",  # its effect is the rows
@@ -36,7 +36,7 @@ OBSERVERS = (
     "tenter.tracking",  # mirrors what the files hold
     "tenter.training.progress",  # shows how far a training is
 )
-"""Modules that watch or word what happens and cannot change a result."""
+"""Modules that observe or report and cannot change a result."""
 
 PLUGINS = {
     "network": "networks",
@@ -46,10 +46,10 @@ PLUGINS = {
     "images": "losses",
     "regularisers": "losses",
 }
-"""Keys of settings whose `name` says which module of a room is used."""
+"""Keys of settings whose `name` selects a module of a package."""
 
 PARTS = {"poses": "registration.poses", "refine": "registration.refine"}
-"""Keys of settings that stand for a module which is used where they hold anything."""
+"""Keys of settings that select a module if they are set."""
 
 
 def fingerprint(stage: str, settings: str = "{}") -> str:
@@ -57,7 +57,7 @@ def fingerprint(stage: str, settings: str = "{}") -> str:
 
     Args:
         stage: such as `train`; its module is `tenter.stages.<stage>`.
-        settings: the stage's settings as JSON; decide which networks and losses count.
+        settings: the stage's settings as JSON, which select networks and losses.
 
     Returns:
         16 hexadecimal digits.
@@ -67,15 +67,15 @@ def fingerprint(stage: str, settings: str = "{}") -> str:
 
 
 def modules(stage: str, settings: str = "{}") -> frozenset[str]:
-    """The modules whose code counts for a stage."""
-    found = _closure(f"{ROOT}.stages.{stage}")
+    """The modules whose code affects a stage."""
+    names = _closure(f"{ROOT}.stages.{stage}")
     for plugin in plugins(json.loads(settings)):
-        found |= _closure(plugin)
-    return found
+        names |= _closure(plugin)
+    return names
 
 
 def verify(stage: str, settings: str, code: str) -> None:
-    """Refuse to run other code than the job was planned with.
+    """Check that the code is the same as when the job was planned.
 
     Raises:
         CodeChangedError: the package was edited since.
@@ -85,53 +85,58 @@ def verify(stage: str, settings: str, code: str) -> None:
     if code not in {actual, accepted(actual, Path(record)) if record else actual}:
         message = (
             f"the code of `{stage}` changed since this job was planned ({code} then, {actual} now)"
-            f"{_elsewhere()}; run snakemake again so that stale steps are found anew"
+            f"{_other_installation()}; run snakemake again so that stale steps are found anew"
         )
         raise CodeChangedError(message)
 
 
 def planned() -> dict[str, Any]:
-    """Who planned this job (`tenter`, `host`), and the `codes` of the stages; empty outside a run."""
+    """The planner of this job (`tenter`, `host`) and the stages' `codes`; empty outside a run."""
     try:
-        said = json.loads(os.environ.get(PLANNED, "{}"))
+        announcement = json.loads(os.environ.get(PLANNED, "{}"))
     except ValueError:
         return {}
-    return said if isinstance(said, dict) and isinstance(said.get("codes"), dict) else {}
+    return (
+        announcement
+        if isinstance(announcement, dict) and isinstance(announcement.get("codes"), dict)
+        else {}
+    )
 
 
 def planned_code(name: str) -> str | None:
-    """The fingerprint by which `<stage>` or `<stage>/<model>` was planned; None outside a job."""
+    """The fingerprint with which `<stage>` or `<stage>/<model>` was planned; None outside a job."""
     code = planned().get("codes", {}).get(name)
     return None if code is None else str(code)
 
 
-def _elsewhere() -> str:
-    said, here = planned(), platform.node()
-    if not said or (said["tenter"], said["host"]) == (__version__, here):
+def _other_installation() -> str:
+    announcement, host = planned(), platform.node()
+    if not announcement or (announcement["tenter"], announcement["host"]) == (__version__, host):
         return ""
     return (
-        f": planned by tenter {said['tenter']} on {said['host']}, but {here} has tenter {__version__} "
+        f": planned by tenter {announcement['tenter']} on {announcement['host']}, "
+        f"but {host} has tenter {__version__} "
         f"({PACKAGE}); let both use one installation"
     )
 
 
 def module_hashes(stage: str, settings: str = "{}") -> dict[str, str]:
-    """Hash of each module that counts for a stage, in short."""
+    """Short hash of each module that affects a stage."""
     return {name: _syntax_hash(name)[:16] for name in sorted(modules(stage, settings))}
 
 
 def record(
     output: Path, stage: str, settings: str, code: str, *, read: Mapping[str, Any] | None = None
 ) -> None:
-    """Write beside an output how it was made; Snakemake's own memory can be deleted.
+    """Record the origin of an output beside it, independent of Snakemake's metadata.
 
     Args:
         output: a file (its provenance is `<file>.provenance.json`) or a folder
             (`provenance.json` inside).
         stage: such as `train`.
         settings: the stage's settings as JSON.
-        code: fingerprint that the job was planned with.
-        read: what it was made from, by kind: `pairs` (id to row), `sources` and `inputs` (path to sha256).
+        code: fingerprint with which the job was planned.
+        read: its inputs by kind: `pairs` (id to row), `sources` and `inputs` (path to sha256).
     """
     hashes = module_hashes(stage, settings)
     content = {
@@ -148,26 +153,28 @@ def record(
 
 
 def damage(output: Path) -> list[str]:
-    """Say which files of an output are missing or not as they were when its provenance was recorded.
+    """List files of an output that are missing or differ from its provenance record.
 
-    What an earlier version of tenter recorded does not say how the files were: then nothing is said.
+    Empty for records of earlier versions of tenter, which lack hashes of the files.
 
     Args:
         output: a file or a folder, as given to `record`.
     """
     content = recorded(output) or {}
-    found = []
+    faults = []
     for name, sha256 in content.get("outputs", {}).items():
         path = output / name if output.is_dir() else output.with_name(name)
         if not path.is_file():
-            found.append(f"{path} is missing")
+            faults.append(f"{path} is missing")
         elif files.sha256(path) != sha256:
-            found.append(f"{path} is not the file that `{content['stage']}` wrote (its sha256 differs)")
-    return found
+            faults.append(
+                f"{path} is not the file that `{content['stage']}` wrote (its sha256 differs)"
+            )
+    return faults
 
 
 def recorded(output: Path) -> dict[str, Any] | None:
-    """What `record` wrote for an output, or None.
+    """The record of an output, or None if there is none.
 
     Raises:
         DataError: the record is damaged.
@@ -183,28 +190,36 @@ def read_record(path: Path) -> dict[str, Any]:
         DataError: it is damaged.
     """
     remedy = "delete it: the output counts as made by unknown code then"
-    return files.read_object(path, {"stage": str, "code": str, "settings": dict, "modules": dict}, remedy)
+    return files.read_object(
+        path, {"stage": str, "code": str, "settings": dict, "modules": dict}, remedy
+    )
 
 
 def _outputs(output: Path) -> list[Path]:
-    """An output's files, its provenance and hidden ones excepted."""
+    """Files of an output, except its provenance and hidden files."""
     if not output.is_dir():
         return [output]
-    own = _record_path(output)
-    return sorted(path for path in output.iterdir() if path.is_file() and path != own and path.name[0] != ".")
+    record_path = _record_path(output)
+    return sorted(
+        path
+        for path in output.iterdir()
+        if path.is_file() and path != record_path and path.name[0] != "."
+    )
 
 
 def _record_path(output: Path) -> Path:
     return (
-        output / "provenance.json" if output.is_dir() else output.with_name(f"{output.name}.provenance.json")
+        output / "provenance.json"
+        if output.is_dir()
+        else output.with_name(f"{output.name}.provenance.json")
     )
 
 
 def accepted(actual: str, path: Path) -> str:
-    """The fingerprint that results carry whose code change to `actual` was accepted, else `actual`.
+    """The fingerprint in existing results for which `actual` was accepted; otherwise `actual`.
 
     Args:
-        actual: fingerprint of the code as it is.
+        actual: fingerprint of the current code.
         path: file of accepted changes; may be absent.
 
     Raises:
@@ -217,7 +232,7 @@ def accepted(actual: str, path: Path) -> str:
 
 
 def accepted_changes(path: Path) -> list[dict[str, Any]]:
-    """The changes of code that a person accepted, oldest first; none where there is no such file.
+    """The code changes that a person accepted, oldest first; empty if there is no such file.
 
     Raises:
         DataError: the file is damaged.
@@ -230,14 +245,14 @@ def _accepted(path: Path, _modified: int) -> list[dict[str, Any]]:
     remedy = "restore it, or delete it: results made by the code it accepts are then made again"
     changes: Any = files.read_json(path, remedy)
     if not isinstance(changes, list):
-        raise files.damaged(path, "holds no list of accepted changes", remedy)
+        raise files.damaged(path, "does not hold a list of accepted changes", remedy)
     for change in changes:
         files.require_keys(path, change, {"now": str, "then": str}, remedy)
     return changes
 
 
 def plugins(settings: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON value
-    """The modules of networks, losses and test-time options that settings name."""
+    """The modules of networks, losses and test-time options that settings select."""
     return frozenset(_plugins(settings))
 
 
@@ -247,26 +262,28 @@ def _plugins(settings: Any) -> Iterator[str]:  # noqa: ANN401
     for key, value in settings.items():
         if key in PARTS and isinstance(value, dict):
             yield f"{ROOT}.{PARTS[key]}"
-        for item in value if isinstance(value, list) else [value]:
-            if key in PLUGINS and isinstance(item, dict) and "name" in item:
-                yield f"{ROOT}.{PLUGINS[key]}.{item['name']}"
-            yield from _plugins(item)
+        for entry in value if isinstance(value, list) else [value]:
+            if key in PLUGINS and isinstance(entry, dict) and "name" in entry:
+                yield f"{ROOT}.{PLUGINS[key]}.{entry['name']}"
+            yield from _plugins(entry)
 
 
 @functools.cache
 def _closure(start: str) -> frozenset[str]:
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = [start]
     while waiting:
         name = waiting.pop()
-        if name in found or any(name == item or name.startswith(f"{item}.") for item in OBSERVERS):
+        if name in reached or any(
+            name == observer or name.startswith(f"{observer}.") for observer in OBSERVERS
+        ):
             continue
-        found.add(name)
+        reached.add(name)
         waiting.extend(_imports(name))
         parent = name.rpartition(".")[0]
         if parent and parent != ROOT:
             waiting.append(parent)
-    return frozenset(found)
+    return frozenset(reached)
 
 
 def _file(name: str) -> Path | None:
@@ -283,7 +300,7 @@ def _tree(name: str) -> ast.Module:
     if path is None:
         message = f"no module {name} in {PACKAGE}"
         raise ModuleNotFoundError(message)
-    return _without_words(ast.parse(path.read_bytes(), filename=str(path)))
+    return _without_text(ast.parse(path.read_bytes(), filename=str(path)))
 
 
 def _imports(name: str) -> Iterator[str]:
@@ -302,7 +319,7 @@ def _imports(name: str) -> Iterator[str]:
 
 @functools.cache
 def _syntax_hash(name: str) -> str:
-    """Hash of a module's syntax; of a package, also of the data files in it, such as templates."""
+    """Hash of a module's syntax; for a package, also of its data files, such as templates."""
     content = hashlib.sha256(_text(_tree(name)).encode())
     path = _file(name)
     if path is not None and path.name == "__init__.py":
@@ -312,13 +329,17 @@ def _syntax_hash(name: str) -> str:
     return content.hexdigest()
 
 
-def _without_words(tree: ast.Module) -> ast.Module:
-    """Drop what computes nothing: lone strings (docstrings) and imports for type checkers."""
+def _without_text(tree: ast.Module) -> ast.Module:
+    """Remove statements without effect: lone strings (docstrings), imports for type checkers."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            kept = [item for item in body if not (_is_text(item) or _is_for_type_checkers(item))]
-            node.body = kept  # type: ignore[attr-defined] # it has a body
+            statements = [
+                statement
+                for statement in body
+                if not (_is_text(statement) or _is_for_type_checkers(statement))
+            ]
+            node.body = statements  # type: ignore[attr-defined] # it has a body
     return tree
 
 
@@ -331,18 +352,26 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _is_for_type_checkers(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 def _text(node: object) -> str:
-    """Write a syntax tree out in a way that is equal over Python's minor versions."""
+    """Serialise a syntax tree identically for all minor versions of Python."""
     if isinstance(node, ast.AST):
         parts = []
         for name in sorted(node._fields):
             value = getattr(node, name, None)
-            if value is not None and value != [] and name not in {"type_comment", "kind", "type_params"}:
+            if (
+                value is not None
+                and value != []
+                and name not in {"type_comment", "kind", "type_params"}
+            ):
                 parts.append(f"{name}={_text(value)}")
         return f"{type(node).__name__}({','.join(parts)})"
     if isinstance(node, list):
-        return f"[{','.join(_text(item) for item in node)}]"
+        return f"[{','.join(_text(element) for element in node)}]"
     return repr(node)

@@ -1,4 +1,4 @@
-"""The frozen records that cross floors: plain values, no behaviour beyond their text."""
+"""Frozen records shared by several layers: plain values without behaviour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Set = Literal["cv", "train", "test"]
-"""`cv`: cross-validated; `train`: always trained on; `test`: never."""
+"""`cv`: cross-validated; `train`: always used for training; `test`: never."""
 
 Role = Literal["structure", "landmark"]
 AlignmentRule = Literal["header", "centre", "mass", "file"]
@@ -16,7 +16,7 @@ Severity = Literal["ERROR", "WARNING"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with the input: where, what, and how to mend it.
+    """A fault of the input: where it is, what is wrong, and how to fix it.
 
     Attributes:
         file: the file to open (manifest, configuration or image).
@@ -24,7 +24,7 @@ class Fault:
         fix: what to do about it.
         row: 1-based line of a table, or None.
         column: column name or configuration key, or None.
-        severity: errors stop everything, warnings are only told.
+        severity: errors stop the run, warnings are only reported.
     """
 
     file: str
@@ -36,13 +36,15 @@ class Fault:
 
     def __str__(self) -> str:
         """One line: `ERROR file:row:column: what is wrong; how to fix it`."""
-        place = ":".join(str(part) for part in (self.file, self.row, self.column) if part is not None)
-        return f"{self.severity} {place}: {self.message}; {self.fix}"
+        location = ":".join(
+            str(part) for part in (self.file, self.row, self.column) if part is not None
+        )
+        return f"{self.severity} {location}: {self.message}; {self.fix}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePair:
-    """A moving and a fixed image; all that preparation of images and inference ever see.
+    """A moving and a fixed image; all that image preparation and inference have access to.
 
     Attributes:
         id: the pair's name, `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
@@ -50,10 +52,10 @@ class ImagePair:
         moving: file of the moving image.
         fixed: file of the fixed image.
         initial_transform: ITK transform file, fixed to moving points, or None.
-        set: cross-validated, always trained on, or never.
-        fold: the user's own fold, or None.
+        set: cross-validated, always used for training, or never.
+        fold: fold chosen by the user, or None.
         stratum: value of the configured stratum column, or None.
-        row: 1-based line of the manifest; of the moving subject, where it is one of subjects.
+        row: 1-based line of the manifest; in a manifest of subjects, of the moving subject.
         fixed_row: line of the fixed subject in a manifest of subjects, else None.
     """
 
@@ -76,7 +78,7 @@ class ImagePair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair(ImagePair):
-    """An image pair with its anatomical labels and points, where there are any."""
+    """An image pair with its anatomical labels and points, if any."""
 
     moving_labels: Path | None = None
     fixed_labels: Path | None = None
@@ -85,11 +87,11 @@ class Pair(ImagePair):
 
     @property
     def labelled(self) -> bool:
-        """Whether both sides have labels."""
+        """Whether both images have labels."""
         return self.moving_labels is not None and self.fixed_labels is not None
 
     def images(self) -> ImagePair:
-        """The same pair without any label or point."""
+        """The same pair without labels and points."""
         return ImagePair(
             id=self.id,
             patients=self.patients,
@@ -105,7 +107,7 @@ class Pair(ImagePair):
 
     def files(self) -> tuple[Path, ...]:
         """Every file of the row, images first."""
-        some = (
+        paths = (
             self.moving,
             self.fixed,
             self.moving_labels,
@@ -114,7 +116,7 @@ class Pair(ImagePair):
             self.fixed_points,
             self.initial_transform,
         )
-        return tuple(path for path in some if path is not None)
+        return tuple(path for path in paths if path is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +124,15 @@ class Subject:
     """A row of a manifest of subjects: one image, to be paired with others.
 
     Attributes:
-        id: the subject's name, as a pair's but with at most 31 characters and no `--`.
-        patient: who it is of; all images of a patient stay together.
+        id: the subject's name, as that of a pair but with at most 31 characters and no `--`.
+        patient: id of the patient; all images of a patient are in the same fold.
         image: file of the image.
         labels: file of its labels, or None.
         points: file of its points, or None.
-        group: what decides who is paired with whom, such as a modality; may be empty.
-        set: cross-validated, always trained on, or never.
-        fold: the user's own fold, or None.
-        stratum: what is spread evenly over folds: the configured column's value, else the group.
+        group: group for the rules of pairing, such as a modality; may be empty.
+        set: cross-validated, always used for training, or never.
+        fold: fold chosen by the user, or None.
+        stratum: value to be distributed evenly over folds: of the configured column, or the group.
         row: 1-based line of the manifest.
     """
 
@@ -147,16 +149,16 @@ class Subject:
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """The patient, as a pair has one or two."""
+        """The patient as a tuple, like `ImagePair.patients`."""
         return (self.patient,)
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One anatomical label: its name, its key in the file, and what it is.
+    """An anatomical label: its name, its key in the file, and its role.
 
     Attributes:
-        name: as in the configuration, or `label-<key>` for one that it does not name.
+        name: name in the configuration, or `label-<key>` if it has none there.
         key: the value in an integer map, or the channel (from 0) of a stack.
         role: `structure` (measured by overlap) or `landmark` (measured by centroid).
     """
@@ -168,16 +170,16 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is derived once from a cohort's headers and then stays.
+    """The preparation plan, derived once from the headers of a cohort's images and then fixed.
 
     Attributes:
         shape: voxels of the common grid along its three axes (R, A, S of the fixed image).
-        spacing_mm: the common grid's voxel size.
+        spacing_mm: voxel size of the common grid.
         intensity: rule that normalises images (`zscore`, `minmax`, `percentile`).
         alignment: rule that places the moving image before any network.
         moving_channels: channels of every moving image.
         fixed_channels: channels of every fixed image.
-        cohort: figures of the cohort the plan was made from, for people and for drift.
+        cohort: statistics of the cohort behind the plan, for people and to detect drift.
     """
 
     shape: tuple[int, int, int]
@@ -197,8 +199,8 @@ class FileEntry:
         pair: the pair's id.
         file: path relative to the folder the table describes.
         bytes: size of the file.
-        sha256: of the file's content.
-        fingerprint: of everything the file was made from.
+        sha256: sha256 of the file's content.
+        fingerprint: fingerprint of everything that the file was made from.
     """
 
     pair: str
@@ -210,7 +212,7 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRow:
-    """One measured figure, before (alignment alone) and after registration.
+    """A measured value, before (alignment only) and after registration.
 
     Attributes:
         model: the model's name.
@@ -218,13 +220,13 @@ class MetricRow:
         set: `cv` or `test`.
         pair: the pair's id.
         patient: the patient, or two joined by `--`.
-        label: the label's name; empty for figures of the whole field or pair.
+        label: the label's name; empty for values of the whole field or pair.
         role: `structure`, `landmark`, `points` or `field`.
         metric: such as `dice`, `tre`, `rms_tre`, `hd95`, `surface_distance`, `folding`.
         unit: `1`, `mm`, `%`, `voxel`.
-        before: with the alignment alone; None where it has no meaning.
-        after: with the network's field; None where it could not be measured.
-        note: why a figure is absent or counts as worst (`vanished`, `absent in moving`).
+        before: value with the alignment only; None where it has no meaning.
+        after: value with the network's field; None where it could not be measured.
+        note: reason why a value is missing or counts as worst (`vanished`, `absent in moving`).
     """
 
     model: str

@@ -1,6 +1,6 @@
-"""The words for tensors. One name for each thing that travels; `*space` is x y z (or x y).
+"""Shapes of tensors, one name for each kind; `*space` is x y z (or x y).
 
-Axes of space are the plan's grid: first axis towards R, second towards A, third towards S.
+The spatial axes are those of the plan's grid: first towards R, second towards A, third towards S.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ Image = Float[Tensor, "b c *space"]
 """Intensities, one or more channels."""
 
 Labels = Float[Tensor, "b l *space"]
-"""Soft segmentations in [0, 1], one channel a label."""
+"""Soft segmentations in [0, 1], one channel for each label."""
 
 Field = Float[Tensor, "b d *space"]
-"""Displacement in voxels of the grid, fixed to moving: warped(p) = moving(p + u(p))."""
+"""Displacement u in voxels of the grid, fixed to moving: warped(p) = moving(p + u(p))."""
 
 Scalars = Float[Tensor, "b *space"]
-"""One number a voxel, such as a Jacobian determinant."""
+"""One number for each voxel, such as a Jacobian determinant."""
 
 Points = Float[Tensor, "n d"]
-"""Points, in the unit and frame that the function says."""
+"""Points, in the unit and frame stated by the function."""
 
 Affine = Float[Tensor, "b r c"]
 """Homogeneous matrices that map column vectors, r = c = d + 1."""
@@ -31,7 +31,7 @@ Scalar = Float[Tensor, ""]
 """A loss."""
 
 PerSample = Float[Tensor, "b"]
-"""One number a sample."""
+"""One number for each sample."""
 
 Matrix = Float[np.ndarray, "4 4"]
 """Homogeneous float64 matrix: voxel to RAS mm (an image's affine) or RAS mm to RAS mm."""
@@ -40,4 +40,4 @@ PointsMm = Float[np.ndarray, "n 3"]
 """Points in RAS mm."""
 
 Mask = Bool[np.ndarray, "x y z"]
-"""One label as it is measured."""
+"""Binary mask of one label, for measurement."""

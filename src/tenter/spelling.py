@@ -1,4 +1,4 @@
-"""Names as people type them: what looks alike but differs, and what no reader can see."""
+"""Comparison of names: look-alikes, invisible characters, and names that systems reserve."""
 
 from __future__ import annotations
 
@@ -11,48 +11,61 @@ import unicodedata
 from pathlib import Path
 
 _ASCII = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ø": "oe", "æ": "ae"}
+    {
+        "ä": "ae",
+        "ö": "oe",
+        "ü": "ue",
+        "Ä": "Ae",
+        "Ö": "Oe",
+        "Ü": "Ue",
+        "ß": "ss",
+        "ø": "oe",
+        "æ": "ae",
+    }
     | {"Ø": "Oe", "Æ": "Ae", "å": "aa", "Å": "Aa", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "µ": "u"}
 )
 
 
 def shown(text: str, longest: int = 80) -> str:
-    """A name in quotes; characters that could be mistaken or overlooked are followed by their code points.
+    """A name in quotes, with the code points of characters that are ambiguous or invisible.
 
-    Letters with accents are shown as they are where they are composed (NFC), as a keyboard types them.
+    Composed letters with accents (NFC), as keyboards type them, are not ambiguous.
     """
-    marks = [f"U+{ord(letter):04X} {_named(letter)}" for letter in dict.fromkeys(text) if _is_odd(letter)]
+    marks = [
+        f"U+{ord(letter):04X} {_named(letter)}" for letter in dict.fromkeys(text) if _is_odd(letter)
+    ]
     quoted = repr(text[:longest])
     return f"{quoted} (with {', '.join(marks[:4])})" if marks else quoted
 
 
 def for_shell(path: str | os.PathLike[str]) -> str:
-    """A path as a shell takes it, for commands that people copy."""
+    """A path quoted for a shell, for commands that people copy."""
     return shlex.quote(os.fspath(path))
 
 
-def difference(one: str, other: str) -> str:
-    """Where two names that look alike differ, in code points; '' where they are equal.
+def difference(first: str, second: str) -> str:
+    """The difference between two names that look alike, in code points; '' if they are equal.
 
-    Only the stretch that differs is given: `U+00FC against U+0075 U+0308`.
+    Only the part that differs is given: `U+00FC against U+0075 U+0308`.
     """
-    if one == other:
+    if first == second:
         return ""
-    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
-    start = min(len(one), len(other)) if start is None else start
+    start = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), None)
+    start = min(len(first), len(second)) if start is None else start
     end = 0
-    while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
+    while end < min(len(first), len(second)) - start and first[-1 - end] == second[-1 - end]:
         end += 1
-    parts = (text[start : len(text) - end] for text in (one, other))
+    parts = (text[start : len(text) - end] for text in (first, second))
     return " against ".join(
         " ".join(f"U+{ord(letter):04X}" for letter in part) or "nothing" for part in parts
     )
 
 
 def skeleton(text: str) -> str:
-    """What a reader sees of a name: equal for names that look alike.
+    """The visible form of a name, equal for names that look alike.
 
-    Compatibility forms are composed (NFKC), invisible characters dropped, any space counts as one blank.
+    Compatibility forms are composed (NFKC), invisible characters removed, and spaces replaced by
+    single blanks.
     """
     if text.isascii():
         return " ".join(text.split())
@@ -61,15 +74,17 @@ def skeleton(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """As `skeleton`, without regard to case."""
+    """As `skeleton`, ignoring case."""
     return skeleton(text).casefold()
 
 
 def plain(text: str) -> str:
-    """A name in ASCII letters, digits, `_` and `-` that resembles a given one; '' where nothing is left."""
+    """A similar name of ASCII letters, digits, `_` and `-`; '' if nothing is left."""
     spelt = unicodedata.normalize("NFC", text).translate(_ASCII)
     spelt = unicodedata.normalize("NFKD", spelt).encode("ascii", "ignore").decode()
-    parts = "".join(letter if letter.isalnum() or letter in "_-" else " " for letter in spelt).split()
+    parts = "".join(
+        letter if letter.isalnum() or letter in "_-" else " " for letter in spelt
+    ).split()
     return "-".join(parts).strip("-_")[:64]
 
 
@@ -86,12 +101,19 @@ def _named(letter: str) -> str:
 
 
 _DEVICES = frozenset(
-    {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+    {
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"com{n}" for n in range(1, 10)),
+        *(f"lpt{n}" for n in range(1, 10)),
+    }
 )
 
 
 def reserved(name: str) -> str:
-    """Why another system (Windows, macOS) cannot have a file of this name; '' where all can."""
+    """Why another system (Windows, macOS) does not allow a file name; '' if all do."""
     if name.partition(".")[0].rstrip().casefold() in _DEVICES:
         return "is the name of a device on Windows"
     odd = sorted(set('<>:"|?*\\') & set(name))
@@ -103,7 +125,7 @@ def reserved(name: str) -> str:
 
 
 def nearby(path: Path) -> str:
-    """What a folder holds instead of a file that is not there: a name that looks like it; '' for none.
+    """A clause about a similar name in the folder of a missing file; '' if there is none.
 
     Returns:
         a clause such as `its folder holds 'a.nii', which differs in U+0075 U+0308 against U+00FC`.
@@ -127,7 +149,7 @@ def nearby(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _listed(folder: Path) -> tuple[str, ...]:
-    """Names in a folder; of a large one the first."""
+    """Names in a folder, at most `_MOST`."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(entry.name for entry in itertools.islice(entries, _MOST)))
@@ -136,4 +158,4 @@ def _listed(folder: Path) -> tuple[str, ...]:
 
 
 _MOST = 5000
-"""Names of a folder among which a similar one is looked for."""
+"""Maximum number of names in a folder that are searched for a similar one."""

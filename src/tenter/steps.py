@@ -1,6 +1,7 @@
-"""The jobs of a study as the workflow runs them: what each reads, what it writes, and under which settings.
+"""The jobs of a study as the workflow runs them, with their inputs, outputs and settings.
 
-The rules in `workflow/rules` say the same to Snakemake; `tests/workflow/test_stale_reasons.py` compares both.
+The rules in `workflow/rules` declare the same to Snakemake; `tests/workflow/test_stale_reasons.py`
+compares both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tenter.study import Study
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv")
 TABLES = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv")
 INTERMEDIATE = {"plan", "prepare_images", "prepare_labels"}
-"""Stages whose outputs may be deleted once a study is finished: only a stale job needs them again."""
+"""Stages whose outputs may be deleted after a study; only stale jobs need them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,10 @@ class Step:
         name: its rule and wildcards, such as `train mine 0`.
         stage: its rule.
         model: name of the model or test-time option, or None.
-        outputs: the files that Snakemake knows of it.
-        provenance: the file or folder beside which its provenance is recorded; None: it has none.
-        inputs: outputs of other jobs that it reads, the plan excepted.
-        pairs: pairs that it works on.
+        outputs: its outputs as declared to Snakemake.
+        provenance: the file or folder whose provenance is recorded; None for no record.
+        inputs: outputs of other jobs that it reads, except the plan.
+        pairs: pairs that it processes.
     """
 
     name: str
@@ -43,29 +44,31 @@ class Step:
 
     @property
     def settings_of(self) -> tuple[str, str | None]:
-        """What `Study.settings` and `Study.code` are asked for: the stage, and the model where it counts."""
+        """Arguments of `Study.settings` and `Study.code`: stage, and model if it matters."""
         return self.stage, self.model if self.stage in {"train", "infer"} else None
 
     def sources(self) -> list[Path]:
-        """Files of the manifest that it reads."""
+        """Files named in the manifest that it reads."""
         return manifest.sources(self.pairs, manifest.SOURCES.get(self.stage, ()))
 
 
 def steps(study: Study) -> dict[str, Step]:
-    """Every job of a study by its name, each after those whose outputs it reads."""
+    """Every job of a study by its name, in order of dependency."""
     return {step.name: step for step in _Steps(study).all()}
 
 
 def products(study: Study) -> list[Path]:
-    """The files that a finished study has, intermediate ones excepted: what `rule all` asks for."""
-    found = (step for step in steps(study).values() if step.stage not in INTERMEDIATE)
-    return [path for step in found for path in step.outputs]
+    """The outputs of a finished study, except intermediate ones: the inputs of `rule all`."""
+    final = (step for step in steps(study).values() if step.stage not in INTERMEDIATE)
+    return [path for step in final for path in step.outputs]
 
 
 def cases(study: Study) -> list[Path]:
-    """The tables of prepared cases: what `rule cases` asks for."""
-    found = (step for step in steps(study).values() if step.stage in {"prepare_images", "prepare_labels"})
-    return [path for step in found for path in step.outputs]
+    """The tables of prepared cases: the inputs of `rule cases`."""
+    preparations = (
+        step for step in steps(study).values() if step.stage in {"prepare_images", "prepare_labels"}
+    )
+    return [path for step in preparations for path in step.outputs]
 
 
 class _Steps:
@@ -90,16 +93,28 @@ class _Steps:
 
     def _prepared(self, chunk: str, *, labelled: bool) -> Iterator[Step]:
         pairs = self.study.chunks[chunk]
-        images, labels = (self.root / f"cases/tables/{chunk}.{kind}.tsv" for kind in ("images", "labels"))
+        images, labels = (
+            self.root / f"cases/tables/{chunk}.{kind}.tsv" for kind in ("images", "labels")
+        )
         yield Step(f"prepare_images {chunk}", "prepare_images", None, (images,), images, (), pairs)
         if labelled:  # only training reads prepared labels
-            yield Step(f"prepare_labels {chunk}", "prepare_labels", None, (labels,), labels, (images,), pairs)
+            yield Step(
+                f"prepare_labels {chunk}",
+                "prepare_labels",
+                None,
+                (labels,),
+                labels,
+                (images,),
+                pairs,
+            )
 
     def _training(self, model: str, fold: str) -> Step:
         folder = self.root / f"models/{model}/fold-{fold}"
         tables = self.root / "cases/tables"
         chunks = self.study.training_chunks(fold)
-        read = tuple(tables / f"{chunk}.{kind}.tsv" for kind in ("images", "labels") for chunk in chunks)
+        read = tuple(
+            tables / f"{chunk}.{kind}.tsv" for kind in ("images", "labels") for chunk in chunks
+        )
         written = tuple(folder / name for name in MODEL_FILES)
         return Step(f"train {model} {fold}", "train", model, written, folder, read)
 
@@ -108,9 +123,14 @@ class _Steps:
         fields = self.root / f"fields/tables/{model}/{chunk}.tsv"
         figures = self.root / f"metrics/{model}/{chunk}.tsv"
         folders = self.study.members(self.root / "models", model, chunk)
-        read = (self.root / f"cases/tables/{chunk}.images.tsv", *(path / "model.json" for path in folders))
+        read = (
+            self.root / f"cases/tables/{chunk}.images.tsv",
+            *(path / "model.json" for path in folders),
+        )
         yield Step(f"infer {model} {chunk}", "infer", model, (fields,), fields, read, pairs)
-        yield Step(f"evaluate {model} {chunk}", "evaluate", model, (figures,), figures, (fields,), pairs)
+        yield Step(
+            f"evaluate {model} {chunk}", "evaluate", model, (figures,), figures, (fields,), pairs
+        )
 
     def _closing(self) -> Iterator[Step]:
         study, tables = self.study, tuple(self.root / name for name in TABLES)
@@ -121,13 +141,17 @@ class _Steps:
         )
         yield Step("summarise", "summarise", None, tables, tables[0], figures)
         folders = {
-            model: [self.root / f"models/{model}/fold-{fold}" for fold in study.trained_folds(model)]
+            model: [
+                self.root / f"models/{model}/fold-{fold}" for fold in study.trained_folds(model)
+            ]
             for model in study.models
         }
-        histories = tuple(folder / "history.csv" for found in folders.values() for folder in found)
+        histories = tuple(
+            folder / "history.csv" for model_folders in folders.values() for folder in model_folders
+        )
         page = self.root / "report.html"
         yield Step("report", "report", None, (page,), page, (*tables, *histories))
-        for model, found in folders.items():
-            read = (*tables[:3], page, *(folder / "model.json" for folder in found))
-            told = self.root / f"tracking/{model}.txt"
-            yield Step(f"publish {model}", "publish", model, (told,), None, read)
+        for model, model_folders in folders.items():
+            read = (*tables[:3], page, *(folder / "model.json" for folder in model_folders))
+            receipt = self.root / f"tracking/{model}.txt"
+            yield Step(f"publish {model}", "publish", model, (receipt,), None, read)

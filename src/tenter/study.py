@@ -1,7 +1,7 @@
-"""A study as the workflow sees it when it is parsed: pairs, folds, chunks, models, settings.
+"""A study as the workflow uses it: pairs, folds, chunks, models, settings.
 
-Light on purpose: the Snakefile builds one in every job of a cluster, so nothing here
-imports torch, MLflow or an image library.
+The Snakefile creates one in every job of a cluster, so this module must load quickly: it does not
+import torch, MLflow or an image library.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tenter.manifest import pairing
 from tenter.records import Pair
 
 ALL = "all"
-"""The fold whose model is trained on every patient."""
+"""Name of the fold whose model is trained on all patients."""
 
 
 class Study:
-    """A configuration with its cohort, dealt to folds and chunks.
+    """A configuration with its cohort, divided into folds and chunks.
 
     Args:
         settings: the validated configuration.
-        path: its file; relative paths in it are relative to that file's folder.
+        path: its file; relative paths in it are relative to the folder of this file.
     """
 
     def __init__(self, settings: Config, path: Path) -> None:
@@ -38,7 +38,9 @@ class Study:
         self.manifest = beside(path, settings.manifest)
         root = beside(path, settings.data_root) if settings.data_root else None
         drawn = pairing.read_lock(pairs_lock(path))
-        self.cohort = manifest.cohort(self.manifest, settings.stratum, root, settings.pairing, drawn)
+        self.cohort = manifest.cohort(
+            self.manifest, settings.stratum, root, settings.pairing, drawn
+        )
         self.pairs = self.cohort.pairs
         self.models = settings.expanded_models()
 
@@ -53,32 +55,34 @@ class Study:
 
     @property
     def lock(self) -> Path:
-        """The file that remembers the folds, beside the configuration."""
+        """The lock file of the folds, beside the configuration."""
         return self.path.with_name(f"{self.path.stem}.folds.tsv")
 
     def record_folds(self, copy: Path) -> None:
-        """Write the lock file, where it changes, and the study's own copy of it."""
+        """Write the lock file if it changes, and the study's copy of it."""
         if folds.read_lock(self.lock) != self.assignment:
             folds.write_lock(self.lock, self.assignment)
         folds.write_lock(copy, self.assignment)
 
     def record_pairs(self, copy: Path) -> None:
-        """Write down the pairs drawn from subjects: where a draw must be remembered, and for `plan`."""
+        """Write pairs of subjects: to the lock file if they were drawn, to a copy for `plan`."""
         if not self.cohort.subjects:
             return
         ids = sorted(pair.id for pair in self.pairs)
         lock = pairs_lock(self.path)
-        if self.config.pairing.pairs_per_subject is not None and pairing.read_lock(lock) != tuple(ids):
+        if self.config.pairing.pairs_per_subject is not None and pairing.read_lock(lock) != tuple(
+            ids
+        ):
             pairing.write_lock(lock, ids)
         pairing.write_lock(copy, ids)
 
     def opening_commands(self, content: str, cohort: Path, tracking: Path) -> list[list[str]]:
-        """Commands that must succeed before the first job: the check, and MLflow's start.
+        """Commands that must succeed before the first job: the check, and the start of tracking.
 
         Command lines are public: a login in `tracking.uri` reads `***`, and `equip` passes it on.
 
         Args:
-            content: JSON of the configuration, with what the command line overrides.
+            content: JSON of the configuration, with overrides from the command line.
             cohort: folder of check.json and plan.json.
             tracking: record of the tracking server.
         """
@@ -102,7 +106,7 @@ class Study:
         return commands
 
     def plan_is_current(self, plan: Path) -> bool:
-        """Whether a plan was made by the rules of today's configuration, or is the applied model's."""
+        """Whether a plan was made by the current rules, or is that of the applied model."""
         recorded = provenance.recorded(plan) if plan.is_file() else None
         if recorded is None or recorded["settings"] != json.loads(self.settings("plan")):
             return False
@@ -115,11 +119,13 @@ class Study:
 
     @functools.cached_property
     def assignment(self) -> dict[str, int]:
-        """Patient to fold; empty where a finished model is applied."""
+        """Patient to fold; empty if a finished model is applied."""
         if self.applied is not None:
             return {}
         rules = self.config.folds
-        return folds.assign(self.cohort.members, rules.count, rules.seed, folds.read_lock(self.lock))
+        return folds.assign(
+            self.cohort.members, rules.count, rules.seed, folds.read_lock(self.lock)
+        )
 
     @functools.cached_property
     def chunks(self) -> dict[str, tuple[Pair, ...]]:
@@ -135,7 +141,7 @@ class Study:
         return [str(fold) for fold in sorted(set(self.assignment.values()))]
 
     def trained_folds(self, model: str) -> list[str]:
-        """Folds that a model is trained for, with the final one where it is asked for."""
+        """Folds for which a model is trained, with `all` if the configuration requests it."""
         return [*self.folds, *([ALL] if self.models[model].final else [])]
 
     @property
@@ -157,70 +163,72 @@ class Study:
         """Folders of the finished model's folds.
 
         Raises:
-            InputError: there are none.
+            InputError: there are no folds.
         """
         return () if self.applied is None else finished.members(self.applied)
 
     @functools.cached_property
     def plan_rules(self) -> PlanRules:
-        """Rules of the plan: the configuration's, or the whole plan of an applied model.
+        """Rules of the plan: those of the configuration, or of the applied model's plan.
 
         Raises:
             InputError: the model is damaged, or the configuration's `plan` contradicts it.
         """
         if self.applied_model is None:
             return self.config.plan
-        wrong = finished.conflicts(self.config.plan, self.applied_model, self.path)
-        if wrong:
-            raise InputError(wrong)
+        faults = finished.conflicts(self.config.plan, self.applied_model, self.path)
+        if faults:
+            raise InputError(faults)
         return self.applied_model.rules
 
     def model_flags(self) -> list[str]:
-        """Flags of `plan` that name an applied model; they change where its plan does, and only there."""
+        """Flags of `plan` that name an applied model; they change only when its plan does."""
         model = self.applied_model
         return _flags({"model": model.folder, "model-plan": model.digest}) if model else []
 
     @property
     def registering_models(self) -> list[str]:
-        """Names of all that registers pairs: models, each followed by its test-time options."""
+        """Names of all registration methods: models, each followed by its test-time options."""
         return [self.applied.name] if self.applied is not None else self.config.registering_names()
 
     @functools.cached_property
     def options(self) -> dict[str, tuple[str, TestTime]]:
-        """Test-time options by the name they register under: their model, and what is done."""
+        """Test-time options by the name of their results: name of the model, and the option."""
         return self.config.options()
 
     def options_of(self, model: str) -> list[str]:
-        """Names under which a model's test-time options register."""
-        return [name for name, (own, _) in self.options.items() if own == model]
+        """Names of the results of a model's test-time options."""
+        return [name for name, (base, _) in self.options.items() if base == model]
 
     def trained_behind(self, model: str) -> list[str]:
-        """The trained models whose folds register together under a name: itself, or an option's."""
-        own, option = self.options.get(model, (model, None))
-        return self.config.seed_names(own) if option is not None and option.ensemble else [own]
+        """Trained models behind a name: a model itself, or the models of a test-time option."""
+        base, option = self.options.get(model, (model, None))
+        return self.config.seed_names(base) if option is not None and option.ensemble else [base]
 
     def training_chunks(self, fold: str) -> list[str]:
-        """Chunks whose pairs a fold's model may learn from: no patient of them is in that fold or tested."""
+        """Chunks on which a fold's model may be trained: no patients of that fold or `test`."""
         return [chunk for chunk in self.chunks if chunks.teaches(chunk, fold)]
 
     def registered_chunks(self) -> list[str]:
-        """Chunks whose pairs are registered: those of one fold, and tested ones."""
+        """Chunks whose pairs are registered: those of one fold, and those of set `test`."""
         return [chunk for chunk in self.chunks if chunks.tested_by(chunk) is not None]
 
     @functools.cached_property
     def registered(self) -> frozenset[str]:
         """Ids of the pairs that are registered."""
-        return frozenset(pair.id for chunk in self.registered_chunks() for pair in self.chunks[chunk])
+        return frozenset(
+            pair.id for chunk in self.registered_chunks() for pair in self.chunks[chunk]
+        )
 
     def members(self, models: Path, model: str, chunk: str) -> list[Path]:
-        """Folders of the models that register a chunk: of the fold that saw none of it, or all for tests.
+        """Folders of the models that register a chunk: of its own fold, or of all folds for `test`.
 
-        Of an ensemble of seeds that fold, or all, of each seed: every seed has the same folds.
+        For an ensemble of seeds, those of every seed: all seeds have the same folds.
 
         Args:
             models: folder of this study's models, `<model>/fold-<k>/`.
             model: name of the model, or of a test-time option.
-            chunk: the chunk's name.
+            chunk: name of the chunk.
         """
         if self.applied is not None:
             return list(self.applied_members)
@@ -229,7 +237,9 @@ class Study:
             message = f"chunk {chunk} is of two folds or of set `train`: no model is tested on it"
             raise ValueError(message)
         folds = self.folds if group == chunks.TEST else [group]
-        return [models / name / f"fold-{fold}" for name in self.trained_behind(model) for fold in folds]
+        return [
+            models / name / f"fold-{fold}" for name in self.trained_behind(model) for fold in folds
+        ]
 
     def files(self, chunk: str, stage: str) -> list[Path]:
         """The files of a chunk's pairs that a stage reads."""
@@ -240,17 +250,17 @@ class Study:
         return [pair.id for pair in self.chunks[chunk]]
 
     def rows(self, chunk: str) -> str:
-        """Fingerprint of a chunk's manifest rows, in short."""
+        """Short fingerprint of a chunk's rows in the manifest."""
         return manifest.digest(self.chunks[chunk], self.manifest.parent)[:16]
 
     def settings(self, stage: str, model: str | None = None) -> str:
-        """Canonical JSON of what a stage reads of the configuration, and nothing else."""
+        """Canonical JSON of the settings that a stage takes from the configuration."""
         section = getattr(self, f"_{stage}_settings")
         value: Section = section(model) if model is not None else section()
         return files.canonical(value.model_dump(mode="json"))
 
     def code(self, stage: str, model: str | None = None) -> str:
-        """Fingerprint of a stage's code, or the one it was accepted for; in a job, the planned one."""
+        """Fingerprint of a stage's code: in a job as planned, otherwise as accepted or as is."""
         known = provenance.planned_code(stage if model is None else f"{stage}/{model}")
         if known is not None:
             return known
@@ -258,9 +268,12 @@ class Study:
         return provenance.accepted(provenance.fingerprint(stage, settings), self.accepted)
 
     def codes(self) -> dict[str, str]:
-        """Fingerprint of the code of every stage that carries one, by `<stage>` or `<stage>/<model>`."""
+        """Fingerprints of the code of stages that have one, by `<stage>` or `<stage>/<model>`."""
         names = ["prepare_images", "prepare_labels", "evaluate", "summarise", "report"]
-        names += [*(f"train/{x}" for x in self.models), *(f"infer/{x}" for x in self.registering_models)]
+        names += [
+            *(f"train/{x}" for x in self.models),
+            *(f"infer/{x}" for x in self.registering_models),
+        ]
         return {name: self.code(*name.split("/")) for name in names}
 
     @property
@@ -269,20 +282,20 @@ class Study:
         return self.path.with_name(f"{self.path.stem}.accepted.json")
 
     def accepted_digest(self) -> str:
-        """Fingerprint of the accepted code changes, in short; the report shows them."""
+        """Short fingerprint of the accepted code changes, which the report shows."""
         return files.sha256(self.accepted)[:16] if self.accepted.is_file() else ""
 
     def runtime_flags(self, *names: str) -> str:
-        """Flags that say where work runs; no part of what makes a step stale."""
+        """Flags for computing resources, which do not make a step stale."""
         return " ".join(
             _flags({name.replace("_", "-"): getattr(self.config.runtime, name) for name in names})
         )
 
     def job_flags(self, tracking: Path, minutes: int | None = None, *, scheduled: bool) -> str:
-        """Flags of a training that depend on who runs it: where it is mirrored, and when its job ends.
+        """Flags of a training that depend on where it runs: its tracking, and the end of its job.
 
-        Nodes of a cluster do not write to a SQLite database, which network file systems do not guard
-        against several writers: `publish` mirrors such a training when it is done.
+        Jobs on a cluster do not write to a SQLite database, since network file systems do not lock
+        it reliably: `publish` mirrors such a training when it is finished.
 
         Args:
             tracking: record of the tracking server.
@@ -297,13 +310,13 @@ class Study:
 
     @property
     def gpus_per_job(self) -> int:
-        """GPUs of a training or registration on this machine; a cluster's profile says its own."""
-        wanted = self.config.runtime.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))
-        return int(wanted)
+        """GPUs of a training or registration on this machine; on a cluster the profile decides."""
+        uses_gpu = self.config.runtime.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))
+        return int(uses_gpu)
 
     @property
     def tracking_uri(self) -> str:
-        """Address of the tracking server, or of the database inside the results."""
+        """Address of the tracking server, or of the database in the results."""
         return self.config.tracking.uri or f"sqlite:///{self.results / 'tracking/mlflow.db'}"
 
     @property
@@ -312,7 +325,7 @@ class Study:
         return self.config.tracking.experiment or self.config.study
 
     def tracking_store(self) -> str:
-        """Where runs are published, as a parameter of that: published elsewhere, they are to be again."""
+        """Tracking store as a parameter of `publish`: a new store makes publishing stale."""
         return f"{addresses.shown(self.tracking_uri)} {self.experiment}"
 
     def _plan_settings(self) -> Section:
@@ -340,10 +353,14 @@ class Study:
     def _infer_settings(self, model: str) -> Section:
         chosen = self.config.export
         names = config.RegistrationExport.model_fields
-        export = config.RegistrationExport.model_validate({name: getattr(chosen, name) for name in names})
+        export = config.RegistrationExport.model_validate(
+            {name: getattr(chosen, name) for name in names}
+        )
         if self.applied_model is None:
-            own, option = self.options.get(model, (model, None))
-            return config.InferSettings(network=self.models[own].network, export=export, test_time=option)
+            base, option = self.options.get(model, (model, None))
+            return config.InferSettings(
+                network=self.models[base].network, export=export, test_time=option
+            )
         return config.InferSettings(network=self.applied_model.folds[0].network, export=export)
 
     def _evaluate_settings(self) -> Section:
@@ -355,7 +372,9 @@ class Study:
         )
 
     def _summarise_settings(self) -> Section:
-        return config.SummariseSettings(summary=self.config.summary, models=tuple(self.registering_models))
+        return config.SummariseSettings(
+            summary=self.config.summary, models=tuple(self.registering_models)
+        )
 
     def _report_settings(self) -> Section:
         return config.ReportSettings(
@@ -363,17 +382,17 @@ class Study:
             report=self.config.report,
             labels=self.config.labels,
             models=tuple(self.registering_models),
-            options=tuple((name, own) for name, (own, _) in self.options.items()),
+            options=tuple((name, base) for name, (base, _) in self.options.items()),
         )
 
 
 def pairs_lock(config: Path) -> Path:
-    """The file that remembers pairs drawn from subjects, beside the configuration."""
+    """The lock file of the pairs drawn from subjects, beside the configuration."""
     return config.with_name(f"{config.stem}.pairs.tsv")
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
-    return [word for name, value in values.items() for word in (f"--{name}", str(value))]
+    return [argument for name, value in values.items() for argument in (f"--{name}", str(value))]
 
 
 def _as_test(pair: Pair) -> Pair:

@@ -1,4 +1,4 @@
-"""What jobs inherit from the process that starts them: commands, folders for caches, the planned code."""
+"""The environment that jobs inherit: commands, folders for caches, the planned code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CACHES = {
     "TRITON_CACHE_DIR": "triton",
     "NUMBA_CACHE_DIR": "numba",
 }
-"""Environment variables by which packages are told where to keep what they can make again."""
+"""Environment variables for the cache folders of packages, each with its subfolder."""
 
 
 def equip(
@@ -30,17 +30,17 @@ def equip(
     tracking: str = "",
     starts: bool = True,
 ) -> list[str]:
-    """Let jobs find this installation's commands, accepted code changes, and folders for caches.
+    """Provide jobs with this installation's commands, accepted code changes, and cache folders.
 
     Args:
-        environment: of this process, which its jobs inherit.
+        environment: environment of this process, which its jobs inherit.
         accepted: the study's file of accepted code changes.
-        caches: where caches go if the home folder cannot be written to.
-        tracking: address of the tracking server; a login in it is kept in the environment alone.
+        caches: folder for caches if the home folder is not writable.
+        tracking: address of the tracking server; its login is kept in the environment only.
         starts: whether this process plans the jobs, rather than being one.
 
     Returns:
-        What a user should know, in lines; nothing in a job.
+        Messages for the user; none in a job.
 
     Raises:
         DataError: the file of accepted code changes is damaged.
@@ -54,8 +54,8 @@ def equip(
         environment.pop(provenance.PLANNED, None)
     missing = {name: folder for name, folder in CACHES.items() if not environment.get(name)}
     home = Path(environment.get("HOME") or "/")
-    places = (home, Path(environment.get("XDG_CACHE_HOME") or home / ".cache"))
-    refusing = next((place for place in places if not _takes_files(place)), None)
+    homes = (home, Path(environment.get("XDG_CACHE_HOME") or home / ".cache"))
+    refusing = next((path for path in homes if not _takes_files(path)), None)
     if not missing or refusing is None:
         return []
     for name, folder in missing.items():
@@ -64,21 +64,21 @@ def equip(
 
 
 def announce(environment: MutableMapping[str, str], codes: Mapping[str, str]) -> None:
-    """Tell jobs by which code they are planned: on another machine they may find another installation.
+    """Pass the planned code to jobs, since another machine may have another installation.
 
     Args:
-        environment: of this process, which its jobs inherit.
+        environment: environment of this process, which its jobs inherit.
         codes: fingerprint of each stage's code, by `<stage>` or `<stage>/<model>`.
     """
-    said = {"tenter": __version__, "host": socket.gethostname(), "codes": dict(codes)}
-    environment[provenance.PLANNED] = json.dumps(said)
+    announcement = {"tenter": __version__, "host": socket.gethostname(), "codes": dict(codes)}
+    environment[provenance.PLANNED] = json.dumps(announcement)
 
 
 def _takes_files(folder: Path) -> bool:
-    """Whether a folder, or the one that it would be made in, can be written to."""
+    """Whether a folder, or else its closest existing parent, is writable."""
     try:
-        there = next(part for part in (folder, *folder.parents) if part.exists())
-        with tempfile.TemporaryFile(dir=there) as stream:
+        existing = next(part for part in (folder, *folder.parents) if part.exists())
+        with tempfile.TemporaryFile(dir=existing) as stream:
             stream.write(bytes(4096))
             stream.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""What an error of the operating system means for a file, and what to do about it, in one line."""
+"""One-line messages for errors of the operating system on files: cause and fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Action = Literal["read", "written", "removed", "used"]
 _AGAIN = "then run the same command again"
 _CAUSES: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", f"free some space there, {_AGAIN}"),
-    errno.EDQUOT: ("your disk quota is used up", f"remove files or ask for a larger quota, {_AGAIN}"),
+    errno.EDQUOT: (
+        "your disk quota is used up",
+        f"remove files or ask for a larger quota, {_AGAIN}",
+    ),
     errno.EFBIG: (
         "the file would exceed the largest size allowed",
         f"raise the limit (`ulimit -f`) or choose another file system, {_AGAIN}",
@@ -43,7 +46,10 @@ _CAUSES: dict[int, tuple[str, str]] = {
     ),
     errno.ENAMETOOLONG: (
         "the name or the path is too long",
-        f"shorten it (names of the study, models and pairs, or the folder of the results), {_AGAIN}",
+        (
+            "shorten it (names of the study, models and pairs, or the folder of the results), "
+            f"{_AGAIN}"
+        ),
     ),
     errno.ENOTDIR: (
         "a part of the path is a file, not a folder",
@@ -72,7 +78,10 @@ _CAUSES: dict[int, tuple[str, str]] = {
     errno.ENODEV: ("the device is not there", f"see that the disk is mounted, {_AGAIN}"),
     errno.ETIMEDOUT: (
         "the file system did not answer in time",
-        "wait until its server answers (`ls` of the folder returns), then run the same command again",
+        (
+            "wait until its server answers (`ls` of the folder returns), "
+            "then run the same command again"
+        ),
     ),
     errno.ENOENT: ("it does not exist", f"restore it or correct the path, {_AGAIN}"),
     errno.EEXIST: (
@@ -82,27 +91,33 @@ _CAUSES: dict[int, tuple[str, str]] = {
     errno.ENOTEMPTY: ("the folder is not empty", f"empty it or choose another one, {_AGAIN}"),
     errno.EBUSY: ("it is in use", f"end the program that uses it, {_AGAIN}"),
     errno.ENOLCK: (
-        "the file system gives no locks",
+        "the file system does not support locks",
         f"choose a folder on a file system with locks, {_AGAIN}",
     ),
     errno.ENOMEM: ("memory ran out", f"give the command more memory, {_AGAIN}"),
 }
-"""Cause and fix of each error that a file system gives."""
+"""Cause and fix for each error of a file system."""
 
 _MISPLACED = {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
-_UNANSWERED = {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN}
+_UNANSWERED = {
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENOTCONN,
+}
 _FIX = f"see that the file and its folder can be used, {_AGAIN}"
 _NUMBER = re.compile(r"errno = (\d+)")
-"""How HDF5 names the error of the system inside a message of its own."""
+"""The number of the system's error in a message of HDF5."""
 
 
 def line(error: OSError, path: Path | None = None, action: Action = "used") -> str:
-    """Say in one line which file could not be used, why, and what to do.
+    """Format an error in one line: which file could not be used, why, and what to do.
 
     Args:
-        error: of the operating system.
-        path: the file, where the error names none or another one.
-        action: what was attempted.
+        error: error of the operating system.
+        path: the file, if the error names none or another one.
+        action: the attempted action.
 
     Returns:
         `<path>: cannot be <action>: <cause>; <fix>`.
@@ -113,7 +128,7 @@ def line(error: OSError, path: Path | None = None, action: Action = "used") -> s
 
 
 def number(error: OSError) -> int | None:
-    """The system's number of an error, which HDF5 hides in its message."""
+    """The system's number of an error, which HDF5 only gives in its message."""
     if error.errno is not None:
         return error.errno
     hidden = _NUMBER.search(str(error))
@@ -122,11 +137,11 @@ def number(error: OSError) -> int | None:
 
 def behind(error: BaseException) -> OSError | None:
     """The error of the operating system that another error was raised from, or None."""
-    found = next((item for item in _chain(error) if isinstance(item, OSError)), None)
+    cause = next((link for link in _chain(error) if isinstance(link, OSError)), None)
     hidden = error.__context__ if isinstance(error, RuntimeError) else None
-    if found is None and isinstance(hidden, OSError) and hidden.errno == errno.ELOOP:
+    if cause is None and isinstance(hidden, OSError) and hidden.errno == errno.ELOOP:
         return hidden  # Path.resolve before Python 3.13
-    return found
+    return cause
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -139,7 +154,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _named(error: OSError) -> Path | None:
-    """The file that an error names; for a temporary file its folder, as people know no such file."""
+    """The file that an error names; for a temporary file its folder, which people know."""
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
     if not name:
         return None
@@ -151,11 +166,11 @@ def _cause(error: OSError, path: Path | None) -> tuple[str, str]:
     if code is None or code not in _CAUSES:
         text = " ".join((error.strerror or str(error) or type(error).__name__).split())
         if code in _UNANSWERED:
-            return f"the file system is not reached ({text})", _CAUSES[errno.ETIMEDOUT][1]
+            return f"the file system cannot be reached ({text})", _CAUSES[errno.ETIMEDOUT][1]
         return text, _FIX
     cause, fix = _CAUSES[code]
-    words = os.strerror(code)
-    cause = cause if words.lower() in cause.lower() else f"{cause} ({words})"
+    system_text = os.strerror(code)
+    cause = cause if system_text.lower() in cause.lower() else f"{cause} ({system_text})"
     if code == errno.ENOSPC and path is not None:
         return _full(path, cause), fix
     if code in _MISPLACED and path is not None:
@@ -164,7 +179,7 @@ def _cause(error: OSError, path: Path | None) -> tuple[str, str]:
 
 
 def _obstacle(path: Path) -> str | None:
-    """What stands where a path has a folder: a file, or a symbolic link that leads to none."""
+    """What is in the place of a folder of a path: a file, or a broken symbolic link."""
     for part in reversed(path.parents):
         try:
             if not stat.S_ISDIR(part.stat().st_mode):
@@ -173,19 +188,23 @@ def _obstacle(path: Path) -> str | None:
             if not part.is_symlink():
                 return None
             circle = error.errno == errno.ELOOP
-            return f"{part} is a symbolic link that leads {'in a circle' if circle else 'to nothing'}"
+            return (
+                f"{part} is a symbolic link that leads {'in a circle' if circle else 'to nothing'}"
+            )
     return None
 
 
 def _full(path: Path, cause: str) -> str:
-    """A full disk with its free space, or one that only lacks room for further names."""
-    above = next((part for part in (path, *path.parents) if os.path.exists(part)), None)  # noqa: PTH110 - never raises
+    """The cause for a full disk, with its free space; or for a disk without free inodes."""
+    parts = (path, *path.parents)
+    existing = (part for part in parts if os.path.exists(part))  # noqa: PTH110 - never raises
+    above = next(existing, None)
     if above is None:
         return cause
     try:
-        free, found = shutil.disk_usage(above).free, os.statvfs(above)
+        free, file_system = shutil.disk_usage(above).free, os.statvfs(above)
     except OSError:
         return cause
-    if found.f_files and not found.f_favail and free:
+    if file_system.f_files and not file_system.f_favail and free:
         return "the disk holds its largest number of files (no inode is left)"
     return f"{cause.removesuffix(')')}; {free} bytes free)"

@@ -209,7 +209,7 @@ def test_dice_of_soft_labels_counts_from_a_half() -> None:
 
 def test_dice_of_different_grids_is_refused() -> None:
     moved = tenter.LabelVolume(labels().values, np.diag([2.0, 2.0, 2.1, 1.0]), (2, 3))
-    with pytest.raises(DataError, match="lie on different grids; warp"):
+    with pytest.raises(DataError, match="are on different grids; warp"):
         tenter.dice(labels(), moved)
 
 

@@ -90,7 +90,7 @@ def edited(**keys: object) -> Callable[[Path], None]:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no model": (without_everything, r"model: is no folder; name a folder"),
+    "no model": (without_everything, r"model: is not a folder; name a folder"),
     "lost description": (without_description, r"model: fold-1 holds no model\.json"),
     "no JSON": (no_json, r"fold-1/model\.json: is no description of a finished model"),
     "a list": (no_object, r"fold-1/model\.json: is not in model format 1"),

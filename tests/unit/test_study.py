@@ -144,7 +144,7 @@ def test_a_finished_model_makes_every_pair_a_tested_one(tmp_path: Path) -> None:
 
 def test_a_finished_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     study = Study.load(write_study(tmp_path, models={}, model="nowhere"))
-    with pytest.raises(InputError, match="is no folder; name a folder that holds"):
+    with pytest.raises(InputError, match="is not a folder; name a folder that holds"):
         _ = study.applied_members
 
 

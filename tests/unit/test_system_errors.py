@@ -28,7 +28,7 @@ KINDS = {
     "ETIMEDOUT": "did not answer in time",
     "ENOENT": "does not exist",
     "ENOLCK": "locks",
-    "EHOSTDOWN": "is not reached",
+    "EHOSTDOWN": "cannot be reached",
     "EREMOTEIO": "Remote I/O error",
 }
 

@@ -96,14 +96,14 @@ def replace_by_folder(place: Place) -> None:
 
 
 UNUSABLE: dict[str, tuple[Callable[[Place], None], str]] = {
-    "trash": (trash, r"is in the trash; restore it by `MLFLOW_TRACKING_URI=.* mlflow experiments restore "),
+    "trash": (trash, r"is in the trash; restore it with `MLFLOW_TRACKING_URI=.* mlflow experiments restore "),
     "older": (
         lambda place: write_schema(place, "3500859a5d39"),
         r"an older MLflow.*`mlflow db upgrade sqlite",
     ),
     "newer": (lambda place: write_schema(place, "ffffffffffff"), r"a newer MLflow.*--upgrade mlflow`"),
-    "damaged": (damage, r"cannot be read.*set it aside by `mv "),
-    "folder": (replace_by_folder, r"is no file; name a database file"),
+    "damaged": (damage, r"cannot be read.*set it aside with `mv "),
+    "folder": (replace_by_folder, r"is not a file; name a database file"),
 }
 
 

@@ -55,7 +55,7 @@ def test_an_error_of_the_system_is_told_by_it() -> None:
 
 
 def test_a_server_is_looked_after() -> None:
-    assert "see that the server runs" in line(
+    assert "check that the server runs" in line(
         Place("http://h:5000", "e", None, "s", 1.0), "x", ConnectionError("refused")
     )
 

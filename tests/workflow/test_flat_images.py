@@ -247,7 +247,7 @@ def test_a_volume_is_refused_by_a_model_of_slices(finished: Any, tmp_path: Path)
         register(made.model, made.image("case-0", "moving"), tmp_path / "thick.nii.gz")
     other = np.random.default_rng(0).normal(size=(5, 20, 20)).astype(np.float32)
     sitk.WriteImage(sitk.GetImageFromArray(other), str(tmp_path / "other.nii.gz"))
-    with pytest.raises(InputError, match=r"is a volume, and the plan's grid is a slice \(axial\)"):
+    with pytest.raises(InputError, match=r"is a volume, but the plan's grid is a slice \(axial\)"):
         register(made.model, tmp_path / "other.nii.gz", tmp_path / "thick.nii.gz")
 
 
@@ -260,7 +260,7 @@ def test_check_takes_slices_and_names_what_is_none(finished: Any, tmp_path: Path
         flat.thicken(path)
     config = tmp_path / "mixed.yaml"
     config.write_text(yaml.safe_dump(STUDY | {"manifest": "cohort/manifest.tsv"}))
-    with pytest.raises(DataError, match=r"2-fixed_image.nii.gz: is a volume.*slice \(axial\) as a rule"):
+    with pytest.raises(DataError, match=r"2-fixed_image.nii.gz: is a volume.*images are a slice \(axial\)"):
         check(config)
 
 
@@ -268,5 +268,5 @@ def test_check_refuses_figures_of_programs_that_know_volumes_alone(finished: Any
     config = tmp_path / "flat.yaml"
     keys = {"manifest": str(finished("axial").manifest), "evaluation": {"families": ["strict", "learn2reg"]}}
     config.write_text(yaml.safe_dump(STUDY | keys))
-    with pytest.raises(InputError, match=r"evaluation\.families: the figures of learn2reg are of volumes"):
+    with pytest.raises(InputError, match=r"evaluation\.families: the metrics of learn2reg are defined"):
         check(config)

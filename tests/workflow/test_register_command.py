@@ -85,7 +85,7 @@ def test_the_pages_python_runs_as_it_stands(folder: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"model": "nothing"}, "ERROR nothing: is no folder; name a folder that holds fold-*/model.json"),
+        ({"model": "nothing"}, "ERROR nothing: is not a folder; name a folder that holds fold-*/model.json"),
         ({"moving": "none.nii.gz"}, "ERROR none.nii.gz: does not exist"),
         (
             {"fixed": "mr.nii.gz"},

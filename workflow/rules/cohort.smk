@@ -1,9 +1,9 @@
 """From the manifest to prepared cases.
 
-Needs the configuration and the manifest. Gives cohort/plan.json, and for each chunk of
-pairs a table of what was prepared below cases/: images by one rule, labels by another, so
-that registration can have the first without the second. The manifest is no input of any
-rule: each job is stale by its own rows and files alone.
+Reads the configuration and the manifest. Writes cohort/plan.json, and for each chunk of
+pairs a table of the files prepared in cases/: images by one rule, labels by another, so
+that registration needs only the images. The manifest is not an input of any rule: a job is
+stale only if its own rows or files change.
 """
 
 
@@ -17,7 +17,7 @@ rule plan:
     localrule: True
     params:
         manifest=study.manifest,
-        # Neither the command nor a parameter of other studies may change: their plans would be made anew.
+        # A flag only where needed: a changed command or parameter would renew existing plans.
         pairs=[
             *(
                 ["--pairs", str(R / "cohort/pairs.tsv")]
@@ -30,8 +30,8 @@ rule plan:
     message:
         "derive the common grid of the cohort"
     shell:
-        "tenter plan --manifest {params.manifest:q} {params.pairs:q} --settings {params.settings:q} "
-        "--output {output:q} 2> {log:q}"
+        "tenter plan --manifest {params.manifest:q} {params.pairs:q} "
+        "--settings {params.settings:q} --output {output:q} 2> {log:q}"
 
 
 rule prepare_images:
@@ -54,9 +54,9 @@ rule prepare_images:
     message:
         "prepare the images of chunk {wildcards.chunk}"
     shell:
-        "tenter prepare-images --manifest {params.manifest:q} --pairs {params.pairs:q} --plan {input.plan:q} "
-        "--settings {params.settings:q} --code {params.code:q} --cases {params.cases:q} "
-        "--table {output.table:q} 2> {log:q}"
+        "tenter prepare-images --manifest {params.manifest:q} --pairs {params.pairs:q} "
+        "--plan {input.plan:q} --settings {params.settings:q} --code {params.code:q} "
+        "--cases {params.cases:q} --table {output.table:q} 2> {log:q}"
 
 
 rule prepare_labels:
@@ -78,6 +78,6 @@ rule prepare_labels:
     message:
         "prepare the labels of chunk {wildcards.chunk}"
     shell:
-        "tenter prepare-labels --manifest {params.manifest:q} --pairs {params.pairs:q} --images {input.images:q} "
-        "--settings {params.settings:q} --code {params.code:q} --cases {params.cases:q} "
-        "--table {output.table:q} 2> {log:q}"
+        "tenter prepare-labels --manifest {params.manifest:q} --pairs {params.pairs:q} "
+        "--images {input.images:q} --settings {params.settings:q} --code {params.code:q} "
+        "--cases {params.cases:q} --table {output.table:q} 2> {log:q}"

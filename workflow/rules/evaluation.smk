@@ -1,7 +1,7 @@
 """Measurement of every registered pair, and its statistics.
 
-Needs the transforms, and the manifest's own labels and points. Gives metrics.tsv (long
-form), summary.tsv, comparison.tsv and challenges.tsv.
+Reads the transforms, and the original labels and points of the manifest. Writes metrics.tsv
+(long form), summary.tsv, comparison.tsv and challenges.tsv.
 """
 
 
@@ -28,10 +28,11 @@ rule evaluate:
     message:
         "measure chunk {wildcards.chunk} of {wildcards.model}"
     shell:
-        "tenter evaluate --manifest {params.manifest:q} --pairs {params.pairs:q} --fields {input.fields:q} "
-        "--transforms {params.transforms:q} --model {wildcards.model:q} --fold {params.fold:q} "
-        "--settings {params.settings:q} --code {params.code:q} --warped-labels {params.labels:q} "
-        "--mapped-points {params.points:q} --output {output:q} 2> {log:q}"
+        "tenter evaluate --manifest {params.manifest:q} --pairs {params.pairs:q} "
+        "--fields {input.fields:q} --transforms {params.transforms:q} --model {wildcards.model:q} "
+        "--fold {params.fold:q} --settings {params.settings:q} --code {params.code:q} "
+        "--warped-labels {params.labels:q} --mapped-points {params.points:q} "
+        "--output {output:q} 2> {log:q}"
 
 
 rule summarise:
@@ -58,6 +59,6 @@ rule summarise:
     message:
         f"summarise {study.config.study}"
     shell:
-        "tenter summarise --metrics {input:q} --settings {params.settings:q} --code {params.code:q} "
-        "--output {output.metrics:q} --summary {output.summary:q} --comparison {output.comparison:q} "
-        "--challenges {output.challenges:q} 2> {log:q}"
+        "tenter summarise --metrics {input:q} --settings {params.settings:q} "
+        "--code {params.code:q} --output {output.metrics:q} --summary {output.summary:q} "
+        "--comparison {output.comparison:q} --challenges {output.challenges:q} 2> {log:q}"

@@ -1,7 +1,7 @@
-"""Registration of every pair by models that did not see its patient.
+"""Registration of every pair by models that were not trained on its patients.
 
-Needs prepared images and trained models; no label is an input, nor reachable from one.
-Gives for each chunk a table of what lies below fields/<model>/<pair>/.
+Reads prepared images and trained models; labels are neither inputs nor reachable from inputs.
+Writes for each chunk a table of the files in fields/<model>/<pair>/.
 """
 
 
@@ -36,6 +36,7 @@ rule infer:
     message:
         "register chunk {wildcards.chunk} by {wildcards.model}"
     shell:
-        "tenter infer --manifest {params.manifest:q} --pairs {params.pairs:q} --images {input.images:q} "
-        "--cases {params.cases:q} --models {params.models:q} --settings {params.settings:q} "
-        "--code {params.code:q} --output {params.fields:q} --table {output.table:q} {params.runtime} 2> {log:q}"
+        "tenter infer --manifest {params.manifest:q} --pairs {params.pairs:q} "
+        "--images {input.images:q} --cases {params.cases:q} --models {params.models:q} "
+        "--settings {params.settings:q} --code {params.code:q} --output {params.fields:q} "
+        "--table {output.table:q} {params.runtime} 2> {log:q}"

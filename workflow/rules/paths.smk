@@ -1,8 +1,8 @@
-"""Paths as they are written, whatever signs they hold.
+"""Take paths literally, whatever characters they contain.
 
-Snakemake takes any `{word}` in the path of a file for a wildcard and any `<word>` for one of its path
-variables, and knows no way to escape either (9.27: `snakemake.io.apply_wildcards`). People's folders may
-be called so. Here only the workflow's own wildcards count; `tenter check` refuses paths that hold these.
+Snakemake reads any `{word}` in a file's path as a wildcard and any `<word>` as a path variable, and
+has no way to escape either (9.27: `snakemake.io.apply_wildcards`), but users' folders may have such
+names. Here only the workflow's own wildcards count; `tenter check` refuses paths that contain them.
 """
 
 import re
@@ -21,7 +21,7 @@ for module, name in (
             f"Snakemake has no {module.__name__}.{name} any more: use version 9.27"
         )
 
-# As Snakemake's own pattern, for these names alone. A constraint may hold braces, as in `{fold,\d{2}}`.
+# Snakemake's own pattern, for these names only. A constraint may contain braces: `{fold,\d{2}}`.
 snakemake.io.WILDCARD_REGEX = re.compile(
     r"\{(?P<name>"
     + "|".join(WILDCARDS)

@@ -1,8 +1,8 @@
-"""What people look at: the report, and the mirror of every run in MLflow.
+"""The results for people: the report, and the mirror of every run in MLflow.
 
-Needs the statistics, the models and a few pairs' images and fields. Gives report.html and
-tracking/<model>.txt, which says how to open MLflow on the model's folds, with tracking/<model>.json
-beside it, which lists its runs.
+Reads the statistics, the models and a few pairs' images and fields. Writes report.html and
+tracking/<model>.txt, which says how to open the model's folds in MLflow, with
+tracking/<model>.json beside it, which lists its runs.
 """
 
 
@@ -37,14 +37,14 @@ rule report:
     message:
         f"write the report of {study.config.study}"
     shell:
-        "tenter report --metrics {input.metrics:q} --summary {input.summary:q} --comparison {input.comparison:q} "
-        "--challenges {input.challenges:q} "
-        "--plan {input.plan:q} {params.folds:q} --cases {params.cases:q} --fields {params.fields:q} "
+        "tenter report --metrics {input.metrics:q} --summary {input.summary:q} "
+        "--comparison {input.comparison:q} --challenges {input.challenges:q} --plan {input.plan:q} "
+        "{params.folds:q} --cases {params.cases:q} --fields {params.fields:q} "
         "--models {params.models:q} --settings {params.settings:q} --code {params.code:q} "
         "--output {output:q} 2> {log:q}"
 
 
-# What it reads besides its inputs, the command finds by the configuration.
+# The command finds further files that it reads through the configuration.
 rule publish:
     input:
         models=lambda wildcards: [
@@ -71,5 +71,5 @@ rule publish:
     message:
         "mirror {wildcards.model} to MLflow"
     shell:
-        "tenter publish {params.config:q} {params.overrides:q} --models {wildcards.model:q} {params.rebuild} "
-        "> {log:q} 2>&1"
+        "tenter publish {params.config:q} {params.overrides:q} --models {wildcards.model:q} "
+        "{params.rebuild} > {log:q} 2>&1"

@@ -1,9 +1,10 @@
 """One training for each model and fold.
 
-Needs the prepared images and labels of the fold's training chunks. Gives
+Reads the prepared images and labels of the fold's training chunks. Writes
 models/<model>/fold-<k>/{model.safetensors, model.json, history.csv}. Checkpoints lie in a
-folder that is no output: Snakemake deletes outputs of failed jobs, training goes on from it.
-Parameters that ask for `input` are not tracked: where and how long work runs makes nothing stale.
+folder that is not an output: Snakemake deletes the outputs of failed jobs, but training must
+resume from its checkpoints. Snakemake does not track parameters that take `input`: where and how
+long a job runs makes nothing stale.
 """
 
 from tenter import launching
@@ -48,7 +49,7 @@ rule train:
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log:q})"
     shell:
-        "{params.launcher} tenter train --images {input.images:q} --labels {input.labels:q} --cases {params.cases:q} "
-        "--plan {input.plan:q} --fold {wildcards.fold:q} --settings {params.settings:q} --code {params.code:q} "
-        "--output {params.folder:q} --checkpoints {params.checkpoints:q} "
-        "{params.runtime} {params.job} 2>> {log:q}"
+        "{params.launcher} tenter train --images {input.images:q} --labels {input.labels:q} "
+        "--cases {params.cases:q} --plan {input.plan:q} --fold {wildcards.fold:q} "
+        "--settings {params.settings:q} --code {params.code:q} --output {params.folder:q} "
+        "--checkpoints {params.checkpoints:q} {params.runtime} {params.job} 2>> {log:q}"

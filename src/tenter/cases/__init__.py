@@ -1,1 +1,1 @@
-"""Prepared cases: pairs on the grid that networks see, and how they get there."""
+"""Prepared cases: image pairs on the grid that networks see, and how they are made."""

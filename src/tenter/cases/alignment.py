@@ -1,4 +1,4 @@
-"""Where a fixed point lies in the moving image before any network, by the plan's rule."""
+"""The initial alignment of a pair, before any network, by the rule in the plan."""
 
 from __future__ import annotations
 
@@ -19,71 +19,81 @@ from tenter.spatial import geometry, slices
 Place = Float[np.ndarray, "3"]
 
 COARSE = 64
-"""Voxels along each axis in a coarse look at an image."""
+"""Largest number of voxels along each axis in a coarse sample of an image."""
 
 TILT = 0.05
-"""A slice may lie this far out of the plane of the other, in thicknesses."""
+"""Largest distance of a slice from the plane of the other one, in slice thicknesses."""
 
 
-def align(rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path | None = None) -> Matrix:
-    """The alignment of a pair, RAS mm to RAS mm: a fixed point to the moving point that lies on it.
+def align(
+    rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path | None = None
+) -> Matrix:
+    """The alignment of a pair in RAS mm; it maps a fixed point to its moving point.
 
-    Slices come to lie in one plane, as `levelled` says.
+    Two slices are moved into one plane, as `levelled` describes.
 
     Args:
-        rule: `header` (the same place), `centre` (middle of the volume on middle of the volume),
+        rule: `header` (scanner coordinates), `centre` (volume centre on volume centre),
             `mass` (centre of mass on centre of mass) or `file`.
         moving: the moving image.
         fixed: the fixed image.
-        transform: for `file`: a transform that ITK reads, linear or a composite of linear ones, which
-            maps fixed to moving points.
+        transform: for `file`: a transform that ITK reads, linear or a composite of linear
+            transforms, which maps fixed to moving points.
 
     Raises:
-        DataError: `file` without a transform, or one that cannot be used; `mass` of a constant image;
-            slices in different planes, or one slice and one volume.
+        DataError: `file` is set but there is no usable transform; `mass` is set but an image is
+            constant; the slices lie in different planes; or one image is a slice and the other a
+            volume.
     """
     grids = [Grid(_shape(volume), volume.affine) for volume in (moving, fixed)]
     return levelled(_placed(rule, moving, fixed, transform), *grids)
 
 
 def levelled(placed: Matrix, moving: Grid, fixed: Grid) -> Matrix:
-    """An alignment of two slices with the rest taken out by which it misses the moving one's plane.
+    """Move an alignment of two slices into the moving slice's plane.
 
     Args:
         placed: RAS mm to RAS mm, a fixed point to its moving point.
         moving: grid of the moving image.
-        fixed: of the fixed image.
+        fixed: grid of the fixed image.
 
     Returns:
-        The alignment, shifted along the moving slice's normal; of volumes as it is.
+        The alignment, shifted along the moving slice's normal; unchanged for volumes.
 
     Raises:
-        DataError: the slices, as thick as they are, do not meet, or lie at an angle; or one image is a
-            slice and the other a volume.
+        DataError: the slices do not meet within their thickness, or lie at an angle; or one image
+            is a slice and the other a volume.
     """
-    axis, other = slices.normal(moving.shape), slices.normal(fixed.shape)
-    if axis is None and other is None:
+    moving_axis, fixed_axis = slices.normal(moving.shape), slices.normal(fixed.shape)
+    if moving_axis is None and fixed_axis is None:
         return placed
-    if axis is None or other is None:
-        which = ("fixed", "moving") if axis is None else ("moving", "fixed")
-        message = f"the {which[0]} image is one slice and the {which[1]} one a volume; give two of a kind"
+    if moving_axis is None or fixed_axis is None:
+        which = ("fixed", "moving") if moving_axis is None else ("moving", "fixed")
+        message = (
+            f"the {which[0]} image is one slice and the {which[1]} one a volume; "
+            "give two slices or two volumes"
+        )
         raise DataError(message)
-    thickness, own = geometry.spacing_mm(moving.affine)[axis], geometry.spacing_mm(fixed.affine)[other]
-    normal = moving.affine[:3, axis] / thickness
+    thickness, fixed_thickness = (
+        geometry.spacing_mm(moving.affine)[moving_axis],
+        geometry.spacing_mm(fixed.affine)[fixed_axis],
+    )
+    normal = moving.affine[:3, moving_axis] / thickness
     ends = (placed @ fixed.affine @ headers.corners(fixed.shape))[:3]
     heights = normal @ (ends - moving.affine[:3, 3:])
     middle = float(heights.mean())
-    if abs(middle) > (thickness + own) / 2:
+    if abs(middle) > (thickness + fixed_thickness) / 2:
         message = (
             f"the fixed slice lies {abs(middle):.4g} mm from the plane of the moving one; "
-            "set `plan.alignment` to `centre`, or give slices of one place"
+            "set `plan.alignment` to `centre`, or give slices from the same location"
         )
         raise DataError(message)
     tilt = float(np.abs(heights - middle).max())
     if tilt > TILT * thickness:
         message = (
             f"the fixed slice reaches {tilt:.4g} mm out of the plane of the moving one, which is "
-            f"{thickness:.4g} mm thick; give slices of one orientation, or an initial transform between them"
+            f"{thickness:.4g} mm thick; give slices of one orientation, or an initial transform "
+            "between them"
         )
         raise DataError(message)
     result: Matrix = geometry.translation(-middle * normal) @ placed
@@ -96,44 +106,54 @@ def _placed(rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path 
     if rule == "centre":
         return geometry.translation(_middle(moving) - _middle(fixed))
     if rule == "mass":
-        return geometry.translation(centre_of_mass_mm(moving, "moving") - centre_of_mass_mm(fixed, "fixed"))
+        return geometry.translation(
+            centre_of_mass_mm(moving, "moving") - centre_of_mass_mm(fixed, "fixed")
+        )
     if transform is None:
-        message = "plan.alignment is `file` but the pair has no initial_transform; name one in the manifest"
+        message = (
+            "plan.alignment is `file` but the pair has no initial_transform; "
+            "name one in the manifest"
+        )
         raise DataError(message)
     return transforms.read_alignment(transform)
 
 
 def centre_of_mass_mm(volume: Volume, name: str) -> Place:
-    """The mean place of an image's voxels, RAS mm, each weighted by its intensity.
+    """The mean position of an image's voxels in RAS mm, each weighted by its intensity.
 
-    Intensities count from their channel's minimum, so that air weighs nothing also where it is
-    negative (CT); the weights of several channels are added up. In float64, so that the way an image is
-    stored shows in no digit that matters.
+    Weights are intensities above the channel's minimum, so that air weighs nothing even where its
+    values are negative (CT); the weights of several channels are added. Computed in float64, so
+    that the image's storage type does not change any significant digit.
 
     Args:
         volume: the image.
-        name: which one it is, for complaints.
+        name: of the image, for error messages.
 
     Raises:
-        DataError: the image is constant and so has no such centre.
+        DataError: the image is constant and therefore has no centre of mass.
     """
     if all(channel.min() == channel.max() for channel in volume.array):
-        message = f"the {name} image is constant and has no centre of mass; choose another `plan.alignment`"
+        message = (
+            f"the {name} image is constant and has no centre of mass; "
+            "choose another `plan.alignment`"
+        )
         raise DataError(message)
     sums = [_weights(volume, axis) for axis in range(3)]
     voxel = [float(along @ np.arange(len(along)) / along.sum()) for along in sums]
-    place: Place = geometry.apply(volume.affine, np.array([voxel]))[0]
-    return place
+    centre: Place = geometry.apply(volume.affine, np.array([voxel]))[0]
+    return centre
 
 
 def coarse_centre_of_mass_mm(volume: Volume) -> tuple[float, float, float] | None:
-    """The same from at most 64 voxels along each axis; None where these are constant."""
+    """The centre of mass from at most 64 voxels along each axis; None if these are constant."""
     steps = [math.ceil(size / COARSE) for size in _shape(volume)]
     starts = [step // 2 for step in steps]
     local = np.diag([*map(float, steps), 1.0])
     local[:3, 3] = starts
     window = tuple(slice(start, None, step) for start, step in zip(starts, steps, strict=True))
-    coarse = Volume(np.ascontiguousarray(volume.array[(slice(None), *window)]), volume.affine @ local)
+    coarse = Volume(
+        np.ascontiguousarray(volume.array[(slice(None), *window)]), volume.affine @ local
+    )
     if all(channel.min() == channel.max() for channel in coarse.array):
         return None
     x, y, z = centre_of_mass_mm(coarse, "sampled")
@@ -141,13 +161,13 @@ def coarse_centre_of_mass_mm(volume: Volume) -> tuple[float, float, float] | Non
 
 
 def _weights(volume: Volume, axis: int) -> Float[np.ndarray, "n"]:
-    """What each plane of voxels across an axis weighs."""
-    others = tuple(other for other in range(3) if other != axis)
-    found = np.zeros(volume.array.shape[1 + axis])
+    """The weight of each plane of voxels perpendicular to an axis."""
+    summed_axes = tuple(index for index in range(3) if index != axis)
+    weights = np.zeros(volume.array.shape[1 + axis])
     for channel in volume.array:
-        floor = float(channel.min()) * (channel.size / len(found))
-        found += channel.sum(axis=others, dtype=np.float64) - floor
-    return found
+        floor = float(channel.min()) * (channel.size / len(weights))
+        weights += channel.sum(axis=summed_axes, dtype=np.float64) - floor
+    return weights
 
 
 def _shape(volume: Volume) -> tuple[int, int, int]:

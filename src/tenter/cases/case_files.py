@@ -1,8 +1,9 @@
-"""A prepared pair on disk: moving and fixed on one grid, their labels, and a sidecar each.
+"""A prepared pair on disk: images on one grid, their labels, and a sidecar for each of the two.
 
 Layout of `cases/<pair>/`: `moving.nii`, `fixed.nii` (float32, a 4th axis where there are
 several channels) with `images.json`; `moving_labels.nii`, `fixed_labels.nii` (uint8, 255 is
-1.0, one label a channel) with `labels.json`. All open in a viewer and are memory-mapped here.
+1.0, one label per channel) with `labels.json`. Viewers can open all of these files; they are
+memory-mapped here.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _IMAGES: dict[str, files.Kind] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Where an image's voxels lie: sizes along its axes as stored, and voxel to RAS mm."""
+    """An image's voxel grid: sizes along the stored axes, and the affine from voxel to RAS mm."""
 
     shape: tuple[int, int, int]
     affine: Matrix
@@ -46,7 +47,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PreparedImages:
-    """A pair on the case grid, and where its originals lie.
+    """A pair on the case grid, with the grids of its original images.
 
     Attributes:
         affine: voxel of the case grid to RAS mm of the fixed image's world.
@@ -70,9 +71,9 @@ class CaseImages(PreparedImages):
     """Both images of a pair of the cohort on the case grid.
 
     Attributes:
-        pair: its id.
-        patients: one id, or two.
-        set: cross-validated, always trained on, or tested.
+        pair: id of the pair.
+        patients: one patient id, or two.
+        set: whether the pair is cross-validated, always trained on, or tested.
         stratum: value of the stratum column, or None.
     """
 
@@ -108,7 +109,7 @@ def labels_file(folder: Path, side: str) -> Path:
 
 
 def read_images(folder: Path) -> CaseImages:
-    """Open a case's images; voxels are read as they are touched.
+    """Open a case's images; voxels are read on access.
 
     Args:
         folder: `cases/<pair>`.
@@ -117,16 +118,16 @@ def read_images(folder: Path) -> CaseImages:
         DataError: the case is missing or incomplete.
     """
     path = folder / IMAGES_SIDECAR
-    said = _sidecar(path, _IMAGES)
+    sidecar = _sidecar(path, _IMAGES)
     moving, fixed = (_mapped(images_file(folder, side), np.dtype(np.float32)) for side in SIDES)
-    sources = {side: _grid(path, said[side]) for side in SIDES}
+    sources = {side: _grid(path, sidecar[side]) for side in SIDES}
     return CaseImages(
-        pair=said["pair"],
-        patients=tuple(said["patients"]),
-        set=said["set"],
-        stratum=said["stratum"],
-        affine=_matrix(path, said["affine"]),
-        alignment=_matrix(path, said["alignment"]),
+        pair=sidecar["pair"],
+        patients=tuple(sidecar["patients"]),
+        set=sidecar["set"],
+        stratum=sidecar["stratum"],
+        affine=_matrix(path, sidecar["affine"]),
+        alignment=_matrix(path, sidecar["alignment"]),
         moving=moving,
         fixed=fixed,
         moving_source=sources["moving"],
@@ -135,7 +136,7 @@ def read_images(folder: Path) -> CaseImages:
 
 
 def read_sidecar(folder: Path) -> dict[str, Any]:
-    """What a case's images were made from.
+    """Read the record of what a case's images were made from.
 
     Args:
         folder: `cases/<pair>`.
@@ -156,12 +157,14 @@ def read_labels(folder: Path) -> CaseLabels:
         DataError: the case is missing or incomplete.
     """
     path = folder / LABELS_SIDECAR
-    said = _sidecar(path, {"labels": list, "shape": list})
-    for item in said["labels"]:
-        files.require_keys(path, item, {"name": str, "key": int, "role": str}, tables.PREPARE_AGAIN)
-    labels = tuple(Label(item["name"], item["key"], item["role"]) for item in said["labels"])
+    sidecar = _sidecar(path, {"labels": list, "shape": list})
+    for entry in sidecar["labels"]:
+        files.require_keys(
+            path, entry, {"name": str, "key": int, "role": str}, tables.PREPARE_AGAIN
+        )
+    labels = tuple(Label(entry["name"], entry["key"], entry["role"]) for entry in sidecar["labels"])
     if not labels:
-        nothing = np.zeros((0, *_shape(path, said["shape"])), dtype=np.uint8)
+        nothing = np.zeros((0, *_shape(path, sidecar["shape"])), dtype=np.uint8)
         return CaseLabels((), nothing, nothing)
     moving, fixed = (_mapped(labels_file(folder, side), np.dtype(np.uint8)) for side in SIDES)
     return CaseLabels(labels, moving, fixed)
@@ -175,17 +178,21 @@ def _matrix(path: Path, rows: object) -> Matrix:
     try:
         matrix = np.array(rows, dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise files.damaged(path, "holds an affine that is not of numbers", tables.PREPARE_AGAIN) from error
+        raise files.damaged(
+            path, "holds an affine that is not of numbers", tables.PREPARE_AGAIN
+        ) from error
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         raise files.damaged(
-            path, "holds an affine that is not a 4 x 4 matrix of finite numbers", tables.PREPARE_AGAIN
+            path,
+            "holds an affine that is not a 4 x 4 matrix of finite numbers",
+            tables.PREPARE_AGAIN,
         )
     return matrix
 
 
-def _grid(path: Path, said: object) -> Grid:
-    files.require_keys(path, said, {"shape": list, "affine": list}, tables.PREPARE_AGAIN)
-    values: Any = said
+def _grid(path: Path, record: object) -> Grid:
+    files.require_keys(path, record, {"shape": list, "affine": list}, tables.PREPARE_AGAIN)
+    values: Any = record
     return Grid(_shape(path, values["shape"]), _matrix(path, values["affine"]))
 
 

@@ -1,4 +1,4 @@
-"""How an image's values become comparable between patients and scanners."""
+"""Intensity normalisation, which makes values comparable between patients and scanners."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from jaxtyping import Float32
 from tenter.errors import DataError
 
 
-def normalised(image: Float32[np.ndarray, "c x y z"], rule: str, name: str) -> Float32[np.ndarray, "c x y z"]:
-    """Each channel by itself, from the statistics of all its voxels.
+def normalised(
+    image: Float32[np.ndarray, "c x y z"], rule: str, name: str
+) -> Float32[np.ndarray, "c x y z"]:
+    """Normalise each channel separately, by the statistics of all its voxels.
 
     Args:
         image: finite values.
         rule: `zscore` (mean 0, standard deviation 1), `minmax` (to [0, 1]) or `percentile`
             (1st to 99th to [0, 1], clipped).
-        name: of the image, for the complaint.
+        name: of the image, for the error message.
 
     Raises:
         DataError: a channel is constant, or constant between its percentiles.
@@ -27,7 +29,8 @@ def _channel(values: np.ndarray, rule: str, name: str) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if low == high:
         message = (
-            f"{name}: is constant (every voxel {low:g}), nothing can be registered to it; give another image"
+            f"{name}: is constant (every voxel {low:g}), nothing can be registered to it; "
+            "give another image"
         )
         raise DataError(message)
     if rule == "zscore":
@@ -37,7 +40,9 @@ def _channel(values: np.ndarray, rule: str, name: str) -> np.ndarray:
     if rule == "percentile":
         low, high = (float(limit) for limit in np.percentile(values, (1, 99)))
         if low == high:
-            message = f"{name}: 98 % of its voxels are {low:g}; set plan.intensity to zscore or minmax"
+            message = (
+                f"{name}: 98 % of its voxels are {low:g}; set plan.intensity to zscore or minmax"
+            )
             raise DataError(message)
     scaled = (values.astype(np.float64) - low) / (high - low)
     return np.clip(scaled, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Deriving a plan from a cohort's headers, and the figures by which its drift is seen later."""
+"""Derive a plan from a cohort's headers, with statistics that later show a drift of the cohort."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tenter.records import ImagePair, Plan
 from tenter.spatial import geometry, slices
 
 MAX_VOXELS = 2**28
-"""Voxels of a common grid, of which each needs 4 bytes for each image: above it the grid is absurd."""
+"""Largest plausible number of voxels of a common grid; each takes 4 bytes per image."""
 
 Side = Literal["moving", "fixed"]
 
 COVER_MM = 1e-3
-"""A grid that is short of an image by less than this on each side covers it."""
+"""A grid counts as covering an image that extends less than this beyond it on each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +55,29 @@ def extent(path: Path) -> Extent:
     Raises:
         DataError: the file cannot be used.
     """
-    head = volumes.header(path)
-    spacing = geometry.spacing_mm(head.affine)
-    x, y, z = geometry.canonical_order(head.affine)
+    header = volumes.header(path)
+    spacing = geometry.spacing_mm(header.affine)
+    x, y, z = geometry.canonical_order(header.affine)
     size = sum(part.stat().st_size for part in volumes.parts(path))
     # Rounded: headers store voxel sizes as float32.
     steps = (round(spacing[x], 6), round(spacing[y], 6), round(spacing[z], 6))
-    return Extent((head.shape[x], head.shape[y], head.shape[z]), steps, head.channels, size)
+    return Extent((header.shape[x], header.shape[y], header.shape[z]), steps, header.channels, size)
 
 
 def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
-    """The plan of a cohort: median voxel size of the fixed images, and a shape that covers them all.
+    """The plan of a cohort: the fixed images' median voxel size, and a shape that covers them all.
 
-    Of slices the grid is one too, as thick as the thickest fixed one unless three voxel sizes are given.
+    For slices the grid is one slice too, as thick as the thickest fixed slice unless three voxel
+    sizes are given.
 
     Args:
         pairs: the whole cohort.
-        rules: what overrides the derivation.
+        rules: settings that override derived values.
 
     Raises:
-        DataError: naming every image that cannot be used, or whose channels differ from the others', or
-            that is a slice among volumes; or a shape for images of another kind, or of absurd size.
+        DataError: an image cannot be used, has other channels than the rest, or is a slice among
+            volumes (the message names every such image); or the shape is for images of another
+            kind, or far too large.
     """
     moving, fixed = _extents(pairs)
     _require_one_kind(pairs, moving, fixed)
@@ -85,7 +87,8 @@ def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
     if kind(shape) != kind(fixed[0].shape):
         message = (
             f"plan.shape is {kind(shape)} ({' x '.join(map(str, shape))}), and the images are "
-            f"{kind(fixed[0].shape)}; leave it out, or give one voxel along the axis across slices alone"
+            f"{kind(fixed[0].shape)}; leave it out, or give one voxel only along the axis that is "
+            "perpendicular to the slices"
         )
         raise DataError(message)
     return Plan(
@@ -100,31 +103,33 @@ def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
 
 
 def adopt(pairs: Sequence[ImagePair], plan: Plan) -> Plan:
-    """A finished model's plan for the cohort that it registers, with this cohort's figures.
+    """A finished model's plan for the cohort that it registers, with this cohort's statistics.
 
     Args:
         pairs: the whole cohort.
         plan: the model's.
 
     Raises:
-        DataError: naming every image that cannot be used, or that is not of the kind that the model
-            was trained on.
+        DataError: an image cannot be used, or is of another kind than the model was trained on; the
+            message names every such image.
     """
     moving, fixed = _extents(pairs)
     _require_one_kind(pairs, moving, fixed)
-    wrong = [message for _, message in unlike(moving, fixed, plan)]
-    if wrong:
-        message = "; ".join([*wrong, "give images of the kind that the model was trained on"])
+    mismatches = [message for _, message in unlike(moving, fixed, plan)]
+    if mismatches:
+        message = "; ".join([*mismatches, "give images of the kind that the model was trained on"])
         raise DataError(message)
     return replace(plan, cohort=figures(moving, fixed))
 
 
-def unlike(moving: Sequence[Extent], fixed: Sequence[Extent], plan: Plan) -> Iterator[tuple[Side, str]]:
-    """How a cohort's images differ in kind from those that a plan is for: channels, slices or volumes.
+def unlike(
+    moving: Sequence[Extent], fixed: Sequence[Extent], plan: Plan
+) -> Iterator[tuple[Side, str]]:
+    """How a cohort's images differ in kind from those a plan is for: channels, slices or volumes.
 
     Args:
-        moving: of every pair.
-        fixed: of every pair.
+        moving: the moving image of every pair.
+        fixed: the fixed image of every pair.
         plan: of a finished model.
 
     Yields:
@@ -133,17 +138,20 @@ def unlike(moving: Sequence[Extent], fixed: Sequence[Extent], plan: Plan) -> Ite
     sides: tuple[tuple[Side, Sequence[Extent]], ...] = (("moving", moving), ("fixed", fixed))
     for side, extents in sides:
         trained = getattr(plan, f"{side}_channels")
-        channels = sorted({item.channels for item in extents} - {trained})
+        channels = sorted({image.channels for image in extents} - {trained})
         if channels:
             counts = " or ".join(map(str, channels))
             yield side, f"{side} images have {counts} channels, the model's have {trained}"
-    others = sorted({kind(item.shape) for item in fixed} - {kind(plan.shape)})
-    if others:
-        yield "fixed", f"fixed images are {' or '.join(others)}, the model's grid is {kind(plan.shape)}"
+    kinds = sorted({kind(image.shape) for image in fixed} - {kind(plan.shape)})
+    if kinds:
+        yield (
+            "fixed",
+            f"fixed images are {' or '.join(kinds)}, the model's grid is {kind(plan.shape)}",
+        )
 
 
 def kind(shape: Sequence[int]) -> str:
-    """What an image of so many voxels along R, A and S is, in words: a volume, or which slice."""
+    """Describe an image by its voxels along R, A and S: a volume, or which kind of slice."""
     axis = slices.normal(shape)
     return "a volume" if axis is None else f"a slice ({('sagittal', 'coronal', 'axial')[axis]})"
 
@@ -151,11 +159,14 @@ def kind(shape: Sequence[int]) -> str:
 def figures(moving: Sequence[Extent], fixed: Sequence[Extent]) -> dict[str, object]:
     """What a cohort looked like: counts, medians and extremes of each side."""
     sides = {"moving": moving, "fixed": fixed}
-    return {"pairs": len(fixed), **{side: _side_figures(extents) for side, extents in sides.items()}}
+    return {
+        "pairs": len(fixed),
+        **{side: _side_figures(extents) for side, extents in sides.items()},
+    }
 
 
 def uncovered_mm(size_mm: Sequence[float], plan: Plan) -> float:
-    """How far an image reaches beyond the plan's grid on each side, mm, where it does most; else 0."""
+    """Largest distance in mm by which an image extends beyond the plan's grid on a side, or 0."""
     grid = (voxels * step for voxels, step in zip(plan.shape, plan.spacing_mm, strict=True))
     beyond = max((size - reach) / 2 for size, reach in zip(size_mm, grid, strict=True))
     return beyond if beyond > COVER_MM else 0.0
@@ -177,45 +188,49 @@ def _extents(pairs: Sequence[ImagePair]) -> tuple[list[Extent], list[Extent]]:
     return [known[pair.moving] for pair in pairs], [known[pair.fixed] for pair in pairs]
 
 
-def _require_one_kind(pairs: Sequence[ImagePair], moving: Sequence[Extent], fixed: Sequence[Extent]) -> None:
-    """Refuse slices among volumes and volumes among slices; fixed slices must be of one orientation."""
-    counts = Counter(kind(item.shape) for item in fixed)
+def _require_one_kind(
+    pairs: Sequence[ImagePair], moving: Sequence[Extent], fixed: Sequence[Extent]
+) -> None:
+    """Refuse mixtures of slices and volumes; all fixed slices must have one orientation."""
+    counts = Counter(kind(image.shape) for image in fixed)
     usual = counts.most_common(1)[0][0]
     flat = usual != "a volume"
     odd = {
-        pair.fixed: kind(item.shape)
-        for pair, item in zip(pairs, fixed, strict=True)
-        if kind(item.shape) != usual
+        pair.fixed: kind(image.shape)
+        for pair, image in zip(pairs, fixed, strict=True)
+        if kind(image.shape) != usual
     } | {
-        pair.moving: kind(item.shape)
-        for pair, item in zip(pairs, moving, strict=True)
-        if (slices.normal(item.shape) is not None) != flat
+        pair.moving: kind(image.shape)
+        for pair, image in zip(pairs, moving, strict=True)
+        if (slices.normal(image.shape) is not None) != flat
     }
     if odd:
-        fix = "register slices and volumes, and slices of each orientation, in studies of their own"
+        fix = "use separate studies for slices and volumes, and for each orientation of slices"
         message = "\n".join(
-            f"{path}: is {what}, and the fixed images are {usual} as a rule; {fix}"
-            for path, what in odd.items()
+            f"{path}: is {image_kind}, but most fixed images are {usual}; {fix}"
+            for path, image_kind in odd.items()
         )
         raise DataError(message)
 
 
 def _spacing(fixed: Sequence[Extent], rules: PlanRules) -> tuple[float, float, float]:
-    given = rules.spacing_mm
-    if isinstance(given, tuple):
-        return given
-    steps = [round(float(step), 6) for step in np.median([item.spacing_mm for item in fixed], axis=0)]
-    if given is not None:
-        steps = [given] * 3
+    requested = rules.spacing_mm
+    if isinstance(requested, tuple):
+        return requested
+    steps = [
+        round(float(step), 6) for step in np.median([image.spacing_mm for image in fixed], axis=0)
+    ]
+    if requested is not None:
+        steps = [requested] * 3
     normal = slices.normal(fixed[0].shape)
     if normal is not None:
-        steps[normal] = max(item.spacing_mm[normal] for item in fixed)
+        steps[normal] = max(image.spacing_mm[normal] for image in fixed)
     x, y, z = steps
     return x, y, z
 
 
 def _cover(fixed: Sequence[Extent], spacing: tuple[float, float, float]) -> tuple[int, int, int]:
-    largest = np.max([item.size_mm for item in fixed], axis=0)
+    largest = np.max([image.size_mm for image in fixed], axis=0)
     normal = slices.normal(fixed[0].shape)
     x, y, z = (
         1 if axis == normal else math.ceil((size - 2 * COVER_MM) / step)
@@ -230,38 +245,47 @@ def _require_possible(
     shape: tuple[int, int, int],
     spacing: tuple[float, float, float],
 ) -> None:
-    """Refuse a grid of absurdly many voxels, or of one for all of an image: units are wrong, as a rule."""
-    grid = f"{' x '.join(map(str, shape))} voxels of {' x '.join(f'{step:g}' for step in spacing)} mm"
+    """Refuse a grid of far too many voxels, or with voxels larger than an image.
+
+    Wrong units in a header are the usual cause.
+    """
+    grid = (
+        f"{' x '.join(map(str, shape))} voxels of {' x '.join(f'{step:g}' for step in spacing)} mm"
+    )
     fix = "correct the unit of that file, or set `plan.spacing_mm` and `plan.shape`"
-    volumes_mm3 = [math.prod(item.size_mm) for item in fixed]
+    volumes_mm3 = [math.prod(image.size_mm) for image in fixed]
     if math.prod(shape) > MAX_VOXELS:
-        place = int(np.argmax(volumes_mm3))
-        what = (
-            f"would need a common grid of {grid}, {4 * math.prod(shape) / 2**30:.3g} GiB for each image "
-            f"(the limit is {4 * MAX_VOXELS / 2**30:g} GiB)"
+        index = int(np.argmax(volumes_mm3))
+        reason = (
+            f"would need a common grid of {grid}, {4 * math.prod(shape) / 2**30:.3g} GiB for each "
+            f"image (the limit is {4 * MAX_VOXELS / 2**30:g} GiB)"
         )
     elif all(
-        step >= size for step, size in zip(spacing, np.max([e.size_mm for e in fixed], axis=0), strict=True)
+        step >= size
+        for step, size in zip(spacing, np.max([e.size_mm for e in fixed], axis=0), strict=True)
     ):
-        place = int(np.argmin(volumes_mm3))
-        what = f"is smaller than one voxel of the common grid of {grid}"
+        index = int(np.argmin(volumes_mm3))
+        reason = f"is smaller than one voxel of the common grid of {grid}"
     else:
         return
     size, step = (
-        " x ".join(f"{mm:.4g}" for mm in item) for item in (fixed[place].size_mm, fixed[place].spacing_mm)
+        " x ".join(f"{mm:.4g}" for mm in image)
+        for image in (fixed[index].size_mm, fixed[index].spacing_mm)
     )
-    message = f"{pairs[place].fixed}: of {size} mm and voxels of {step} mm {what}; {fix}"
+    message = f"{pairs[index].fixed}: of {size} mm and voxels of {step} mm {reason}; {fix}"
     raise DataError(message)
 
 
 def _channels(pairs: Sequence[ImagePair], extents: Sequence[Extent], side: str) -> int:
-    counts = {item.channels for item in extents}
+    counts = {image.channels for image in extents}
     if len(counts) > 1:
-        usual = int(np.median([item.channels for item in extents]))
-        others = [pair.id for pair, item in zip(pairs, extents, strict=True) if item.channels != usual]
+        usual = int(np.median([image.channels for image in extents]))
+        unusual = [
+            pair.id for pair, image in zip(pairs, extents, strict=True) if image.channels != usual
+        ]
         message = (
             f"{side} images have {sorted(counts)} channels; all need the same number: "
-            f"look at {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}"
+            f"check {', '.join(unusual[:10])}{', ...' if len(unusual) > 10 else ''}"
         )
         raise DataError(message)
     return counts.pop()
@@ -269,7 +293,8 @@ def _channels(pairs: Sequence[ImagePair], extents: Sequence[Extent], side: str) 
 
 def _side_figures(extents: Sequence[Extent]) -> dict[str, object]:
     shapes, spacings, sizes = (
-        np.array([getattr(item, name) for item in extents]) for name in ("shape", "spacing_mm", "size_mm")
+        np.array([getattr(image, name) for image in extents])
+        for name in ("shape", "spacing_mm", "size_mm")
     )
     return {
         "median_shape": np.median(shapes, axis=0).tolist(),
@@ -277,5 +302,5 @@ def _side_figures(extents: Sequence[Extent]) -> dict[str, object]:
         "median_size_mm": np.median(sizes, axis=0).round(3).tolist(),
         "smallest_size_mm": sizes.min(axis=0).round(3).tolist(),
         "largest_size_mm": sizes.max(axis=0).round(3).tolist(),
-        "bytes": sum(item.bytes for item in extents),
+        "bytes": sum(image.bytes for image in extents),
     }

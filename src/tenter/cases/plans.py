@@ -1,4 +1,4 @@
-"""The plan's file: what is derived once from a cohort's headers, readable and editable."""
+"""The plan file: settings derived once from a cohort's headers, readable and editable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 
 
 def write_plan(path: Path, plan: Plan) -> None:
-    """Write a plan as JSON, whole or not at all."""
+    """Write a plan as JSON, atomically."""
     files.write_json(path, asdict(plan))
 
 
@@ -23,7 +23,7 @@ def read_plan(path: Path) -> Plan:
     """Read a plan that `write_plan` wrote.
 
     Raises:
-        DataError: the file is missing or no plan.
+        DataError: the file is missing or is not a plan.
     """
     try:
         return plan_of(files.read_object(path, {}))
@@ -53,5 +53,5 @@ def plan_of(values: object) -> Plan:
 
 
 def plan_digest(plan: Plan) -> str:
-    """Hash of all that decides a case's voxels; the cohort's figures are left out of it."""
+    """Hash of all settings that determine a case's voxels; the cohort's statistics are left out."""
     return files.digest({name: value for name, value in asdict(plan).items() if name != "cohort"})

@@ -1,4 +1,4 @@
-"""Two images brought onto the case grid as a network sees them: aligned, resampled, normalised."""
+"""Preparation of two images for a network: aligned, resampled onto the case grid, normalised."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def prepared(
         fixed: the original fixed image.
         plan: grid and intensity rule.
         placed: the alignment, RAS mm to RAS mm, a fixed point to its moving point.
-        names: of the moving and the fixed image, for complaints.
+        names: of the moving and the fixed image, for error messages.
 
     Raises:
         DataError: an image is constant, or constant between its percentiles; or the plan is for
-            images of another kind, slices or volumes.
+            slices and the images are volumes, or the other way round.
     """
     sources = [Grid(_shape(volume), volume.affine) for volume in (moving, fixed)]
     _require_kind(sources[1], plan, names[1])
     grid = geometry.canonical_grid(fixed.affine, sources[1].shape, plan.shape, plan.spacing_mm)
     cases = []
-    for volume, place, name in zip((moving, fixed), (placed @ grid, grid), names, strict=True):
+    for volume, to_world, name in zip((moving, fixed), (placed @ grid, grid), names, strict=True):
         values = intensity.normalised(volume.array, plan.intensity, name)
-        to_volume = np.linalg.inv(volume.affine) @ place
+        to_volume = np.linalg.inv(volume.affine) @ to_world
         cases.append(resampling.on_grid(values, to_volume, plan.shape, padding="border"))
     return PreparedImages(
         affine=grid,
@@ -48,11 +48,13 @@ def prepared(
 
 
 def _require_kind(fixed: Grid, plan: Plan, name: str) -> None:
-    """Refuse a volume for a grid of one slice, and a slice for any grid but its own plane's."""
+    """Refuse a volume where the grid is a slice, and a slice where the grid is not of its plane."""
     shape = [fixed.shape[axis] for axis in geometry.canonical_order(fixed.affine)]
-    own, planned = planning.kind(shape), planning.kind(plan.shape)
-    if own != planned:
-        message = f"{name}: is {own}, and the plan's grid is {planned}; give images of its kind"
+    image_kind, grid_kind = planning.kind(shape), planning.kind(plan.shape)
+    if image_kind != grid_kind:
+        message = (
+            f"{name}: is {image_kind}, but the plan's grid is {grid_kind}; give images of its kind"
+        )
         raise DataError(message)
 
 

@@ -1,4 +1,4 @@
-"""Bringing a volume onto a grid: smoothed as the coarser grid asks, then read linearly between its voxels."""
+"""Resample a volume onto a grid: smoothed if the grid is coarser, then interpolated linearly."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ FWHM = 2 * math.sqrt(2 * math.log(2))
 
 
 SLAB_VOXELS = 2**16
-"""Voxels of a grid that are read at a time: what is in between stays in the processor's caches."""
+"""Voxels of a grid that are computed at a time, so that intermediate arrays fit in CPU caches."""
 
 Shape = tuple[int, int, int]
 Sigmas = tuple[float, float, float]
 
 
 def prefilter_sigmas(to_volume: Matrix) -> tuple[float, float, float]:
-    """Widths of the Gaussian that a volume needs before it is read on a coarser grid.
+    """Widths of the Gaussian by which a volume is smoothed before it is read on a coarser grid.
 
-    A voxel is taken for a Gaussian whose full width at half maximum is the voxel's size; what
-    turns the volume's into the grid's has the difference of their variances (Cardoso et al.,
-    Scale Factor Point Spread Function Matching, MICCAI 2015).
+    A voxel is modelled as a Gaussian whose full width at half maximum is the voxel size. The
+    filter that turns the volume's Gaussian into the grid's has the difference of their variances
+    (Cardoso et al., Scale Factor Point Spread Function Matching, MICCAI 2015).
 
     Args:
         to_volume: voxel of the grid to voxel of the volume.
 
     Returns:
-        Standard deviation along each axis of the volume, in its voxels; 0 where the grid is not coarser.
+        Standard deviation along each axis of the volume, in its voxels; 0 where the grid is not
+        coarser.
     """
     steps = np.linalg.norm(to_volume[:3, :3], axis=1)
     x, y, z = (math.sqrt(max(float(step) ** 2 - 1, 0.0)) / FWHM for step in steps)
@@ -48,13 +49,13 @@ def on_grid(
     *,
     padding: warp.Padding,
 ) -> Float32[np.ndarray, "c i j k"]:
-    """Read a volume at the voxels of a grid; a slice is not smoothed across.
+    """Read a volume at the voxels of a grid; a slice is not smoothed along its normal.
 
     Args:
         volume: channels of one volume.
         to_volume: voxel of the grid to voxel of the volume.
         shape: voxels of the grid.
-        padding: what lies beyond the volume: `border` continues its edge, `zeros` is nothing.
+        padding: values beyond the volume: `border` repeats its edge, `zeros` is 0.
 
     Returns:
         `[c, *shape]`.
@@ -71,10 +72,11 @@ def on_grid(
 def point_by_point(
     volume: Tensor, to_volume: Matrix, shape: Shape, sigmas: Sigmas, padding: warp.Padding
 ) -> Tensor:
-    """Any grid: smooth, then read eight neighbours for each of its voxels.
+    """Resample onto any grid: smooth, then interpolate between eight neighbours of each position.
 
-    In float64, so that the way an image is stored cannot show in the last digits; arguments as of
-    `on_grid`, with the widths of the Gaussian along each axis of the volume, in its voxels.
+    Computed in float64, so that the image's storage type does not change the last digits.
+    Arguments as for `on_grid`; `sigmas` are the widths of the Gaussian along each axis of the
+    volume, in its voxels.
     """
     smoothed = _smoothed(volume[None], sigmas, padding).double()
     result = torch.empty((len(volume), *shape))
@@ -83,28 +85,31 @@ def point_by_point(
     for first in range(0, shape[0], thickness):
         slab = result[:, first : first + thickness]
         start = torch.cat([matrix[..., :3], matrix[..., 3:] + first * matrix[..., :1]], dim=-1)
-        places = grids.mapped(start, slab.shape[1:])
-        slab.copy_(warp.sample(smoothed, places, padding=padding)[0])
+        positions = grids.mapped(start, slab.shape[1:])
+        slab.copy_(warp.sample(smoothed, positions, padding=padding)[0])
     return result
 
 
 def line_by_line(
     volume: Tensor, to_volume: Matrix, shape: Shape, sigmas: Sigmas, padding: warp.Padding
 ) -> Tensor:
-    """As `point_by_point` where axes are apart: smoothing and reading are one matrix an axis, and faster."""
-    found = lines.places(to_volume, shape)
+    """As `point_by_point` for separable axes, but faster.
+
+    Smoothing and interpolation are one matrix per axis.
+    """
+    by_axis = lines.places(to_volume, shape)
     weights = [
-        _weights(size, places, sigma, padding)
-        for size, sigma, (_, places) in zip(volume.shape[1:], sigmas, found, strict=True)
+        _weights(size, positions, sigma, padding)
+        for size, sigma, (_, positions) in zip(volume.shape[1:], sigmas, by_axis, strict=True)
     ]
-    return lines.read(volume.double(), weights, [axis for axis, _ in found]).float().contiguous()
+    return lines.read(volume.double(), weights, [axis for axis, _ in by_axis]).float().contiguous()
 
 
-def _weights(size: int, places: np.ndarray, sigma: float, padding: warp.Padding) -> Tensor:
-    """What each voxel of a line adds at each place: smoothed, then read linearly."""
+def _weights(size: int, positions: np.ndarray, sigma: float, padding: warp.Padding) -> Tensor:
+    """Weight of each voxel of a line at each position, for smoothing and linear interpolation."""
     if padding == "border":
-        places = places.clip(0, size - 1)
-    weights = lines.linear(size, places)
+        positions = positions.clip(0, size - 1)
+    weights = lines.linear(size, positions)
     if sigma == 0:
         return weights
     line = torch.eye(size, dtype=torch.float64)[None, None, :, :, None]
@@ -122,7 +127,7 @@ def _smoothed(volume: Tensor, sigmas: Sigmas, padding: warp.Padding) -> Tensor:
 
 
 def _continued(size: int, sigma: float) -> Tensor:
-    """The matrix that smooths a line whose ends are continued; it needs no margin, however wide the kernel.
+    """The matrix that smooths a line whose end values are repeated; needs no margin.
 
     Returns:
         `[size, size]`, float64.
@@ -132,7 +137,7 @@ def _continued(size: int, sigma: float) -> Tensor:
     index = torch.arange(size)
     one_sided = torch.cat([weights[tail:], weights.new_zeros(1)])
     matrix = one_sided[(index[:, None] - index).abs().clamp(max=tail + 1)]
-    # All that lies beyond an end is added to the end's own weight.
+    # Weights beyond an end are added to the weight of the end voxel.
     beyond = one_sided.flip(0).cumsum(0).flip(0)
     matrix[:, 0] = beyond[index.clamp(max=tail + 1)]
     matrix[:, -1] = beyond[index.flip(0).clamp(max=tail + 1)]

@@ -1,1 +1,1 @@
-"""What knows argv: one sub-command a stage or tool, imported only when it runs."""
+"""The command line: one sub-command per stage or tool, imported only when it runs."""

@@ -1,7 +1,7 @@
 """The command `tenter`: sub-commands from the signatures of stages and tools.
 
-A stage's function says in its signature and docstring what its flags are; a command is
-imported only when it runs, so that light ones stay light.
+The signature and docstring of a stage's function define its flags. A command is
+imported only when it runs, so that light commands start fast.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import importlib
 import inspect
 import logging
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,6 +29,8 @@ from tenter.cli import commands, recorded
 from tenter.errors import OutputError, TenterError
 
 INTERRUPTED = 130
+HELP_WIDTH = 100
+"""Largest number of columns of a help text."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -36,34 +41,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: as on the command line, without the program's name.
 
     Returns:
-        0, or the exit code of what went wrong: 2 bad input, 3 a fault found on the way,
-        130 interrupted.
+        0, or the exit code of an error: 2 bad input, 3 an error during the run, 130 interrupted.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
-    if not words or words[0] in {"-h", "--help"}:
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in argv
+    argv = [argument for argument in argv if argument != "--debug"]
+    if not argv or argv[0] in {"-h", "--help"}:
         sys.stdout.write(commands.overview() + "\n")
         return 0
-    if words[0] == "--version":
+    if argv[0] == "--version":
         sys.stdout.write(f"tenter {__version__}\n")
         return 0
-    if words[0] not in commands.COMMANDS:
-        sys.stderr.write(f"tenter: {commands.unknown(words[0])}\n")
+    if argv[0] not in commands.COMMANDS:
+        sys.stderr.write(f"tenter: {commands.unknown(argv[0])}\n")
         return 2
-    # The system takes all memory back; finding out what is free would take as long as the start.
+    # The system frees all memory; collecting garbage first would take as long as the start.
     atexit.register(gc.freeze)
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S")
-    return _run(words[0], words[1:], debug=debug)
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S"
+    )
+    return _run(argv[0], argv[1:], debug=debug)
 
 
-def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
+def _run(name: str, argv: Sequence[str], *, debug: bool) -> int:
     try:
         function = _function(name)
+        if {"-h", "--help"} & set(argv):
+            text = inspect.getdoc(function) or ""
+            sys.stdout.write(f"{_description(text)}\n\n")
+            function.__doc__ = re.sub(r"\n {8,}", " ", text)  # tyro keeps line breaks of flags
         result = tyro.cli(
             function,
             prog=f"tenter {name}",
-            args=words,
+            description="",  # tyro does not wrap it: `_description` is printed above
+            args=argv,
             registry=_registry(),
         )
         if result is not None:
@@ -75,20 +86,31 @@ def _run(name: str, words: Sequence[str], *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        told = None if debug else errors.message(error)
-        if told is None:
+        message = None if debug else errors.message(error)
+        if message is None:
             raise
-        for line in told.splitlines():
+        for line in message.splitlines():
             _complain(line if line.startswith(("ERROR", "WARNING")) else f"ERROR {line}")
         return error.exit_code if isinstance(error, TenterError) else TenterError.exit_code
     return 0
 
 
+def _description(text: str) -> str:
+    """Return a docstring without its sections, wrapped to the terminal; tables stay as they are."""
+    description = re.split(r"\n\n(?:Args|Returns|Raises):\n", text)[0]
+    width = min(shutil.get_terminal_size().columns, HELP_WIDTH)
+    paragraphs = description.split("\n\n")
+    return "\n\n".join(
+        part if part.startswith(" ") else textwrap.fill(part, width, break_on_hyphens=False)
+        for part in paragraphs
+    )
+
+
 def _print(result: object) -> None:
-    """Print what a command found, surely.
+    """Print the result of a command and flush it.
 
     Raises:
-        OutputError: where it goes cannot be written to, such as a file on a full disk.
+        OutputError: standard output cannot be written to, such as a file on a full disk.
     """
     try:
         sys.stdout.write(f"{result}\n")
@@ -101,7 +123,7 @@ def _print(result: object) -> None:
 
 
 def _complain(line: str) -> None:
-    """Print a line to standard error; to standard output where the log is on a full disk, too."""
+    """Print a line to standard error, or to standard output if the log's disk is full."""
     for stream in (sys.stderr, sys.stdout):
         try:
             stream.write(f"{line}\n")
@@ -113,13 +135,13 @@ def _complain(line: str) -> None:
 
 
 def _discard(stream: TextIO) -> None:
-    """Drop what a stream could not write: Python would try again at its end, and change the exit code."""
+    """Drop unwritten output: Python would try again when it exits, and change the exit code."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """The command's function."""
+    """Import the command's function."""
     with loading.nothing_is_garbage():
         module = importlib.import_module(commands.COMMANDS[name].module)
     return recorded.recorded(name, getattr(module, name.replace("-", "_")))
@@ -151,7 +173,9 @@ def _parsed(kind: type[BaseModel], text: str) -> BaseModel:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        message = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        message = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
         raise ValueError(message) from error
 
 

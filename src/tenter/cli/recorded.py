@@ -1,4 +1,4 @@
-"""Around every stage: its inputs are verified before it runs, its provenance is recorded after."""
+"""Verify the inputs of every stage before it runs, and record its provenance afterwards."""
 
 from __future__ import annotations
 
@@ -23,73 +23,75 @@ READ = {
 """Flags of a stage that name outputs of other stages: tables, or folders of finished models."""
 
 MORE_OUTPUTS = {"summarise": ("summary", "comparison", "challenges")}
-"""Flags that name outputs beside the main one."""
+"""Flags that name outputs besides the main one."""
 
 CARRIED = {"warped_labels": ".nii.gz", "mapped_points": ".tsv"}
-"""Flags that name folders of further files, one a pair, with how these files end."""
+"""Flags that name folders of further files, one per pair, with the suffix of these files."""
 
 DESCRIPTION = "model.json"
 """The file of a finished model's folder that the workflow declares as an input."""
 
 
 def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command's function; of a stage, one that also verifies its inputs and code, and records it.
+    """Wrap a command's function; for a stage, also verify inputs and code, and record provenance.
 
     Args:
         name: the command, such as `prepare-images`.
-        function: what it runs.
+        function: function of the command.
     """
     stage = name.replace("-", "_")
-    known = inspect.signature(function).parameters
+    parameters = inspect.signature(function).parameters
 
     @functools.wraps(function)
-    def run(**flags: Any) -> Any:  # noqa: ANN401 - whatever the stage takes
+    def run(**flags: Any) -> Any:  # noqa: ANN401 - the flags of any stage
         inputs = _verified(_named(flags, READ.get(stage, ())))
-        if "settings" not in known:
+        if "settings" not in parameters:
             return function(**flags)
         settings = files.canonical(flags["settings"].model_dump(mode="json"))
         code = flags.get("code") or provenance.fingerprint(stage, settings)
         provenance.verify(stage, settings, code)
         result = function(**flags)
         read = {**_rows(stage, flags), "inputs": inputs, **_carried(flags), **_accepted(stage)}
-        main = flags.get("table") or flags["output"]
-        for output in (main, *_named(flags, MORE_OUTPUTS.get(stage, ()))):
+        main_output = flags.get("table") or flags["output"]
+        for output in (main_output, *_named(flags, MORE_OUTPUTS.get(stage, ()))):
             provenance.record(output, stage, settings, code, read=read)
         return result
 
-    return run if stage in READ or "settings" in known else function
+    return run if stage in READ or "settings" in parameters else function
 
 
 def _named(flags: Mapping[str, Any], names: Iterable[str]) -> list[Path]:
-    """The paths that flags name."""
-    found: list[Path] = []
+    """Return the paths that flags name."""
+    paths: list[Path] = []
     for name in names:
         value = flags.get(name)
         if value is not None:
-            found.extend([value] if isinstance(value, Path) else value)
-    return found
+            paths.extend([value] if isinstance(value, Path) else value)
+    return paths
 
 
 def _verified(paths: Iterable[Path]) -> dict[str, str]:
-    """Sha256 of each input that is there, after comparing it with what was recorded when it was written.
+    """Return the sha256 of each existing input, after comparing it with its provenance.
 
     Raises:
-        DataError: naming every input that has changed since.
+        DataError: inputs have changed since they were written; all are named.
     """
-    found: dict[str, str] = {}
-    wrong: list[str] = []
+    hashes: dict[str, str] = {}
+    faults: list[str] = []
     for path in paths:
-        wrong += provenance.damage(path)
+        faults += provenance.damage(path)
         file = path / DESCRIPTION if path.is_dir() else path
         if file.is_file():
-            found[str(file)] = files.sha256(file)
-    if wrong:
-        raise DataError("\n".join([*wrong, "delete what is named here and run the same command again"]))
-    return found
+            hashes[str(file)] = files.sha256(file)
+    if faults:
+        raise DataError(
+            "\n".join([*faults, "delete what is named here and run the same command again"])
+        )
+    return hashes
 
 
 def _rows(stage: str, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The pairs that a stage worked on, with their rows and the files that it read of them, where it did."""
+    """Return the pairs that a stage worked on, with their rows and the files that it read."""
     ids = flags.get("pairs")
     if not isinstance(ids, tuple):
         return {}
@@ -105,14 +107,20 @@ def _rows(stage: str, flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _carried(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Sha256 of the pair files that evaluation wrote beside its table."""
-    places = [(flags[name], suffix) for name, suffix in CARRIED.items() if flags.get(name) is not None]
-    paths = [folder / f"{pair}{suffix}" for folder, suffix in places for pair in flags["pairs"]]
-    return {"carried": {str(path): files.sha256(path) for path in paths if path.is_file()}} if places else {}
+    """Return the sha256 of the pair files that evaluation wrote beside its table."""
+    folders = [
+        (flags[name], suffix) for name, suffix in CARRIED.items() if flags.get(name) is not None
+    ]
+    paths = [folder / f"{pair}{suffix}" for folder, suffix in folders for pair in flags["pairs"]]
+    return (
+        {"carried": {str(path): files.sha256(path) for path in paths if path.is_file()}}
+        if folders
+        else {}
+    )
 
 
 def _accepted(stage: str) -> dict[str, str]:
-    """Of the report, which shows them: fingerprint of the accepted code changes."""
+    """Return the fingerprint of the accepted code changes, for the report, which shows them."""
     path = os.environ.get(provenance.ACCEPTED)
     if stage != "report" or path is None:
         return {}

@@ -41,7 +41,15 @@ from tenter.config.networks import (
 )
 from tenter.config.pose import Pose
 from tenter.config.reading import parse, parse_test_time, read, read_test_time
-from tenter.config.results import Evaluation, Export, RegistrationExport, Report, Runtime, Summary, Tracking
+from tenter.config.results import (
+    Evaluation,
+    Export,
+    RegistrationExport,
+    Report,
+    Runtime,
+    Summary,
+    Tracking,
+)
 from tenter.config.section import Section
 from tenter.config.settings import (
     EvaluateSettings,

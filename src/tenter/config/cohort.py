@@ -20,34 +20,39 @@ class NamedLabel(Section):
     """A label that has a name."""
 
     name: Name
-    """Name of the structure, as it shall stand in tables and plots."""
+    """Name of the structure in tables and plots."""
     key: Annotated[int, Field(ge=0)]
     """Value in an integer map (from 1), or channel of a 4-D stack (from 0)."""
     role: Role = "landmark"
     """`structure`: measured by overlap and surface; `landmark`: by its centroid."""
     mirror: Name | None = None
-    """Name of the label that it turns into when left and right are exchanged; default: itself.
+    """Name of the label that this one becomes when left and right are exchanged; default: itself.
 
-    To be said of one of the two; used where a model's `augmentation.mirror` is on."""
+    Give it for one label of each such two; used where a model's `augmentation.mirror` is on."""
 
 
 class LabelFiles(Section):
     """How label files are read, and what their labels are called."""
 
     format: Literal["map", "stack"] = "map"
-    """`map`: one integer value a label; `stack`: one channel a label (4-D, or 3-D when there is one)."""
+    """`map`: one integer value for each label; `stack`: one channel for each label.
+
+    A stack is 4-D, or 3-D with a single label."""
     names: tuple[NamedLabel, ...] = ()
-    """Labels with a name and a role; all others are landmarks called `label-<key>`."""
+    """Labels with a name and a role; any other label is a landmark named `label-<key>`."""
 
     @model_validator(mode="after")
     def _labels_differ(self) -> LabelFiles:
-        for what, values in (
+        for attribute, values in (
             ("name", [named.name.casefold() for named in self.names]),
             ("key", [named.key for named in self.names]),
         ):
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
-                message = f"names: two labels have the {what} {twice[0]!r}; give each label its own {what}"
+                message = (
+                    f"names: two labels have the {attribute} {twice[0]!r}; "
+                    f"give each label its own {attribute}"
+                )
                 raise ValueError(message)
         return self
 
@@ -55,14 +60,17 @@ class LabelFiles(Section):
     def _twins_are_two(self) -> LabelFiles:
         known = {named.name for named in self.names}
         for named in self.names:
-            if named.mirror is not None and (named.mirror not in known or named.mirror == named.name):
+            if named.mirror is not None and (
+                named.mirror not in known or named.mirror == named.name
+            ):
                 message = (
-                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is not another label's "
-                    "name; add that label to `names`, or correct the mirror"
+                    f"names: {named.name!r} has the mirror {named.mirror!r}, "
+                    "which is not another label's name; "
+                    "add that label to `names`, or correct the mirror"
                 )
                 raise ValueError(message)
-        said = Counter(name for twins in self.twins for name in twins)
-        doubled = sorted(name for name, count in said.items() if count > 1)
+        counts = Counter(name for twins in self.twins for name in twins)
+        doubled = sorted(name for name, count in counts.items() if count > 1)
         if doubled:
             fix = "give `mirror` for one label of each two, as the other's name"
             message = f"names: {', '.join(doubled)} would have more than one mirror; {fix}"
@@ -80,7 +88,7 @@ class LabelFiles(Section):
         return tuple(sorted(pairs))
 
     def label(self, key: int) -> Label:
-        """The label that a key of the files stands for."""
+        """The label with this key in the label files."""
         for named in self.names:
             if named.key == key:
                 return Label(named.name, named.key, named.role)
@@ -88,43 +96,48 @@ class LabelFiles(Section):
 
 
 class PlanRules(Section):
-    """What overrides the plan that is derived from the cohort's headers."""
+    """Settings that override the plan, which is derived from the headers of the cohort's images."""
 
     spacing_mm: Positive | tuple[Positive, Positive, Positive] | None = None
     """Voxel size of the common grid in mm (one number: isotropic).
 
     Default: the median of the fixed images."""
     shape: Annotated[tuple[int, int, int], Field(min_length=3)] | None = None
-    """Voxels of the common grid; default: as many as cover every fixed image."""
+    """Voxels of the common grid along each axis; default: enough to cover every fixed image."""
     intensity: IntensityRule = "zscore"
-    """How each image is normalised: `zscore`, `minmax` to [0, 1], or `percentile` (1st to 99th to [0, 1])."""
-    alignment: AlignmentRule = "header"
-    """Where the moving image is placed before any network.
+    """How the intensities of each image are normalised.
 
-    By the `header`; volume `centre` on volume centre; centre of `mass` on centre of mass (intensities
-    above each image's minimum); or by the `file` that `initial_transform` names. Where there are labels,
-    `tenter check` says how well they overlap by `header` and by `centre`."""
+    `zscore`: to mean 0 and standard deviation 1; `minmax`: to [0, 1]; `percentile`: the 1st to the
+    99th percentile to [0, 1]."""
+    alignment: AlignmentRule = "header"
+    """How the moving image is placed before the network runs.
+
+    `header`: trust the scanner coordinates in the headers; `centre`: align the centres of the
+    volumes; `mass`: align the centres of mass (of intensities above each image's minimum); `file`:
+    apply the manifest's `initial_transform`. Where there are labels, `tenter check` reports how
+    well they overlap under `header` and under `centre`."""
 
 
 class Pairing(Section):
-    """Which pairs are made of a manifest of subjects; of no effect on a manifest of pairs."""
+    """Which pairs are formed from a manifest of subjects; no effect on a manifest of pairs."""
 
     kind: Literal["paired", "subjects"] | None = None
-    """What the manifest holds: image pairs, or subjects that are paired here.
+    """What the manifest lists: image pairs (`paired`), or `subjects` to be paired by these rules.
 
-    Its columns say it in any case; a `kind` that differs is refused."""
+    The columns of the manifest decide; a `kind` that contradicts them is an error."""
     pairs_per_subject: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Pairs that each subject takes part in at least, drawn at random; default: all pairs there can be.
+    """Minimum number of pairs of each subject, drawn at random; default: all possible pairs.
 
-    Drawn pairs are remembered beside the configuration: a new subject adds pairs and changes none."""
+    Drawn pairs are recorded in a file beside the configuration: a new subject adds pairs and leaves
+    the existing ones as they are."""
     groups: Literal["within", "between", "mixed"] = "mixed"
-    """Whether the two subjects of a pair have the same `group`, different ones, or any."""
+    """Whether the two subjects of a pair have the same `group`, different groups, or any."""
     forward: tuple[str, ...] = ()
-    """Groups in the order in which images move: of two groups the earlier one's is the moving image.
+    """Order of the groups: the image of the earlier group of a pair is the moving image.
 
-    Default, and within a group: each direction is a pair of its own."""
+    Default, and within a group: each direction is a separate pair."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the draw."""
+    """Seed of the random draw."""
 
     @model_validator(mode="after")
     def _forward_is_an_order(self) -> Pairing:
@@ -141,18 +154,18 @@ class Pairing(Section):
 
 
 class Folds(Section):
-    """How patients are dealt to folds."""
+    """How patients are assigned to folds."""
 
     count: Annotated[int, Field(ge=2, le=100)] = 5
     """Number of folds."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the first deal; later patients go to the fold with the fewest pairs."""
+    """Seed of the first assignment; later patients join the fold with the fewest pairs."""
 
 
 class Chunks(Section):
-    """How pairs are dealt to jobs."""
+    """How pairs are distributed over jobs."""
 
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Jobs per fold that preparation, registration and evaluation are split into.
+    """Jobs into which preparation, registration and evaluation of each fold are split.
 
-    Aim at 20 to 100 pairs each."""
+    Aim for 20 to 100 pairs in each."""

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words of its keys: one fault a wrong key, with what to write."""
+"""Validation errors of a configuration as faults: one for each wrong key, with the fix."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tenter.config.yaml_files import Key
 from tenter.errors import InputError
 from tenter.records import Fault
 
-Place = tuple[Key, ...]
+Location = tuple[Key, ...]
 """Keys and indices that lead to a value."""
 
-Item = Mapping[str, Any]
-"""One of pydantic's errors."""
+Detail = Mapping[str, Any]
+"""One entry of `ValidationError.errors()`."""
 
 PAGE = "config/README.md"
 
@@ -29,93 +29,122 @@ PAGE = "config/README.md"
 def of_validation(
     section: type[BaseModel], content: dict[str, Any], path: Path, error: ValidationError
 ) -> list[Fault]:
-    """Every wrong key once, with its line where the file holds it.
+    """The faults of a configuration: each wrong key once, with its line if it is in the file.
 
     Args:
-        section: what `content` should have been.
-        content: of the file, with what the command line overrides.
+        section: the model that `content` failed to validate against.
+        content: content of the file, with overrides from the command line.
         path: the file.
-        error: what pydantic says of it, a line for each alternative that does not fit.
+        error: pydantic's error, with one entry for each alternative of a union that does not fit.
     """
-    places: dict[Place, list[Item]] = {}
-    for item in error.errors(include_url=False):
-        places.setdefault(_place(content, item), []).append(item)
-    for place in _misspelt(section, content, places):
-        places.pop(place, None)
-    faults = [_fault(section, content, path, place, items) for place, items in places.items()]
+    details_at: dict[Location, list[Detail]] = {}
+    for detail in error.errors(include_url=False):
+        details_at.setdefault(_location(content, detail), []).append(detail)
+    for location in _misspelt(section, content, details_at):
+        details_at.pop(location, None)
+    faults = [
+        _fault(section, content, path, location, details)
+        for location, details in details_at.items()
+    ]
     return sorted(faults, key=lambda fault: fault.row or 0)
 
 
 def _misspelt(
-    section: type[BaseModel], content: dict[str, Any], places: Mapping[Place, Sequence[Item]]
-) -> list[Place]:
-    """Keys that are missing only because they are misspelt: the unknown key is told instead."""
-    unknown = [place for place, items in places.items() if items[0]["type"] == "extra_forbidden"]
-    meant = {(*place[:-1], _near_key(section, content, place)) for place in unknown}
-    return [place for place, items in places.items() if items[0]["type"] == "missing" and place in meant]
+    section: type[BaseModel],
+    content: dict[str, Any],
+    details_at: Mapping[Location, Sequence[Detail]],
+) -> list[Location]:
+    """Keys that are missing only because they are misspelt: the unknown key is reported instead."""
+    unknown = [
+        location
+        for location, details in details_at.items()
+        if details[0]["type"] == "extra_forbidden"
+    ]
+    intended = {(*location[:-1], _near_key(section, content, location)) for location in unknown}
+    return [
+        location
+        for location, details in details_at.items()
+        if details[0]["type"] == "missing" and location in intended
+    ]
 
 
-def _place(content: object, item: Item) -> Place:
-    """Where in the content an error is, without pydantic's names of alternatives; a list for its items."""
+def _location(content: object, detail: Detail) -> Location:
+    """Location of an error in the content, without pydantic's names of union members.
+
+    Errors in the items of a list are located at the list.
+    """
     keys: list[Key] = []
     indices = 0
-    for part in item["loc"]:
+    for part in detail["loc"]:
         if (isinstance(content, dict) and part in content) or (
             isinstance(content, list) and isinstance(part, int) and part < len(content)
         ):
             keys.append(part)
-            content, indices = kinds.child(content, part), (indices + 1 if isinstance(content, list) else 0)
-    if item["type"] == "missing" and isinstance(item["loc"][-1], str):
-        return (*keys, item["loc"][-1])
+            content, indices = (
+                kinds.child(content, part),
+                (indices + 1 if isinstance(content, list) else 0),
+            )
+    if detail["type"] == "missing" and isinstance(detail["loc"][-1], str):
+        return (*keys, detail["loc"][-1])
     return tuple(keys[: len(keys) - indices])
 
 
 def _fault(
-    section: type[BaseModel], content: dict[str, Any], path: Path, place: Place, items: Sequence[Item]
+    section: type[BaseModel],
+    content: dict[str, Any],
+    path: Path,
+    location: Location,
+    details: Sequence[Detail],
 ) -> Fault:
-    row, text = _written(content, path, place)
-    message, fix = _complaint(section, content, place, items, text)
-    return Fault(str(path), message, fix, row, ".".join(map(str, place)) or None)
+    row, text = _line_and_text(content, path, location)
+    message, fix = _complaint(section, content, location, details, text)
+    return Fault(str(path), message, fix, row, ".".join(map(str, location)) or None)
 
 
-def _value(content: object, place: Sequence[Key]) -> object:
-    return functools.reduce(kinds.child, place, content)
+def _value(content: object, location: Sequence[Key]) -> object:
+    return functools.reduce(kinds.child, location, content)
 
 
-def _written(content: object, path: Path, place: Place) -> tuple[int | None, str]:
-    """Line and text of a value in the file; none where the value is not the file's."""
-    if not place or not path.is_file():
+def _line_and_text(content: object, path: Path, location: Location) -> tuple[int | None, str]:
+    """Line and text of a value in the file; (None, '') where the value comes from elsewhere."""
+    if not location or not path.is_file():
         return None, ""
     try:
-        stated = yaml_files.read(path)
+        content_of_file = yaml_files.read(path)
     except InputError:
         return None, ""
-    for key in place:
-        stated, content = kinds.child(stated, key), kinds.child(content, key)
-    found = yaml_files.scalar(path, place) if stated == content else None
-    return found or (None, "")
+    for key in location:
+        content_of_file, content = kinds.child(content_of_file, key), kinds.child(content, key)
+    line_and_text = yaml_files.scalar(path, location) if content_of_file == content else None
+    return line_and_text or (None, "")
 
 
 def _complaint(
-    section: type[BaseModel], content: dict[str, Any], place: Place, items: Sequence[Item], text: str
+    section: type[BaseModel],
+    content: dict[str, Any],
+    location: Location,
+    details: Sequence[Detail],
+    text: str,
 ) -> tuple[str, str]:
-    """What is wrong at a place, and what to write there."""
-    first = items[0]
-    for item in items:
-        if item["type"] == "value_error":
-            message, _, fix = str(item["ctx"]["error"]).partition("; ")
+    """What is wrong at a location, and what to write there."""
+    first = details[0]
+    for detail in details:
+        if detail["type"] == "value_error":
+            message, _, fix = str(detail["ctx"]["error"]).partition("; ")
             return message, fix or f"see {PAGE} for what may be written"
     if first["type"] in {"extra_forbidden", "invalid_key"}:
-        return "unknown key", _known(section, content, place)
+        return "unknown key", _key_fix(section, content, location)
     if "[key]" in first["loc"]:
-        return _name_complaint(str(place[-1]))
-    kind = kinds.at(section, content, place)
+        return _name_complaint(str(location[-1]))
+    kind = kinds.at(section, content, location)
     if first["type"] == "missing":
-        return "is missing", f"add `{place[-1]}`: {kinds.words(kind)}"
-    value = _value(content, place)
-    if first["type"] in {"union_tag_not_found", "union_tag_invalid"} and isinstance(value, dict | list):
-        return _tag_complaint(kind, place, value)
-    return f"is {_said(value, text)}", _fix(kind, place, value, text)
+        return "is missing", f"add `{location[-1]}`: {kinds.words(kind)}"
+    value = _value(content, location)
+    if first["type"] in {"union_tag_not_found", "union_tag_invalid"} and isinstance(
+        value, dict | list
+    ):
+        return _tag_complaint(kind, location, value)
+    return f"is {_described(value, text)}", _fix(kind, location, value, text)
 
 
 def _name_complaint(name: str) -> tuple[str, str]:
@@ -125,7 +154,7 @@ def _name_complaint(name: str) -> tuple[str, str]:
     return f"is not a name: {spelling.shown(name)}", f"{hint} {kinds.NAME}"
 
 
-def _said(value: object, text: str) -> str:
+def _described(value: object, text: str) -> str:
     if value is None or value == "":
         return "empty"
     if isinstance(value, dict):
@@ -133,67 +162,69 @@ def _said(value: object, text: str) -> str:
     if isinstance(value, str):
         return spelling.shown(addresses.masked(value))
     if isinstance(value, bool) and text:
-        word = str(value).lower()
-        return word if text == word else f"`{text}`, which YAML reads as {word}"
+        literal = str(value).lower()
+        return literal if text == literal else f"`{text}`, which YAML reads as {literal}"
     if isinstance(value, list):
         return _flow(value)[:60]
     return f"{text or value!s:.60}"
 
 
-def _fix(kind: kinds.Kind, place: Place, value: object, text: str) -> str:
+def _fix(kind: kinds.Kind, location: Location, value: object, text: str) -> str:
     near = kinds.NOTHING if value is None else kinds.nearby(kind, value, text)
     if near is not kinds.NOTHING and near != value:
-        return f"write `{place[-1]}: {_flow(near)}`"
+        return f"write `{location[-1]}: {_flow(near)}`"
     known = kinds.sections(kind)
     if known and kinds.tags(known[0]):
-        names = [name for item in known for name in kinds.tags(item)]
-        return f"write `{place[-1]}: {{name: ...}}`, with one of {', '.join(names)}"
+        names = [name for alternative in known for name in kinds.tags(alternative)]
+        return f"write `{location[-1]}: {{name: ...}}`, with one of {', '.join(names)}"
     if known:
         keys = ", ".join(known[0].model_fields)
-        sample = f"`{place[-1]}: {{{kinds.example(known[0])}}}`"
+        sample = f"`{location[-1]}: {{{kinds.example(known[0])}}}`"
         return f"write its keys below it, such as {sample}; they are {keys}"
     return f"use {kinds.words(kind)}"
 
 
 def _flow(value: object) -> str:
     """A value as one line of YAML."""
-    line = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    line = yaml.safe_dump(
+        value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
+    )
     return addresses.masked(line.removesuffix("\n").removesuffix("\n..."))
 
 
-def _tag_complaint(kind: kinds.Kind, place: Place, value: object) -> tuple[str, str]:
-    """Of a network or loss, or of a list of them, whose `name` says nothing."""
+def _tag_complaint(kind: kinds.Kind, location: Location, value: object) -> tuple[str, str]:
+    """Message and fix for a missing or unknown `name` of a network or loss, or of one in a list."""
     many = isinstance(value, list)
-    item = next(kinds.options(kind)) if many else kind
-    inner = kinds.at(kind, value, (0,)) if many else item
+    element_kind = next(kinds.options(kind)) if many else kind
+    inner = kinds.at(kind, value, (0,)) if many else element_kind
     names = [name for section in kinds.sections(inner) for name in kinds.tags(section)]
-    listed = value if isinstance(value, list) else [value]
-    for part in listed:
-        name = part.get("name") if isinstance(part, dict) else part
+    elements = value if isinstance(value, list) else [value]
+    for element in elements:
+        name = element.get("name") if isinstance(element, dict) else element
         if name in names:
             continue
         if name is None:
             return "has no `name`", f"add `name:` with one of {', '.join(names)}"
         near = difflib.get_close_matches(str(name), names, n=1)
         form = f"{{name: {near[0]}}}" if near else ""
-        hint = f"write `{place[-1]}: {f'[{form}]' if many else form}`" if near else "use one of"
+        hint = f"write `{location[-1]}: {f'[{form}]' if many else form}`" if near else "use one of"
         return (
             f"is {str(name)!r}",
             f"{hint}; there are {', '.join(names)}" if near else f"{hint} {', '.join(names)}",
         )
     near_list = kinds.nearby(kind, value)
     fix = (
-        f"write `{place[-1]}: {_flow(near_list)}`"
+        f"write `{location[-1]}: {_flow(near_list)}`"
         if near_list is not kinds.NOTHING
         else f"use {kinds.words(kind)}"
     )
     return f"is {_flow(value)}", fix
 
 
-def _known(section: type[BaseModel], content: dict[str, Any], place: Place) -> str:
-    """What to do about a key that is not one: its right spelling, or the section that it belongs to."""
-    *above, key = place
-    near = _near_key(section, content, place)
+def _key_fix(section: type[BaseModel], content: dict[str, Any], location: Location) -> str:
+    """Fix for an unknown key: its correct spelling, or the section that it belongs to."""
+    *above, key = location
+    near = _near_key(section, content, location)
     if near:
         return f"did you mean {near!r}?"
     parent = _value(content, above)
@@ -205,13 +236,14 @@ def _known(section: type[BaseModel], content: dict[str, Any], place: Place) -> s
         return f"remove it; `{kinds.child(parent, 'name')}` has the keys {', '.join(names)}"
     homes = [home for home, name in _all_keys(section) if name == key]
     if homes:
-        return f"it belongs to {' or '.join(f'`{home}`' if home else 'the top level' for home in homes[:3])}"
+        names = [f"`{home}`" if home else "the top level" for home in homes[:3]]
+        return f"it belongs to {' or '.join(names)}"
     return f"remove it, or use one of {', '.join(names)}"
 
 
-def _near_key(section: type[BaseModel], content: dict[str, Any], place: Place) -> str:
-    """The key of the same section that an unknown one resembles; '' where none does."""
-    *above, key = place
+def _near_key(section: type[BaseModel], content: dict[str, Any], location: Location) -> str:
+    """The key of the same section that an unknown key resembles; '' if there is none."""
+    *above, key = location
     parent = _value(content, above)
     owners = kinds.sections(kinds.at(section, content, above), parent)
     names = sorted(
@@ -222,7 +254,7 @@ def _near_key(section: type[BaseModel], content: dict[str, Any], place: Place) -
 
 
 def _all_keys(section: type[BaseModel], home: str = "") -> Iterator[tuple[str, str]]:
-    """Every key with the section that it belongs to, as `models.<name>.training`; each once."""
+    """Every key with its section, such as `models.<name>.training`; each combination once."""
     seen: dict[tuple[str, str], None] = {}
     for name, info in section.model_fields.items():
         seen[home, name] = None
@@ -232,11 +264,11 @@ def _all_keys(section: type[BaseModel], home: str = "") -> Iterator[tuple[str, s
 
 
 def _inner(kind: kinds.Kind) -> Iterator[tuple[type[BaseModel], str]]:
-    """Sections that a kind holds, with what stands for their name or index."""
-    for item in kinds.sections(kind):
-        yield item, ""
+    """Sections below a kind, each with the placeholder for its name or index."""
+    for member in kinds.sections(kind):
+        yield member, ""
     for key, suffix in (("", ".<name>"), (0, "")):
         inner = kinds.at(kind, None, (key,)) if not kinds.sections(kind) else None
         if inner is not None:
-            yield from ((item, suffix) for item in kinds.sections(inner))
+            yield from ((member, suffix) for member in kinds.sections(inner))
             return

@@ -17,11 +17,11 @@ Units = Literal["mm", "voxel"]
 Scales = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 
 REFERENCE_MM = 3.0
-"""Voxel size at which the default weight of bending means the same in mm as in voxels."""
+"""Voxel size at which the default bending weights in mm and in voxels are equivalent."""
 
 
 def _without_default(values: Any, key: str) -> Any:  # noqa: ANN401 - any YAML value
-    """A length in voxels takes the place of the default in mm."""
+    """Remove the default in mm where a length in voxels is given."""
     millimetres, voxels = f"{key}_mm", f"{key}_voxel"
     if isinstance(values, dict) and values.get(voxels) is not None and millimetres not in values:
         return {**values, millimetres: None}
@@ -35,7 +35,7 @@ def _require_one(key: str, millimetres: object, voxels: object) -> None:
 
 
 class RoleWeights(Section):
-    """What a label's loss is multiplied by; the mean runs over labels whose weight is not 0."""
+    """Factors of a label's loss by its role; the mean is over labels with a non-zero factor."""
 
     structure: NotNegative = 1.0
     """Factor for structures."""
@@ -44,29 +44,29 @@ class RoleWeights(Section):
 
 
 class LandmarkWeights(RoleWeights):
-    """As other role weights, but structures count for nothing unless they are told to."""
+    """Factors of a label's loss by its role; structures are ignored by default."""
 
     structure: NotNegative = 0.0
     """Factor for structures."""
 
 
 class LabelLoss(Section):
-    """How unlike two labels are voxel by voxel, over several scales of smoothing."""
+    """Voxel-wise dissimilarity of two labels, averaged over several scales of smoothing."""
 
     name: Literal["dice", "generalised_dice", "jaccard", "cross_entropy", "mean_squared"] = "dice"
     """The measure at each scale."""
     weight: NotNegative = 1.0
     """Factor in the total loss."""
     scales_mm: Scales | None = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0)
-    """Standard deviations in mm of the kernels that smooth both labels; 0 is none.
+    """Widths in mm of the kernels that smooth both labels; 0: no smoothing.
 
-    The measure is averaged over them."""
+    Standard deviation of a Gaussian; the measure is averaged over all widths."""
     scales_voxel: Scales | None = None
-    """The same in voxels of the grid, instead of `scales_mm`; label-reg has 0, 1, 2, 4, 8, 16."""
+    """The same in voxels of the grid, instead of `scales_mm`; label-reg uses 0, 1, 2, 4, 8, 16."""
     kernel: Literal["gaussian", "cauchy"] = "gaussian"
     """Shape of the smoothing kernel."""
     role_weights: RoleWeights = RoleWeights()
-    """Factors by a label's role."""
+    """Factors by the role of a label."""
 
     @model_validator(mode="before")
     @classmethod
@@ -80,22 +80,22 @@ class LabelLoss(Section):
 
 
 class CentroidLoss(Section):
-    """How far the centroids of two labels are apart, in mm."""
+    """Distance between the centroids of two labels, in mm."""
 
     name: Literal["centroid"] = "centroid"
-    """Distance of centres of mass; labels without mass on either side are left out."""
+    """Distance between centres of mass; labels that are empty on either side are ignored."""
     weight: NotNegative = 0.1
     """Factor in the total loss, per mm (`smooth_l1`) or mm² (`squared`)."""
     norm: Literal["smooth_l1", "squared"] = "smooth_l1"
-    """`squared` distance, or Huber's: squared when near, the distance itself when far."""
+    """`squared`: the squared distance; `smooth_l1`: quadratic near 0, linear beyond `beta_mm`."""
     beta_mm: Positive = 1.0
-    """Distance at which `smooth_l1` turns from squared to straight."""
+    """Distance at which `smooth_l1` changes from quadratic to linear."""
     role_weights: LandmarkWeights = LandmarkWeights()
-    """Factors by a label's role."""
+    """Factors by the role of a label."""
 
 
 class SsdLoss(Section):
-    """Mean squared difference of intensities: one modality, one scale of grey."""
+    """Mean squared difference of intensities; for images of one modality on one intensity scale."""
 
     name: Literal["ssd"] = "ssd"
     """Mean squared difference."""
@@ -104,7 +104,7 @@ class SsdLoss(Section):
 
 
 class GnccLoss(Section):
-    """One minus the squared correlation of all intensities: one modality up to a linear map."""
+    """One minus the squared correlation of all intensities; for images related by a linear map."""
 
     name: Literal["gncc"] = "gncc"
     """Global normalised cross-correlation."""
@@ -115,18 +115,18 @@ class GnccLoss(Section):
 
 
 class LnccLoss(Section):
-    """One minus the mean squared correlation within windows: contrast may change slowly over space."""
+    """One minus the mean squared correlation within windows; tolerates slowly varying contrast."""
 
     name: Literal["lncc"] = "lncc"
     """Local normalised cross-correlation."""
     weight: NotNegative = 1.0
     """Factor in the total loss."""
     window_mm: Positive | None = 15.0
-    """Width of the window in mm; at least three voxels are taken."""
+    """Width of the window in mm; at least three voxels are used."""
     window_voxel: Annotated[float, Field(ge=3, allow_inf_nan=False)] | None = None
     """The same in voxels of the grid, instead of `window_mm`."""
     kernel: Literal["box", "gaussian"] = "box"
-    """Shape of the window; `gaussian` has the box's variance."""
+    """Shape of the window; `gaussian` has the variance of the box."""
     signed: bool = False
     """One minus the correlation itself, so that inverted contrast counts as unlike."""
 
@@ -142,29 +142,29 @@ class LnccLoss(Section):
 
 
 class MutualInformationLoss(Section):
-    """How little one image's intensities tell of the other's: any two modalities."""
+    """Mutual information of intensities, negated; for any two modalities."""
 
     name: Literal["mutual_information"] = "mutual_information"
-    """Mutual information of intensities, from a smooth joint histogram."""
+    """Mutual information from a smooth joint histogram."""
     weight: NotNegative = 1.0
     """Factor in the total loss."""
     normalised: bool = True
-    """2 - (H(a) + H(b)) / H(a, b), in [0, 1]; otherwise minus the information in nats."""
+    """`true`: 2 - (H(a) + H(b)) / H(a, b), in [0, 1]; `false`: the negated information in nats."""
     bins: Annotated[int, Field(ge=2, le=256)] = 32
-    """Bins of each image's intensities."""
+    """Number of intensity bins for each image."""
 
 
 class MindLoss(Section):
-    """How unlike the images' self-similarities are: two modalities with the same edges."""
+    """Difference of self-similarity descriptors; for modalities that show the same edges."""
 
     name: Literal["mind"] = "mind"
     """Modality independent neighbourhood descriptor, self-similarity context."""
     weight: NotNegative = 1.0
     """Factor in the total loss."""
     radius_voxel: Annotated[int, Field(ge=0)] = 1
-    """Half-width of the patches that are compared, in voxels; 0 is a voxel."""
+    """Half-width of the compared patches, in voxels; 0: single voxels."""
     distance_voxel: Annotated[int, Field(ge=1)] = 2
-    """From a voxel to the patches around it, in voxels."""
+    """Distance from a voxel to the patches around it, in voxels."""
 
 
 def _bending_weight(values: dict[str, Any]) -> float:
@@ -179,7 +179,9 @@ class BendingLoss(Section):
     units: Units = "mm"
     """Whether derivatives are taken in mm or, as label-reg does, in voxels of the grid."""
     weight: NotNegative = Field(default_factory=_bending_weight)
-    """Factor in the total loss; default: 4.5 (mm²) in mm, 0.5 in voxels, equal for voxels of 3 mm."""
+    """Factor in the total loss; default: 4.5 (mm²) in mm, 0.5 in voxels.
+
+    The two defaults are equivalent for voxels of 3 mm."""
 
 
 class GradientLoss(Section):
@@ -190,7 +192,7 @@ class GradientLoss(Section):
     weight: NotNegative = 0.5
     """Factor in the total loss."""
     units: Units = "mm"
-    """Whether derivatives are taken in mm or in voxels of the grid; for cubic voxels both are equal."""
+    """Whether derivatives are taken in mm or in voxels of the grid; equal for cubic voxels."""
     norm: Literal["l1", "l2"] = "l2"
     """Absolute or squared values."""
 
@@ -199,20 +201,20 @@ class FoldingLoss(Section):
     """Jacobian determinants below a margin; a deformation that does not fold costs nothing."""
 
     name: Literal["folding"] = "folding"
-    """Mean of max(0, margin - J)."""
+    """Mean of max(0, margin - J) or of its square."""
     weight: NotNegative = 1.0
     """Factor in the total loss."""
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Determinant (1 keeps volume, 0 folds) below which a voxel costs."""
+    """Jacobian determinant below which a voxel is penalised (1: volume kept, 0: folded)."""
     norm: Literal["l1", "l2"] = "l1"
-    """What is below the margin, or its square."""
+    """Penalise the deficit itself (`l1`) or its square (`l2`)."""
 
 
 class InverseConsistencyLoss(Section):
-    """Where a point lands that is taken from fixed to moving and back; runs the network twice a step."""
+    """Deviation from the identity of the map to moving and back; runs the network twice a step."""
 
     name: Literal["inverse_consistency"] = "inverse_consistency"
-    """Mean squared distance of points from where they started; both images need as many channels."""
+    """Mean squared distance between start and end; both images need equally many channels."""
     weight: NotNegative = 0.1
     """Factor in the total loss, per mm² (or squared voxel)."""
     units: Units = "mm"
@@ -229,29 +231,30 @@ Regulariser = Annotated[
 
 
 class Losses(Section):
-    """The weighted sum that training minimises."""
+    """The loss terms, whose weighted sum training minimises."""
 
     labels: tuple[LabelTerm, ...] = (LabelLoss(),)
-    """Terms of the moving labels, warped, and the fixed labels."""
+    """Terms that compare the warped moving labels with the fixed labels."""
     images: tuple[ImageTerm, ...] = ()
-    """Terms of the moving image, warped, and the fixed image.
+    """Terms that compare the warped moving image with the fixed image.
 
-    With any, pairs without labels are learnt from too."""
+    With at least one, training also uses pairs without labels."""
     regularisers: tuple[Regulariser, ...] = (BendingLoss(),)
-    """Terms of the deformation alone."""
+    """Terms of the deformation only."""
 
     @model_validator(mode="after")
     def _something_aligns(self) -> Losses:
         if not any(term.weight for term in (*self.labels, *self.images)):
             message = (
-                "nothing aligns the images; give at least one term of `labels` or `images` a weight above 0"
+                "nothing aligns the images; "
+                "give at least one term of `labels` or `images` a weight above 0"
             )
             raise ValueError(message)
         return self
 
     @property
     def comparing(self) -> tuple[str, ...]:
-        """Names of the terms that need as many channels in the moving image as in the fixed one."""
+        """Names of the terms that need equally many channels in both images."""
         alone = (BendingLoss, GradientLoss, FoldingLoss)
         terms = (*self.images, *self.regularisers)
         return tuple(term.name for term in terms if not isinstance(term, alone))

@@ -23,21 +23,22 @@ Choi and Lee (2000) prove 1 / 2.479 = 0.403 in three dimensions."""
 class Deformation(Section):
     """A smooth random deformation: cubic B-splines over a lattice of control displacements.
 
-    Folds are kept out by the bound of Choi and Lee (Injectivity conditions of 2D and 3D uniform
+    It cannot fold, by the bound of Choi and Lee (Injectivity conditions of 2D and 3D uniform
     cubic B-spline functions, Graphical Models 62, 2000): no control point moves along any axis
-    by more than 0.4 of the lattice's spacing.
+    by more than 0.4 of the spacing of the lattice.
     """
 
     amplitude_mm: Positive
     """Largest displacement of a control point along each axis, drawn uniformly, in mm."""
     spacing_mm: Positive
-    """Distance of control points in mm; at least 2.5 times the amplitude."""
+    """Distance between control points in mm; at least 2.5 times the amplitude."""
 
     @model_validator(mode="after")
     def _does_not_fold(self) -> Deformation:
         if self.amplitude_mm > STEEPEST * self.spacing_mm:
             message = (
-                f"an amplitude of {self.amplitude_mm:g} mm may fold at a spacing of {self.spacing_mm:g} mm; "
+                f"an amplitude of {self.amplitude_mm:g} mm "
+                f"may fold at a spacing of {self.spacing_mm:g} mm; "
                 f"use at most {STEEPEST * self.spacing_mm:g} mm, or a spacing of at least "
                 f"{self.amplitude_mm / STEEPEST:g} mm"
             )
@@ -46,139 +47,150 @@ class Deformation(Section):
 
 
 class Bias(Section):
-    """A smooth random factor over an image, as of a coil or of attenuation: exp of a cubic B-spline."""
+    """A smooth random gain field, such as that of a receive coil or of attenuation.
+
+    The field is the exponential of a cubic B-spline.
+    """
 
     amplitude: Positive
-    """Largest change a: the factor stays between 1 / (1 + a) and 1 + a."""
+    """Largest change a: the gain lies between 1 / (1 + a) and 1 + a."""
     spacing_mm: Positive
-    """Distance of control points in mm."""
+    """Distance between control points in mm."""
 
 
 class Appearance(Section):
-    """Random intensities of one side, each channel by itself.
+    """Random changes of the intensities of one image, independent for each channel.
 
-    In units of the normalised image: under `plan.intensity: zscore` 1 is its standard deviation,
-    else the width of its window. Applied in the order blur, bias, gamma, gain, offset, noise.
+    In units of the normalised image: 1 is its standard deviation under `plan.intensity: zscore`,
+    otherwise the width of its intensity window. Applied in the order blur, bias, gamma, gain,
+    offset, noise.
     """
 
     blur_mm: NotNegative = 0.0
     """Largest standard deviation of Gaussian smoothing in mm, drawn uniformly from 0."""
     bias: Bias | None = None
-    """Smooth multiplicative field, with the darkest voxel as its zero; default: none."""
+    """Smooth gain field, applied to intensities above the darkest voxel; default: none."""
     gamma: NotNegative = 0.0
-    """Largest change g of contrast: an exponent between 1 / (1 + g) and 1 + g.
+    """Largest change g of contrast: the exponent lies between 1 / (1 + g) and 1 + g.
 
-    It acts on the place between the channel's darkest and brightest voxel, which it leaves as they
-    are; so images with negative values are as good as others."""
+    It acts on intensities rescaled to [0, 1] between the darkest and the brightest voxel of the
+    channel, which stay the same; so negative intensities are allowed."""
     gain: NotNegative = 0.0
-    """Largest change g of the factor, which lies between 1 / (1 + g) and 1 + g; about the value 0."""
+    """Largest change g of a factor, which lies between 1 / (1 + g) and 1 + g; 0 stays 0."""
     offset: NotNegative = 0.0
-    """Largest value that is added or taken away."""
+    """Largest value that is added or subtracted."""
     noise: NotNegative = 0.0
     """Largest standard deviation of Gaussian noise in each voxel, drawn uniformly from 0."""
 
 
 class Intensity(Section):
-    """Random intensities, drawn independently for the two sides."""
+    """Random changes of intensities, drawn independently for the two images."""
 
     moving: Appearance | None = None
-    """Of the moving image; default: unchanged."""
+    """Changes of the moving image; default: none."""
     fixed: Appearance | None = None
-    """Of the fixed image; default: unchanged."""
+    """Changes of the fixed image; default: none."""
 
 
 class Augmentation(Section):
-    """What is changed at random, anew for each sample of each step.
+    """Random changes of the training data, drawn anew for each sample of each step.
 
-    Both sides are deformed independently (but mirrored together), each image with its labels, by all
-    maps in one interpolation. Switching one on does not change what another draws.
+    The two images are deformed independently (but mirrored together), each with its labels; all
+    spatial maps are composed and interpolated once. Enabling one change does not alter the draws of
+    another.
     """
 
     affine: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Largest inward move of the cube's corners, as a share of its half-width; 0 is off.
+    """Largest inward shift of the grid's corners, as a share of its half-width; 0: off.
 
-    label-reg's corner_scale."""
+    This is label-reg's `corner_scale`."""
     pose: Pose | None = None
-    """Random affine map in mm about the grid's centre; default: none."""
+    """Random affine map in mm about the centre of the grid; default: none."""
     deformation: Deformation | None = None
     """Smooth random deformation; default: none."""
     mirror: bool = False
-    """Whether half of the samples are mirrored, both sides together, along the grid's left-right axis.
+    """Whether to mirror half of the samples, both images together, along the left-right axis.
 
-    Labels then change names with their twins (`mirror` in `labels.names`)."""
+    Labels then swap names with their counterparts (`mirror` in `labels.names`)."""
     intensity: Intensity = Intensity()
-    """Random intensities."""
+    """Random changes of intensities."""
     across: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of samples whose fixed side is taken from another pair of the training part.
+    """Share of samples whose fixed image is taken from another pair of the training part.
 
-    Of these only structures that both pairs have are compared: landmarks of two patients do not
-    correspond. It teaches each side's features what a structure looks like, where pairs are few."""
+    For these only structures present in both pairs are compared: landmarks of two patients do not
+    correspond. Helps the network to recognise structures in each image if there are few pairs."""
 
 
 class Validation(Section):
-    """What is watched while training, on patients that the fold's training part sets aside."""
+    """Validation during training, on patients held out from the training part of the fold."""
 
     fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the training part's patients that is set aside; 0 is none."""
+    """Share of the patients of the training part that is held out; 0: no validation."""
     every: Annotated[int, Field(ge=1)] = 500
-    """Steps between two looks."""
+    """Steps between two validations."""
     measure: Literal["tre_mm", "dice", "soft_dice"] = "soft_dice"
-    """What `keep` and `patience` go by: `tre_mm` of landmarks, or an overlap of structures."""
+    """Measure for `keep` and `patience`: `tre_mm` of landmarks, or an overlap of structures."""
     keep: Literal["last", "best"] = "last"
-    """Which weights become the model: those of the last step, or of the look with the best measure."""
+    """Which weights become the model: those of the last step or of the best validation."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Looks in a row without a better measure after which training stops; default: it never does."""
+    """Consecutive validations without improvement after which training stops.
+
+    Default: training runs to its last step."""
 
     @model_validator(mode="after")
     def _something_is_watched(self) -> Validation:
         if self.fraction == 0 and (self.keep == "best" or self.patience is not None):
-            message = "`keep: best` and `patience` need patients that are set aside; set `fraction` above 0"
+            message = (
+                "`keep: best` and `patience` need patients that are set aside; "
+                "set `fraction` above 0"
+            )
             raise ValueError(message)
         return self
 
 
 class Training(Section):
-    """How long and how fast a network learns."""
+    """Optimisation of the network."""
 
     steps: Annotated[int, Field(ge=1)] = 10_000
-    """Optimiser steps."""
+    """Number of optimiser steps."""
     batch: Annotated[int, Field(ge=1)] = 4
-    """Pairs a step."""
+    """Pairs in each step."""
     accumulate: Annotated[int, Field(ge=1)] = 1
-    """Equal parts that a batch is learnt in, one after another: less memory for the same step.
+    """Equal parts into which a batch is divided to accumulate gradients: same step, less memory.
 
-    Their gradients are averaged; `batch` must be a multiple of it."""
+    The gradients of the parts are averaged; `batch` must be a multiple of it."""
     labels_per_pair: Annotated[int, Field(ge=1)] | Literal["all"] = 1
-    """Labels drawn for each pair of a step, or `all` of them."""
+    """Labels drawn for each pair of a step, or `all` labels."""
     label_sampling: Literal["uniform", "balanced"] = "uniform"
     """`uniform` over a pair's labels (label-reg); `balanced` draws the role first."""
     learning_rate: Positive = 1e-5
     """Adam's step size."""
     warmup: Annotated[int, Field(ge=0)] = 0
-    """Steps over which the learning rate rises evenly to its full size, before the schedule begins."""
+    """Steps of linear increase of the learning rate to its full value, before the schedule."""
     schedule: Literal["constant", "cosine", "exponential", "steps"] = "constant"
-    """How the learning rate falls.
+    """How the learning rate decreases.
 
-    `cosine` to zero at the last step; `exponential` evenly to the share `decay` at the last step;
-    `steps` by the factor `decay` at each of `decay_at`."""
+    `cosine`: to zero at the last step; `exponential`: to the share `decay` at the last step;
+    `steps`: by the factor `decay` at each step of `decay_at`."""
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the learning rate that is left (`exponential` and `steps` only)."""
+    """Share of the learning rate that remains (`exponential` and `steps` only)."""
     decay_at: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Steps at which the learning rate drops (`steps` only)."""
     weight_decay: NotNegative = 0.0
     """Decoupled weight decay (AdamW)."""
     clip: Positive | None = None
-    """Largest norm of the gradient; default: no clipping."""
+    """Gradients are clipped to this norm; default: no clipping."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay of the exponential moving average of weights that becomes the model; 0 is off."""
+    """Decay of the exponential moving average of the weights, which becomes the model; 0: off."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the network: `bfloat16` is autocast; losses stay in float32."""
+    """Arithmetic of the network; `bfloat16` uses autocast. Losses stay in float32."""
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Training:
         if self.batch % self.accumulate:
             message = (
-                f"a batch of {self.batch} pairs cannot be divided into {self.accumulate} equal parts; "
+                f"a batch of {self.batch} pairs "
+                f"cannot be divided into {self.accumulate} equal parts; "
                 "make `batch` a multiple of `accumulate`"
             )
             raise ValueError(message)
@@ -197,32 +209,37 @@ class Training(Section):
             raise ValueError(message)
         ordered = tuple(sorted(set(self.decay_at)))
         if self.decay_at != ordered or (ordered and ordered[-1] >= self.steps):
-            message = f"`decay_at` is {list(self.decay_at)}; give rising steps below {self.steps} (`steps`)"
+            message = (
+                f"`decay_at` is {list(self.decay_at)}; "
+                f"give rising steps below {self.steps} (`steps`)"
+            )
             raise ValueError(message)
         return self
 
 
 class Model(Section):
-    """One way to register: what is trained, and how."""
+    """A registration model: its network and how it is trained."""
 
     network: Network = LocalNetwork()
     """The network that maps two images to a displacement field."""
     losses: Losses = Losses()
-    """What is minimised."""
+    """Loss terms that training minimises."""
     augmentation: Augmentation = Augmentation()
-    """What is changed at random in the training data."""
+    """Random changes of the training data."""
     validation: Validation = Validation()
-    """What is watched while training."""
+    """Validation during training."""
     training: Training = Training()
-    """How the loss is minimised."""
+    """Optimisation."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    """Seeds; each further one repeats the whole cross-validation as model `<name>-seed<k>`."""
+    """Random seeds; each further one repeats the cross-validation as model `<name>-seed<k>`."""
     warm_start: UserPath | None = None
-    """Folder of a finished model whose weights training starts from (relative to the configuration)."""
+    """Folder of a finished model with the initial weights, relative to the configuration."""
     final: bool = False
-    """Whether a last model, `fold-all`, is trained on all patients."""
+    """Whether to train a final model, `fold-all`, on all patients."""
     test_time: Annotated[dict[Name, TestTime], Field(default_factory=dict)]
-    """Further ways to register by this model, without training; each registers as model `<name>-<option>`."""
+    """Test-time options: further ways to register with this model, without training.
+
+    The results of each are listed under the model name `<name>-<option>`."""
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Model:
@@ -235,6 +252,9 @@ class Model(Section):
     def _ensembles_have_members(self) -> Model:
         alone = [name for name, option in self.test_time.items() if option.ensemble]
         if alone and len(self.seeds) == 1:
-            message = f"`test_time.{alone[0]}` is an ensemble of seeds, but there is one; give more `seeds`"
+            message = (
+                f"`test_time.{alone[0]}` is an ensemble of seeds, but there is one; "
+                "give more `seeds`"
+            )
             raise ValueError(message)
         return self

@@ -1,4 +1,4 @@
-"""Configuration of networks: what maps two images to a displacement field.
+"""Configuration of networks, which map two images to a displacement field.
 
 A network called `x` lives in `networks/x.py`; provenance relies on it to tell which modules
 a training reads.
@@ -18,33 +18,42 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class FieldNetwork(Section):
-    """What networks have in common that give each voxel a displacement of its own."""
+    """Common settings of networks that predict a displacement for each voxel."""
 
     name: str
     channels: Count
     output: Literal["displacement", "velocity", "bspline"] = "displacement"
-    """What is predicted: `displacement`; a stationary `velocity`, whose flow does not fold; or `bspline`,
-    the control points of a cubic B-spline."""
+    """What the network predicts.
+
+    `displacement`: the field itself; `velocity`: a stationary velocity field, whose flow does not
+    fold; `bspline`: displacements of the control points of a cubic B-spline."""
     squarings: Annotated[int, Field(ge=1, le=12)] = 7
-    """Squarings of the flow's first step, which is 2^-squarings of its time (`velocity` only)."""
+    """Scaling-and-squaring steps that integrate the velocity (`velocity` only)."""
     control_spacing: Annotated[int, Field(ge=2)] = 4
-    """Distance of control points in voxels of the grid (`bspline` only)."""
+    """Distance between control points in voxels of the grid (`bspline` only)."""
 
 
 class LocalNetwork(FieldNetwork):
-    """Local-Net of label-reg: an encoder-decoder whose displacement heads are summed over levels."""
+    """Local-Net of label-reg: an encoder-decoder that sums displacement heads over its levels."""
 
     name: Literal["local"] = "local"
     """Displacement field by Local-Net."""
     channels: Count = 32
     """Channels at full resolution; doubled at each of the four halvings."""
-    levels: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
-    """Levels that carry a displacement head: 0 full resolution ... 4 a sixteenth."""
+    levels: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (
+        0,
+        1,
+        2,
+        3,
+        4,
+    )
+    """Levels with a displacement head: 0 is full resolution, 4 one sixteenth of it."""
     norm: Norm = "instance"
-    """Normalisation after each convolution; `batch` uses batch statistics while training only."""
+    """Normalisation after each convolution; `batch` uses batch statistics in training only."""
     parity: bool = False
-    """Whether it is label-reg's own graph: statistics of the batch in registration too, TensorFlow's
-    resizing and padding. A pair is registered alone, so its result still depends on it alone."""
+    """Whether to reproduce label-reg's graph exactly: TensorFlow's resizing and padding, and batch
+    statistics at registration, too. Pairs are registered one by one, so results do not depend on
+    other pairs."""
 
     @model_validator(mode="after")
     def _parity_leaves_no_choice(self) -> LocalNetwork:
@@ -58,18 +67,20 @@ class GlobalNetwork(Section):
     """Global-Net of label-reg: an encoder that predicts one affine map."""
 
     name: Literal["global"] = "global"
-    """Affine map by Global-Net, about the grid's centre, pooled so that any size fits."""
+    """Affine map about the centre of the grid by Global-Net; pooling admits any grid size."""
     channels: Count = 8
     """Channels at full resolution; doubled at each of the four halvings."""
     finest: Literal[0, 1] = 1
-    """Finest level with features: 0 full resolution, as label-reg; 1 half, seven times as fast."""
+    """Finest level with features (0: full resolution, as label-reg; 1: half, 7 times as fast)."""
     norm: Norm = "instance"
     """Normalisation after each convolution."""
     bound: Positive = 0.5
-    """Largest change of each matrix entry, and of the shift in half-widths of the grid (tanh-bounded)."""
+    """Largest change of each matrix entry, and of the shift in half-widths of the grid.
+
+    Bounded by tanh."""
     parity: bool = False
-    """Whether it is label-reg's own graph: a layer from all of the last features to a map of voxel
-    coordinates, not bounded, which ties the network to one `size`."""
+    """Whether to reproduce label-reg's graph exactly: a dense layer from all features of the last
+    level to an unbounded affine map of voxel coordinates, which requires a fixed `size`."""
     size: tuple[Count, ...] | None = None
     """Voxels of the grid along each axis, as in the plan (`parity` only)."""
 
@@ -82,27 +93,31 @@ class GlobalNetwork(Section):
             )
             raise ValueError(message)
         if self.parity and (self.finest, self.norm) != (0, "instance"):
-            message = "`parity` decides on `finest` and `norm`; write `finest: 0`, and leave `norm` out"
+            message = (
+                "`parity` decides on `finest` and `norm`; write `finest: 0`, and leave `norm` out"
+            )
             raise ValueError(message)
         return self
 
 
 class KeypointNetwork(Section):
-    """Points that correspond, each found in its own image, and the affine map that fits them best."""
+    """Keypoints detected in each image separately, and the affine map that fits them best."""
 
     name: Literal["keypoint"] = "keypoint"
-    """Affine map by least squares through pairs of points, after KeyMorph."""
+    """Affine map by a least-squares fit to pairs of keypoints, after KeyMorph."""
     channels: Count = 8
     """Channels at the finest level; doubled at each halving."""
     points: Count = 24
-    """Pairs of points."""
+    """Number of pairs of keypoints."""
     depth: Annotated[int, Field(ge=1, le=5)] = 2
     """Number of halvings below the finest level."""
     finest: Literal[0, 1] = 1
-    """Finest level with features, on which points are found: 0 full resolution; 1 half."""
+    """Finest level with features, where keypoints are detected (0: full resolution; 1: half)."""
     ridge: Positive = 0.069
-    """What draws the map towards a shift: variance that is added to the points', in squared half-widths
-    of the grid. The default is 100 mm² on average over the axes of 24 x 32 x 22 voxels of 3 mm."""
+    """Ridge regularisation of the fit: larger values allow less rotation, scaling and shear.
+
+    It is added to the variance of the keypoints, in squared half-widths of the grid. The default is
+    100 mm² on average over the axes of a grid of 24 x 32 x 22 voxels of 3 mm."""
     norm: Norm = "instance"
     """Normalisation after each convolution."""
 
@@ -117,7 +132,7 @@ class UNetNetwork(FieldNetwork):
     depth: Annotated[int, Field(ge=1, le=5)] = 3
     """Number of halvings."""
     finest: Literal[0, 1] = 1
-    """Finest level with features; its head gives the field: 0 full resolution; 1 half, thrice as fast."""
+    """Finest level, with the displacement head (0: full resolution; 1: half, 3 times as fast)."""
     norm: Norm = "instance"
     """Normalisation after each convolution."""
 
@@ -127,18 +142,22 @@ DenseNetwork = Annotated[LocalNetwork | UNetNetwork, Field(discriminator="name")
 
 
 class CascadeNetwork(Section):
-    """Dense networks one after another, coarse to fine; each sees what those before it have made."""
+    """Dense networks in sequence, coarse to fine; each sees the image warped by those before it."""
 
     name: Literal["cascade"] = "cascade"
-    """Displacement field in stages, composed as maps; trained jointly."""
-    factors: Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1)] = (4, 2, 1)
-    """Voxels along each axis that become one for a stage; one factor a stage, in their order."""
+    """Displacement field in stages; the stages are composed as maps and trained jointly."""
+    factors: Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1)] = (
+        4,
+        2,
+        1,
+    )
+    """Downsampling factor of each stage along each axis, in the order of the stages."""
     network: DenseNetwork = UNetNetwork()
-    """The network of each stage, which has weights of its own."""
+    """The network of each stage; stages do not share weights."""
 
 
 class CompositeNetwork(Section):
-    """An affine network, then a dense one on the image it has placed; composed as maps."""
+    """An affine network, then a dense one on the affinely warped image; composed as maps."""
 
     name: Literal["composite"] = "composite"
     """Affine map, then a displacement field; trained jointly."""
@@ -149,7 +168,7 @@ class CompositeNetwork(Section):
     )
     """The dense part."""
     parity: bool = False
-    """Whether it is label-reg's own graph: displacements are added rather than composed."""
+    """Whether to reproduce label-reg's graph exactly: displacements are added, not composed."""
 
     @model_validator(mode="after")
     def _parity_is_of_all_parts(self) -> CompositeNetwork:
@@ -157,7 +176,7 @@ class CompositeNetwork(Section):
         dense = isinstance(self.second, LocalNetwork) and self.second.parity
         if self.parity and not (affine and dense):
             message = (
-                "`parity` is of all parts; "
+                "`parity` applies to all parts; "
                 "use `global` as `first` and `local` as `second`, both with `parity: true`"
             )
             raise ValueError(message)
@@ -165,6 +184,11 @@ class CompositeNetwork(Section):
 
 
 Network = Annotated[
-    LocalNetwork | GlobalNetwork | KeypointNetwork | UNetNetwork | CascadeNetwork | CompositeNetwork,
+    LocalNetwork
+    | GlobalNetwork
+    | KeypointNetwork
+    | UNetNetwork
+    | CascadeNetwork
+    | CompositeNetwork,
     Field(discriminator="name"),
 ]

@@ -1,4 +1,4 @@
-"""Paths as people write them: `~`, environment variables, and what no path may be."""
+"""Expansion and validation of paths: `~`, environment variables, forbidden characters."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from pydantic import BeforeValidator
 
 from tenter import spelling
 
-_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[^{}]*)\})")
+_VARIABLE = re.compile(
+    r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[^{}]*)\})"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SQLITE = "sqlite:///"
 
 WILDCARDS = ("model", "fold", "chunk")
-"""What stands in braces in the workflow's own paths, and so in no path of a user's."""
+"""Wildcards of the workflow's own paths; a user's path must not contain them in braces."""
 
 _SIGN = re.compile(r"\{(" + "|".join(WILDCARDS) + r")\s*[,}]")
 
 
 def expanded(text: str) -> str:
-    """A path with `~`, `~user`, `$NAME` and `${NAME}` written out; `$$` is a dollar sign.
+    """A path with `~`, `~user`, `$NAME` and `${NAME}` expanded; `$$` is a dollar sign.
 
     Raises:
-        ValueError: the path is empty, holds a control character, or names a user or variable that is not
-            there; its text is `what is wrong; how to fix it`.
+        ValueError: the path is empty, holds a control character, or names a user or variable that
+            does not exist; its text is `what is wrong; how to fix it`.
     """
     if not text.strip():
         message = "is empty; give a path"
@@ -40,14 +42,17 @@ def expanded(text: str) -> str:
 
 
 def check_signs(path: str) -> None:
-    """Refuse what the workflow would take for a part of its own paths.
+    """Refuse a path that contains one of the workflow's wildcards.
 
     Raises:
         ValueError: as `expanded`.
     """
     sign = _SIGN.search(path)
     if sign:
-        message = f"holds `{{{sign[1]}}}`, which the workflow replaces in paths; rename that folder or file"
+        message = (
+            f"holds `{{{sign[1]}}}`, which the workflow replaces in paths; "
+            "rename that folder or file"
+        )
         raise ValueError(message)
 
 
@@ -61,7 +66,8 @@ def _home(text: str) -> str:
     home = os.path.expanduser(user)  # noqa: PTH111 - leaves an unknown user as it is
     if user and home.startswith("~"):
         message = (
-            f"begins with `{user}`, which is not the home of a user; write `./{user}` for a name of yours"
+            f"begins with `{user}`, which is not the home of a user; "
+            f"write `./{user}` for a name of yours"
         )
         raise ValueError(message)
     return home
@@ -84,7 +90,7 @@ def _path(value: Any) -> Any:  # noqa: ANN401 - any YAML value
 
 
 def _address(value: Any) -> Any:  # noqa: ANN401 - any YAML value
-    """The path of a SQLite database written out; other addresses as they are."""
+    """Expand the path of a SQLite database; leave other addresses unchanged."""
     if not isinstance(value, str) or not value.startswith(_SQLITE):
         return value
     return _SQLITE + expanded(value.removeprefix(_SQLITE))

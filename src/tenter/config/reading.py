@@ -1,4 +1,4 @@
-"""How a configuration is read from YAML: the one way, for `tenter check` and for the workflow."""
+"""Reading of a configuration from YAML, for `tenter check` and the workflow alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenter.errors import InputError
 from tenter.records import Fault
 
 LARGEST = 100_000
-"""Most values that a configuration may hold."""
+"""Largest number of values that a configuration may hold."""
 
 S = TypeVar("S", bound=Section)
 
@@ -30,7 +30,7 @@ def read(path: Path) -> Config:
 
 
 def read_test_time(path: Path) -> TestTime:
-    """Read and validate a file of one test-time option, as it stands below an option's name in a study.
+    """Read and validate a file with one test-time option, in the form used in a study.
 
     Raises:
         InputError: with every fault in it.
@@ -39,7 +39,7 @@ def read_test_time(path: Path) -> TestTime:
 
 
 def parse_test_time(content: object, path: Path = Path("test_time")) -> TestTime:
-    """Validate the content of such a file; `path` names it in errors.
+    """Validate the content of a test-time option; `path` names its file in errors.
 
     Raises:
         InputError: with every fault in it.
@@ -62,7 +62,9 @@ def _validated(section: type[S], content: object, path: Path) -> S:
         fix = f"write `key: value` on each line, such as `{next(iter(section.model_fields))}: ...`"
         raise InputError([Fault(str(path), message, fix)])
     if _entries(content, {}) > LARGEST:
-        fault = Fault(str(path), "holds too many values, or an alias of itself", "write it without aliases")
+        fault = Fault(
+            str(path), "holds too many values, or an alias of itself", "write it without aliases"
+        )
         raise InputError([fault])
     try:
         return section.model_validate(content)
@@ -71,11 +73,11 @@ def _validated(section: type[S], content: object, path: Path) -> S:
 
 
 def _entries(value: object, known: dict[int, int]) -> int:
-    """Number of values once every alias is written out; counted without writing them out."""
+    """Number of values with every alias expanded; counted without expanding them."""
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
-        known[id(value)] = LARGEST + 1  # stands until the value is counted: an alias of itself never ends
+        known[id(value)] = LARGEST + 1  # until it is counted: for an alias of itself
         inner = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_entries(item, known) for item in inner)
+        known[id(value)] = 1 + sum(_entries(entry, known) for entry in inner)
     return known[id(value)]

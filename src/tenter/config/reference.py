@@ -1,6 +1,6 @@
-"""What is generated from the configuration's types: schemas and config/README.md.
+"""Files generated from the types of the configuration: schemas and config/README.md.
 
-Run as a module it rewrites the committed files; with `--check` it says which are out of date.
+Run as a module it rewrites the committed files; with `--check` it lists those out of date.
 """
 
 from __future__ import annotations
@@ -20,29 +20,32 @@ from pydantic_core import PydanticUndefined
 from tenter.config.study import Config
 
 MANIFEST_COLUMNS = {
-    "pair": "The pair's id: letters, digits, `_` and `-`, at most 64.",
-    "patient": "The patient's id, of the same form. All pairs of a patient stay together. "
-    "`A--B` where the moving image is patient A's and the fixed one patient B's.",
-    "moving_image": "Image that is warped, such as MR: a file, or the folder of a DICOM series. "
+    "pair": "Id of the pair: letters, digits, `_` and `-`, at most 64.",
+    "patient": "Id of the patient, in the same form. No patient is in two folds. "
+    "`A--B` if the moving image is of patient A and the fixed image of patient B.",
+    "moving_image": "Image to be warped, such as MR: a file, or the folder of a DICOM series. "
     "Path relative to the table's folder, or absolute.",
-    "fixed_image": "Image that stays, such as ultrasound.",
-    "moving_labels": "Labels on the moving image's grid: an integer map, or a 4-D stack of channels.",
+    "fixed_image": "Image to register to, such as ultrasound.",
+    "moving_labels": "Labels on the moving image's grid: an integer map, or a 4-D stack with a "
+    "channel for each label.",
     "fixed_labels": "The same labels on the fixed image's grid.",
-    "moving_points": "Points that correspond by name: TSV, CSV, Slicer .fcsv or .mrk.json.",
-    "fixed_points": "The same points in the fixed image.",
-    "initial_transform": "ITK transform, fixed to moving, for `plan.alignment: file`.",
-    "set": "`cv` (default) is cross-validated, `train` always trained on, `test` never.",
-    "fold": "The user's own fold, a whole number; for every `cv` pair or for none.",
+    "moving_points": "Points in the moving image, matched by name: TSV, CSV, Slicer's .fcsv or "
+    ".mrk.json.",
+    "fixed_points": "The same points in the fixed image, matched by name.",
+    "initial_transform": "ITK transform from fixed to moving points, for `plan.alignment: file`.",
+    "set": "`cv` (default): cross-validated; `train`: always used for training; `test`: never.",
+    "fold": "Fold chosen by the user, a whole number; for every `cv` pair or for none.",
 }
 SUBJECT_COLUMNS = {
-    "subject": "The subject's id: letters, digits, `_` and `-`, at most 31. The pair `A--B` brings A to B.",
-    "patient": "The patient's id. All images of a patient stay together.",
-    "image": "The subject's image.",
+    "subject": "Id of the subject: letters, digits, `_` and `-`, at most 31. "
+    "The pair `A--B` registers A (moving) to B (fixed).",
+    "patient": "Id of the patient. No patient is in two folds.",
+    "image": "Image of the subject.",
     "labels": "Labels on the image's grid.",
-    "points": "Points that correspond by name to other subjects'.",
-    "group": "What decides who is paired with whom (`pairing.groups`), such as a modality.",
-    "set": "`cv` (default) is cross-validated, `train` always trained on, `test` never.",
-    "fold": "The user's own fold, a whole number; for every `cv` subject or for none.",
+    "points": "Points, matched by name with those of other subjects.",
+    "group": "Group for `pairing.groups` and `pairing.forward`, such as a modality.",
+    "set": "`cv` (default): cross-validated; `train`: always used for training; `test`: never.",
+    "fold": "Fold chosen by the user, a whole number; for every `cv` subject or for none.",
 }
 REQUIRED = ("pair", "patient", "moving_image", "fixed_image")
 SUBJECT_REQUIRED = ("subject", "patient", "image")
@@ -70,7 +73,9 @@ def _manifest_schema() -> dict[str, object]:
         {
             "title": title,
             "type": "object",
-            "properties": {name: {"type": "string", "description": text} for name, text in columns.items()},
+            "properties": {
+                name: {"type": "string", "description": text} for name, text in columns.items()
+            },
             "required": list(required),
         }
         for title, columns, required in kinds
@@ -83,7 +88,10 @@ def _manifest_schema() -> dict[str, object]:
 
 
 def _columns(columns: Mapping[str, str], required: Collection[str]) -> list[str]:
-    rows = [f"| `{name}` | {'yes' if name in required else ''} | {text} |" for name, text in columns.items()]
+    rows = [
+        f"| `{name}` | {'yes' if name in required else ''} | {text} |"
+        for name, text in columns.items()
+    ]
     return ["| column | needed | meaning |", "|---|---|---|", *rows, ""]
 
 
@@ -91,29 +99,38 @@ def _readme() -> str:
     lines = [
         "# Configuration",
         "",
-        "Every key of a study's configuration, with its type, default and meaning. Generated from the",
-        "code by `make docs`; a test keeps it so. Unknown keys are refused. Paths are relative to the",
-        "configuration file, except `results`, which is relative to the working directory. In paths `~`,",
-        "`$NAME` and `${NAME}` are expanded (a variable that is not set is an error; `$$` is a dollar sign);",
-        "all other characters, such as blanks, quotes, `#` and braces, are taken as they are.",
+        "Every key of a study's configuration, with its type, default and meaning. `make docs`",
+        "generates this page from the code, and a test compares both. Unknown keys are errors.",
+        "Paths are relative to the configuration file, except `results`, which is relative to the",
+        "working directory. In paths `~`, `$NAME` and `${NAME}` are expanded (a variable that is",
+        "not set is an error; `$$` is a dollar sign); all other characters, such as blanks,",
+        "quotes, `#` and braces, are used as they are.",
         "",
         "`demo.yaml` is a simulated cohort, `mrus.yaml` the MR-ultrasound cohort of label-reg,",
-        "`hippocampus.yaml` one of subjects that are paired with one another.",
+        "`hippocampus.yaml` a cohort of subjects that are paired with one another.",
         "",
         "## Manifest",
         "",
-        "A TSV or CSV file, one row for each pair,",
+        "A TSV or CSV file with one row for each pair,",
         "as [spreadsheets](../docs/reference/input-files.md) write it.",
-        "Further columns are ignored; one of them may be named as `stratum`. Paths follow the rules above.",
+        "Other columns are ignored, except one that is named as `stratum`.",
+        "Paths follow the rules above.",
         "",
         *_columns(MANIFEST_COLUMNS, REQUIRED),
-        "Or one row a subject, to be paired by the rules of `pairing`:",
+        "Or one row for each subject, to be paired by the rules of `pairing`:",
         "",
         *_columns(SUBJECT_COLUMNS, SUBJECT_REQUIRED),
     ]
     for title, section in _sections("", Config):
         text = " ".join((section.__doc__ or "").split())
-        lines += [f"## {title}", "", text, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"## {title}",
+            "",
+            text,
+            "",
+            "| key | type | default | meaning |",
+            "|---|---|---|---|",
+        ]
         lines += [_row(name, info) for name, info in section.model_fields.items()]
         lines.append("")
     return "\n".join(lines)
@@ -122,7 +139,7 @@ def _readme() -> str:
 def _sections(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     yield (f"`{prefix}`" if prefix else "The study"), section
     for name, info in section.model_fields.items():
-        options = [item for item in _leaves(info.annotation) if _is_section(item)]
+        options = [leaf for leaf in _leaves(info.annotation) if _is_section(leaf)]
         for option in options:
             key = f"{prefix}.{name}".lstrip(".")
             key += ".<name>" if typing.get_origin(info.annotation) is dict else ""
@@ -150,7 +167,7 @@ def _default(info: FieldInfo) -> str:
     if value is PydanticUndefined or isinstance(value, BaseModel):
         return "see below"
     if isinstance(value, tuple):
-        inner = [item for item in value if not isinstance(item, BaseModel)]
+        inner = [element for element in value if not isinstance(element, BaseModel)]
         return f"`{list(inner)}`" if len(inner) == len(value) else "see below"
     return "" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
@@ -158,10 +175,10 @@ def _default(info: FieldInfo) -> str:
 def _range(info: FieldInfo) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     parts = [
-        f"{sign} {getattr(item, key)}"
-        for item in info.metadata
+        f"{sign} {getattr(bound, key)}"
+        for bound in info.metadata
         for key, sign in signs.items()
-        if getattr(item, key, None) is not None
+        if getattr(bound, key, None) is not None
     ]
     return f" ({', '.join(parts)})" if parts else ""
 
@@ -171,9 +188,11 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any annotation
     if origin is typing.Annotated:
         return _kind(arguments[0])
     if origin is typing.Literal:
-        return " or ".join(f"`{item}`" for item in arguments)
+        return " or ".join(f"`{argument}`" for argument in arguments)
     if origin in {typing.Union, UnionType}:
-        return " or ".join(dict.fromkeys(_kind(item) for item in arguments if item is not NoneType))
+        return " or ".join(
+            dict.fromkeys(_kind(argument) for argument in arguments if argument is not NoneType)
+        )
     if origin is tuple:
         kind = _kind(arguments[0])
         return f"list of {kind}" if arguments[-1] is Ellipsis else f"{len(arguments)} of {kind}"
@@ -191,8 +210,8 @@ def _leaves(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - any annotation
         yield from _leaves(argument)
 
 
-def _is_section(item: object) -> bool:
-    return isinstance(item, type) and issubclass(item, BaseModel)
+def _is_section(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Configuration of what is written, measured, summarised, shown and tracked."""
+"""Configuration of outputs: exported files, metrics, summary, report, tracking, and runtime."""
 
 from __future__ import annotations
 
@@ -13,125 +13,131 @@ from tenter.config.section import Section
 
 
 class RegistrationExport(Section):
-    """What registration itself writes for each pair, besides `transform.h5`."""
+    """Files that registration writes for each pair, besides `transform.h5`."""
 
     field: bool = True
-    """`field.nii.gz`: the whole map as displacement (LPS mm, intent 1007) on the fixed image's grid.
+    """`field.nii.gz`: the whole map as displacements (LPS mm, intent 1007) on the fixed grid.
 
-    ITK, SimpleITK, ANTs and 3D Slicer read it."""
+    For ITK, SimpleITK, ANTs and 3D Slicer."""
     warped_image: bool = True
     """`warped_image.nii.gz`: the moving image on the fixed image's grid."""
     inverse: bool = False
-    """Moving to fixed points: `inverse.h5`, and `inverse_field.nii.gz` on the moving image's grid.
+    """Map from moving to fixed points: `inverse.h5`, and `inverse_field.nii.gz` on the moving grid.
 
-    Where the network folds there is no way back; `infer.json` says how far points return from their place."""
+    Where the deformation folds there is no inverse; `infer.json` reports how far points are from
+    where they started after the map and its inverse."""
     ras: bool = False
-    """`field_ras.nii.gz`: as `field`, in RAS mm with intent 1006."""
+    """`field_ras.nii.gz`: the same in RAS mm, with intent 1006."""
     fsl: bool = False
-    """`field_fsl.nii.gz`: a relative warp in FSL's mm, for `applywarp`."""
+    """`field_fsl.nii.gz`: a relative warp in FSL's mm coordinates, for `applywarp`."""
     learn2reg: bool = False
-    """`disp_<fixed>_<moving>.nii.gz`: displacement in voxels, as Learn2Reg's evaluation reads it.
+    """`disp_<fixed>_<moving>.nii.gz`: displacements in voxels, for Learn2Reg's evaluation.
 
-    Named by the patients' ids; numeric ones are padded to four digits."""
+    The name holds the patients' ids; numeric ids are padded to four digits."""
 
 
 class Export(RegistrationExport):
-    """What is written for each pair, besides `transform.h5`."""
+    """Files written for each pair, besides `transform.h5`."""
 
     warped_labels: bool = False
-    """Labels warped onto the fixed image's grid; written by evaluation."""
+    """Moving labels warped onto the fixed image's grid; written by evaluation."""
     points: bool = True
-    """`mapped_points/<model>/<pair>.tsv`: the pair's fixed points where the moving image shows them.
+    """`mapped_points/<model>/<pair>.tsv`: the fixed points mapped into the moving image.
 
-    Written by evaluation where a pair has points."""
+    Written by evaluation for pairs with points."""
 
 
 Family = Literal["strict", "learn2reg", "muregpro"]
 
 
 class Evaluation(Section):
-    """How results are measured."""
+    """Measurement of the results."""
 
     families: tuple[Family, ...] = ("strict",)
-    """Families of metrics. `strict` (mm, nothing averaged away) is measured in any case.
+    """Families of metrics. `strict` (in mm, for each label of each pair) is always measured.
 
-    `learn2reg` and `muregpro` add figures as these challenges' programs compute them."""
+    `learn2reg` and `muregpro` add metrics exactly as the evaluation programs of these challenges
+    compute them."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """A soft label counts as present from this value on."""
+    """Value from which a voxel of a soft label counts as inside."""
     surface_metrics: bool = True
-    """Whether Hausdorff (95 %) and mean surface distances are measured, for structures."""
+    """Whether to measure 95 % Hausdorff and mean surface distances of structures."""
 
 
 class Summary(Section):
-    """How results are summarised."""
+    """Summary of the results over pairs."""
 
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 2_000
-    """No longer used: intervals are computed without resampling. Accepted for older configurations."""
+    """No longer used (intervals are computed without resampling); accepted in older files."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """No longer used, as `bootstrap`."""
+    """No longer used, like `bootstrap`."""
     reference: Name | None = None
-    """Model, or test-time option `<model>-<option>`, that others are compared with; default: the first."""
+    """Model, or test-time option `<model>-<option>`, with which the others are compared.
+
+    Default: the first model."""
 
 
 class Report(Section):
-    """What the report shows."""
+    """Content of the report."""
 
     title: str = ""
-    """Title; default: the study's name."""
+    """Title of the report; default: the name of the study."""
     examples: Annotated[int, Field(ge=0, le=20)] = 3
-    """Pairs shown as image panels for each model: best, median, worst, ... (3 gives one of each)."""
+    """Pairs shown as images for each model: best, median, worst, ... (3: one of each)."""
 
 
 class Tracking(Section):
-    """Where runs are mirrored for comparison."""
+    """MLflow tracking, where trainings and results are mirrored for comparison."""
 
     uri: Address | None = None
-    """MLflow tracking address; default: a SQLite database inside the study's results.
+    """MLflow tracking address; default: a SQLite database in the folder of the study's results.
 
-    Give a server's login in the environment variables MLFLOW_TRACKING_USERNAME and
-    MLFLOW_TRACKING_PASSWORD. One in the address works, but stands in this file; it is shown as `***`."""
+    Give the login of a server in the environment variables MLFLOW_TRACKING_USERNAME and
+    MLFLOW_TRACKING_PASSWORD. A login in the address works, too, but can be read in this file;
+    output shows it as `***`."""
     experiment: Name | None = None
-    """MLflow experiment; default: the study's name."""
+    """MLflow experiment; default: the name of the study."""
     timeout_s: Positive = 10.0
-    """Longest time a training may lose to a tracking server in all."""
+    """Longest total time in s that a training may lose to the tracking server."""
 
     @field_validator("uri")
     @classmethod
     def _address_can_work(cls, uri: str | None) -> str | None:
-        found = None if uri is None else addresses.fault(uri)
-        if found is not None:
-            message = f"{found[0]}; {found[1]}"
+        fault = None if uri is None else addresses.fault(uri)
+        if fault is not None:
+            message = f"{fault[0]}; {fault[1]}"
             raise ValueError(message)
         return uri
 
 
 class Runtime(Section):
-    """Where work runs; none of it decides what is computed."""
+    """Computing resources; they do not change what is computed."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device of training and registration; `auto` takes a GPU where there is one."""
+    """Device of training and registration; `auto` uses a GPU if there is one."""
     threads: Annotated[int, Field(ge=1)] = 1
-    """CPU threads of a training or registration; results on a CPU are bit-equal at equal threads."""
+    """CPU threads of a training or registration; equal numbers give bit-equal results on CPUs."""
     devices: Annotated[int, Field(ge=1)] = 1
-    """GPUs that share each batch of one training, on each of its nodes; on CPUs as many processes.
+    """GPUs on each node that share every batch of a training; on CPUs, number of processes.
 
-    A step is the same for any number, but for rounding; they must share `training.batch` over
-    `training.accumulate` equally."""
+    Steps are the same for any number, except for rounding. The total number of GPUs must divide
+    `training.batch` / `training.accumulate`."""
     nodes: Annotated[int, Field(ge=1)] = 1
-    """Nodes of one training, of a Slurm cluster."""
+    """Nodes of a Slurm cluster for one training."""
     execution: Literal["eager", "compiled"] = "eager"
-    """How networks are run while they learn: `compiled` by `torch.compile`, on GPUs as CUDA graphs.
+    """Execution of networks in training; `compiled` uses `torch.compile`, on GPUs with CUDA graphs.
 
-    Compiling takes minutes before the first step, and rounds otherwise: bits are not those of `eager`."""
+    Compilation takes minutes before the first step. Rounding differs: results are not bit-equal to
+    those of `eager`."""
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
-    """How the weights of convolutions lie on a GPU; which is the faster depends on network and GPU.
+    """Memory layout of convolutions on a GPU; which one is faster depends on network and GPU.
 
-    On a CPU channels lie innermost in any case."""
+    CPUs always use `channels_last`."""
     checkpoint_s: Positive = 120.0
     """Seconds between two checkpoints."""
     log_every: Annotated[int, Field(ge=1)] = 50
     """Steps between two log lines."""
     margin_s: Annotated[float, Field(ge=0)] = 180.0
-    """Seconds before a cluster job's time limit at which a training writes a checkpoint and leaves.
+    """Seconds before the time limit of a cluster job at which a training saves and stops.
 
-    It goes on when the job begins anew."""
+    It resumes from the checkpoint when the job is restarted."""

@@ -1,7 +1,7 @@
-"""What each stage reads of the configuration, and nothing else.
+"""The settings that each stage takes from the configuration, and no others.
 
-A stage's settings travel to its job as canonical JSON; a change in them, and only in
-them, makes the stage stale. What decides where or how fast work runs is not in them.
+They are passed to the stage's job as canonical JSON. A change of them makes the stage
+stale, a change of other settings does not; so the `runtime` section is not part of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ImageSettings(Section):
     """Settings of `prepare_images`."""
 
     plan: PlanRules
-    """What shaped the plan; renewed preparation follows a changed rule."""
+    """Rules of the plan; a changed rule repeats the preparation."""
 
 
 class LabelSettings(Section):
@@ -37,19 +37,19 @@ class TrainSettings(Section):
     network: Network
     """The network."""
     losses: Losses
-    """What is minimised."""
+    """Loss terms."""
     augmentation: Augmentation
-    """What is changed at random in the training data."""
+    """Random changes of the training data."""
     validation: Validation
-    """What is watched."""
+    """Validation."""
     training: Training
-    """How the loss is minimised."""
+    """Optimisation."""
     seed: int
-    """Seed of initial weights and of all draws."""
+    """Seed of the initial weights and of all random draws."""
     warm_start: Path | None
-    """Folder of the model whose weights training starts from."""
+    """Folder of the model with the initial weights."""
     twins: tuple[tuple[str, str], ...] = ()
-    """Labels that are each other's mirror image; none where nothing is mirrored."""
+    """Pairs of labels that are mirror images of each other; empty without mirroring."""
 
 
 class InferSettings(Section):
@@ -60,7 +60,7 @@ class InferSettings(Section):
     export: RegistrationExport
     """Files written for each pair."""
     test_time: TestTime | None = None
-    """What is done beyond the network's answer; None where that is all."""
+    """Test-time option, applied on top of the network's prediction; None: none."""
 
 
 class EvaluateSettings(Section):
@@ -69,18 +69,18 @@ class EvaluateSettings(Section):
     labels: LabelFiles
     """How label files are read."""
     evaluation: Evaluation
-    """How results are measured."""
+    """Metrics to measure."""
     warped_labels: bool
-    """Whether warped labels are written."""
+    """Whether to write warped labels."""
     mapped_points: bool
-    """Whether fixed points are written where the moving image shows them."""
+    """Whether to write fixed points mapped into the moving image."""
 
 
 class SummariseSettings(Section):
     """Settings of `summarise`."""
 
     summary: Summary
-    """How results are summarised."""
+    """Summary over pairs."""
     models: tuple[str, ...]
     """Models in the order of the configuration."""
 
@@ -91,10 +91,10 @@ class ReportSettings(Section):
     study: str
     """Name of the study."""
     report: Report
-    """What is shown."""
+    """Content of the report."""
     labels: LabelFiles
     """Names and roles of labels."""
     models: tuple[str, ...]
     """Models in the order of the configuration."""
     options: tuple[tuple[str, str], ...] = ()
-    """Test-time options among the models: each one's name, and that of the model it registers by."""
+    """Test-time options among the models: name of the option, name of its model."""

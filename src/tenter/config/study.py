@@ -16,57 +16,59 @@ from tenter.config.section import Section
 from tenter.config.test_time import TestTime
 
 LONGEST = 64
-"""Characters of a name."""
+"""Maximum number of characters of a name."""
 
 
 class Config(Section):
     """A study: a cohort, the models trained on it, and how they are measured."""
 
     study: Name
-    """Name of the study; its results lie in `<results>/<study>`."""
+    """Name of the study; its results are in `<results>/<study>`."""
     manifest: UserPath
     """Table of pairs or of subjects (TSV or CSV), relative to this file."""
     pairing: Pairing = Pairing()
-    """Which pairs are made of subjects."""
+    """Formation of pairs from subjects."""
     data_root: UserPath | None = None
-    """Folder (relative to this file) that every file of the manifest must lie in; default: anywhere."""
+    """Folder, relative to this file, that must contain every file of the manifest; default: any."""
     results: UserPath = Path("results")
     """Folder of results, relative to the working directory."""
     stratum: str | None = None
-    """Manifest column whose values are spread evenly over folds; default: none, or subjects' `group`."""
+    """Manifest column whose values are distributed evenly over folds.
+
+    Default: none; `group` for a manifest of subjects."""
     labels: LabelFiles = LabelFiles()
     """The anatomical labels."""
     plan: PlanRules = PlanRules()
-    """Overrides of the common grid, intensity rule and alignment; with `model` they are the model's."""
+    """Common grid, intensity rule and alignment; with `model` they come from the model."""
     folds: Folds = Folds()
     """Cross-validation."""
     chunks: Chunks = Chunks()
-    """Size of jobs."""
+    """Distribution of pairs over jobs."""
     models: Annotated[dict[Name, Model], Field(default_factory=dict)]
-    """Models by name; empty only where `model` is given."""
+    """Models by name; may be empty only if `model` is given."""
     model: UserPath | None = None
-    """Folder of a finished model that registers this cohort without training.
+    """Folder of a finished model with which to register this cohort without training.
 
-    It is `results/<study>/models/<model>` of the study that trained it, or one fold's folder. The plan
-    comes from the model: leave `plan` out."""
+    Either `results/<study>/models/<model>` of the study that trained it, or the folder of one fold.
+    The plan comes from the model: leave `plan` out."""
     export: Export = Export()
     """Files written for each pair."""
     evaluation: Evaluation = Evaluation()
-    """How results are measured."""
+    """Measurement of the results."""
     summary: Summary = Summary()
-    """How results are summarised."""
+    """Summary of the results over pairs."""
     report: Report = Report()
-    """What the report shows."""
+    """Content of the report."""
     tracking: Tracking = Tracking()
-    """MLflow."""
+    """MLflow tracking."""
     runtime: Runtime = Runtime()
-    """Where work runs."""
+    """Computing resources."""
 
     @model_validator(mode="after")
     def _something_registers(self) -> Config:
         if not self.models and self.model is None:
             message = (
-                "nothing registers; "
+                "there is no model to register with; "
                 "name at least one model under `models`, or the folder of a finished one in `model`"
             )
             raise ValueError(message)
@@ -88,15 +90,16 @@ class Config(Section):
         twice = [name for name, count in counts.items() if count > 1]
         if twice:
             message = (
-                f"{twice[0]!r} would be the name of several: a model, a further seed `<model>-seed<k>` or a "
+                f"{twice[0]!r} would be the name of several: "
+                "a model, a further seed `<model>-seed<k>` or a "
                 "test-time option `<model>-<option>`; rename one"
             )
             raise ValueError(message)
         long = [name for name in counts if len(name) > LONGEST]
         if long:
             message = (
-                f"{long[0]!r}, a model's name with a seed or an option, exceeds {LONGEST} characters; "
-                "shorten it"
+                f"{long[0]!r}, a model's name with a seed or an option, "
+                f"exceeds {LONGEST} characters; shorten it"
             )
             raise ValueError(message)
         return self
@@ -108,20 +111,20 @@ class Config(Section):
             pairs = model.training.batch // model.training.accumulate
             if pairs % processes:
                 message = (
-                    f"models.{name}: {processes} processes (runtime.devices times runtime.nodes) cannot "
-                    f"share {pairs} pairs equally; make training.batch over training.accumulate a multiple "
-                    f"of {processes}"
+                    f"models.{name}: {processes} processes (runtime.devices times runtime.nodes) "
+                    f"cannot share {pairs} pairs equally; "
+                    f"make training.batch over training.accumulate a multiple of {processes}"
                 )
                 raise ValueError(message)
         return self
 
     def seed_names(self, model: str) -> list[str]:
-        """Names under which a model's seeds are trained: its own, and `<name>-seed<k>` of repeats."""
-        _, *more = self.models[model].seeds
-        return [model, *(f"{model}-seed{seed}" for seed in more)]
+        """Names of a model's seeds: the model's own name, and `<name>-seed<k>` for the others."""
+        _, *further = self.models[model].seeds
+        return [model, *(f"{model}-seed{seed}" for seed in further)]
 
     def expanded_models(self) -> dict[str, Model]:
-        """Models with one seed each, as they are trained."""
+        """The models to be trained, each with a single seed, by name."""
         return {
             name: model.model_copy(update={"seeds": (seed,)})
             for key, model in self.models.items()
@@ -129,7 +132,7 @@ class Config(Section):
         }
 
     def options(self) -> dict[str, tuple[str, TestTime]]:
-        """Test-time options by the name they register under: the model's name, and what is done."""
+        """Test-time options by the name of their results: name of the model, and the option."""
         return {
             f"{name}-{option}": (name, chosen)
             for name, model in self.models.items()
@@ -137,7 +140,7 @@ class Config(Section):
         }
 
     def registering_names(self) -> list[str]:
-        """Names of all that registers: each model with its repeats, then its test-time options."""
+        """Names of all registration methods: each model with its seeds and test-time options."""
         names = []
         for name, model in self.models.items():
             names += [*self.seed_names(name), *(f"{name}-{option}" for option in model.test_time)]

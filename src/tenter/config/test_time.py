@@ -1,7 +1,7 @@
-"""Configuration of test-time options: further ways to register by models that are trained already.
+"""Configuration of test-time options: further ways to register with trained models.
 
-What a part called `x` does lives in `registration/x.py`; provenance relies on it to tell which
-modules a registration reads. None of it can reach a label.
+A part called `x` is implemented in `registration/x.py`; provenance relies on this to find the
+modules behind a registration. No part has access to labels.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ Energy = Annotated[BendingLoss | GradientLoss | FoldingLoss, Field(discriminator
 
 
 class Poses(Pose):
-    """The pair again under random affine maps, each image under its own; answers are mapped back, averaged.
+    """Test-time augmentation: registers a pair several times under random affine maps.
 
-    The plain answer is one of them. Draws are the same for every pair and every member.
+    Each image has its own map; the predictions are mapped back and averaged, together with that for
+    the original pair. The draws are the same for every pair and every member of an ensemble.
     """
 
     count: Annotated[int, Field(ge=1, le=100)] = 8
-    """Further registrations of the pair."""
+    """Number of additional registrations of the pair."""
 
     @model_validator(mode="after")
     def _something_moves(self) -> Poses:
         if not (self.rotation_deg or self.scale or self.shear or self.translation_mm):
             message = (
-                "`poses` would show the same pair again; "
+                "`poses` would register the same pair again; "
                 "give a `rotation_deg`, `scale`, `shear` or `translation_mm` above 0"
             )
             raise ValueError(message)
@@ -48,28 +49,30 @@ class Poses(Pose):
 
 
 class Refine(Section):
-    """Each pair's own optimisation, from the network's field on; of images alone.
+    """Optimises each pair further, starting from the network's field and using the images only.
 
-    A displacement by cubic B-splines, zero at first, precedes the network's map. The iterate of least loss
-    is kept; where the loss is no number, the network's field is.
+    A cubic B-spline displacement, initially zero, is applied before the network's map. The result
+    with the lowest loss is kept; if the loss becomes NaN, the network's own field is kept.
     """
 
     steps: Annotated[int, Field(ge=1, le=100_000)] = 50
-    """Steps of Adam."""
+    """Number of steps of Adam."""
     learning_rate: Positive = 0.1
-    """Adam's step size: mm that a control point moves a step, about."""
+    """Adam's step size: roughly the mm that a control point moves in a step."""
     spacing_mm: Positive = 24.0
-    """Distance of control points in mm."""
+    """Distance between control points in mm."""
     images: Annotated[tuple[ImageTerm, ...], Field(min_length=1)] = (MindLoss(),)
-    """Terms of the moving image, warped, and the fixed image."""
+    """Loss terms that compare the warped moving image with the fixed image."""
     regularisers: tuple[Energy, ...] = (BendingLoss(),)
-    """Terms of the whole deformation, as in training; `inverse_consistency` needs a network in the loop."""
+    """Loss terms of the whole deformation, as in training.
+
+    Without `inverse_consistency`, which needs a network."""
 
     @field_validator("regularisers", mode="before")
     @classmethod
     def _one_way(cls, terms: Any) -> Any:  # noqa: ANN401 - any YAML value
-        given = terms if isinstance(terms, list) else []
-        if any(isinstance(term, dict) and term.get("name") == BOTH_WAYS for term in given):
+        listed = terms if isinstance(terms, list) else []
+        if any(isinstance(term, dict) and term.get("name") == BOTH_WAYS for term in listed):
             message = f"{BOTH_WAYS} needs a network, and refinement has none; leave it out"
             raise ValueError(message)
         return terms
@@ -77,25 +80,27 @@ class Refine(Section):
     @model_validator(mode="after")
     def _something_aligns(self) -> Refine:
         if not any(term.weight for term in self.images):
-            message = "nothing aligns the images; give at least one term of `images` a weight above 0"
+            message = (
+                "nothing aligns the images; give at least one term of `images` a weight above 0"
+            )
             raise ValueError(message)
         return self
 
     @property
     def losses(self) -> Losses:
-        """The same terms as a training's losses."""
+        """The same terms as losses of a training."""
         return Losses(labels=(), images=self.images, regularisers=self.regularisers)
 
 
 class TestTime(Section):
-    """One way to register by a trained model; its parts combine in this order."""
+    """A further way to register with a trained model; the parts are combined in this order."""
 
     ensemble: bool = False
-    """Whether the models of all `seeds` answer together, their fields averaged; else the first seed's."""
+    """Whether to average the fields of the models of all `seeds`, instead of using the first."""
     poses: Poses | None = None
-    """Answers for the pair under several poses, averaged; default: for the pair as it is alone."""
+    """Averaging over several poses of the pair; default: none."""
     refine: Refine | None = None
-    """Optimisation of each pair; default: none."""
+    """Optimisation for each pair; default: none."""
 
     @model_validator(mode="after")
     def _something_is_done(self) -> TestTime:

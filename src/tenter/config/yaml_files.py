@@ -1,4 +1,4 @@
-"""YAML as configurations are written in: plain values, no key twice, no number but as it is written."""
+"""Strict reading of YAML: plain values, no duplicate keys, no numbers other than written."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's own, which keeps the last of two equal keys and reads `010` as 8 without a word."""
+    """PyYAML's safe loader, which would silently keep the last duplicate key and read 010 as 8."""
 
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - PyYAML gives a name or None
+    def compose_mapping_node(
+        self,
+        anchor: Any,  # noqa: ANN401 - PyYAML gives a name or None
+    ) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
@@ -39,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_number(self, node: yaml.ScalarNode) -> object:
-        """A number, unless YAML 1.1 takes it for another one than a reader does."""
+        """A number, unless YAML 1.1 reads another number than a person would."""
         text = str(node.value)
         is_integer = node.tag.endswith(":int")
         value = self.construct_yaml_int(node) if is_integer else self.construct_yaml_float(node)
@@ -61,7 +64,7 @@ class _ContentError(Exception):
 
 
 def read(path: Path) -> object:
-    """What a YAML file holds.
+    """The content of a YAML file.
 
     Raises:
         InputError: it cannot be read, is not YAML, or gives a key twice.
@@ -75,7 +78,7 @@ def read(path: Path) -> object:
 
 
 def read_with(path: Path, changes: str) -> object:
-    """What a YAML file holds, with some of its top-level keys given otherwise.
+    """The content of a YAML file, with some of its top-level keys overridden.
 
     Args:
         path: the file.
@@ -89,13 +92,13 @@ def read_with(path: Path, changes: str) -> object:
 
 
 def changes(path: Path, content: Mapping[str, object]) -> str:
-    """JSON of the top-level keys that a command line gave otherwise than the file; empty if none.
+    """JSON of the top-level keys that the command line overrides; empty if none.
 
-    Logins in addresses read `***`, as command lines can be read by others.
+    Logins in addresses are masked as `***`, since others can read command lines.
 
     Args:
         path: the file.
-        content: the whole configuration as the command line left it.
+        content: the whole configuration, overrides included.
     """
     written = read(path)
     known = written if isinstance(written, dict) else {}
@@ -104,14 +107,15 @@ def changes(path: Path, content: Mapping[str, object]) -> str:
 
 
 def scalar(path: Path, location: Sequence[Key]) -> tuple[int, str] | None:
-    """Line of a key, and its value as it is written in the file; None where the file does not have it.
+    """Line of a key and its value as written; None where the file does not have the key.
 
     Args:
         path: a YAML file that `read` accepts.
         location: keys and list indices that lead to the value; the last may be absent.
 
     Returns:
-        1-based line of the last key that is there, and the text of its value ('' unless it is a scalar).
+        1-based line of the last key that exists, and the text of its value ('' unless it is a
+        scalar).
     """
     try:
         node = yaml.compose(_text(path), _Loader)
@@ -119,10 +123,10 @@ def scalar(path: Path, location: Sequence[Key]) -> tuple[int, str] | None:
         return None
     line = None
     for key in location:
-        found = next((item for item in _children(node) if str(item[0]) == str(key)), None)
-        if found is None:
+        match = next((child for child in _children(node) if str(child[0]) == str(key)), None)
+        if match is None:
             return None if line is None else (line, "")
-        _, line, node = found
+        _, line, node = match
     if line is None:
         return None
     return line, str(node.value) if isinstance(node, yaml.ScalarNode) else ""
@@ -132,7 +136,10 @@ def _children(node: yaml.Node | None) -> Iterator[tuple[Key, int, yaml.Node]]:
     if isinstance(node, yaml.MappingNode):
         yield from ((str(key.value), key.start_mark.line + 1, value) for key, value in node.value)
     elif isinstance(node, yaml.SequenceNode):
-        yield from ((index, item.start_mark.line + 1, item) for index, item in enumerate(node.value))
+        yield from (
+            (index, element.start_mark.line + 1, element)
+            for index, element in enumerate(node.value)
+        )
 
 
 def _text(path: Path) -> str:
@@ -165,12 +172,18 @@ def _syntax_fault(path: Path, error: Exception) -> Fault:
 
 _REMEDIES = {
     "'\\t' that cannot start any token": "indent with spaces, not with tabs",
-    "mapping values are not allowed": "put a value that holds `: ` in quotes, or correct the indentation",
+    "mapping values are not allowed": (
+        "put a value that holds `: ` in quotes, or correct the indentation"
+    ),
     "unknown escape character": "put a value with backslashes in single quotes",
-    "could not determine a constructor": "remove the tag that begins with `!`, or put the value in quotes",
+    "could not determine a constructor": (
+        "remove the tag that begins with `!`, or put the value in quotes"
+    ),
     "cannot start any token": "put the value in quotes",
     "found undefined alias": "put a value that begins with `*` in quotes",
-    "special characters are not allowed": "remove control characters, or save the file as UTF-8 text",
+    "special characters are not allowed": (
+        "remove control characters, or save the file as UTF-8 text"
+    ),
     "could not find expected ':'": "write `key: value`, and check the indentation",
     "'<stream end>'": "close the bracket or quote that is open",
     "must be in": "put the value in quotes, or correct the date",
@@ -178,11 +191,11 @@ _REMEDIES = {
     "recursion": "nest the values less deeply",
     "unexpected end of stream": "close the quote that is open",
 }
-"""What PyYAML says, and what to do about it."""
+"""Fragments of PyYAML's messages, each with the fix."""
 
 
 def _remedy(reason: str) -> str:
-    fixes = (fix for words, fix in _REMEDIES.items() if words in reason)
+    fixes = (fix for phrase, fix in _REMEDIES.items() if phrase in reason)
     return next(fixes, "correct brackets, quotes and indentation there")
 
 

@@ -1,1 +1,4 @@
-"""Files of images, labels, points and transforms: the only room that knows nibabel, SimpleITK and DICOM."""
+"""Files of images, labels, points and transforms.
+
+The only package that depends on nibabel, SimpleITK and DICOM.
+"""

@@ -1,4 +1,4 @@
-"""How much memory several threads may take together."""
+"""A limit on the memory that several threads use together."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 
 class Budget:
-    """Bytes in flight: who asks for more than is left waits for others to finish.
+    """Bytes in use: a thread that asks for more than remains waits until others finish.
 
     Args:
-        total: bytes that all threads may hold together; one alone may hold more.
+        total: bytes that all threads may hold together; a single thread may hold more.
     """
 
     def __init__(self, total: int) -> None:

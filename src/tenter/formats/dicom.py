@@ -1,6 +1,7 @@
-"""A folder of DICOM slices as one volume: whole, evenly spaced, upright, of one series; else refused.
+"""A folder of DICOM slices as one volume.
 
-Nothing of a DICOM file but its geometry, scaling and pixels is used or told of.
+The slices must be complete, evenly spaced, free of shear and of one series; other folders are
+refused. Only the geometry, scaling and pixels of a DICOM file are used or reported.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ from tenter.spatial import geometry
 
 TOLERANCE_MM = 0.01
 TOLERANCE_STEPS = 0.01
-"""Slices may lie this far from even places: mm, or parts of their distance where that is more.
+"""Tolerance of even spacing: mm, or a fraction of the slice distance, whichever is larger.
 
-Positions are decimal numbers that scanners round. Where slices are very thin, a tenth of their distance."""
+Positions are decimal numbers that scanners round. For very thin slices the tolerance is at most a
+tenth of their distance."""
 
 TOLERANCE_AXES = 1e-3
-"""Direction cosines as written may deviate this much from unit length and right angles."""
+"""Largest deviation of stored direction cosines from unit length and right angles."""
 
 SCALING = {tags.SLOPE: "1", tags.INTERCEPT: "0"}
-"""Elements that scale values, and what they are where a file lacks them."""
+"""Elements that scale values, and their defaults."""
 
 AGAIN = "export the series again, alone, into a folder of its own"
 
@@ -43,12 +45,12 @@ class _Slice:
     """One plane of pixels.
 
     Attributes:
-        image: the file that it is in.
-        frame: number of the plane in the file, from 0.
-        position: of its first pixel, LPS mm.
-        axes: unit directions in which columns and rows count up, LPS, `[3, 2]`.
+        image: the file that contains it.
+        frame: index of the plane in the file, from 0.
+        position: of the first pixel, LPS mm.
+        axes: unit directions of increasing column and row, LPS, `[3, 2]`.
         steps: distance between columns and between rows, mm.
-        thickness: mm; counts where the series is one slice.
+        thickness: mm; used if the series has one slice.
         scaling: slope and intercept of its values.
     """
 
@@ -62,63 +64,65 @@ class _Slice:
 
     @property
     def name(self) -> str:
-        """For complaints."""
+        """Name of the slice in error messages."""
         frame = f" frame {self.frame + 1}" if len(self.image.groups) > 1 else ""
         return f"{self.image.path.name}{frame}"
 
     @property
     def normal(self) -> np.ndarray:
-        """Unit direction in which slices are counted up, LPS."""
+        """Unit direction of increasing slice index, LPS."""
         normal: np.ndarray = np.cross(self.axes[:, 0], self.axes[:, 1])
         return normal
 
 
 def parts(path: Path) -> tuple[Path, ...]:
-    """The files in a series' folder, by name.
+    """The files in the folder of a series, sorted by name.
 
     Raises:
-        DataError: there are none.
+        DataError: the folder holds none.
     """
-    found = manifest.files_behind(path)
-    if found == (path,):
-        raise refusal(path, "is a folder without a DICOM image", "give the folder that holds the slices")
-    return found
+    files = manifest.files_behind(path)
+    if files == (path,):
+        raise refusal(
+            path, "is a folder without a DICOM image", "give the folder that holds the slices"
+        )
+    return files
 
 
 def header(path: Path) -> Header:
-    """Read what every slice says, and verify that they make up one volume.
+    """Read the headers of all slices, and verify that they form one volume.
 
     Raises:
-        DataError: naming what is wrong with files, or between them.
+        DataError: files are unusable or inconsistent with one another.
     """
     return _header(path, _series(path))
 
 
 def voxels(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
-    """Header, values `[x, y, z]`, and the slope and intercept that they still need.
+    """Header, values `[x, y, z]`, and the slope and intercept still to be applied.
 
-    Slices that are scaled differently come as float32, scaled already.
+    If slices differ in their scaling, the values are float32 and already scaled.
 
     Raises:
         DataError: as `header`, or pixels cannot be decoded.
     """
     slices = _series(path)
     head = _header(path, slices)
-    scalings = {item.scaling for item in slices}
+    scalings = {plane.scaling for plane in slices}
     alike = len(scalings) == 1
     values = np.empty(head.shape[::-1], head.dtype if alike else np.float32)
-    for place, first, rows in _pieces(path, slices):
-        slope, inter = slices[place].scaling
+    for index, first, rows in _pieces(path, slices):
+        slope, inter = slices[index].scaling
         scaled = rows if alike else rows * np.float64(slope) + inter
-        values[place, first : first + len(rows)] = scaled
+        values[index, first : first + len(rows)] = scaled
     return head, values.transpose(2, 1, 0), scalings.pop() if alike else (1.0, 0.0)
 
 
 def blocks(path: Path) -> tuple[Header, Iterator[Block]]:
-    """Header, and the scaled values of slice after slice.
+    """Header, and the scaled values slice by slice.
 
     Raises:
-        DataError: as `header`; while slices are read, pixels cannot be decoded.
+        DataError: as `header`; or, during iteration, if pixels cannot be decoded.
     """
     slices = _series(path)
     return _header(path, slices), _blocks(path, slices)
@@ -126,9 +130,9 @@ def blocks(path: Path) -> tuple[Header, Iterator[Block]]:
 
 def _blocks(path: Path, slices: Sequence[_Slice]) -> Iterator[Block]:
     _, height, columns = slices[0].image.shape
-    for place, first, rows in _pieces(path, slices):
-        slope, inter = slices[place].scaling
-        start = (place * height + first) * columns
+    for index, first, rows in _pieces(path, slices):
+        slope, inter = slices[index].scaling
+        start = (index * height + first) * columns
         for piece in np.array_split(rows, 1 + rows.nbytes // BLOCK):
             scaled = piece if (slope, inter) == (1.0, 0.0) else piece * np.float64(slope) + inter
             yield Block(0, start, scaled.reshape(1, -1))
@@ -136,11 +140,11 @@ def _blocks(path: Path, slices: Sequence[_Slice]) -> Iterator[Block]:
 
 
 def _pieces(path: Path, slices: Sequence[_Slice]) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Place of a slice, first row, and stored values of rows, in the order of files."""
-    places: dict[Path, dict[int, int]] = {}
-    for place, item in enumerate(slices):
-        places.setdefault(item.image.path, {})[item.frame] = place
-    for in_file in places.values():
+    """Index of a slice, first row, and stored values of rows, in the order of files."""
+    indices: dict[Path, dict[int, int]] = {}
+    for index, plane in enumerate(slices):
+        indices.setdefault(plane.image.path, {})[plane.frame] = index
+    for in_file in indices.values():
         image = slices[next(iter(in_file.values()))].image
         try:
             for frame, first, rows in dicom_pixels.pieces(image):
@@ -150,22 +154,30 @@ def _pieces(path: Path, slices: Sequence[_Slice]) -> Iterator[tuple[int, int, np
 
 
 def _series(path: Path) -> list[_Slice]:
-    """All slices of a folder in their order, after every rule for a series was found kept."""
-    found = parts(path)
+    """All slices of a folder in spatial order, after all rules for a series were verified."""
+    files = parts(path)
     with os.scandir(path) as entries:
-        folders = sorted(item.name for item in entries if manifest.is_folder(item) and item.name[0] != ".")
+        folders = sorted(
+            entry.name for entry in entries if manifest.is_folder(entry) and entry.name[0] != "."
+        )
     if folders:
-        raise refusal(path, f"holds folders ({_some(folders)})", "give the folder of one series alone")
+        raise refusal(
+            path, f"holds folders ({_abbreviated(folders)})", "give the folder of one series alone"
+        )
     slices: list[_Slice] = []
     faults = []
-    for part in found:
+    for part in files:
         try:
             slices += _slices(dicom_pixels.read_image(part))
         except UnusableError as error:
             faults.append(f"{part.name} {error}")
     if faults:
-        many = f"{len(faults)} of {len(found)} files cannot be used as slices: " if len(faults) > 1 else ""
-        raise refusal(path, f"{many}{_some(faults)}", AGAIN)
+        many = (
+            f"{len(faults)} of {len(files)} files cannot be used as slices: "
+            if len(faults) > 1
+            else ""
+        )
+        raise refusal(path, f"{many}{_abbreviated(faults)}", AGAIN)
     _require_alike(path, slices)
     return _ordered(path, slices)
 
@@ -175,30 +187,32 @@ def _slices(image: Image) -> list[_Slice]:
 
 
 def _slice(image: Image, frame: int) -> _Slice:
-    own = image.groups[frame]
-    said = {**image.said, **own}
-    if len(image.groups) > 1 and tags.POSITION not in own:
+    frame_elements = image.groups[frame]
+    elements = {**image.said, **frame_elements}
+    if len(image.groups) > 1 and tags.POSITION not in frame_elements:
         message = "holds several frames but does not say where each of them lies"
         raise UnusableError(message)
-    if not all(said.get(tag) for tag in (tags.POSITION, tags.ORIENTATION, tags.SPACING)):
+    if not all(elements.get(tag) for tag in (tags.POSITION, tags.ORIENTATION, tags.SPACING)):
         message = "does not say where it lies (position, orientation and pixel spacing)"
         raise UnusableError(message)
-    rows, columns = tags.decimals(said[tags.SPACING], 2)
-    (slope,), (inter,) = (tags.decimals(said.get(tag) or usual, 1) for tag, usual in SCALING.items())
+    rows, columns = tags.decimals(elements[tags.SPACING], 2)
+    (slope,), (inter,) = (
+        tags.decimals(elements.get(tag) or usual, 1) for tag, usual in SCALING.items()
+    )
     if min(rows, columns) <= 0 or slope == 0:
-        message = "says a pixel spacing or rescale slope of 0"
+        message = "states a pixel spacing or rescale slope of 0"
         raise UnusableError(message)
-    position = np.array(tags.decimals(said[tags.POSITION], 3))
-    axes = _axes(np.array(tags.decimals(said[tags.ORIENTATION], 6)).reshape(2, 3).T)
-    thickness, *_ = tags.decimals(said.get(tags.THICKNESS) or "0", 1)
+    position = np.array(tags.decimals(elements[tags.POSITION], 3))
+    axes = _axes(np.array(tags.decimals(elements[tags.ORIENTATION], 6)).reshape(2, 3).T)
+    thickness, *_ = tags.decimals(elements.get(tags.THICKNESS) or "0", 1)
     thickness = thickness if thickness > 0 else headers.THICKNESS_MM
     return _Slice(image, frame, position, axes, (columns, rows), thickness, (slope, inter))
 
 
 def _axes(written: np.ndarray) -> np.ndarray:
-    """The nearest unit directions at a right angle."""
+    """The nearest orthonormal directions."""
     if np.abs(written.T @ written - np.eye(2)).max() > TOLERANCE_AXES:
-        message = "says directions of rows and columns that are not at right angles"
+        message = "states directions of rows and columns that are not at right angles"
         raise UnusableError(message)
     left, _, right = np.linalg.svd(written, full_matrices=False)
     nearest: np.ndarray = left @ right
@@ -209,32 +223,47 @@ def _axes(written: np.ndarray) -> np.ndarray:
 
 
 def _require_alike(path: Path, slices: Sequence[_Slice]) -> None:
-    _require_one(path, "series", [str(item.image.said.get(tags.SERIES)) for item in slices], slices)
-    _require_one(path, "sizes", [item.image.shape[1:] for item in slices], slices)
-    _require_one(path, "grey scales", [str(item.image.said.get(tags.PHOTOMETRIC)) for item in slices], slices)
+    _require_one(
+        path, "series", [str(plane.image.said.get(tags.SERIES)) for plane in slices], slices
+    )
+    _require_one(path, "sizes", [plane.image.shape[1:] for plane in slices], slices)
+    _require_one(
+        path,
+        "grey scales",
+        [str(plane.image.said.get(tags.PHOTOMETRIC)) for plane in slices],
+        slices,
+    )
     first = slices[0]
-    for item in slices:
-        turned = np.abs(item.axes - first.axes).max() > headers.TOLERANCE_DIRECTION
-        stretch = np.divide(item.steps, first.steps) - 1
+    for plane in slices:
+        turned = np.abs(plane.axes - first.axes).max() > headers.TOLERANCE_DIRECTION
+        stretch = np.divide(plane.steps, first.steps) - 1
         if turned or np.abs(stretch).max() > headers.TOLERANCE_DIRECTION:
             aspect = "orientations" if turned else "pixel spacings"
-            raise refusal(path, f"holds slices of several {aspect} ({first.name}, {item.name})", AGAIN)
+            raise refusal(
+                path, f"holds slices of several {aspect} ({first.name}, {plane.name})", AGAIN
+            )
 
 
-def _require_one(path: Path, aspect: str, kinds: Sequence[Hashable], slices: Sequence[_Slice]) -> None:
+def _require_one(
+    path: Path, aspect: str, kinds: Sequence[Hashable], slices: Sequence[_Slice]
+) -> None:
     counts = Counter(kinds)
     if len(counts) > 1:
-        told = [f"{count} like {slices[kinds.index(kind)].name}" for kind, count in counts.items()]
-        raise refusal(path, f"holds slices of {len(counts)} {aspect} ({_some(told)})", AGAIN)
+        groups = [
+            f"{count} like {slices[kinds.index(kind)].name}" for kind, count in counts.items()
+        ]
+        raise refusal(
+            path, f"holds slices of {len(counts)} {aspect} ({_abbreviated(groups)})", AGAIN
+        )
 
 
 def _ordered(path: Path, slices: Sequence[_Slice]) -> list[_Slice]:
-    """Slices in the order of their places along the normal, once those proved to be even."""
+    """Slices ordered by position along the normal; refuses uneven spacing and shear."""
     normal = slices[0].normal
-    order = sorted(slices, key=lambda item: float(item.position @ normal))
+    order = sorted(slices, key=lambda plane: float(plane.position @ normal))
     if len(order) < 2:
         return order
-    positions = np.array([item.position for item in order])
+    positions = np.array([plane.position for plane in order])
     heights = (positions - positions[0]) @ normal
     usual = float(np.median(np.diff(heights)))
     slack = min(max(TOLERANCE_MM, TOLERANCE_STEPS * usual), usual / 10)
@@ -245,19 +274,24 @@ def _ordered(path: Path, slices: Sequence[_Slice]) -> list[_Slice]:
     coarse = reach >= _largest_reach(usual, len(order))
     if not _is_even(heights, slack) and (coarse or not _is_explained(heights, reach)):
         raise _uneven(path, order, heights, (rounding, coarse))
-    aside = positions - positions[0] - heights[:, None] * normal
+    lateral = positions - positions[0] - heights[:, None] * normal
     rounded = np.where(np.abs(normal) > 1e-4, 0.0 if coarse else rounding, 0.0)
-    if (np.linalg.norm(aside, axis=1) > slack).any() and (np.abs(aside) > rounded + 1e-6).any():
-        angle = np.degrees(np.arctan2(np.linalg.norm(aside[-1]), heights[-1]))
-        what = f"is sheared: its slices are shifted against each other (gantry tilt, {angle:.3g} degrees)"
-        raise refusal(path, what, "resample it on a rectangular grid")
+    if (np.linalg.norm(lateral, axis=1) > slack).any() and (np.abs(lateral) > rounded + 1e-6).any():
+        angle = np.degrees(np.arctan2(np.linalg.norm(lateral[-1]), heights[-1]))
+        message = (
+            "is sheared: its slices are shifted against each other "
+            f"(gantry tilt, {angle:.3g} degrees)"
+        )
+        raise refusal(path, message, "resample it on a rectangular grid")
     return order
 
 
-def _require_distinct(path: Path, order: Sequence[_Slice], heights: np.ndarray, slack: float) -> None:
-    for place in np.flatnonzero(np.diff(heights) <= slack)[:1]:
-        what = f"holds two slices at one place ({order[place].name}, {order[place + 1].name})"
-        raise refusal(path, what, "give one volume: one time, echo or phase, and no slice twice")
+def _require_distinct(
+    path: Path, order: Sequence[_Slice], heights: np.ndarray, slack: float
+) -> None:
+    for index in np.flatnonzero(np.diff(heights) <= slack)[:1]:
+        message = f"holds two slices at one place ({order[index].name}, {order[index + 1].name})"
+        raise refusal(path, message, "give one volume: one time, echo or phase, and no slice twice")
 
 
 def _is_even(heights: np.ndarray, slack: float) -> bool:
@@ -266,7 +300,7 @@ def _is_even(heights: np.ndarray, slack: float) -> bool:
 
 
 def _rounding_mm(positions: np.ndarray) -> float:
-    """The unit of the last digit of positions `[slices, 3]`, in mm: 1, 0.1, ...; 0 beyond 0.001.
+    """The unit of the last digit of positions `[slices, 3]`, in mm: 1, 0.1, ...; 0 if below 0.001.
 
     Only coordinates that vary between slices count.
     """
@@ -278,19 +312,19 @@ def _rounding_mm(positions: np.ndarray) -> float:
 
 
 def _largest_reach(usual: float, count: int) -> float:
-    """Rounding that can be told from a missing slice must be less than this.
+    """Rounding must be less than this to be distinguishable from a missing slice.
 
-    A missing slice leaves one of `count` slices at least (count - 2) / (2 (count - 1)) of a distance off
-    any even places, and rounding may hide as much as it explains.
+    With a missing slice, one of `count` slices deviates from any even spacing by at least
+    (count - 2) / (2 (count - 1)) of a slice distance, and rounding may hide as much as it explains.
     """
     return usual * (count - 2) / (4 * (count - 1))
 
 
 def _is_explained(heights: np.ndarray, reach: float) -> bool:
-    """Whether there are even places from which no slice is further off than `reach`.
+    """Whether some even spacing lies within `reach` of every slice.
 
-    For each distance the best places leave half the range of the differences, which is convex in the
-    distance: a ternary search finds the least.
+    For each slice distance, the best offset leaves half the range of the differences, which is
+    convex in the distance: a ternary search finds the minimum.
     """
     numbers = np.arange(len(heights))
 
@@ -311,23 +345,41 @@ def _is_explained(heights: np.ndarray, reach: float) -> bool:
 def _uneven(
     path: Path, order: Sequence[_Slice], heights: np.ndarray, rounded: tuple[float, bool]
 ) -> DataError:
-    """The error for slices at uneven places, which are rounded, and perhaps too coarsely to be judged."""
+    """The error for unevenly spaced slices.
+
+    Args:
+        path: the folder.
+        order: slices in spatial order.
+        heights: their positions along the normal, mm.
+        rounded: unit of the last digit of positions in mm, and whether it is too coarse to
+            recognise missing slices.
+    """
     rounding, coarse = rounded
     gaps = np.diff(heights)
     usual = float(np.median(gaps))
-    place = int(np.argmax(np.abs(gaps - usual)))
-    where = f"{gaps[place]:.6g} mm between {order[place].name} and {order[place + 1].name}"
+    index = int(np.argmax(np.abs(gaps - usual)))
+    widest_gap = f"{gaps[index]:.6g} mm between {order[index].name} and {order[index + 1].name}"
     many = np.mean(np.abs(gaps - usual) <= TOLERANCE_MM) >= 0.5
-    others = f"{usual:.6g} mm between most" if many else f"{gaps.min():.6g} to {gaps.max():.6g} mm in all"
-    times = round(gaps[place] / usual)
-    alone = np.count_nonzero(np.abs(gaps - usual) > TOLERANCE_MM) == 1
-    if times > 1 and (alone or not coarse) and abs(gaps[place] - times * usual) < 0.1 * usual + rounding:
-        return refusal(path, f"lacks slices: {where}, {others}", "complete the series")
-    what = f"has uneven slices: {where}, {others}"
+    other_gaps = (
+        f"{usual:.6g} mm between most"
+        if many
+        else f"{gaps.min():.6g} to {gaps.max():.6g} mm in all"
+    )
+    times = round(gaps[index] / usual)
+    single = np.count_nonzero(np.abs(gaps - usual) > TOLERANCE_MM) == 1
+    if (
+        times > 1
+        and (single or not coarse)
+        and abs(gaps[index] - times * usual) < 0.1 * usual + rounding
+    ):
+        return refusal(path, f"lacks slices: {widest_gap}, {other_gaps}", "complete the series")
+    message = f"has uneven slices: {widest_gap}, {other_gaps}"
     if coarse:
-        what += f" (positions are rounded to {rounding:g} mm, too coarsely for slices so close)"
-        return refusal(path, what, "export it with exact positions, or resample it on even slices")
-    return refusal(path, what, "resample it on even slices")
+        message += f" (positions are rounded to {rounding:g} mm, too coarsely for slices so close)"
+        return refusal(
+            path, message, "export it with exact positions, or resample it on even slices"
+        )
+    return refusal(path, message, "resample it on even slices")
 
 
 def _header(path: Path, slices: Sequence[_Slice]) -> Header:
@@ -340,9 +392,9 @@ def _header(path: Path, slices: Sequence[_Slice]) -> Header:
     lps = np.eye(4)
     lps[:3, :3] = np.column_stack([first.axes, first.normal]) * [*first.steps, step]
     lps[:3, 3] = first.position
-    dtype = np.result_type(*{item.image.dtype.newbyteorder("=") for item in slices})
+    dtype = np.result_type(*{plane.image.dtype.newbyteorder("=") for plane in slices})
     return Header(shape, 1, headers.placed(path, geometry.LPS @ lps), dtype)
 
 
-def _some(names: Sequence[str]) -> str:
+def _abbreviated(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

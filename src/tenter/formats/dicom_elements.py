@@ -1,7 +1,7 @@
-"""The elements of one DICOM file, walked to its last byte, so that a cut one is never taken for whole.
+"""The elements of one DICOM file, parsed to the last byte, so that truncated files are detected.
 
-Knows the encoding (DICOM PS3.5 and PS3.10). Keeps the few elements that say what the pixels are and
-where they lie; no name, date or text of another kind leaves this module.
+Implements the encoding (DICOM PS3.5 and PS3.10). Keeps only the elements that describe the pixels
+and their position; no name, date or other text leaves this module.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ NATIVE = {
     "1.2.840.10008.1.2.1": ("<", True),
     "1.2.840.10008.1.2.2": (">", True),
 }
-"""Transfer syntax of plain pixels to byte order, and whether elements say their type."""
+"""Transfer syntax of plain pixels to byte order, and whether elements state their type (VR)."""
 
 JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91))
-"""JPEG, lossless JPEG, JPEG-LS and JPEG 2000, as far as GDCM decodes them."""
+"""The kinds of JPEG, lossless JPEG, JPEG-LS and JPEG 2000 that GDCM decodes."""
 
 RLE = "1.2.840.10008.1.2.5"
 
@@ -34,34 +34,36 @@ THICKNESS = 0x00180050
 INTERCEPT, SLOPE, VALUE_TABLE = 0x00281052, 0x00281053, 0x00283000
 SHARED_GROUPS, FRAME_GROUPS = 0x52009229, 0x52009230
 GROUPS = (0x00209113, 0x00209116, 0x00289110, 0x00289145)
-"""Sequences of a frame's functional groups: position, orientation, pixel measures, value transformation."""
+"""Sequences of functional groups: position, orientation, pixel measures, value transformation."""
 
 _NUMBERS = (SAMPLES, ROWS, COLUMNS, ALLOCATED, STORED, HIGH, SIGNED)
 _TEXTS = (SERIES, POSITION, ORIENTATION, SPACING, THICKNESS, INTERCEPT, SLOPE, FRAMES, PHOTOMETRIC)
 _SEQUENCES = (SHARED_GROUPS, FRAME_GROUPS, VALUE_TABLE, *GROUPS)
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-"""Types of elements (VR) whose length has four bytes."""
+_LONG = frozenset(
+    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+)
+"""Types of elements (VR) with a length field of four bytes."""
 
 _UNDEFINED = 0xFFFFFFFF
 _DEEPEST = 16
 _LONGEST_TEXT = 2**12
 
 Elements: TypeAlias = dict[int, object]
-"""Tag to whole number, text, items (each of them elements) or `Pixels`."""
+"""Tag to integer, text, items (each of them `Elements`) or `Pixels`."""
 
 
 class UnusableError(Exception):
-    """What is wrong with one file, without its name."""
+    """The fault of one file, without the file name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Where a file's pixels lie.
+    """Byte range of the pixels in a file.
 
     Attributes:
-        start: first byte of their value.
-        end: byte after the last.
+        start: first byte of the value.
+        end: byte after the last one.
         fragments: start and end of each compressed part; empty for plain pixels.
     """
 
@@ -71,16 +73,16 @@ class Pixels:
 
 
 def read_elements(path: Path) -> Elements:
-    """Walk a file to its last byte.
+    """Parse a file to its last byte.
 
     Returns:
-        The elements that say what its pixels are; `SYNTAX` is always among them.
+        The elements that describe its pixels, always including `SYNTAX`.
 
     Raises:
-        UnusableError: it is no whole DICOM file of a known encoding.
+        UnusableError: it is not a complete DICOM file of a known encoding.
     """
     if not path.is_file():
-        raise UnusableError("is a link to nothing" if path.is_symlink() else "is no regular file")
+        raise UnusableError("is a broken link" if path.is_symlink() else "is not a regular file")
     try:
         with path.open("rb") as stream:
             return _walked(stream, path.stat().st_size)
@@ -96,19 +98,19 @@ def decimals(value: object, count: int) -> tuple[float, ...]:
         UnusableError: they are not `count` finite numbers.
     """
     try:
-        found = tuple(float(word) for word in str(value).split("\\"))
+        numbers = tuple(float(text) for text in str(value).split("\\"))
     except ValueError:
-        found = ()
-    if len(found) != count or not all(math.isfinite(number) for number in found):
+        numbers = ()
+    if len(numbers) != count or not all(math.isfinite(number) for number in numbers):
         message = "holds numbers in its geometry or scaling that cannot be read"
         raise UnusableError(message)
-    return found
+    return numbers
 
 
 def _walked(stream: BinaryIO, size: int) -> Elements:
     start = stream.read(132)
     if start[128:] != b"DICM":
-        raise UnusableError("is no DICOM file" if start else "is empty (0 bytes)")
+        raise UnusableError("is not a DICOM file" if start else "is empty (0 bytes)")
     syntax = _syntax(stream, _Walk(stream, size, "<", typed=True))
     if syntax not in {*NATIVE, *JPEG, RLE}:
         message = "is encoded or compressed in a way that cannot be verified"
@@ -117,33 +119,33 @@ def _walked(stream: BinaryIO, size: int) -> Elements:
     return _Walk(stream, size, order, typed=typed).elements(size) | {SYNTAX: syntax}
 
 
-def _syntax(stream: BinaryIO, head: _Walk) -> str:
-    """The transfer syntax that the elements of group 2 say; leaves the stream behind them."""
+def _syntax(stream: BinaryIO, walk: _Walk) -> str:
+    """The transfer syntax in the elements of group 2; leaves the stream after that group."""
     syntax = ""
-    place = stream.tell()
+    position = stream.tell()
     while stream.read(2) == b"\x02\x00":
-        stream.seek(place)
-        tag, _, length = head.element()
-        value = head.take(length)
+        stream.seek(position)
+        tag, _, length = walk.element()
+        value = walk.take(length)
         syntax = value.decode("latin-1").strip(" \0") if tag == SYNTAX else syntax
-        place = stream.tell()
-    stream.seek(place)
+        position = stream.tell()
+    stream.seek(position)
     return syntax
 
 
 class _Walk:
-    """A place in a stream of elements, all of one encoding."""
+    """A parser at a position in a stream of elements of one encoding."""
 
     def __init__(self, stream: BinaryIO, size: int, order: str, *, typed: bool) -> None:
         self.stream, self.size, self.order, self.typed = stream, size, order, typed
 
     def take(self, count: int) -> bytes:
-        """The next bytes, all of which must be there."""
+        """Read the next bytes; all of them must exist."""
         self._require(count)
         return self.stream.read(count)
 
     def skip(self, count: int) -> None:
-        """Leave bytes out, all of which must be there."""
+        """Skip bytes; all of them must exist."""
         self._require(count)
         self.stream.seek(count, 1)
 
@@ -154,13 +156,13 @@ class _Walk:
             raise UnusableError(message)
 
     def element(self) -> tuple[int, bytes, int]:
-        """Tag, type (VR) where it is said, and length of the next element."""
+        """Tag, type (VR; empty if the encoding is implicit) and length of the next element."""
         group, number = struct.unpack(f"{self.order}HH", self.take(4))
         kind, form = b"", "I"
         if self.typed and group != _ITEM >> 16:
             kind = self.take(2)
             if not (kind.isalpha() and kind.isupper()):
-                message = "is damaged: an element is of no known type"
+                message = "is damaged: an element has an unknown type"
                 raise UnusableError(message)
             form = "H"
             if kind in _LONG:
@@ -170,26 +172,26 @@ class _Walk:
         return group << 16 | number, kind, length
 
     def elements(self, end: int | None, depth: int = 0) -> Elements:
-        """Elements up to a byte, or to the end of an item that does not say its length."""
-        found: Elements = {}
+        """Elements up to a byte, or to the end of an item of undefined length."""
+        elements: Elements = {}
         while end is None or self.stream.tell() < end:
             tag, kind, length = self.element()
             if tag == _ITEM_END:
-                return found
+                return elements
             if tag == PIXELS:
-                found[tag] = self._pixels(length)
+                elements[tag] = self._pixels(length)
             elif tag in _SEQUENCES or length == _UNDEFINED:
-                found[tag] = self._sequence(length, kind, depth + 1)
+                elements[tag] = self._sequence(length, kind, depth + 1)
             elif tag in _NUMBERS and length == 2:
-                (found[tag],) = struct.unpack(f"{self.order}H", self.take(2))
+                (elements[tag],) = struct.unpack(f"{self.order}H", self.take(2))
             elif tag in _TEXTS and length <= _LONGEST_TEXT:
-                found[tag] = self.take(length).decode("latin-1").strip(" \0")
+                elements[tag] = self.take(length).decode("latin-1").strip(" \0")
             else:
                 self.skip(length)
         if end != self.stream.tell():
-            message = "is damaged: an element is longer than what holds it"
+            message = "is damaged: an element is longer than its container"
             raise UnusableError(message)
-        return found
+        return elements
 
     def _pixels(self, length: int) -> Pixels:
         start = self.stream.tell()
@@ -197,31 +199,34 @@ class _Walk:
             self.skip(length)
             return Pixels(start, start + length)
         fragments = []
-        while (found := self.element())[0] == _ITEM:
-            place = self.stream.tell()
-            self.skip(found[2])
-            fragments.append((place, place + found[2]))
-        if found[0] != _SEQUENCE_END:
-            message = "is damaged: its compressed pixels do not end"
+        while (element := self.element())[0] == _ITEM:
+            position = self.stream.tell()
+            self.skip(element[2])
+            fragments.append((position, position + element[2]))
+        if element[0] != _SEQUENCE_END:
+            message = "is damaged: the end of its compressed pixels is missing"
             raise UnusableError(message)
-        return Pixels(start, self.stream.tell(), tuple(fragments[1:]))  # the first is a table of offsets
+        # The first item is a table of offsets.
+        return Pixels(start, self.stream.tell(), tuple(fragments[1:]))
 
     def _sequence(self, length: int, kind: bytes, depth: int) -> list[Elements]:
         if depth > _DEEPEST:
-            message = "is damaged: its elements are nested without end"
+            message = "is damaged: its elements are nested too deeply"
             raise UnusableError(message)
-        # A sequence of unknown type says no types inside (PS3.5, 6.2.2).
+        # A sequence of unknown type (UN) is encoded with implicit types (PS3.5, 6.2.2).
         inner = _Walk(self.stream, self.size, "<", typed=False) if kind == b"UN" else self
         end = None if length == _UNDEFINED else self.stream.tell() + length
         return list(inner.items(end, depth))
 
     def items(self, end: int | None, depth: int) -> Iterator[Elements]:
-        """The items of a sequence up to a byte, or to the mark of its end."""
+        """The items of a sequence up to a byte, or to its end marker."""
         while end is None or self.stream.tell() < end:
             tag, _, length = self.element()
             if tag == _SEQUENCE_END:
                 return
             if tag != _ITEM:
-                message = "is damaged: a sequence holds what is no item"
+                message = "is damaged: a sequence holds something other than items"
                 raise UnusableError(message)
-            yield self.elements(None if length == _UNDEFINED else self.stream.tell() + length, depth)
+            yield self.elements(
+                None if length == _UNDEFINED else self.stream.tell() + length, depth
+            )

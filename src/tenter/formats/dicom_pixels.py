@@ -1,7 +1,8 @@
-"""The pixels of one DICOM file: what they are, that all are there, and their stored values.
+"""The pixels of one DICOM file: description, check of completeness, and values.
 
-Plain pixels are read as they stand; compressed ones are decoded by GDCM, which is given nothing else of
-the file: left alone it fills what is missing with zeros, and scales by rules for each kind of scan.
+Plain pixels are read as stored. Compressed pixels are decoded by GDCM, which receives nothing else
+of the file: given all of it, it would replace missing data by zeros, and scale values by rules for
+each kind of scan.
 """
 
 from __future__ import annotations
@@ -26,40 +27,42 @@ from tenter.formats.dicom_elements import Elements, Pixels, UnusableError
 from tenter.formats.payloads import BLOCK
 
 _END_OF_JPEG = b"\xff\xd9"
-"""By which each kind of JPEG ends."""
+"""End marker of all kinds of JPEG."""
 
 _FILLING = b"\0\xff"
-"""Bytes that may follow, to make the length even."""
+"""Padding bytes that may follow, to make the length even."""
 
 _LONGEST_END = 2**12
-"""Bytes at the end of a fragment among which its mark is looked for."""
+"""Bytes at the end of a fragment that are searched for its end marker."""
 
 MAX_DECODED = 2**27
-"""Bytes of a compressed frame, which can only be decoded whole: four times those of a large mammogram."""
+"""Largest decoded size in bytes of a compressed frame: four times that of a large mammogram.
+
+A compressed frame can only be decoded as a whole."""
 
 _LONGEST_END = 2**12
-"""Bytes at the end of a fragment among which its mark is looked for."""
+"""Bytes at the end of a fragment that are searched for its end marker."""
 
 COPIES = 3
-"""Copies of a frame that GDCM, ITK and NumPy hold at a time."""
+"""Copies of a frame that GDCM, ITK and NumPy hold at the same time."""
 
 _DECODING = Budget(2**28)
-"""Bytes of decoded frames in memory at a time, all threads together."""
+"""Bytes of decoded frames in memory at the same time, for all threads together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a file says of its pixels, all of which are there.
+    """The description of a file's pixels, which were verified to be complete.
 
     Attributes:
         path: the file.
         syntax: UID of the transfer syntax.
         shape: frames, rows, columns.
         dtype: of the stored values.
-        bits: how many of a value's bits count, and the number of the highest.
-        said: elements that hold for all frames.
-        groups: elements of each frame alone; empty where the file has no such groups.
-        pixels: where they lie.
+        bits: number of significant bits of a value, and index of the highest.
+        said: elements that apply to all frames.
+        groups: elements specific to each frame; empty if the file has no such groups.
+        pixels: where they are in the file.
     """
 
     path: Path
@@ -73,17 +76,19 @@ class Image:
 
 
 def read_image(path: Path) -> Image:
-    """What a file says of its pixels; reads none of them but compressed ones.
+    """Read the description of a file's pixels, and verify that they are complete.
+
+    Of the pixels themselves, only compressed ones are read.
 
     Raises:
-        UnusableError: it is no whole DICOM image of one grey value a pixel.
+        UnusableError: it is not a complete DICOM image with one grey value per pixel.
     """
-    said = tags.read_elements(path)
-    pixels = said.get(tags.PIXELS)
+    elements = tags.read_elements(path)
+    pixels = elements.get(tags.PIXELS)
     if not isinstance(pixels, Pixels):
-        message = "holds no pixels (a report or the like, or cut off)"
+        message = "holds no pixels (it is a report, for example, or truncated)"
         raise UnusableError(message)
-    image = _described(path, said, pixels)
+    image = _image(path, elements, pixels)
     if image.syntax in tags.NATIVE:
         _require_length(image)
     else:
@@ -92,10 +97,10 @@ def read_image(path: Path) -> Image:
 
 
 def pieces(image: Image) -> Iterator[tuple[int, int, np.ndarray]]:
-    """The values of a file, unscaled, piece by piece: plain pixels by rows, compressed ones by frames.
+    """The unscaled values of a file in pieces: rows of plain pixels, frames of compressed ones.
 
     Yields:
-        Frame and first row, from 0, and `[rows, columns]`.
+        Index of the frame and of the first row, from 0, and values `[rows, columns]`.
 
     Raises:
         UnusableError: the pixels cannot be decoded.
@@ -118,25 +123,25 @@ def pieces(image: Image) -> Iterator[tuple[int, int, np.ndarray]]:
             yield number, first, _significant(values, image)
 
 
-def _described(path: Path, said: Elements, pixels: Pixels) -> Image:
-    grey = said.get(tags.PHOTOMETRIC, "MONOCHROME2") in {"MONOCHROME1", "MONOCHROME2"}
-    if not grey or said.get(tags.SAMPLES, 1) != 1:
+def _image(path: Path, elements: Elements, pixels: Pixels) -> Image:
+    grey = elements.get(tags.PHOTOMETRIC, "MONOCHROME2") in {"MONOCHROME1", "MONOCHROME2"}
+    if not grey or elements.get(tags.SAMPLES, 1) != 1:
         message = "holds colours"
         raise UnusableError(message)
-    if tags.VALUE_TABLE in said:
-        message = "maps its values by a table"
+    if tags.VALUE_TABLE in elements:
+        message = "maps its values through a lookup table"
         raise UnusableError(message)
     sizes = (tags.ROWS, tags.COLUMNS, tags.ALLOCATED, tags.STORED, tags.HIGH, tags.SIGNED)
-    whole = [size for size in map(said.get, sizes) if isinstance(size, int)]
-    (frames,) = tags.decimals(said.get(tags.FRAMES) or "1", 1)
-    if len(whole) < len(sizes) or frames != int(frames) or not 1 <= frames <= pixels.end:
+    integers = [size for size in map(elements.get, sizes) if isinstance(size, int)]
+    (frames,) = tags.decimals(elements.get(tags.FRAMES) or "1", 1)
+    if len(integers) < len(sizes) or frames != int(frames) or not 1 <= frames <= pixels.end:
         message = "does not say how its pixels are stored"
         raise UnusableError(message)
-    rows, columns, allocated, stored, high, signed = whole
+    rows, columns, allocated, stored, high, signed = integers
     if allocated not in {8, 16, 32} or not 1 <= stored <= high + 1 <= allocated or signed > 1:
         message = f"stores {stored} of {allocated} bits a pixel, which cannot be read"
         raise UnusableError(message)
-    syntax = str(said[tags.SYNTAX])
+    syntax = str(elements[tags.SYNTAX])
     order, _ = tags.NATIVE.get(syntax, ("<", True))
     if (order, allocated) == (">", 8):
         message = "is encoded with swapped bytes, which cannot be verified"  # as words or as bytes?
@@ -147,29 +152,29 @@ def _described(path: Path, said: Elements, pixels: Pixels) -> Image:
         shape=(int(frames), rows, columns),
         dtype=np.dtype(f"{order}{'i' if signed else 'u'}{allocated // 8}"),
         bits=(stored, high),
-        said=said | _inside(said.get(tags.SHARED_GROUPS)),
-        groups=_groups(said.get(tags.FRAME_GROUPS), int(frames)),
+        said=elements | _functional_elements(elements.get(tags.SHARED_GROUPS)),
+        groups=_groups(elements.get(tags.FRAME_GROUPS), int(frames)),
         pixels=pixels,
     )
 
 
-def _groups(items: object, frames: int) -> tuple[Elements, ...]:
-    if not isinstance(items, list):
+def _groups(groups: object, frames: int) -> tuple[Elements, ...]:
+    if not isinstance(groups, list):
         return ({},) * frames
-    if len(items) != frames:
-        message = f"has {frames} frames but describes {len(items)}"
+    if len(groups) != frames:
+        message = f"has {frames} frames but describes {len(groups)}"
         raise UnusableError(message)
-    return tuple(_inside([item]) for item in items)
+    return tuple(_functional_elements([group]) for group in groups)
 
 
-def _inside(items: object) -> Elements:
-    """The elements inside the functional groups that these items hold."""
-    found: Elements = {}
-    for item in items if isinstance(items, list) else []:
+def _functional_elements(groups: object) -> Elements:
+    """The elements inside the functional groups of these items."""
+    elements: Elements = {}
+    for group in groups if isinstance(groups, list) else []:
         for tag in tags.GROUPS:
-            for inner in item.get(tag, []):
-                found |= inner
-    return found
+            for inner in group.get(tag, []):
+                elements |= inner
+    return elements
 
 
 def _require_length(image: Image) -> None:
@@ -187,29 +192,37 @@ def _require_whole_fragments(image: Image) -> None:
     count, rows, columns = image.shape
     parts = image.pixels.fragments
     if rows * columns * image.dtype.itemsize > MAX_DECODED:
-        message = f"holds compressed frames of {columns} x {rows} pixels; unpack it first (gdcmconv --raw)"
+        message = (
+            f"holds compressed frames of {columns} x {rows} pixels; "
+            "unpack it first (gdcmconv --raw)"
+        )
         raise UnusableError(message)
     one_each = len(parts) == count
     with image.path.open("rb") as stream:
         if image.syntax == tags.RLE:
-            sizes = (_unpacked(_between(stream, *part)) for part in parts)
-            whole = one_each and all(size >= rows * columns for size in sizes)
+            sizes = (_unpacked(_read_range(stream, *part)) for part in parts)
+            complete = one_each and all(size >= rows * columns for size in sizes)
         else:
             last = parts if one_each else parts[-1:]
-            ends = (_between(stream, max(start, end - _LONGEST_END), end) for start, end in last)
-            whole = len(parts) >= count and all(end.rstrip(_FILLING).endswith(_END_OF_JPEG) for end in ends)
-    if not whole:
-        message = "is truncated: its compressed pixels are not whole"
+            ends = (_read_range(stream, max(start, end - _LONGEST_END), end) for start, end in last)
+            complete = len(parts) >= count and all(
+                end.rstrip(_FILLING).endswith(_END_OF_JPEG) for end in ends
+            )
+    if not complete:
+        message = "is truncated: its compressed pixels are incomplete"
         raise UnusableError(message)
 
 
-def _between(stream: BinaryIO, start: int, end: int) -> bytes:
+def _read_range(stream: BinaryIO, start: int, end: int) -> bytes:
     stream.seek(start)
     return stream.read(end - start)
 
 
 def _unpacked(frame: bytes) -> int:
-    """Bytes in the shortest segment of a run-length encoded frame (PS3.5, annex G); 0 if one is cut."""
+    """Bytes in the shortest segment of a run-length encoded frame (PS3.5, annex G).
+
+    0 if a segment is truncated.
+    """
     if len(frame) < 64:
         return 0
     count, *offsets = struct.unpack("<16I", frame[:64])
@@ -220,46 +233,46 @@ def _unpacked(frame: bytes) -> int:
 
 
 def _run_lengths(segment: bytes) -> int:
-    length, place = 0, 0
-    while place < len(segment) - 1:
-        code = segment[place]
+    length, position = 0, 0
+    while position < len(segment) - 1:
+        code = segment[position]
         if code == 128:
-            place += 1
+            position += 1
         elif code > 128:
             length += 257 - code
-            place += 2
+            position += 2
         else:
             length += code + 1
-            place += code + 2
-    return length if place <= len(segment) else 0
+            position += code + 2
+    return length if position <= len(segment) else 0
 
 
 def _significant(values: np.ndarray, image: Image) -> np.ndarray:
-    """Values without the bits that do not count, which may hold overlays, and with their sign."""
+    """Values without the insignificant bits, which may hold overlays; sign-extended."""
     stored, high = image.bits
     width = image.dtype.itemsize * 8
     if stored == width:
         return values
     plain = values.astype(values.dtype.newbyteorder("="))
-    # Shifted to the left the sign is the highest bit; back to the right it fills the others.
+    # Shifted left, the sign is the highest bit; shifting right again extends it.
     return (plain << (width - 1 - high)) >> (width - stored)
 
 
 def _decoded_frames(image: Image) -> Iterator[np.ndarray]:
-    """Frame by frame where each is a fragment by itself; else all of them together."""
+    """One array per frame if each frame is a single fragment; otherwise decode all together."""
     count, *_ = image.shape
     with image.path.open("rb") as stream:
         if len(image.pixels.fragments) != count:
-            value = _between(stream, image.pixels.start, image.pixels.end)
+            value = _read_range(stream, image.pixels.start, image.pixels.end)
             yield from _decoded(image, value)
             return
-        alone = replace(image, shape=(1, *image.shape[1:]))
+        single = replace(image, shape=(1, *image.shape[1:]))
         for start, end in image.pixels.fragments:
-            yield _decoded(alone, _encapsulated(_between(stream, start, end)))[0]
+            yield _decoded(single, _encapsulated(_read_range(stream, start, end)))[0]
 
 
 def _encapsulated(fragment: bytes) -> bytes:
-    """A value of one fragment: an empty table of offsets, the fragment, and the mark of the end."""
+    """A value of one fragment: an empty table of offsets, the fragment, and the end marker."""
     items = ((0xE000, b""), (0xE000, fragment), (0xE0DD, b""))
     return b"".join(struct.pack("<HHI", 0xFFFE, number, len(data)) + data for number, data in items)
 
@@ -268,7 +281,7 @@ def _decoded(image: Image, value: bytes) -> np.ndarray:
     with _DECODING.hold(COPIES * math.prod(image.shape) * image.dtype.itemsize):
         values = _read_by_gdcm(image, value)
     if values.shape != image.shape or values.dtype.itemsize != image.dtype.itemsize:
-        message = "holds compressed pixels of other sizes than it says"
+        message = "holds compressed pixels whose size differs from the stated one"
         raise UnusableError(message)
     return values.astype(image.dtype, copy=False)
 
@@ -276,12 +289,12 @@ def _decoded(image: Image, value: bytes) -> np.ndarray:
 def _read_by_gdcm(image: Image, value: bytes) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder) / "bare.dcm"
-        bare.write_bytes(_bare(image, value))
+        bare.write_bytes(_minimal_file(image, value))
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(bare))
         try:
-            with _locale_kept():
+            with _preserved_locale():
                 values: np.ndarray = sitk.GetArrayFromImage(reader.Execute())
         except RuntimeError as error:
             message = "holds compressed pixels that cannot be decoded"
@@ -290,8 +303,8 @@ def _read_by_gdcm(image: Image, value: bytes) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _locale_kept() -> Iterator[None]:
-    """GDCM sets its process's locale to C, by which Python then reads and writes texts as ASCII."""
+def _preserved_locale() -> Iterator[None]:
+    """Restore the locale: GDCM sets it to C, in which Python reads and writes text as ASCII."""
     before = locale.setlocale(locale.LC_ALL)
     try:
         yield
@@ -299,8 +312,8 @@ def _locale_kept() -> Iterator[None]:
         locale.setlocale(locale.LC_ALL, before)
 
 
-def _bare(image: Image, value: bytes) -> bytes:
-    """A DICOM file that holds compressed pixels and what it takes to decode them."""
+def _minimal_file(image: Image, value: bytes) -> bytes:
+    """A DICOM file with compressed pixels and only the elements needed to decode them."""
     kind = b"1.2.840.10008.5.1.4.1.1.7.3"  # secondary capture of several frames
     frames, rows, columns = image.shape
     stored, high = image.bits
@@ -320,9 +333,16 @@ def _bare(image: Image, value: bytes) -> bytes:
         _text(tags.PHOTOMETRIC, b"CS", b"MONOCHROME2"),
         _text(tags.FRAMES, b"IS", str(frames).encode()),
         *(_short(tag, size) for tag, size in sizes.items()),
-        struct.pack("<HH2sHI", tags.PIXELS >> 16, tags.PIXELS & 0xFFFF, b"OB", 0, 0xFFFFFFFF) + value,
+        struct.pack("<HH2sHI", tags.PIXELS >> 16, tags.PIXELS & 0xFFFF, b"OB", 0, 0xFFFFFFFF)
+        + value,
     ]
-    return bytes(128) + b"DICM" + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(meta)) + meta + b"".join(body)
+    return (
+        bytes(128)
+        + b"DICM"
+        + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(meta))
+        + meta
+        + b"".join(body)
+    )
 
 
 def _text(tag: int, kind: bytes, value: bytes) -> bytes:

@@ -1,7 +1,8 @@
-"""Transform parameter files of elastix: linear ones, and chains of them, as transforms of ITK.
+"""Transform parameter files of elastix: linear transforms, and chains of them, as ITK transforms.
 
-They map fixed points to moving points in LPS mm, as ITK's do. A file may name another one that is applied
-before it (InitialTransformParameterFileName). Source: the elastix manual, section 2.6, and elastix 5.
+They map fixed points to moving points in LPS mm, as ITK transforms do. A file may name another one
+that is applied before it (InitialTransformParameterFileName). Source: the elastix manual, section
+2.6, and elastix 5.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ from tenter.formats.headers import refusal
 
 MARK = re.compile(rb'^[ \t]*\([ \t]*Transform[ \t]+"', re.MULTILINE)
 ENTRY = re.compile(r"^[ \t]*\([ \t]*(\w+)[ \t]+(.*?)[ \t]*\)", re.MULTILINE)
-LENGTHS = {"TranslationTransform": 3, "EulerTransform": 6, "SimilarityTransform": 7, "AffineTransform": 12}
-"""Kinds that are read, and their numbers of parameters."""
+LENGTHS = {
+    "TranslationTransform": 3,
+    "EulerTransform": 6,
+    "SimilarityTransform": 7,
+    "AffineTransform": 12,
+}
+"""Supported kinds, and their numbers of parameters."""
 
 FIRST = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
 LONGEST_CHAIN = 20
@@ -30,21 +36,23 @@ AS_FIELD = (
 
 
 def is_parameter_file(content: bytes) -> bool:
-    """Whether a file that begins so is one of elastix."""
+    """Whether the beginning of a file shows it to be a parameter file of elastix."""
     return MARK.search(content) is not None
 
 
 def read_chain(path: Path) -> list[sitk.Transform]:
-    """The transforms of a file and of those that it names, the last one applied first.
+    """The transforms of a file and of the files it names; the last one is applied first.
 
     Raises:
-        DataError: one of them is missing, not linear, or added instead of composed.
+        DataError: a transform is missing, not linear, or added instead of composed.
     """
     chain: list[sitk.Transform] = []
     following: Path | None = path
     while following is not None:
         if len(chain) == LONGEST_CHAIN:
-            raise refusal(path, f"names more than {LONGEST_CHAIN} files, one after the other", "correct it")
+            raise refusal(
+                path, f"names more than {LONGEST_CHAIN} files, one after the other", "correct it"
+            )
         entries = _entries(following)
         chain.append(_transform(following, entries))
         following = _initial(following, entries)
@@ -53,10 +61,10 @@ def read_chain(path: Path) -> list[sitk.Transform]:
 
 def _entries(path: Path) -> dict[str, list[str]]:
     text = path.read_text(encoding="utf-8", errors="replace")
-    return {name: _words(values) for name, values in ENTRY.findall(text)}
+    return {name: _values(values) for name, values in ENTRY.findall(text)}
 
 
-def _words(values: str) -> list[str]:
+def _values(values: str) -> list[str]:
     return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^\s"]+)', values)]
 
 
@@ -65,20 +73,22 @@ def _initial(path: Path, entries: dict[str, list[str]]) -> Path | None:
     if name == "NoInitialTransform":
         return None
     if entries.get("HowToCombineTransforms", ["Compose"]) != ["Compose"]:
-        what = "is added to another transform (HowToCombineTransforms), not composed with it"
-        raise refusal(path, what, AS_FIELD.format(name=path.name))
-    # Names are mostly absolute, of the machine that elastix ran on.
+        message = "is added to another transform (HowToCombineTransforms), not composed with it"
+        raise refusal(path, message, AS_FIELD.format(name=path.name))
+    # Names are mostly absolute paths on the machine where elastix ran.
     for candidate in (path.parent / name, path.parent / Path(name).name):
         if candidate.is_file():
             return candidate
-    raise refusal(path, f"needs {Path(name).name}, its initial transform", "copy that file beside it")
+    raise refusal(
+        path, f"needs {Path(name).name}, its initial transform", "copy that file beside it"
+    )
 
 
 def _transform(path: Path, entries: dict[str, list[str]]) -> sitk.Transform:
     kind = entries.get("Transform", [""])[0]
     if kind not in LENGTHS:
-        what = f"is a transform of elastix that is not linear ({kind or 'unknown'})"
-        raise refusal(path, what, AS_FIELD.format(name=path.name))
+        message = f"is a transform of elastix that is not linear ({kind or 'unknown'})"
+        raise refusal(path, message, AS_FIELD.format(name=path.name))
     for side in ("FixedImageDimension", "MovingImageDimension"):
         if entries.get(side, ["3"]) != ["3"]:
             raise refusal(path, f"is a {entries[side][0]}-D transform", "give a 3-D one")
@@ -90,13 +100,17 @@ def _transform(path: Path, entries: dict[str, list[str]]) -> sitk.Transform:
     if kind == "EulerTransform":
         euler = sitk.Euler3DTransform()
         euler.SetComputeZYX(entries.get("ComputeZYX", ["false"]) == ["true"])
-        return _placed(euler, centre, parameters)
+        return _with_centre(euler, centre, parameters)
     affine = sitk.AffineTransform(3) if kind == "AffineTransform" else sitk.Similarity3DTransform()
-    return _placed(affine, centre, parameters)
+    return _with_centre(affine, centre, parameters)
 
 
-def _placed(transform: Any, centre: Sequence[float], parameters: Sequence[float]) -> sitk.Transform:  # noqa: ANN401 - SimpleITK has no types
-    """A transform of ITK's that has a centre, with its centre and parameters."""
+def _with_centre(
+    transform: Any,  # noqa: ANN401 - SimpleITK has no types
+    centre: Sequence[float],
+    parameters: Sequence[float],
+) -> sitk.Transform:
+    """Set the centre and the parameters of an ITK transform that has a centre."""
     transform.SetCenter(centre)
     transform.SetParameters(parameters)
     placed: sitk.Transform = transform
@@ -104,20 +118,20 @@ def _placed(transform: Any, centre: Sequence[float], parameters: Sequence[float]
 
 
 def _require_directions(path: Path, entries: dict[str, list[str]]) -> None:
-    """Refuse a transform that was made without the directions of its images, where that matters."""
+    """Refuse a transform that ignores image directions, unless they are the identity."""
     upright = "".join(entries.get("Direction", [])) == "100010001"
     if entries.get("UseDirectionCosines") != ["true"] and not upright:
-        what = "does not use the directions of its images (UseDirectionCosines)"
-        raise refusal(path, what, 'register anew with (UseDirectionCosines "true")')
+        message = "does not use the directions of its images (UseDirectionCosines)"
+        raise refusal(path, message, 'register again with (UseDirectionCosines "true")')
 
 
 def _numbers(path: Path, entries: dict[str, list[str]], key: str, count: int) -> list[float]:
-    words = entries.get(key, [])
+    values = entries.get(key, [])
     try:
-        numbers = [float(word) for word in words]
+        numbers = [float(value) for value in values]
     except ValueError:
         numbers = []
     if len(numbers) != count:
-        message = f"{path}: has {len(words)} words in {key}, not {count} numbers; copy it again"
+        message = f"{path}: has {len(values)} words in {key}, not {count} numbers; copy it again"
         raise DataError(message)
     return numbers

@@ -1,6 +1,7 @@
-"""Displacement fields as images: in the conventions of ITK, NIfTI, FSL and Learn2Reg (the last two not read).
+"""Displacement fields as images, in the conventions of ITK, NIfTI, FSL and Learn2Reg.
 
-All belong to the fixed image's grid and take a fixed point to its moving point.
+Those of FSL and Learn2Reg are written, but not read. All are defined on the grid of the fixed image
+and map a fixed point to its moving point.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from tenter.spatial import geometry, grids, slices
 from tenter.spatial.transform import Transform
 
 VECTOR, DISPLACEMENT, FSL_FIELD, NO_INTENT = 1007, 1006, 2006, 0
-"""Intent codes: ITK's and ANTs' displacements in LPS; NIfTI's in RAS; FNIRT's."""
+"""Intent codes: displacements of ITK and ANTs (LPS), of NIfTI (RAS) and of FNIRT; none."""
 
 NIFTYREG, NIFTYREG_DISPLACEMENT = "NREG_TRANS", 1
-"""Intent name of NiftyReg's transforms, and the first parameter of those that are displacements (RAS)."""
+"""Intent name of NiftyReg's transforms, and the first parameter if they are displacements (RAS)."""
 
 SPM = "Mapping"
-"""Intent name of SPM's deformations, which hold places."""
+"""Intent name of SPM's deformations, which hold positions."""
 
 FSL_INTENTS = {
     2006: "a warp of FSL",
@@ -45,28 +46,31 @@ FSL_INTENTS = {
 }
 
 GZIP_LEVEL = 2
-"""Of isal: the fastest on displacement fields, and no larger than the others."""
+"""Level of isal: the fastest for displacement fields, with files no larger than at other levels."""
 
 HEADER_BYTES = 352
 LONGEST_HEADER = 2**16
 
 IMAGES = (*nifti.SUFFIXES, *itk_files.SUFFIXES)
-"""Suffixes by which a field is known from a transform file."""
+"""Suffixes that distinguish a field from a transform file."""
 
 GIVE_ANOTHER = (
     "give transform.h5, or a field in mm as ITK, ANTs and 3D Slicer store it (NIfTI with sizes "
-    "x, y, z, 1, 3 and intent 1007 in LPS or 1006 in RAS; .mha or .nrrd with three values a voxel, LPS)"
+    "x, y, z, 1, 3 and intent 1007 in LPS or 1006 in RAS; .mha or .nrrd with three values per "
+    "voxel, LPS)"
 )
 
 FROM_FSL = (
-    "convert it by wb_command -convert-warpfield -from-fnirt {name} MOVING -to-itk field.nii.gz (of "
-    "coefficients first make a warp: fnirtfileutils --in={name} --ref=FIXED --out=WARP --withaff), or "
-    + GIVE_ANOTHER
+    "convert it with wb_command -convert-warpfield -from-fnirt {name} MOVING -to-itk field.nii.gz "
+    "(convert coefficients to a warp first: fnirtfileutils --in={name} --ref=FIXED --out=WARP "
+    "--withaff), or " + GIVE_ANOTHER
 )
-FROM_NIFTYREG = "convert it by reg_transform -ref FIXED -disp {name} field.nii.gz, or " + GIVE_ANOTHER
+FROM_NIFTYREG = (
+    "convert it with reg_transform -ref FIXED -disp {name} field.nii.gz, or " + GIVE_ANOTHER
+)
 FROM_SPM = (
-    "subtract from it the RAS mm of each of its voxels, and set the intent code to 1006 without a name, or "
-    + GIVE_ANOTHER
+    "subtract the RAS position in mm of each voxel from it, and set the intent code to 1006 "
+    "without a name, or " + GIVE_ANOTHER
 )
 
 
@@ -74,7 +78,7 @@ def write_field(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affine: M
     """Write a displacement field as ITK, ANTs and 3D Slicer read it.
 
     NIfTI, axes (x, y, z, 1, component), LPS mm, intent 1007 (vector). A slice across the third axis
-    is stored with that axis first: ITK would take it for an image of two dimensions.
+    is stored with that axis first, because ITK would read it as a two-dimensional image.
 
     Args:
         path: `.nii.gz`.
@@ -82,20 +86,20 @@ def write_field(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affine: M
         affine: voxel to RAS mm.
 
     Raises:
-        OutputError: it could not be written whole.
+        OutputError: the file could not be written completely.
     """
     displacement_mm, affine = _upright(displacement_mm, affine)
-    content = _on_disk(displacement_mm)
+    content = _stored_order(displacement_mm)
     content[:2].neg_()
     _write(path, content, affine, VECTOR)
 
 
 def write_field_ras(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> None:
-    """Write a displacement field as the NIfTI standard has it.
+    """Write a displacement field as the NIfTI standard defines it.
 
-    Axes (x, y, z, 1, component), RAS mm, intent 1006 (displacement). ITK from 5.4 on turns it to
-    LPS when it reads it; older programs that are built on it take it for LPS, which is wrong. A slice
-    is stored as by `write_field`.
+    Axes (x, y, z, 1, component), RAS mm, intent 1006 (displacement). ITK converts it to LPS on
+    reading since version 5.4; programs built on older versions misinterpret it as LPS. A slice is
+    stored as by `write_field`.
 
     Args:
         path: `.nii.gz`.
@@ -103,10 +107,10 @@ def write_field_ras(path: Path, displacement_mm: Float[Tensor, "3 x y z"], affin
         affine: voxel to RAS mm.
 
     Raises:
-        OutputError: it could not be written whole.
+        OutputError: the file could not be written completely.
     """
     displacement_mm, affine = _upright(displacement_mm, affine)
-    _write(path, _on_disk(displacement_mm), affine, DISPLACEMENT)
+    _write(path, _stored_order(displacement_mm), affine, DISPLACEMENT)
 
 
 def write_field_fsl(
@@ -118,23 +122,24 @@ def write_field_fsl(
 ) -> None:
     """Write a relative warp as FSL's `applywarp --rel` reads it.
 
-    Axes (x, y, z, component), intent 2006. The displacement is a moving place in the moving
-    image's FSL coordinates minus the fixed place in the fixed image's: voxels times their
-    sizes in mm, the first axis counted from its other end where the image's axes are right-handed.
+    Axes (x, y, z, component), intent 2006. The displacement is the moving position in FSL
+    coordinates of the moving image minus the fixed position in those of the fixed image. FSL
+    coordinates are voxel indices times voxel sizes in mm; the first axis is reversed if the image
+    axes are right-handed.
 
     Args:
         path: `.nii.gz`.
         displacement_mm: `[3, x, y, z]`, moving minus fixed point, RAS mm.
         affine: voxel to RAS mm.
-        moving_affine: the moving image's, voxel to RAS mm.
-        moving_shape: the moving image's voxels.
+        moving_affine: voxel to RAS mm of the moving image.
+        moving_shape: voxels of the moving image.
 
     Raises:
-        OutputError: it could not be written whole.
+        OutputError: the file could not be written completely.
     """
     fixed = _fsl_mm(affine, displacement_mm.shape[1:])
     moving = _fsl_mm(moving_affine, moving_shape) @ np.linalg.inv(moving_affine)
-    content = _between(displacement_mm, moving, moving @ affine - fixed)
+    content = _coordinate_differences(displacement_mm, moving, moving @ affine - fixed)
     _write(path, content, affine, FSL_FIELD)
 
 
@@ -153,32 +158,37 @@ def write_field_learn2reg(
         moving_affine: the moving image's, voxel to RAS mm.
 
     Raises:
-        OutputError: it could not be written whole.
+        OutputError: the file could not be written completely.
     """
     to_voxels = np.linalg.inv(moving_affine)
-    content = _between(displacement_mm, to_voxels, to_voxels @ affine - np.eye(4))
+    content = _coordinate_differences(displacement_mm, to_voxels, to_voxels @ affine - np.eye(4))
     _write(path, content, affine, NO_INTENT)
 
 
 def read_field(path: Path) -> Transform:
-    """Read a displacement field of ITK, ANTs, 3D Slicer or NiftyReg, or one in RAS by the NIfTI standard.
+    """Read a displacement field of ITK, ANTs, 3D Slicer, NiftyReg or the NIfTI standard.
 
     Args:
         path: NIfTI (`.nii`, `.nii.gz`) with sizes x, y, z, 1, 3 and intent 1007 (LPS mm; RAS mm if
             NiftyReg's name and parameter say that it holds displacements) or 1006 (RAS mm); or
-            MetaImage or NRRD (`.mha`, `.mhd`, `.nrrd`, `.nhdr`) with three values a voxel, LPS mm.
+            MetaImage or NRRD (`.mha`, `.mhd`, `.nrrd`, `.nhdr`) with three values per voxel,
+            LPS mm.
 
     Returns:
-        The map, its alignment identity, its field in float32 on the CPU.
+        The map, with an identity alignment and a float32 field on the CPU.
 
     Raises:
         DataError: it is damaged, or in another convention.
     """
-    head = volumes.header(path)
-    if head.channels != 3:
-        raise refusal(path, f"holds {head.channels} values a voxel, no displacements", GIVE_ANOTHER)
-    if head.dtype.kind != "f" and path.name.lower().endswith(itk_files.SUFFIXES):
-        raise refusal(path, f"holds {head.dtype} values (colours?), no displacements", GIVE_ANOTHER)
+    header = volumes.header(path)
+    if header.channels != 3:
+        raise refusal(
+            path, f"holds {header.channels} values per voxel, not displacements", GIVE_ANOTHER
+        )
+    if header.dtype.kind != "f" and path.name.lower().endswith(itk_files.SUFFIXES):
+        raise refusal(
+            path, f"holds {header.dtype} values (colours?), not displacements", GIVE_ANOTHER
+        )
     in_lps = _in_lps(path)
     volume = volumes.read_image(path)
     to_voxels = np.linalg.inv(volume.affine)[:3, :3]
@@ -189,7 +199,7 @@ def read_field(path: Path) -> Transform:
 
 
 def _in_lps(path: Path) -> bool:
-    """Whether a field's displacements are in LPS; else they are in RAS."""
+    """Whether the displacements of a field are in LPS; otherwise they are in RAS."""
     if path.name.lower().endswith(itk_files.SUFFIXES):
         _require_plain(path)
         return True
@@ -200,75 +210,96 @@ def _in_lps(path: Path) -> bool:
     header: Any = nib.load(path).header
     sizes = header.get_data_shape()
     if intent.code not in {VECTOR, DISPLACEMENT} or len(sizes) != 5:
-        what = f"is no displacement field in mm by its header (intent {intent.code}, sizes {tuple(sizes)})"
-        raise refusal(path, what, GIVE_ANOTHER)
+        message = (
+            "is not a displacement field in mm according to its header "
+            f"(intent {intent.code}, sizes {tuple(sizes)})"
+        )
+        raise refusal(path, message, GIVE_ANOTHER)
     return intent.code == VECTOR
 
 
 def _require_known_program(path: Path, intent: nifti.Intent) -> None:
-    """Refuse fields of programs that hold other things than displacements in mm."""
+    """Refuse fields of programs that do not store displacements in mm."""
     if intent.code in FSL_INTENTS:
-        what = f"is {FSL_INTENTS[intent.code]}, in coordinates of its two images (intent {intent.code})"
-        raise refusal(path, what, FROM_FSL.format(name=path.name))
-    if intent.name.startswith("NREG") and (intent.name, intent.p1) != (NIFTYREG, NIFTYREG_DISPLACEMENT):
-        what = "is a transform of NiftyReg that holds places, control points or velocities"
-        raise refusal(path, what, FROM_NIFTYREG.format(name=path.name))
+        message = (
+            f"is {FSL_INTENTS[intent.code]}, in coordinates of its two images "
+            f"(intent {intent.code})"
+        )
+        raise refusal(path, message, FROM_FSL.format(name=path.name))
+    if intent.name.startswith("NREG") and (intent.name, intent.p1) != (
+        NIFTYREG,
+        NIFTYREG_DISPLACEMENT,
+    ):
+        message = "is a transform of NiftyReg that holds positions, control points or velocities"
+        raise refusal(path, message, FROM_NIFTYREG.format(name=path.name))
     if intent.name == SPM:
-        raise refusal(path, "is a deformation of SPM, which holds places", FROM_SPM)
+        raise refusal(path, "is a deformation of SPM, which holds positions", FROM_SPM)
     if intent.name and intent.name != NIFTYREG:
-        what = f"is named {intent.name!a} in its header (intent_name), by an unknown program"
-        raise refusal(path, what, GIVE_ANOTHER)
+        message = f"is named {intent.name!a} in its header (intent_name), by an unknown program"
+        raise refusal(path, message, GIVE_ANOTHER)
 
 
 def _require_plain(path: Path) -> None:
-    """Refuse a NRRD file that does not hold what its vectors are read as."""
+    """Refuse an NRRD file whose vectors are not LPS displacements from fixed to moving points."""
     with path.open("rb") as stream:
         text = stream.read(LONGEST_HEADER).partition(b"\n\n")[0].decode("latin-1")
     if not text.startswith("NRRD"):
         return
-    if re.search(r"^space:\s*(left-posterior-superior|lps)\s*$", text, re.IGNORECASE | re.MULTILINE) is None:
+    if (
+        re.search(
+            r"^space:\s*(left-posterior-superior|lps)\s*$", text, re.IGNORECASE | re.MULTILINE
+        )
+        is None
+    ):
         raise refusal(path, "is not in the space left-posterior-superior", GIVE_ANOTHER)
     if re.search(r"^displacement field type:=\s*modeling", text, re.IGNORECASE | re.MULTILINE):
-        what = "goes from moving to fixed points (its displacement field type is modeling)"
-        raise refusal(path, what, "invert it in 3D Slicer before it is saved")
+        message = "goes from moving to fixed points (its displacement field type is modeling)"
+        raise refusal(path, message, "invert it in 3D Slicer before it is saved")
 
 
 def _upright(
     displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix
 ) -> tuple[Float[Tensor, "3 i j k"], Matrix]:
-    """A field and its grid, a slice across the third axis with that axis first."""
+    """A field and its grid; if the third axis is normal to a slice, it is moved to the front."""
     if slices.normal(displacement_mm.shape[1:]) != 2:
         return displacement_mm, affine
     return displacement_mm.permute(0, 3, 1, 2), affine[:, [2, 0, 1, 3]]
 
 
-def _on_disk(displacement_mm: Tensor) -> Float[Tensor, "3 z y x"]:
-    """A copy in the file's order and type."""
+def _stored_order(displacement_mm: Tensor) -> Float[Tensor, "3 z y x"]:
+    """A copy in the axis order and type of the file."""
     content = torch.empty((3, *reversed(displacement_mm.shape[1:])), dtype=torch.float32)
     content.copy_(displacement_mm.detach().permute(0, 3, 2, 1))
     return content
 
 
-def _between(displacement_mm: Tensor, moved: Matrix, rest: Matrix) -> Float[Tensor, "3 z y x"]:
-    """Displacement between coordinates of two images: linear in the mm, plus affine in the voxel.
+def _coordinate_differences(
+    displacement_mm: Tensor, to_moving: Matrix, undisplaced: Matrix
+) -> Float[Tensor, "3 z y x"]:
+    """Differences between coordinates of two images: linear in mm, plus affine in the voxel index.
 
     Args:
         displacement_mm: `[3, x, y, z]`.
-        moved: RAS mm to coordinates of the moving image.
-        rest: voxel of the fixed grid to coordinates, moving minus fixed, where nothing is displaced.
+        to_moving: RAS mm to coordinates of the moving image.
+        undisplaced: voxel of the fixed grid to the coordinate difference, moving minus fixed, at
+            zero displacement.
     """
     content = torch.empty((3, *reversed(displacement_mm.shape[1:])), dtype=torch.float32)
-    linear = torch.from_numpy(np.ascontiguousarray(moved[:3, :3]))
+    linear = torch.from_numpy(np.ascontiguousarray(to_moving[:3, :3]))
     for first, layer in enumerate(displacement_mm.detach().unbind(dim=1)):
-        moves = torch.einsum("rc,cyz->ryz", linear, layer.to(device="cpu", dtype=torch.float64))
-        here = rest @ geometry.translation((float(first), 0.0, 0.0))
-        start = grids.mapped(torch.from_numpy(here[None, :3]), (1, *layer.shape[1:]))[0, :, 0]
-        content[..., first] = (moves + start).transpose(1, 2)
+        displacements = torch.einsum(
+            "rc,cyz->ryz", linear, layer.to(device="cpu", dtype=torch.float64)
+        )
+        layer_affine = undisplaced @ geometry.translation((float(first), 0.0, 0.0))
+        start = grids.mapped(torch.from_numpy(layer_affine[None, :3]), (1, *layer.shape[1:]))[
+            0, :, 0
+        ]
+        content[..., first] = (displacements + start).transpose(1, 2)
     return content
 
 
 def _fsl_mm(affine: Matrix, shape: Sequence[int]) -> Matrix:
-    """Voxel to FSL's coordinates of an image."""
+    """Voxel to FSL coordinates of an image."""
     result = np.diag([*geometry.spacing_mm(affine), 1.0])
     if np.linalg.det(affine[:3, :3]) > 0:
         result[0, 3] = result[0, 0] * (shape[0] - 1)
@@ -282,7 +313,7 @@ def _write(path: Path, content: Float[Tensor, "3 z y x"], affine: Matrix, intent
     with files.written_whole(path) as temporary:
         with (
             temporary.open("wb") as plain,
-            # Neither name nor time inside, so that equal fields are equal files.
+            # Without a name or time stamp, so that equal fields yield equal files.
             igzip.IGzipFile("", "wb", GZIP_LEVEL, plain, mtime=0) as stream,
         ):
             stream.write(header)
@@ -306,20 +337,21 @@ def _header(shape: tuple[int, ...], affine: Matrix, intent: int) -> bytes:
 
 
 def _verify(path: Path, temporary: Path, expected: int) -> None:
-    """Unpack it all: checks what the disk kept, to the checksum at its end."""
-    found = 0
+    """Unpack the whole file, which verifies its length and checksum on the disk."""
+    length = 0
     try:
         with igzip.open(temporary, "rb") as stream:
             while block := stream.read(2**22):
-                found += len(block)
+                length += len(block)
     except (EOFError, igzip.BadGzipFile) as error:
         message = (
-            f"{path}: reads back damaged ({error}); have the disk checked and run the same command again"
+            f"{path}: reads back damaged ({error}); "
+            "have the disk checked and run the same command again"
         )
         raise OutputError(message) from error
-    if found != expected:
+    if length != expected:
         message = (
-            f"{path}: {found} of {expected} bytes were written; "
+            f"{path}: {length} of {expected} bytes were written; "
             "have the disk checked and run the same command again"
         )
         raise OutputError(message)

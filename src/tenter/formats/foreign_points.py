@@ -1,7 +1,7 @@
-"""Lists of points of other programs, known by what marks them, and what is certain of each.
+"""Point lists of other programs, recognised by characteristic text.
 
-Read are those whose coordinates are certainly RAS or LPS mm; the others are refused by the program's
-name, with a way to convert them. Points without names are named by their order: 1, 2, 3, ...
+Lists whose coordinates are certainly RAS or LPS mm are read; others are refused with the name of
+the program and a way to convert them. Points without names are numbered in order: 1, 2, 3, ...
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 AS_TABLE = "write them as a table with the columns label, x, y, z (RAS mm)"
 VOXELS_TO_MM = (
-    "convert them to mm by their image's affine (nibabel.affines.apply_affine(nib.load(image).affine, "
-    "voxels)), and write a table with the columns label, x, y, z"
+    "convert them to mm with their image's affine "
+    "(nibabel.affines.apply_affine(nib.load(image).affine, voxels)), "
+    "and write a table with the columns label, x, y, z"
 )
 
 
 class Row(NamedTuple):
-    """A point as it is written: line of the file, name, three cells."""
+    """A point as stored: line of the file, name, three cells."""
 
     row: int
     name: str
@@ -27,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Complaint(NamedTuple):
-    """Why a list is not read."""
+    """A fault of a list."""
 
     message: str
     fix: str
@@ -37,7 +38,7 @@ class Complaint(NamedTuple):
 
 @dataclass
 class Points:
-    """What a list holds: its space (RAS or LPS, mm), its rows, and what is wrong with it."""
+    """The content of a list: its space (RAS or LPS, mm), rows and faults."""
 
     space: str = "RAS"
     rows: list[Row] = field(default_factory=list)
@@ -45,10 +46,10 @@ class Points:
 
 
 def read(text: str) -> Points | None:
-    """Read a list of another program; None if nothing marks it as one.
+    """Read a list of another program; None if it is not recognised as one.
 
     Args:
-        text: of the file, its lines ended by line feeds.
+        text: of the file, with lines ended by line feeds.
     """
     for mark, reader in READERS:
         if mark.search(text):
@@ -57,72 +58,81 @@ def read(text: str) -> Points | None:
 
 
 def refused(message: str, fix: str) -> Points:
-    """A list that is not read at all."""
+    """The result for a list that is refused as a whole."""
     return Points(complaints=[Complaint(message, fix)])
 
 
 def _numbered(lines: Sequence[tuple[int, str]], space: str) -> Points:
-    """Rows of three numbers, named by their order."""
+    """Rows of three numbers, with points numbered in order."""
     points = Points(space)
     for count, (row, line) in enumerate(lines, start=1):
         cells = tuple(line.split())
         if len(cells) == 3:
             points.rows.append(Row(row, str(count), cells))
         else:
-            points.complaints.append(Complaint(f"has {len(cells)} cells, not three", "correct the row", row))
+            points.complaints.append(
+                Complaint(f"has {len(cells)} cells, not three", "correct the row", row)
+            )
     return points
 
 
-def _filled(text: str) -> list[tuple[int, str]]:
-    """Line numbers and lines that are not blank."""
+def _nonblank_lines(text: str) -> list[tuple[int, str]]:
+    """Numbers and texts of the lines that are not blank."""
     lines = enumerate(text.split("\n"), start=1)
     return [(row, line.strip()) for row, line in lines if line.strip()]
 
 
 def _elastix(text: str) -> Points:
-    """`point` and their number, then x, y, z in LPS mm, as transformix takes them (-def)."""
-    (_, kind), (_, count), *lines = _filled(text)
+    """`point`, the number of points, then x, y, z in LPS mm, as transformix -def reads them."""
+    (_, kind), (_, count), *lines = _nonblank_lines(text)
     if kind == "index":
         return refused("holds voxel indices (elastix)", VOXELS_TO_MM)
     points = _numbered(lines, "LPS")
     if len(lines) != int(count):
-        message = f"says that it holds {int(count)} points, and holds {len(lines)}"
+        message = f"states {int(count)} points but holds {len(lines)}"
         points.complaints.append(Complaint(message, "correct the second line", 2))
     return points
 
 
 def _transformix(_: str) -> Points:
     fix = (
-        "copy the points that you mean, InputPoint or OutputPoint, into a file of its own: a line `point`, "
-        "a line with their number, then x y z of each"
+        "copy the points that you want, InputPoint or OutputPoint, into a separate file: a line "
+        "`point`, a line with their number, then x y z of each"
     )
     return refused("holds points before and after a transform (transformix)", fix)
 
 
 def _freesurfer(text: str) -> Points:
     """Control points: x, y, z, then the lines info, numpoints, useRealRAS."""
-    said = re.search(r"^useRealRAS[ \t]+(\d+)[ \t]*$", text, re.MULTILINE)
-    if said is None or said[1] != "1":
+    match = re.search(r"^useRealRAS[ \t]+(\d+)[ \t]*$", text, re.MULTILINE)
+    if match is None or match[1] != "1":
         fix = "save them in freeview as scanner RAS (useRealRAS 1), or " + AS_TABLE
         return refused("holds points in FreeSurfer's surface RAS, not in scanner RAS", fix)
-    lines = _filled(text)
-    end = next(place for place, (_, line) in enumerate(lines) if line == "info")
+    lines = _nonblank_lines(text)
+    end = next(index for index, (_, line) in enumerate(lines) if line == "info")
     return _numbered(lines[:end], "RAS")
 
 
 def _label(_: str) -> Points:
-    return refused("is a label file of FreeSurfer, mostly in surface RAS", f"for points, {AS_TABLE}")
+    return refused(
+        "is a label file of FreeSurfer, mostly in surface RAS", f"for points, {AS_TABLE}"
+    )
 
 
 def _mni(text: str) -> Points:
-    """MNI's tag file: world coordinates, x to the right, y to the front, z up."""
+    """Tag file of MNI: world coordinates, x to the right, y to the front, z up."""
     volumes = re.search(r"^\s*Volumes\s*=\s*(\d+)\s*;", text, re.MULTILINE)
     if volumes is None or volumes[1] != "1":
-        fix = "write the columns of each volume as a table of its own: label, x, y, z (RAS mm, as they are)"
+        fix = (
+            "write the columns of each volume as a separate table: label, x, y, z (RAS mm, "
+            "without conversion)"
+        )
         return refused("holds points of two volumes (MNI tag file)", fix)
     points = Points("RAS")
-    lines = _filled(text)
-    begin = next((place for place, (_, line) in enumerate(lines) if line.startswith("Points")), len(lines))
+    lines = _nonblank_lines(text)
+    begin = next(
+        (index for index, (_, line) in enumerate(lines) if line.startswith("Points")), len(lines)
+    )
     for row, line in lines[begin + 1 :]:
         content = line.rstrip("; \t")
         if not content or content[0] in "%#":
@@ -139,7 +149,9 @@ def _mni(text: str) -> Points:
 
 
 def _snap(_: str) -> Points:
-    return refused("is a label description of ITK-SNAP, which holds no points", "give a file of points")
+    return refused(
+        "is a label description of ITK-SNAP, which holds no points", "give a file of points"
+    )
 
 
 def _xml(_: str) -> Points:
@@ -160,4 +172,4 @@ READERS: tuple[tuple[re.Pattern[str], Callable[[str], Points]], ...] = (
     (re.compile(r"\A\s*<(\?xml|!DOCTYPE)"), _xml),
     (re.compile(r"\A# vtk DataFile"), _vtk),
 )
-"""What marks a list, and what reads it."""
+"""Characteristic text of each kind of list, and its reader."""

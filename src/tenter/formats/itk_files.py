@@ -1,8 +1,9 @@
-"""MetaImage and NRRD: headers, and where and how their voxels are stored.
+"""MetaImage and NRRD: headers, and the layout of their voxels.
 
-MetaImage headers are read by SimpleITK, after what it passes over was looked at: it takes a missing place
-for the origin, and a unit or a scaling that it does not know for its own. Voxels are read by `payloads`:
-SimpleITK returns images from files whose compressed data are cut or damaged.
+MetaImage headers are read by SimpleITK, after a check of what it ignores: it reads a missing
+position as the origin, and assumes its own unit and scaling if it does not know those of the file.
+Voxels are read by `payloads`, because SimpleITK returns images from files with truncated or
+damaged data.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ PLACES = (
     ("TransformMatrix", "Orientation", "Rotation"),
     ("ElementSpacing",),
 )
-"""What says where a MetaImage lies, each with its other names."""
+"""Fields for the position of a MetaImage, each with its synonyms."""
 
 BYTE_ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
-"""Fields that say whether the highest byte of a number stands first."""
+"""Fields that state whether the most significant byte of a number comes first."""
 
 
 def parts(path: Path) -> tuple[Path, ...]:
-    """The files that make up a volume: the header's, and the one it points to.
+    """The files that make up a volume: the header, and the data file it names.
 
     Raises:
         DataError: the header cannot be read.
@@ -54,7 +55,7 @@ def header(path: Path) -> Header:
 
 
 def layout(path: Path) -> Layout:
-    """Read and verify a header, and find the voxels.
+    """Read and verify a header, and locate the voxels.
 
     Raises:
         DataError: the file or its header cannot be relied on.
@@ -92,7 +93,9 @@ def _reader(path: Path) -> sitk.ImageFileReader:
 def _described(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader) -> Header:
     components, sizes = reader.GetNumberOfComponents(), list(reader.GetSize())
     if components > 1 and any(size > 1 for size in sizes[3:]):
-        raise refusal(path, f"has {components} values a voxel and sizes {sizes}", "give one or the other")
+        raise refusal(
+            path, f"has {components} values per voxel and sizes {sizes}", "give one or the other"
+        )
     space = [*sizes[:3], *[1] * (3 - len(sizes))]
     shape, channels = headers.sized(path, [*space, components] if components > 1 else sizes)
     unit = units.unit(path, fields.get("DistanceUnits", ""), "DistanceUnits")
@@ -107,14 +110,18 @@ def _described(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader)
     return Header(shape, channels, affine, _dtype(path, fields, reader))
 
 
-def _dtype(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader) -> np.dtype[np.generic]:
+def _dtype(
+    path: Path, fields: dict[str, str], reader: sitk.ImageFileReader
+) -> np.dtype[np.generic]:
     name = sitk.GetPixelIDValueAsString(reader.GetPixelID())
-    words = name.replace("vector of ", "").split()
-    if "complex" in words or "label" in words:
-        raise refusal(path, f"holds {name} values", "store one real number (int16, float32) a voxel")
-    kind = "f" if "float" in words else "u" if "unsigned" in words else "i"
+    terms = name.replace("vector of ", "").split()
+    if "complex" in terms or "label" in terms:
+        raise refusal(
+            path, f"holds {name} values", "store one real number (int16, float32) a voxel"
+        )
+    kind = "f" if "float" in terms else "u" if "unsigned" in terms else "i"
     swapped = {fields.get(name, "").lower() for name in BYTE_ORDERS} & {"true", "1"}
-    return np.dtype(f"{'>' if swapped else '<'}{kind}{int(words[0].partition('-')[0]) // 8}")
+    return np.dtype(f"{'>' if swapped else '<'}{kind}{int(terms[0].partition('-')[0]) // 8}")
 
 
 def _is_meta(path: Path) -> bool:
@@ -122,16 +129,21 @@ def _is_meta(path: Path) -> bool:
 
 
 def _require_meta(path: Path, fields: dict[str, str]) -> None:
-    """Refuse a MetaImage about which tools would differ."""
+    """Refuse a MetaImage that tools interpret differently."""
     for names in PLACES:
         if not fields.keys() & set(names):
             raise refusal(path, f"does not say where it lies (no {names[0]} in its header)", AGAIN)
     for axis, kind in enumerate(fields.get("Kinds", "").lower().split()[:3]):
         if kind not in nrrd_files.SPATIAL_KINDS:
             raise sequences.not_spatial(path, axis, kind)
-    for name, usual in (("ElementToIntensityFunctionSlope", 1.0), ("ElementToIntensityFunctionOffset", 0.0)):
+    for name, usual in (
+        ("ElementToIntensityFunctionSlope", 1.0),
+        ("ElementToIntensityFunctionOffset", 0.0),
+    ):
         if _number(fields.get(name, str(usual))) != usual:
-            raise refusal(path, f"says {name}, which most tools ignore", "store the scaled values themselves")
+            raise refusal(
+                path, f"sets {name}, which most tools ignore", "store the scaled values themselves"
+            )
 
 
 def _number(text: str) -> float:
@@ -142,7 +154,7 @@ def _number(text: str) -> float:
 
 
 def _read_text(path: Path) -> tuple[dict[str, str], int]:
-    """The fields of a MetaImage's header, and the bytes before what follows it."""
+    """The fields of a MetaImage header, and the length of the header in bytes."""
     try:
         with path.open("rb") as stream:
             start = stream.read(LONGEST_HEADER)
@@ -153,8 +165,8 @@ def _read_text(path: Path) -> tuple[dict[str, str], int]:
     offset = 0
     for line in start.split(b"\n"):
         offset += len(line) + 1
-        key, found, value = line.decode("utf-8", "replace").partition("=")
-        if not found:
+        key, separator, value = line.decode("utf-8", "replace").partition("=")
+        if not separator:
             break
         fields[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
@@ -163,7 +175,7 @@ def _read_text(path: Path) -> tuple[dict[str, str], int]:
 
 
 def _data_file(path: Path, fields: dict[str, str]) -> Path:
-    """The file that holds the voxels: another one, or the file itself."""
+    """The file that holds the voxels: a separate one, or the file itself."""
     name = fields.get("ElementDataFile", "")
     if not name or name.startswith("LIST") or "%" in name:
         raise refusal(path, "is not a MetaImage with one data file (ElementDataFile)", AGAIN)

@@ -1,7 +1,8 @@
-"""What a volume's file holds, as far as that is certain: an image, a label map or a stack of labels.
+"""The kind of a volume's file, where it is certain: an image, a label map or a stack of labels.
 
-A file is an image or labels by what marks it, or by numbers that the other cannot have. Numbers alone
-never show that a file holds labels: photon counts, 8-bit ultrasound and binary images look the same.
+A file is recognised as an image or as labels by its metadata, or by values that the other kind
+cannot have. Values alone never show that a file holds labels: photon counts, 8-bit ultrasound and
+binary images look the same.
 """
 
 from __future__ import annotations
@@ -21,34 +22,34 @@ Kind = Literal["image", "labels", "stack"]
 
 LABEL_INTENTS = {1002: "NIFTI_INTENT_LABEL", 1005: "NIFTI_INTENT_NEURONAME"}
 STATISTICS = range(2, 25)
-"""Intent codes of correlations, scores, probability values and others: images, whatever their numbers."""
+"""Intent codes of statistics (correlations, scores, p-values): images, whatever their values."""
 
 VECTORS = frozenset((1004, 1005, 1006, 1007, 1008, 1009, *range(2006, 2010), 2016, 2017, 2018))
 VECTORS -= set(LABEL_INTENTS)
-"""Intent codes of matrices, displacements, vectors, point sets, and FSL's warps."""
+"""Intent codes of matrices, displacements, vectors, point sets and FSL warps."""
 
 SEGMENTATION = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[47](?![0-9.])")
-"""DICOM's classes of segmentations: binary or fractional ones, and label maps."""
+"""DICOM classes of segmentations: binary, fractional, and label maps."""
 
 AGREEMENT = 0.5
-"""Share of neighbours with one value below which more than `MAX_LABELS` values are no regions."""
+"""Share of equal neighbours below which more than `MAX_LABELS` values are not regions."""
 
 
 class Finding(NamedTuple):
-    """What a file certainly holds, and how that is known."""
+    """The kind of a file, and the evidence for it."""
 
     kind: Kind
     reason: str
 
 
 def marked(path: Path) -> Finding | None:
-    """What a file says that it holds; None if it says nothing.
+    """The kind that the metadata of a file state; None if they state none.
 
     Args:
         path: file or folder of a volume.
 
     Raises:
-        InputError: it says that it holds what is neither an image nor labels as they are read here.
+        InputError: the metadata state a kind that is neither an image nor supported labels.
     """
     if path.is_dir():
         return _marked_dicom(path)
@@ -59,7 +60,7 @@ def marked(path: Path) -> Finding | None:
 
 
 def numbered(values: np.ndarray) -> Finding | None:
-    """What a volume must hold because of its numbers; None if it may be an image or labels.
+    """The kind that the values of a volume imply; None if they allow both an image and labels.
 
     Args:
         values: `[c, x, y, z]`, finite.
@@ -76,18 +77,18 @@ def numbered(values: np.ndarray) -> Finding | None:
 
 
 def are_whole(values: np.ndarray) -> bool:
-    """Whether all numbers are whole, but for what scaling leaves of them."""
+    """Whether all values are integers, within the rounding error of scaling."""
     return values.dtype.kind != "f" or bool((np.abs(values - np.rint(values)) <= ROUNDING).all())
 
 
 def integers(values: np.ndarray) -> np.ndarray:
-    """Whole numbers in an integer type of at most 32 bits: their own, or the smallest that holds them.
+    """Integers in a type of at most 32 bits: that of the values, or the smallest that holds them.
 
     Args:
-        values: whole, as `are_whole` says.
+        values: whole numbers, as tested by `are_whole`.
 
     Raises:
-        ValueError: they need more than 32 bits.
+        ValueError: the values need more than 32 bits.
     """
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 4:
         return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -96,12 +97,12 @@ def integers(values: np.ndarray) -> np.ndarray:
     if dtype.itemsize > 4 or dtype.kind == "f":
         message = f"whole numbers from {low} to {high} need more than 32 bits"
         raise ValueError(message)
-    whole: np.ndarray = np.rint(values).astype(dtype)
-    return whole
+    rounded: np.ndarray = np.rint(values).astype(dtype)
+    return rounded
 
 
 def distinct(values: np.ndarray) -> int:
-    """How many different whole numbers a volume holds."""
+    """Number of distinct integers in a volume."""
     low, high = int(np.rint(values.min())), int(np.rint(values.max()))
     if high - low > 2**20:
         return len(np.unique(np.rint(values)))
@@ -115,7 +116,9 @@ def _marked_dicom(path: Path) -> Finding:
     with dicom.parts(path)[0].open("rb") as stream:
         start = stream.read(2048)
     if SEGMENTATION.search(start):
-        fix = "convert it to NIfTI (dcmqi: segimage2itkimage), and give the result with --kind labels"
+        fix = (
+            "convert it to NIfTI (dcmqi: segimage2itkimage), and give the result with --kind labels"
+        )
         raise _refusal(path, "is a DICOM segmentation, which is not read", fix)
     return Finding("image", "it is a DICOM series")
 
@@ -128,10 +131,12 @@ def _marked_nifti(path: Path) -> Finding | None:
         return Finding("image", f"its intent code is {code}, a statistic")
     if code in VECTORS:
         fix = (
-            "apply it by --transform if it is a transform; --kind image carries each component for itself, "
-            "as if it were an image"
+            "apply it with --transform if it is a transform; --kind image resamples each component "
+            "separately, as if it were an image"
         )
-        raise _refusal(path, f"holds vectors (intent code {code}), which would have to be turned, too", fix)
+        raise _refusal(
+            path, f"holds vectors (intent code {code}), which would have to be rotated as well", fix
+        )
     return None
 
 
@@ -143,7 +148,9 @@ def _marked_nrrd(path: Path) -> Finding | None:
         "Segmentation_MasterRepresentation", ""
     )
     if "fractional" in representation.lower():
-        fix = "export it as a binary label map in 3D Slicer, or give --kind image to read it linearly"
+        fix = (
+            "export it as a binary label map in 3D Slicer, or give --kind image to read it linearly"
+        )
         raise _refusal(path, "is a fractional segmentation of 3D Slicer", fix)
     return Finding("labels", "it is a segmentation of 3D Slicer")
 
@@ -153,12 +160,12 @@ def _refusal(path: Path, message: str, fix: str) -> InputError:
 
 
 def _agreement(values: np.ndarray) -> float:
-    """Share of neighbouring voxels, not both of them 0, that hold one value."""
+    """Share of pairs of neighbouring voxels, not both 0, that are equal."""
     pairs = same = 0
     for axis in (1, 2, 3):
         size = values.shape[axis]
-        one, other = values.take(range(size - 1), axis), values.take(range(1, size), axis)
-        counted = (one != 0) | (other != 0)
+        first, second = values.take(range(size - 1), axis), values.take(range(1, size), axis)
+        counted = (first != 0) | (second != 0)
         pairs += int(np.count_nonzero(counted))
-        same += int(np.count_nonzero((one == other) & counted))
+        same += int(np.count_nonzero((first == second) & counted))
     return same / max(pairs, 1)

@@ -1,4 +1,4 @@
-"""Segmentations of 3D Slicer whose segments overlap: several layers, each a label map of its own."""
+"""Segmentations of 3D Slicer with overlapping segments: several layers, each a label map."""
 
 from __future__ import annotations
 
@@ -14,66 +14,73 @@ from tenter.formats.label_values import CONFIGURATION, Advice
 SAVE = "save the segmentation again in 3D Slicer"
 
 
-def are_layers(head: Header) -> bool:
+def are_layers(header: Header) -> bool:
     """Whether the channels of a file are layers of a segmentation."""
-    return head.channels > 1 and bool(head.segments)
+    return header.channels > 1 and bool(header.segments)
 
 
-def require_map(path: Path, head: Header, advice: Advice = CONFIGURATION) -> None:
+def require_map(path: Path, header: Header, advice: Advice = CONFIGURATION) -> None:
     """Refuse channels that are not layers where a label map is expected.
 
     Raises:
-        DataError: saying how they can be read.
+        DataError: the channels are not layers; the message states how to read them.
     """
-    if head.channels > 1 and not head.segments:
-        what = f"has {head.channels} channels but {advice.as_map}"
-        fix = f"{advice.to_stack} if each channel is one label from 0 to 1, or merge them into one map"
-        raise refusal(path, what, fix)
+    if header.channels > 1 and not header.segments:
+        message = f"has {header.channels} channels but {advice.as_map}"
+        fix = (
+            f"{advice.to_stack} if each channel is one label from 0 to 1, "
+            "or merge them into one map"
+        )
+        raise refusal(path, message, fix)
 
 
-def named(head: Header) -> tuple[tuple[int, str], ...]:
-    """Key and name of each segment of a label map; nothing of a file that names none."""
-    if head.channels > 1:
-        return tuple((key, segment.name) for key, segment in by_key(head.segments).items())
-    return tuple((segment.value, segment.name) for segment in head.segments)
+def named(header: Header) -> tuple[tuple[int, str], ...]:
+    """Key and name of each segment of a label map; empty for a file without names."""
+    if header.channels > 1:
+        return tuple((key, segment.name) for key, segment in by_key(header.segments).items())
+    return tuple((segment.value, segment.name) for segment in header.segments)
 
 
 def by_key(segments: Sequence[Segment]) -> dict[int, Segment]:
-    """The key of each segment: its label value, or where layers repeat values its number, from 1."""
+    """The segments by key: the label value, or the number from 1 if layers repeat values."""
     values = [segment.value for segment in segments]
     keys = values if len(set(values)) == len(values) else range(1, len(values) + 1)
     return dict(zip(keys, segments, strict=True))
 
 
-def present(path: Path, head: Header, occurring: Sequence[Sequence[int]]) -> dict[int, Segment]:
-    """The segments that are somewhere set, by key.
+def present(path: Path, header: Header, occurring: Sequence[Sequence[int]]) -> dict[int, Segment]:
+    """The segments that have voxels, by key.
 
     Args:
         path: the file.
-        head: its header, which names segments.
-        occurring: the values of each layer but for 0.
+        header: its header, which names segments.
+        occurring: the values of each layer, except 0.
 
     Raises:
-        DataError: segments and layers do not fit.
+        DataError: the segments do not match the layers.
     """
-    places = Counter((segment.layer, segment.value) for segment in head.segments)
-    for segment in head.segments:
-        if segment.layer >= head.channels or segment.value < 1:
-            what = (
-                f"has a segment {segment.name!r} of layer {segment.layer} and label value {segment.value}, "
-                f"and {head.channels} layers"
+    counts = Counter((segment.layer, segment.value) for segment in header.segments)
+    for segment in header.segments:
+        if segment.layer >= header.channels or segment.value < 1:
+            message = (
+                f"has a segment {segment.name!r} of layer {segment.layer} and label value "
+                f"{segment.value}, and {header.channels} layers"
             )
-            raise refusal(path, what, SAVE)
-        if places[segment.layer, segment.value] > 1:
-            what = f"gives several segments the label value {segment.value} in layer {segment.layer}"
-            raise refusal(path, what, SAVE)
+            raise refusal(path, message, SAVE)
+        if counts[segment.layer, segment.value] > 1:
+            message = (
+                f"gives several segments the label value {segment.value} in layer {segment.layer}"
+            )
+            raise refusal(path, message, SAVE)
     for layer, values in enumerate(occurring):
-        unnamed = [value for value in values if (layer, value) not in places]
+        unnamed = [value for value in values if (layer, value) not in counts]
         if unnamed:
-            raise refusal(path, f"holds the value {unnamed[0]} in layer {layer}, which no segment has", SAVE)
+            raise refusal(
+                path, f"holds the value {unnamed[0]} in layer {layer}, which no segment has", SAVE
+            )
     return {
         key: segment
-        for key, segment in by_key(head.segments).items()
+        for key, segment in by_key(header.segments).items()
         if segment.value in occurring[segment.layer]
     }
 
@@ -83,7 +90,7 @@ def combined(segments: Mapping[int, Segment], layers: np.ndarray) -> np.ndarray:
 
     Args:
         segments: by key.
-        layers: whole numbers `[c, x, y, z]`.
+        layers: integers `[c, x, y, z]`.
 
     Returns:
         int32 `[x, y, z]`, or float32 `[l, x, y, z]` in the order of `segments`.

@@ -16,7 +16,7 @@ _NOT_NIFTI = (
 
 
 def mapped(path: Path) -> np.ndarray:
-    """Stored values `[c, x, y, z]`, unscaled; nothing is read before it is used.
+    """Stored values `[c, x, y, z]`, unscaled; data are read from the disk on access.
 
     Args:
         path: `.nii`.

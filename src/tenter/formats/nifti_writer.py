@@ -1,4 +1,4 @@
-"""NIfTI files, written whole and read back."""
+"""Writing of NIfTI files, with verification by reading them back."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from tenter.records import Fault
 from tenter.shapes import Matrix
 
 SUFFIXES = (".nii", ".nii.gz")
-"""Of files that are written."""
+"""Suffixes of files that are written."""
 
 GZIP_LEVEL = 1
 
 
 def write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None = None) -> None:
-    """Write a volume as NIfTI-1, with nothing in its header but its geometry, in mm.
+    """Write a volume as NIfTI-1, with only its geometry, in mm, in the header.
 
     Args:
         path: `.nii` or `.nii.gz`.
         stored: values as they are stored, channels last.
         affine: voxel to RAS mm.
-        slope: factor of the stored values.
+        slope: scale factor of the stored values, for the header.
 
     Raises:
-        InputError: the name asks for another format.
-        OutputError: it could not be written whole.
+        InputError: the suffix is that of another format.
+        OutputError: the file could not be written completely.
     """
     if not path.name.lower().endswith(SUFFIXES):
         fix = f"name it {' or '.join(SUFFIXES)}"
-        raise InputError([Fault(str(path), "asks for no format that volumes are written in", fix)])
+        raise InputError([Fault(str(path), "is not in a format in which volumes are written", fix)])
     image = nib.Nifti1Image(stored, affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1, strip_shears=True)
     image.header.set_xyzt_units("mm")
     if slope is not None:
-        # The stored numbers are written as they are; the slope only says what they mean.
+        # The stored values are written unchanged; the slope only states their scale.
         image.header.set_slope_inter(slope, 0)
     content = _parts(image.header, stored)
     if path.name.endswith(".gz"):
@@ -53,21 +53,23 @@ def write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None
         _verify(temporary, path, sum(map(len, content)), stored.shape)
 
 
-def _parts(head: Any, stored: np.ndarray) -> list[memoryview | bytes]:  # noqa: ANN401 - nibabel has no types
-    """Header and voxels as they are laid out in a file."""
-    head["magic"] = b"n+1"
-    head["vox_offset"] = 352
-    return [head.binaryblock + bytes(4), np.ascontiguousarray(stored.T).data.cast("B")]
+def _parts(header: Any, stored: np.ndarray) -> list[memoryview | bytes]:  # noqa: ANN401 - nibabel has no types
+    """Header and voxels as stored in a file."""
+    header["magic"] = b"n+1"
+    header["vox_offset"] = 352
+    return [header.binaryblock + bytes(4), np.ascontiguousarray(stored.T).data.cast("B")]
 
 
 def _verify(temporary: Path, path: Path, size: int, shape: tuple[int, ...]) -> None:
-    """Read back what was written: disks and quotas may keep a part of it without a word."""
+    """Read the file back: full disks and quotas may truncate it without an error."""
     try:
-        head = nifti.layout(temporary).header
+        header = nifti.layout(temporary).header
     except DataError as error:
-        message = f"{path}: was not written whole ({error})"
+        message = f"{path}: was not written completely ({error})"
         raise OutputError(message) from error
-    kept = (*head.shape, head.channels) if head.channels > 1 else head.shape
-    if temporary.stat().st_size != size or kept != shape:
-        message = f"{path}: {temporary.stat().st_size} of {size} bytes were written; free some space"
+    stored_shape = (*header.shape, header.channels) if header.channels > 1 else header.shape
+    if temporary.stat().st_size != size or stored_shape != shape:
+        message = (
+            f"{path}: {temporary.stat().st_size} of {size} bytes were written; free some space"
+        )
         raise OutputError(message)

@@ -1,4 +1,4 @@
-"""Headers of NRRD files: which axes are those of space, where these lie, and how voxels are stored.
+"""Headers of NRRD files: spatial axes, their geometry, and the layout of the voxels.
 
 The format: https://teem.sourceforge.net/nrrd/format.html.
 """
@@ -28,7 +28,10 @@ SPACES = {
     "left-anterior-superior": (-1, 1, 1),
     "left-posterior-superior": (-1, -1, 1),
 }
-"""Names of anatomical spaces, and the signs of their axes in RAS; also in short, and with time."""
+"""Names of anatomical spaces, and the signs of their axes in RAS.
+
+Abbreviations and variants with time are also accepted.
+"""
 
 SPATIAL_KINDS = frozenset(("domain", "space", "???", "none", ""))
 CHANNEL_KINDS = frozenset(
@@ -38,7 +41,7 @@ CHANNEL_KINDS = frozenset(
         *("rgb-color", "rgba-color", "hsv-color", "xyz-color"),
     )
 )
-"""Kinds of axes along which values are independent of one another."""
+"""Kinds of axes along which values are independent."""
 
 _TYPES = {
     "i1": "signed char, int8, int8_t",
@@ -47,7 +50,9 @@ _TYPES = {
     "u2": "ushort, unsigned short, unsigned short int, uint16, uint16_t",
     "i4": "int, signed int, int32, int32_t",
     "u4": "uint, unsigned int, uint32, uint32_t",
-    "i8": "longlong, long long, long long int, signed long long, signed long long int, int64, int64_t",
+    "i8": (
+        "longlong, long long, long long int, signed long long, signed long long int, int64, int64_t"
+    ),
     "u8": "ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t",
     "f4": "float",
     "f8": "double",
@@ -57,12 +62,12 @@ TYPES = {name: code for code, names in _TYPES.items() for name in names.split(",
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A header in text.
+    """The text of a header.
 
     Attributes:
-        fields: of the format, by name in lower case without blanks.
+        fields: fields of the format, by name in lower case without blanks.
         pairs: keys and values that programs added.
-        end: bytes before what follows the header.
+        end: length of the header in bytes.
     """
 
     fields: Mapping[str, str]
@@ -72,7 +77,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class _Axes:
-    """What the axes of a file are: sizes and direction vectors of space, and the axis of channels."""
+    """Sizes and direction vectors of the spatial axes of a file, and its channel axis."""
 
     sizes: tuple[int, ...]
     vectors: tuple[tuple[float, ...], ...]
@@ -81,7 +86,7 @@ class _Axes:
 
 
 def data_file(path: Path) -> Path:
-    """The file that holds the voxels: another one, or the file itself.
+    """The file that holds the voxels: a separate one, or the file itself.
 
     Raises:
         DataError: the header cannot be read, or names several files.
@@ -113,7 +118,9 @@ def layout(path: Path) -> Layout:
     headers.require_file(data)
     sequences.require_volume(path, text.pairs)
     axes = _axes(path, text.fields)
-    shape, channels = headers.sized(path, [*axes.sizes, *[1] * (3 - len(axes.sizes)), axes.channels])
+    shape, channels = headers.sized(
+        path, [*axes.sizes, *[1] * (3 - len(axes.sizes)), axes.channels]
+    )
     affine = _affine(path, text.fields, axes, shape)
     return Layout(
         header=Header(shape, channels, affine, _dtype(path, text.fields), _segments(text.pairs)),
@@ -136,19 +143,21 @@ def _text(path: Path) -> Text:
     end = re.search(rb"\r?\n\r?\n", start)
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
-    for line in (start[: end.start()] if end else start).decode("utf-8", "replace").splitlines()[1:]:
-        found = re.match(r"([^#:][^:]*)(:=|:)(.*)", line)
-        if found and found[2] == ":=":
-            pairs[found[1]] = found[3].strip()
-        elif found:
-            fields[found[1].strip().lower().replace(" ", "")] = found[3].strip()
+    for line in (
+        (start[: end.start()] if end else start).decode("utf-8", "replace").splitlines()[1:]
+    ):
+        match = re.match(r"([^#:][^:]*)(:=|:)(.*)", line)
+        if match and match[2] == ":=":
+            pairs[match[1]] = match[3].strip()
+        elif match:
+            fields[match[1].strip().lower().replace(" ", "")] = match[3].strip()
     if end is None and "datafile" not in fields:
         raise refusal(path, "is truncated inside its header", "copy it again from its source")
     return Text(fields, pairs, end.end() if end else len(start))
 
 
 def _axes(path: Path, fields: Mapping[str, str]) -> _Axes:
-    """Sort the axes of a file into those of space and the one of channels, if there is one."""
+    """Classify the axes of a file as spatial ones and the channel axis, if there is one."""
     sizes = _integers(path, fields, "sizes")
     kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or [""] * len(sizes)
     vectors = _vectors(path, fields, len(sizes))
@@ -158,19 +167,22 @@ def _axes(path: Path, fields: Mapping[str, str]) -> _Axes:
     for axis in space:
         if kinds[axis] not in SPATIAL_KINDS:
             raise sequences.not_spatial(path, axis, kinds[axis])
-    others = [axis for axis in range(len(sizes)) if axis not in space]
-    counted = [axis for axis in others if sizes[axis] != 1]
+    nonspatial = [axis for axis in range(len(sizes)) if axis not in space]
+    counted = [axis for axis in nonspatial if sizes[axis] != 1]
     for axis in counted:
         if kinds[axis] not in SPATIAL_KINDS | CHANNEL_KINDS:
-            what = f"holds {kinds[axis]} values (axis {axis + 1} of its `kinds`)"
-            raise refusal(path, what, "store one real number a voxel")
+            message = f"holds {kinds[axis]} values (axis {axis + 1} of its `kinds`)"
+            raise refusal(path, message, "store one real number a voxel")
     if len(counted) > 1 or not 2 <= len(space) <= 3:
-        what = f"has {len(space)} axes with a direction in space, and {len(counted)} others (sizes {sizes})"
-        raise refusal(path, what, "give two or three axes of space, and at most one of channels")
+        message = (
+            f"has {len(space)} axes with a direction in space, "
+            f"and {len(counted)} others (sizes {sizes})"
+        )
+        raise refusal(path, message, "give two or three axes of space, and at most one of channels")
     channel_axis = counted[0] if counted else None
     if channel_axis is not None and min(space) < channel_axis < max(space):
-        what = f"has its channels (axis {channel_axis + 1}) between the axes of space"
-        raise refusal(path, what, "store them as the first or the last axis")
+        message = f"has its channels (axis {channel_axis + 1}) between the axes of space"
+        raise refusal(path, message, "store them as the first or the last axis")
     return _Axes(
         tuple(sizes[axis] for axis in space),
         tuple(vectors[axis][:3] for axis in space),
@@ -181,23 +193,23 @@ def _axes(path: Path, fields: Mapping[str, str]) -> _Axes:
 
 def _integers(path: Path, fields: Mapping[str, str], name: str) -> tuple[int, ...]:
     try:
-        return tuple(int(word) for word in fields[name].split())
+        return tuple(int(number) for number in fields[name].split())
     except (KeyError, ValueError):
         raise refusal(path, f"cannot be read (no whole numbers in `{name}`)", AGAIN) from None
 
 
-def _numbers(path: Path, words: str) -> tuple[float, ...]:
+def _numbers(path: Path, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(word) for word in words.strip("() ").split(","))
+        return tuple(float(number) for number in text.strip("() ").split(","))
     except ValueError:
-        raise refusal(path, f"cannot be read ({words} is not a vector)", AGAIN) from None
+        raise refusal(path, f"cannot be read ({text} is not a vector)", AGAIN) from None
 
 
 def _vectors(path: Path, fields: Mapping[str, str], axes: int) -> list[tuple[float, ...]]:
-    """The direction of each axis in space (and time); zeros for one that has none."""
+    """The direction of each axis in space (and time); zeros for an axis without direction."""
     width = _dimensions(path, fields)
-    found = re.findall(r"none|\([^)]*\)", fields["spacedirections"].lower())
-    vectors = [(0.0,) * width if word == "none" else _numbers(path, word) for word in found]
+    texts = re.findall(r"none|\([^)]*\)", fields["spacedirections"].lower())
+    vectors = [(0.0,) * width if text == "none" else _numbers(path, text) for text in texts]
     vectors = [(0.0,) * width if all(map(math.isnan, vector)) else vector for vector in vectors]
     if len(vectors) != axes or {len(vector) for vector in vectors} != {width}:
         raise refusal(path, f"has {axes} axes, and `space directions` that do not fit", AGAIN)
@@ -205,12 +217,14 @@ def _vectors(path: Path, fields: Mapping[str, str], axes: int) -> list[tuple[flo
 
 
 def _dimensions(path: Path, fields: Mapping[str, str]) -> int:
-    """Dimensions of the space, which must be an anatomical one: three, or four with time."""
+    """Dimensions of the space, which must be anatomical: three, or four with time."""
     named = _space(fields)
-    # No name fits four axes: ITK writes none then, and means LPS as it always does.
+    # No name exists for four axes: ITK then writes none, and uses LPS as always.
     unnamed = fields.get("spacedimension") == "4"
     if (named is None and not unnamed) or not {"spacedirections", "spaceorigin"} <= fields.keys():
-        raise refusal(path, "does not say where it lies (space, space directions and space origin)", EXPORT)
+        raise refusal(
+            path, "does not say where it lies (space, space directions and space origin)", EXPORT
+        )
     return 3 if named is not None and not _has_time(fields) else 4
 
 
@@ -220,14 +234,16 @@ def _has_time(fields: Mapping[str, str]) -> bool:
 
 
 def _space(fields: Mapping[str, str]) -> tuple[int, int, int] | None:
-    """Signs of the axes of the space in RAS; None for another space."""
+    """Signs of the axes of the space in RAS; None for an unknown space."""
     name = fields.get("space", "").lower().removesuffix("-time")
     name = name[:3] if len(name) == 4 and name[3] == "t" else name
-    short = {"".join(word[0] for word in full.split("-")): signs for full, signs in SPACES.items()}
+    short = {"".join(part[0] for part in full.split("-")): signs for full, signs in SPACES.items()}
     return SPACES.get(name, short.get(name))
 
 
-def _affine(path: Path, fields: Mapping[str, str], axes: _Axes, shape: tuple[int, int, int]) -> Matrix:
+def _affine(
+    path: Path, fields: Mapping[str, str], axes: _Axes, shape: tuple[int, int, int]
+) -> Matrix:
     unit = _unit(path, fields)
     matrix = np.zeros((4, 4))
     matrix[3, 3] = 1
@@ -245,11 +261,13 @@ def _affine(path: Path, fields: Mapping[str, str], axes: _Axes, shape: tuple[int
 
 
 def _unit(path: Path, fields: Mapping[str, str]) -> str | None:
-    words = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3]
-    stated = {units.unit(path, word, "space units") for word in words}
+    names = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3]
+    stated = {units.unit(path, name, "space units") for name in names}
     if len(stated) > 1:
         raise refusal(
-            path, f"is measured in several units (space units {', '.join(words)})", "export it in mm"
+            path,
+            f"is measured in several units (space units {', '.join(names)})",
+            "export it in mm",
         )
     return stated.pop() if stated else None
 
@@ -262,7 +280,7 @@ def _dtype(path: Path, fields: Mapping[str, str]) -> np.dtype[np.generic]:
         )
     order = {"little": "<", "big": ">"}.get(fields.get("endian", ""), "")
     if not order and not TYPES[name].endswith("1"):
-        raise refusal(path, "does not say the order of its bytes (endian)", AGAIN)
+        raise refusal(path, "does not state its byte order (endian)", AGAIN)
     return np.dtype(order + TYPES[name])
 
 
@@ -276,18 +294,20 @@ def _packing(path: Path, fields: Mapping[str, str]) -> Packing:
 
 
 def _segments(pairs: Mapping[str, str]) -> tuple[Segment, ...]:
-    """The segments of a segmentation of 3D Slicer, in their order.
+    """The segments of a 3D Slicer segmentation, in order.
 
-    Before layers (3D Slicer 4.10) each segment was a layer of its own, of ones.
+    Before layers existed (up to 3D Slicer 4.10), each segment was a separate channel of ones.
     """
-    numbers = sorted(int(found[1]) for key in pairs if (found := re.fullmatch(r"Segment(\d+)_ID", key)))
+    numbers = sorted(
+        int(match[1]) for key in pairs if (match := re.fullmatch(r"Segment(\d+)_ID", key))
+    )
     return tuple(_segment(pairs, number) for number in numbers)
 
 
 def _segment(pairs: Mapping[str, str], number: int) -> Segment:
-    def whole(name: str, default: int) -> int:
+    def integer(name: str, default: int) -> int:
         text = pairs.get(f"Segment{number}_{name}", "")
         return int(text) if re.fullmatch(r"\d{1,9}", text) else default
 
     name = pairs.get(f"Segment{number}_Name") or pairs[f"Segment{number}_ID"]
-    return Segment(name, whole("Layer", number), whole("LabelValue", 1))
+    return Segment(name, integer("Layer", number), integer("LabelValue", 1))

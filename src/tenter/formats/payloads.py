@@ -1,7 +1,7 @@
-"""Voxels of one file: where they lie in it, and their values, read in blocks to the last byte.
+"""Voxels of one file: their layout, and their values, read in blocks to the last byte.
 
-Length and checksums are verified while blocks are read, so whoever reads all blocks has read a sound
-file, and needs no more memory than one block takes.
+Length and checksums are verified while blocks are read. Reading all blocks therefore verifies the
+file, and needs only the memory of one block.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Packing = Literal["raw", "gzip", "zlib"]
 
 BLOCK = 2**20
-"""Bytes that are unpacked at a time."""
+"""Bytes that are unpacked at once."""
 
 FLAGS = {"gzip": igzip_lib.DECOMP_GZIP, "zlib": igzip_lib.DECOMP_ZLIB}
 AGAIN = "copy it again from its source"
@@ -36,14 +36,14 @@ class Layout:
     """A verified header, and where and how the voxels are stored.
 
     Attributes:
-        header: what every volume has; its `dtype` has the file's byte order.
+        header: header of the volume; its `dtype` has the byte order of the file.
         data: the file that holds the voxels.
-        start: bytes of that file before the (packed) data.
-        packing: how the data are packed.
+        start: offset of the (packed) data in that file, in bytes.
+        packing: compression of the data.
         skipped: unpacked bytes before the first voxel.
-        interleaved: whether all channels of a voxel follow one another; else channel follows channel.
-        slope: factor of the stored values; 1 where none is given.
-        inter: added to them; 0 where no slope is given.
+        interleaved: whether the channels of each voxel are contiguous; otherwise each channel is.
+        slope: scale factor of the stored values; 1 if none is given.
+        inter: offset of the scaled values; 0 if no slope is given.
     """
 
     header: Header
@@ -57,18 +57,18 @@ class Layout:
 
     @property
     def bytes(self) -> int:
-        """Bytes that the unpacked data must have."""
-        head = self.header
-        return self.skipped + math.prod(head.shape) * head.channels * head.dtype.itemsize
+        """Number of bytes that the unpacked data must have."""
+        header = self.header
+        return self.skipped + math.prod(header.shape) * header.channels * header.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Voxels of a volume that follow one another.
+    """Consecutive voxels of a volume.
 
     Attributes:
-        channel: the first channel.
-        start: number of the first voxel, counted along the first axis first.
+        channel: index of the first channel.
+        start: index of the first voxel, with the first axis varying fastest.
         values: `[channels, voxels]`.
     """
 
@@ -83,18 +83,18 @@ def voxels(path: Path, layout: Layout) -> np.ndarray:
     Raises:
         DataError: the data are truncated, too long or damaged.
     """
-    head = layout.header
+    header = layout.header
     content = np.empty(layout.bytes - layout.skipped, dtype=np.uint8)
     filled = 0
     for block in _contents(path, layout):
         content[filled : filled + len(block)] = np.frombuffer(block, dtype=np.uint8)
         filled += len(block)
-    values = np.frombuffer(content, dtype=head.dtype)
-    if head.channels == 1:
-        return values.reshape(head.shape, order="F")
+    values = np.frombuffer(content, dtype=header.dtype)
+    if header.channels == 1:
+        return values.reshape(header.shape, order="F")
     if layout.interleaved:
-        return np.moveaxis(values.reshape((head.channels, *head.shape), order="F"), 0, 3)
-    return values.reshape((*head.shape, head.channels), order="F")
+        return np.moveaxis(values.reshape((header.channels, *header.shape), order="F"), 0, 3)
+    return values.reshape((*header.shape, header.channels), order="F")
 
 
 def blocks(path: Path, layout: Layout) -> Iterator[Block]:
@@ -103,34 +103,34 @@ def blocks(path: Path, layout: Layout) -> Iterator[Block]:
     Raises:
         DataError: the data are truncated, too long or damaged; at the latest after the last block.
     """
-    head = layout.header
-    width = head.channels if layout.interleaved else 1
-    count = math.prod(head.shape)
-    place, rest = 0, b""
+    header = layout.header
+    width = header.channels if layout.interleaved else 1
+    count = math.prod(header.shape)
+    position, remainder = 0, b""
     for content in _contents(path, layout):
-        joined = rest + content if rest else content
-        usable = len(joined) - len(joined) % (width * head.dtype.itemsize)
-        rest = joined[usable:]
-        values = np.frombuffer(joined[:usable], dtype=head.dtype)
+        joined = remainder + content if remainder else content
+        usable = len(joined) - len(joined) % (width * header.dtype.itemsize)
+        remainder = joined[usable:]
+        values = np.frombuffer(joined[:usable], dtype=header.dtype)
         if width > 1:
-            yield Block(0, place, values.reshape(-1, width).T)
+            yield Block(0, position, values.reshape(-1, width).T)
         else:
-            yield from _by_channel(values, place, count)
-        place += len(values) // width
+            yield from _by_channel(values, position, count)
+        position += len(values) // width
 
 
-def _by_channel(values: np.ndarray, place: int, count: int) -> Iterator[Block]:
-    """Blocks of one channel each, of values that may reach over the end of a channel."""
+def _by_channel(values: np.ndarray, position: int, count: int) -> Iterator[Block]:
+    """Split values that may extend over several channels into blocks of one channel each."""
     while len(values):
-        channel, start = divmod(place, count)
+        channel, start = divmod(position, count)
         part = values[: count - start]
         yield Block(channel, start, part[None])
         values = values[len(part) :]
-        place += len(part)
+        position += len(part)
 
 
 def _contents(path: Path, layout: Layout) -> Iterator[bytes]:
-    """Unpacked bytes of the voxels, of which there are as many as the header says."""
+    """Unpacked bytes of the voxels; verifies their number against the header."""
     expected, read = layout.bytes, 0
     try:
         with layout.data.open("rb") as stream:
@@ -142,59 +142,61 @@ def _contents(path: Path, layout: Layout) -> Iterator[bytes]:
                     break
                 yield block[skipped:] if skipped else block
     except EOFError:
-        what = f"is truncated or damaged at its end: {read} of {expected} bytes can be unpacked"
-        raise refusal(path, what, AGAIN) from None
+        message = f"is truncated or damaged at its end: {read} of {expected} bytes can be unpacked"
+        raise refusal(path, message, AGAIN) from None
     except headers.DAMAGE as error:
-        reason = "its checksum (CRC) is another" if "checksum" in str(error) else str(error)
+        reason = "its checksum (CRC) does not match" if "checksum" in str(error) else str(error)
         raise refusal(path, f"is damaged ({reason})", AGAIN) from error
     except OSError as error:
-        raise refusal(path, f"cannot be read ({error.strerror or error})", "check the disk") from error
+        raise refusal(
+            path, f"cannot be read ({error.strerror or error})", "check the disk"
+        ) from error
     if read < expected:
         raise refusal(path, f"is truncated: {read} of {expected} bytes", AGAIN)
     if read > expected:
-        what = f"is longer than the {expected} bytes that its header claims"
-        raise refusal(path, what, "export the image again")
+        message = f"is longer than the {expected} bytes that its header claims"
+        raise refusal(path, message, "export the image again")
 
 
 def unpacked(stream: BufferedIOBase, packing: Packing, size: int) -> Iterator[bytes]:
-    """Unpacked bytes, at most `size` at a time, all that there are before an error.
+    """Unpacked bytes, at most `size` at a time; all bytes before an error are yielded first.
 
     Raises:
         EOFError: packed data end too early.
-        IsalError, BadGzipFile: they are damaged.
+        IsalError, BadGzipFile: packed data are damaged.
     """
     if packing == "raw":
         yield from iter(lambda: stream.read(size), b"")
         return
-    rest = stream.read(size)
+    packed = stream.read(size)
     while True:
         inflater = igzip_lib.IgzipDecompressor(FLAGS[packing])
         while not inflater.eof:
-            if inflater.needs_input and not rest:
-                rest = stream.read(size)
-                if not rest:
+            if inflater.needs_input and not packed:
+                packed = stream.read(size)
+                if not packed:
                     message = "packed data end too early"
                     raise EOFError(message)
-            block = inflater.decompress(rest, size)
-            rest = b""
+            block = inflater.decompress(packed, size)
+            packed = b""
             if block:
                 yield block
         if packing == "zlib":
             return
-        rest = _next_member(stream, inflater.unused_data, size)
-        if not rest:
+        packed = _next_member(stream, inflater.unused_data, size)
+        if not packed:
             return
 
 
-def _next_member(stream: BufferedIOBase, rest: bytes, size: int) -> bytes:
-    """What follows a member of a gzip file: another member, or nothing but zeros."""
-    rest = rest.lstrip(b"\0")
-    while not rest:
-        rest = stream.read(size)
-        if not rest:
+def _next_member(stream: BufferedIOBase, packed: bytes, size: int) -> bytes:
+    """The bytes after a member of a gzip file: another member, or empty if only zeros follow."""
+    packed = packed.lstrip(b"\0")
+    while not packed:
+        packed = stream.read(size)
+        if not packed:
             return b""
-        rest = rest.lstrip(b"\0")
-    if not rest.startswith(b"\x1f"):
+        packed = packed.lstrip(b"\0")
+    if not packed.startswith(b"\x1f"):
         message = "bytes that are not gzip follow the data"
         raise gzip.BadGzipFile(message)
-    return rest
+    return packed

@@ -1,6 +1,6 @@
-"""Writing landmark points from RAS mm: tables, 3D Slicer's .fcsv and .mrk.json.
+"""Writing of landmark points in RAS mm as tables, or as 3D Slicer's .fcsv and .mrk.json.
 
-Every file says its coordinate system and unit, and `points.read_points` reads it back.
+Every file states its coordinate system and unit, and can be read by `points.read_points`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tenter.formats.points import AXES, SIGNS, Point
 from tenter.records import Fault
 
 DECIMALS = 6
-"""Of coordinates in mm: a nanometre."""
+"""Decimals of coordinates in mm: a resolution of 1 nm."""
 
 FCSV_HEAD = (
     "# Markups fiducial file version = 4.11",
-    # The one value that every version of 3D Slicer takes for RAS, those that read a number here too.
+    # Every version of 3D Slicer reads this value as RAS, including those that expect a number.
     "# CoordinateSystem = RAS",
     "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID",
 )
@@ -32,7 +32,7 @@ MARKUPS_SCHEMA = (
 
 
 def write_points(path: Path, points: Sequence[Point]) -> None:
-    """Write points in the format that the file's name asks for, whole or not at all.
+    """Write points in the format given by the file's suffix, completely or not at all.
 
     Args:
         path: `.tsv` or `.csv` (columns label, x, y, z, space, unit; RAS mm), `.fcsv` (3D
@@ -40,28 +40,28 @@ def write_points(path: Path, points: Sequence[Point]) -> None:
         points: name and RAS mm of each.
 
     Raises:
-        InputError: the name asks for none of these.
+        InputError: the suffix is none of these.
         OutputError: the file could not be written.
     """
     files.write_text(path, _writer(path)(points))
 
 
 def require_format(path: Path) -> None:
-    """Refuse a name that asks for no format of points.
+    """Refuse a file name without a suffix of a point format.
 
     Raises:
-        InputError: naming the formats.
+        InputError: the suffix is unknown; the message names the formats.
     """
     _writer(path)
 
 
 def rounded(value: float) -> float:
-    """A coordinate as it is written: to the nanometre, and never -0."""
+    """A coordinate as written: rounded to 1 nm, and never -0."""
     return round(value, DECIMALS) + 0.0
 
 
 def separated(rows: Iterable[Iterable[object]], delimiter: str) -> str:
-    """Rows as text, one a line; cells are quoted where they need it, numbers have six decimals."""
+    """Rows as text, one per line; cells are quoted if necessary, floats have six decimals."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
     writer.writerows([_cell(value) for value in row] for row in rows)
@@ -73,7 +73,7 @@ def _writer(path: Path) -> Callable[[Sequence[Point]], str]:
     for suffix, writer in WRITERS.items():
         if name.endswith(suffix):
             return writer
-    fault = Fault(str(path), "asks for no known format of points", f"name it {', '.join(WRITERS)}")
+    fault = Fault(str(path), "is not in a known format of points", f"name it {', '.join(WRITERS)}")
     raise InputError([fault])
 
 
@@ -112,13 +112,15 @@ def _markups(points: Sequence[Point]) -> str:
 
 
 def _control(number: int, point: Point) -> dict[str, object]:
-    """A control point; its coordinates keep their decimal point, which 3D Slicer asks for."""
+    """A control point; its coordinates keep their decimal point, as 3D Slicer requires."""
     return {
         "id": str(number),
         "label": point.name,
         "description": "",
         "associatedNodeID": "",
-        "position": [rounded(sign * value) for sign, value in zip(SIGNS["LPS"], point.xyz, strict=True)],
+        "position": [
+            rounded(sign * value) for sign, value in zip(SIGNS["LPS"], point.xyz, strict=True)
+        ],
         "orientation": [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0],
         "selected": True,
         "locked": False,

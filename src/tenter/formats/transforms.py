@@ -1,7 +1,7 @@
-"""Transform files: ITK composites written; read what fits of ITK, ANTs, elastix and 3D Slicer.
+"""Transform files: writes ITK composites, and reads files of ITK, ANTs, elastix and 3D Slicer.
 
-Files hold LPS mm, the program RAS mm; both map a fixed point to its moving point. Files of other
-programs are refused by their marks: `foreign_transforms`.
+Files use LPS mm, tenter uses RAS mm; both map a fixed point to its moving point. Files of other
+programs are recognised and refused by `foreign_transforms`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tenter.spatial.transform import Transform
 LARGEST_MM = 1e6
 ORTHOGONAL = 1e-6
 OVERHEAD = 65_536
-"""Bytes of a transform file besides its field, at most."""
+"""Upper bound of the bytes of a transform file in addition to its field."""
 
 MORE_FIELDS = (
-    "bring them together in one (antsApplyTransforms -o [field.nii.gz,1], or harden them in 3D Slicer)"
+    "combine them into one (antsApplyTransforms -o [field.nii.gz,1], or harden them in 3D Slicer)"
 )
 NO_FIELD = (
     "store it as a displacement field (3D Slicer: Transforms, Convert; SimpleITK: "
@@ -40,46 +40,56 @@ def write_transform(path: Path, transform: Transform) -> None:
     """Write the whole map as an ITK composite of the field and the alignment.
 
     ITK applies the last transform of a composite first: in the file the alignment comes first
-    and the field on its grid last. Where the grid has shear but its image under the alignment has
-    none, as of an inverse, the field comes first, on that image, and the alignment last.
+    and the field on its grid last. If the grid is sheared but its image under the alignment is not,
+    as for an inverse, the field comes first, on that image, and the alignment last.
 
     Args:
         path: `.h5`.
         transform: its grid, or the grid's image under the alignment, must be free of shear.
 
     Raises:
-        OutputError: it could not be written whole.
+        OutputError: the file could not be written completely.
     """
     last = not _is_sheared(transform.affine)
-    moves = _itk_field(transform, transform.affine if last else transform.alignment @ transform.affine)
-    # The transform takes the image over and leaves it empty, so that it is copied.
-    parts = [_itk_affine(transform.alignment), sitk.DisplacementFieldTransform(sitk.Image(moves))]
+    displacements = _itk_field(
+        transform, transform.affine if last else transform.alignment @ transform.affine
+    )
+    # The transform takes ownership of the image and leaves it empty, hence the copy.
+    parts = [
+        _itk_affine(transform.alignment),
+        sitk.DisplacementFieldTransform(sitk.Image(displacements)),
+    ]
     composite = sitk.CompositeTransform(parts if last else parts[::-1])
     with files.written_whole(path) as temporary:
-        files.require_space(temporary, 8 * moves.GetNumberOfPixels() * 3 + OVERHEAD)
+        files.require_space(temporary, 8 * displacements.GetNumberOfPixels() * 3 + OVERHEAD)
         try:
             sitk.WriteTransform(composite, str(temporary))
-            kept = next(filter(_is_field, _parts(temporary)))
+            written_field = next(filter(_is_field, _parts(temporary)))
         except (RuntimeError, DataError) as error:
             files.require_writable(temporary)
-            message = f"{path}: could not be written whole ({_reason(error)}); run the same command again"
+            message = (
+                f"{path}: could not be written completely ({_reason(error)}); "
+                "run the same command again"
+            )
             raise OutputError(message) from error
-        if not np.array_equal(_moves(kept), sitk.GetArrayViewFromImage(moves)):
-            message = f"{path}: reads back otherwise than it was written; check the disk"
+        if not np.array_equal(
+            _displacements(written_field), sitk.GetArrayViewFromImage(displacements)
+        ):
+            message = f"{path}: reads back differently from what was written; check the disk"
             raise OutputError(message)
 
 
 def read_transform(path: Path) -> Transform:
-    """Read a transform from fixed to moving points, whoever wrote it.
+    """Read a transform from fixed to moving points.
 
     Args:
-        path: what `write_transform` wrote; any linear ITK transform; a displacement field, as a
+        path: a file of `write_transform`; any linear ITK transform; a displacement field, as a
             transform (`.h5`, `.tfm`, `.mat`) or as an image (`fields.read_field`); a composite
             of linear transforms and at most one displacement field, in any order; or linear
             transforms of elastix.
 
     Returns:
-        The same map, its field in float32 on the CPU; 2 x 2 x 2 zeros if it has none.
+        The same map, with its field in float32 on the CPU; 2 x 2 x 2 zeros if it has none.
 
     Raises:
         DataError: it is missing, damaged, or another kind of transform.
@@ -87,18 +97,24 @@ def read_transform(path: Path) -> Transform:
     if path.name.lower().endswith(fields.IMAGES):
         return fields.read_field(path)
     parts = _parts(path)
-    places = [place for place, part in enumerate(parts) if _is_field(part)]
-    others = [part for part in parts if not _is_field(part) and not part.IsLinear()]
-    if others:
-        message = f"{path}: holds a {others[0].GetName()}, which is neither linear nor a field; {NO_FIELD}"
+    field_indices = [index for index, part in enumerate(parts) if _is_field(part)]
+    unsupported = [part for part in parts if not _is_field(part) and not part.IsLinear()]
+    if unsupported:
+        message = (
+            f"{path}: holds a {unsupported[0].GetName()}, which is neither linear nor a field; "
+            f"{NO_FIELD}"
+        )
         raise DataError(message)
-    if len(places) > 1:
-        message = f"{path}: holds {len(places)} displacement fields; {MORE_FIELDS}"
+    if len(field_indices) > 1:
+        message = f"{path}: holds {len(field_indices)} displacement fields; {MORE_FIELDS}"
         raise DataError(message)
-    if not places:
+    if not field_indices:
         return Transform(_linear(path, parts), torch.zeros(1, 3, 2, 2, 2), np.eye(4))
-    before, after = _linear(path, parts[places[0] + 1 :]), _linear(path, parts[: places[0]])
-    grid, voxels = _grid_and_voxels(path, sitk.DisplacementFieldTransform(parts[places[0]]))
+    before, after = (
+        _linear(path, parts[field_indices[0] + 1 :]),
+        _linear(path, parts[: field_indices[0]]),
+    )
+    grid, voxels = _grid_and_voxels(path, sitk.DisplacementFieldTransform(parts[field_indices[0]]))
     return Transform(after @ before, voxels, np.linalg.inv(before) @ grid)
 
 
@@ -116,24 +132,30 @@ def read_alignment(path: Path) -> Matrix:
         DataError: it cannot be read, is not affine, or cannot be inverted.
     """
     if path.name.lower().endswith(fields.IMAGES):
-        message = f"{path}: is a displacement field, which is not affine; give a rigid or affine transform"
+        message = (
+            f"{path}: is a displacement field, which is not affine; "
+            "give a rigid or affine transform"
+        )
         raise DataError(message)
     parts = _parts(path)
     for part in parts:
         if not part.IsLinear():
-            message = f"{path}: is {part.GetName()}, which is not affine; give a rigid or affine transform"
+            message = (
+                f"{path}: is {part.GetName()}, which is not affine; "
+                "give a rigid or affine transform"
+            )
             raise DataError(message)
     return _linear(path, parts)
 
 
 def _linear(path: Path, parts: Sequence[sitk.Transform]) -> Matrix:
-    """The matrix of linear transforms, RAS mm to RAS mm, the last one applied first."""
+    """The matrix of linear transforms, RAS mm to RAS mm; the last one is applied first."""
     matrix: Matrix = functools.reduce(np.matmul, map(_matrix, parts), np.eye(4))
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > LARGEST_MM:
-        message = f"{path}: holds numbers that are no transform in mm; make it again"
+        message = f"{path}: holds numbers that cannot be a transform in mm; create it again"
         raise DataError(message)
     if abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
-        message = f"{path}: maps space onto a plane (its matrix is singular); make it again"
+        message = f"{path}: maps space onto a plane (its matrix is singular); create it again"
         raise DataError(message)
     return _ras(matrix)
 
@@ -152,15 +174,15 @@ def _is_sheared(grid: Matrix) -> bool:
 
 
 def _itk_field(transform: Transform, grid: Matrix) -> sitk.Image:
-    """The field in mm on a grid of the same voxels."""
+    """The field in mm, on a grid with the same number of voxels."""
     if _is_sheared(grid):
         message = "a grid with shear cannot be written as an ITK displacement field"
         raise ValueError(message)
     lps = geometry.LPS @ grid
     spacing = np.array(geometry.spacing_mm(grid))
     voxels = transform.field[0].detach().to(device="cpu", dtype=torch.float64)
-    moves = torch.einsum("rc,cxyz->zyxr", torch.from_numpy(lps[:3, :3]), voxels)
-    image = sitk.GetImageFromArray(moves.numpy(), isVector=True)
+    displacements = torch.einsum("rc,cxyz->zyxr", torch.from_numpy(lps[:3, :3]), voxels)
+    image = sitk.GetImageFromArray(displacements.numpy(), isVector=True)
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
@@ -175,16 +197,22 @@ def _grid_and_voxels(path: Path, field: sitk.DisplacementFieldTransform) -> tupl
     grid[:3, 3] = image.GetOrigin()
     grid = geometry.LPS @ grid
     to_voxels = np.linalg.inv(grid)[:3, :3] @ geometry.LPS[:3, :3]
-    moves = torch.from_numpy(_moves(field)).permute(3, 0, 1, 2)  # channels apart, one after the other
-    voxels = (torch.from_numpy(to_voxels) @ moves.flatten(1)).reshape(moves.shape).float()
+    displacements = torch.from_numpy(_displacements(field)).permute(
+        3, 0, 1, 2
+    )  # channels contiguous
+    voxels = (
+        (torch.from_numpy(to_voxels) @ displacements.flatten(1))
+        .reshape(displacements.shape)
+        .float()
+    )
     if not bool(voxels.isfinite().all()):
-        message = f"{path}: holds displacements that are NaN or infinite; make it again"
+        message = f"{path}: holds displacements that are NaN or infinite; create it again"
         raise DataError(message)
     return grid, voxels.permute(0, 3, 2, 1).contiguous()[None]
 
 
 def _parts(path: Path) -> list[sitk.Transform]:
-    """The transforms that a file holds, the last one applied first."""
+    """The transforms in a file; the last one is applied first."""
     if not path.is_file():
         message = f"{path}: is missing, or is not a file; correct its path"
         raise DataError(message)
@@ -196,7 +224,7 @@ def _parts(path: Path) -> list[sitk.Transform]:
         return [transform]
     composite = sitk.CompositeTransform(transform)
     composite.FlattenTransform()
-    return [composite.GetNthTransform(place) for place in range(composite.GetNumberOfTransforms())]
+    return [composite.GetNthTransform(index) for index in range(composite.GetNumberOfTransforms())]
 
 
 def _is_field(transform: sitk.Transform) -> bool:
@@ -206,8 +234,11 @@ def _is_field(transform: sitk.Transform) -> bool:
 def _read(path: Path) -> sitk.Transform:
     try:
         transform: sitk.Transform = sitk.ReadTransform(str(path))
-    except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes damaged bytes
-        message = f"{path}: is not an ITK transform, or is damaged ({_reason(error)}); copy or make it again"
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter if ITK quotes damaged bytes
+        message = (
+            f"{path}: is not an ITK transform, or is damaged ({_reason(error)}); "
+            "copy or create it again"
+        )
         raise DataError(message) from error
     if transform.GetDimension() != 3:
         message = f"{path}: is a {transform.GetDimension()}-D transform; give a 3-D one"
@@ -215,7 +246,7 @@ def _read(path: Path) -> sitk.Transform:
     return transform
 
 
-def _moves(field: sitk.Transform) -> np.ndarray:
+def _displacements(field: sitk.Transform) -> np.ndarray:
     """Displacements `[z, y, x, 3]`, LPS mm."""
     image = sitk.DisplacementFieldTransform(field).GetDisplacementField()
     array: np.ndarray = sitk.GetArrayFromImage(image)

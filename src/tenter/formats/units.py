@@ -1,4 +1,4 @@
-"""Units of length: those that files state, in mm, and whether sizes are plausible where they state none."""
+"""Units of length in files, and checks that sizes are plausible if no unit is stated."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ UNIT_NAMES = {
     **dict.fromkeys(("um", "micron", "microns", "micrometer", "micrometers"), "um"),
     **dict.fromkeys(("micrometre", "micrometres"), "um"),
 }
-"""How headers in text write units; the first two state none."""
+"""Spellings of units in text headers; the first two state none."""
 
 SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.02, 50.0
-"""Voxels of another size are not those of a medical image, as a rule."""
+"""Usual range of the voxel size of medical images."""
 
 LARGEST_EXTENT_MM = 5000.0
-"""Nor are images of a larger extent."""
+"""Usual upper limit of their extent."""
 
 
-def unit(path: Path, word: str, field: str) -> str | None:
-    """The unit that a header in text states: a key of `MILLIMETRES`, or None.
+def unit(path: Path, text: str, field: str) -> str | None:
+    """The unit that a text header states: a key of `MILLIMETRES`, or None.
 
     Raises:
-        DataError: the unit is not known.
+        DataError: the unit is unknown.
     """
-    name = word.strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
+    name = text.strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
     if name not in UNIT_NAMES:
         raise refusal(
-            path, f"is measured in {word!r} ({field}), which is not a known unit", "export it in mm"
+            path, f"is measured in {text!r} ({field}), which is not a known unit", "export it in mm"
         )
     return UNIT_NAMES[name]
 
 
 def size_mm(unit: str | None) -> float:
-    """A unit of length in mm; what has none counts as mm."""
+    """The size of a unit in mm; no unit counts as mm."""
     return MILLIMETRES[unit or "mm"]
 
 
@@ -53,7 +53,7 @@ def in_mm(affine: Matrix, unit: str | None) -> Matrix:
     """An affine in mm.
 
     Args:
-        affine: voxel to places in a unit.
+        affine: voxel to position in the unit.
         unit: a key of `MILLIMETRES`; None counts as mm.
     """
     factor = size_mm(unit)
@@ -63,19 +63,20 @@ def in_mm(affine: Matrix, unit: str | None) -> Matrix:
 def require_plausible_size(
     path: Path, affine: Matrix, shape: tuple[int, int, int], unit: str | None, statement: str
 ) -> None:
-    """Refuse voxels whose size shows that the file's unit is not the one it counts as.
+    """Refuse voxels whose size shows that the file's unit differs from the assumed one.
 
-    Only of a file that states no unit, or metres where mm would fit. Across a slice any thickness will do.
+    Applies only to files that state no unit, or metres or centimetres where mm would be plausible.
+    The thickness of a slice is not checked.
 
     Args:
         path: the file.
         affine: voxel to RAS mm.
-        shape: its voxels.
-        unit: what the file states, or None.
-        statement: how the file's header says that mm are right, for the message.
+        shape: voxels of the volume.
+        unit: unit that the file states, or None.
+        statement: how to state mm in the header of the file, for the message.
 
     Raises:
-        DataError: naming the voxel size.
+        DataError: the size is implausible; the message states the voxel size.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     along = np.arange(3) != slices.normal(shape)
@@ -86,17 +87,19 @@ def require_plausible_size(
     sizes = " x ".join(f"{size:.4g}" for size in spacing)
     if unit is not None:
         name = {"m": "metres", "cm": "centimetres"}[unit]
-        what = f"has voxels of {sizes} mm, as its header states {name}"
-        raise refusal(path, what, f"set {statement} if its numbers are mm, else export it again")
+        message = f"has voxels of {sizes} mm, as its header states {name}"
+        raise refusal(path, message, f"set {statement} if its numbers are mm, else export it again")
     guess = "metres" if small else "micrometres"
-    what = f"has voxels of {sizes} mm, and its header states no unit: they seem to be {guess}"
-    fix = f"write its geometry in mm, or where these are mm state it: set {statement}"
-    raise refusal(path, what, fix)
+    message = f"has voxels of {sizes} mm, and its header states no unit: they seem to be {guess}"
+    fix = f"write its geometry in mm, or, if these are mm, state so: set {statement}"
+    raise refusal(path, message, fix)
 
 
 def is_large(affine: Matrix, shape: tuple[int, int, int]) -> bool:
-    """Whether voxels, or all of them together, are larger than those of a medical image."""
+    """Whether the voxel size or the extent is larger than usual for medical images."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     along = np.arange(3) != slices.normal(shape)
     extent = spacing * shape
-    return bool(spacing[along].max() > LARGEST_SPACING_MM or extent[along].max() > LARGEST_EXTENT_MM)
+    return bool(
+        spacing[along].max() > LARGEST_SPACING_MM or extent[along].max() > LARGEST_EXTENT_MM
+    )

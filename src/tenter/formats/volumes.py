@@ -1,7 +1,7 @@
-"""Image and label files, read by one rule and written whole: RAS mm inside, whatever the file says.
+"""Reading and writing of image and label files, in RAS mm whatever the format.
 
-NIfTI (.nii, .nii.gz, .hdr/.img), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr); for images also folders
-of DICOM slices.
+Formats: NIfTI (.nii, .nii.gz, .hdr/.img), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr); for images
+also folders of DICOM slices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from jaxtyping import Float32
 from tenter import files
 from tenter.config import LabelFiles
 from tenter.errors import InputError
-from tenter.formats import dicom, headers, itk_files, label_values, layers, nifti, nifti_writer, payloads
+from tenter.formats import (
+    dicom,
+    headers,
+    itk_files,
+    label_values,
+    layers,
+    nifti,
+    nifti_writer,
+    payloads,
+)
 from tenter.formats.headers import Header, refusal
 from tenter.formats.label_values import LARGEST_LABEL, ROUNDING, Advice
 from tenter.formats.payloads import Block, Layout
@@ -57,12 +66,15 @@ class LabelVolume:
     """The labels of one file.
 
     Attributes:
-        values: integer map `[x, y, z]`, or stack `[l, x, y, z]` float32 in [0, 1], in the order of `keys`.
+        values: integer map `[x, y, z]`, or stack `[l, x, y, z]` float32 in [0, 1], in the order of
+            `keys`.
         affine: voxel to RAS mm.
-        keys: values of the map (from 1, those that occur); channels of the stack (from 0); of overlapping
-            segments of 3D Slicer their label values, or their numbers where layers repeat a value.
-        names: key and name of each segment, where the file names them.
-        dtype: integer type in which the map's file stores them; None of a stack, and where it scales them.
+        keys: values of the map (from 1, those that occur); channels of the stack (from 0); for
+            overlapping segments of 3D Slicer their label values, or their numbers if layers repeat
+            a value.
+        names: key and name of each segment, if the file names them.
+        dtype: integer type in which the file stores the map; None for a stack, and for scaled
+            values.
     """
 
     values: np.ndarray
@@ -87,8 +99,8 @@ class LabelVolume:
     def mask(self, key: int) -> Float32[np.ndarray, "x y z"]:
         """One label in [0, 1]; zero everywhere for a key that the file lacks."""
         if self.values.ndim == 3:
-            found: np.ndarray = self.values == key
-            return found.astype(np.float32)
+            matches: np.ndarray = self.values == key
+            return matches.astype(np.float32)
         if key not in self.keys:
             return np.zeros(self.shape, dtype=np.float32)
         mask: np.ndarray = self.values[self.keys.index(key)]
@@ -110,7 +122,7 @@ def parts(path: Path) -> tuple[Path, ...]:
     """The files that make up a volume, the header's first.
 
     Raises:
-        DataError: the format is not known, or the header that names the other is unreadable.
+        DataError: the format is unknown, or a header that names a data file is unreadable.
     """
     if path.is_dir():
         return dicom.parts(path)
@@ -118,29 +130,31 @@ def parts(path: Path) -> tuple[Path, ...]:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a volume's content, of all its files; of a DICOM series whatever their names.
+    """Hexadecimal SHA-256 of the content of all files of a volume.
+
+    The file names of a DICOM series do not affect it.
 
     Raises:
-        DataError: one of them cannot be read.
+        DataError: a file cannot be read.
     """
     for part in parts(path):
         headers.require_file(part)
     hashes = [files.sha256(part) for part in parts(path)]
     if path.is_dir():
-        return files.digest(sorted(hashes))  # names of slices are no content
+        return files.digest(sorted(hashes))  # names of slices are not content
     return hashes[0] if len(hashes) == 1 else files.digest(hashes)
 
 
 def read_image(path: Path) -> Volume:
     """Read an image to its last byte.
 
-    A slope of 0, NaN or Inf means no scaling, and then the intercept does not count.
+    A slope of 0, NaN or Inf means no scaling; the intercept is then ignored.
 
     Args:
         path: file, or folder of a DICOM series.
 
     Raises:
-        DataError: the file is damaged, doubtful, or holds NaN or Inf.
+        DataError: the file is damaged, ambiguous, or holds NaN or Inf.
     """
     head = header(path)
     x, y, z = head.shape
@@ -154,18 +168,19 @@ def read_image(path: Path) -> Volume:
 
 
 def blocks(path: Path) -> Iterator[Block]:
-    """The values of a volume, scaled, in the order of its file; the memory needed is that of a block.
+    """The scaled values of a volume in the order of its file, with the memory of one block.
 
     Raises:
-        DataError: the file is damaged, doubtful, or holds NaN or Inf; at the latest after the last block.
+        DataError: the file is damaged, ambiguous, or holds NaN or Inf; at the latest after the last
+            block.
     """
     if path.is_dir():
-        head, found = dicom.blocks(path)
+        head, scaled_blocks = dicom.blocks(path)
     else:
         layout = _layout(path)
-        head, found = layout.header, _scaled_blocks(path, layout)
+        head, scaled_blocks = layout.header, _scaled_blocks(path, layout)
     finite = label_values.Finite(head.shape, head.channels)
-    for block in found:
+    for block in scaled_blocks:
         finite.add(block.values, block.channel, block.start)
         yield block
     finite.require(path)
@@ -177,20 +192,22 @@ def _scaled_blocks(path: Path, layout: Layout) -> Iterator[Block]:
         yield Block(block.channel, block.start, _scaled(block.values, scaling))
 
 
-def read_labels(path: Path, settings: LabelFiles, advice: Advice = label_values.CONFIGURATION) -> LabelVolume:
-    """Read labels to the file's last byte.
+def read_labels(
+    path: Path, settings: LabelFiles, advice: Advice = label_values.CONFIGURATION
+) -> LabelVolume:
+    """Read labels to the last byte of the file.
 
     Args:
         path: integer map (3-D), or stack (4-D with one label a channel; 3-D is one label).
-        settings: says which of the two it is.
-        advice: what to advise where it is the other one.
+        settings: states which of the two it is.
+        advice: how to select the other one, for error messages.
 
     Raises:
-        DataError: as `read_image`; or values are no labels (fractional or negative in a map,
+        DataError: as `read_image`; or the values are not labels (fractional or negative in a map,
             outside [0, 1] in a stack).
     """
     if path.is_dir():
-        raise refusal(path, "is a folder", "give labels as one file: DICOM is read for images alone")
+        raise refusal(path, "is a folder", "give labels as one file: DICOM is read for images only")
     head, stored, scaling = _stored(path)
     if settings.format == "stack" and stored.dtype.itemsize == 1:
         return _byte_stack(path, head, stored, scaling, advice)
@@ -205,23 +222,23 @@ def read_labels(path: Path, settings: LabelFiles, advice: Advice = label_values.
 def read_labels_on(
     path: Path, settings: LabelFiles, shape: tuple[int, int, int], affine: Matrix
 ) -> LabelVolume:
-    """Read labels onto the grid of their image, whose voxels they may store in another order.
+    """Read labels on the grid of their image; the file may store the voxels in another order.
 
     Args:
         path: the label file.
-        settings: says whether it is a map or a stack.
+        settings: states whether it is a map or a stack.
         shape: voxels of the image.
         affine: voxel to RAS mm of the image.
 
     Raises:
-        DataError: as `read_labels`; or the labels do not lie voxel on voxel on their image.
+        DataError: as `read_labels`; or the voxels of the labels do not coincide with the image's.
     """
     headers.require_same_grid(path, header(path), shape, affine)
     return reordered(read_labels(path, settings), shape, affine)
 
 
 def reordered(labels: LabelVolume, shape: tuple[int, int, int], affine: Matrix) -> LabelVolume:
-    """Labels in the voxel order of a grid; as they are where they do not lie on it voxel on voxel.
+    """Labels in the voxel order of a grid; unchanged if their voxels do not coincide with it.
 
     Args:
         labels: of one file.
@@ -235,11 +252,11 @@ def reordered(labels: LabelVolume, shape: tuple[int, int, int], affine: Matrix) 
 
 
 def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
-    """Read a volume of whatever it is, to its last byte.
+    """Read a volume of any kind to the last byte of its file.
 
     Returns:
-        `[c, x, y, z]` in the type in which the file stores it (float64 where it scales its
-        numbers), and voxel to RAS mm.
+        `[c, x, y, z]` in the stored type (float64 if the file scales its values), and voxel to
+        RAS mm.
 
     Raises:
         DataError: as `read_image`.
@@ -251,7 +268,7 @@ def read_values(path: Path) -> tuple[np.ndarray, Matrix]:
 
 
 def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
-    """Write an image as NIfTI, with nothing in its header but its geometry.
+    """Write an image as NIfTI, with only its geometry in the header.
 
     Args:
         path: `.nii` or `.nii.gz`.
@@ -259,7 +276,7 @@ def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
         affine: voxel to RAS mm.
 
     Raises:
-        OutputError: it could not be written whole.
+        OutputError: the file could not be written completely.
     """
     nifti_writer.write(path, _channels_last(array.astype(np.float32, copy=False)), affine)
 
@@ -267,26 +284,30 @@ def write_image(path: Path, array: np.ndarray, affine: Matrix) -> None:
 def write_labels(
     path: Path, array: np.ndarray, affine: Matrix, dtype: np.dtype[np.integer[Any]] | None = None
 ) -> None:
-    """Write labels as NIfTI, with nothing in its header but its geometry.
+    """Write labels as NIfTI, with only their geometry in the header.
 
     Args:
         path: `.nii` or `.nii.gz`.
         array: integers `[x, y, z]` or `[l, x, y, z]`; or real numbers in [0, 1], stored as uint8
             with a slope of 1/255.
         affine: voxel to RAS mm.
-        dtype: integer type in which to store integers, if it holds them; else, and by default, the
-            smallest unsigned one.
+        dtype: type in which to store integers, if its range suffices; otherwise, and by default,
+            the smallest unsigned type.
 
     Raises:
-        InputError: these are no labels, or the name asks for another format.
-        OutputError: it could not be written whole.
+        InputError: the values are not labels, or the suffix is that of another format.
+        OutputError: the file could not be written completely.
     """
     low, high = float(array.min(initial=0)), float(array.max(initial=0))
     soft = array.dtype.kind == "f"
     limit = 1 + ROUNDING if soft else LARGEST_LABEL
     if not (-ROUNDING <= low <= high <= limit):
         message = f"labels from {low:g} to {high:g} cannot be written"
-        fix = "give real numbers from 0 to 1" if soft else f"give whole numbers from 0 to {LARGEST_LABEL}"
+        fix = (
+            "give real numbers from 0 to 1"
+            if soft
+            else f"give whole numbers from 0 to {LARGEST_LABEL}"
+        )
         raise InputError([Fault(str(path), message, fix)])
     if soft:
         steps = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
@@ -298,7 +319,7 @@ def write_labels(
 
 
 def write_values(path: Path, array: np.ndarray, affine: Matrix) -> None:
-    """Write a volume of whatever it is as NIfTI, in the array's own type of number.
+    """Write a volume of any kind as NIfTI, in the type of the array.
 
     Args:
         path: `.nii` or `.nii.gz`.
@@ -306,9 +327,11 @@ def write_values(path: Path, array: np.ndarray, affine: Matrix) -> None:
         affine: voxel to RAS mm.
 
     Raises:
-        OutputError: it could not be written whole.
+        OutputError: the file could not be written completely.
     """
-    nifti_writer.write(path, _channels_last(array.astype(array.dtype.newbyteorder("="), copy=False)), affine)
+    nifti_writer.write(
+        path, _channels_last(array.astype(array.dtype.newbyteorder("="), copy=False)), affine
+    )
 
 
 def _is_nifti(path: Path) -> bool:
@@ -319,7 +342,7 @@ def _is_nifti(path: Path) -> bool:
         return False
     known = ", ".join((*nifti.SUFFIXES, *itk_files.SUFFIXES))
     fix = f"give one of {known}, or for an image the folder of a DICOM series"
-    raise refusal(path, "is of no known format by its name", fix)
+    raise refusal(path, "does not have the suffix of a known format", fix)
 
 
 def _layout(path: Path) -> Layout:
@@ -335,7 +358,7 @@ def _stored(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
 
 
 def _require_finite(path: Path, values: np.ndarray) -> None:
-    """Refuse NaN, Inf and what is beyond float32 among `[x, y, z(, c)]`."""
+    """Refuse values `[x, y, z(, c)]` that are NaN, Inf or beyond float32."""
     x, y, z = values.shape[:3]
     finite = label_values.Finite((x, y, z), values.shape[3] if values.ndim == 4 else 1)
     for channel in range(finite.channels):
@@ -349,50 +372,50 @@ def _label_map(path: Path, head: Header, values: np.ndarray, advice: Advice) -> 
     layers.require_map(path, head, advice)
     stored = _channels_first(head, values)
     occurring = [_occurring(path, layer, advice) for layer in stored]
-    whole = (np.rint(stored) if stored.dtype.kind == "f" else stored).astype(np.int32)
+    integers = (np.rint(stored) if stored.dtype.kind == "f" else stored).astype(np.int32)
     names = layers.named(head)
     if head.channels == 1:
-        plain = values.dtype.kind in "iu" and values.dtype.itemsize <= whole.dtype.itemsize
+        plain = values.dtype.kind in "iu" and values.dtype.itemsize <= integers.dtype.itemsize
         dtype = values.dtype.newbyteorder("=") if plain else None
-        return LabelVolume(whole[0], head.affine, occurring[0], names, dtype)
+        return LabelVolume(integers[0], head.affine, occurring[0], names, dtype)
     segments = layers.present(path, head, occurring)
-    combined = layers.combined(segments, whole)
+    combined = layers.combined(segments, integers)
     keys = tuple(segments) if combined.ndim == 4 else tuple(sorted(segments))
     return LabelVolume(combined, head.affine, keys, names)
 
 
 def _occurring(path: Path, layer: np.ndarray, advice: Advice) -> tuple[int, ...]:
     """The labels of a map `[x, y, z]`."""
-    found = label_values.MapValues()
+    map_values = label_values.MapValues()
     for number in range(layer.shape[2]):
-        found.add(layer[:, :, number])
-    return found.require(path, advice)
+        map_values.add(layer[:, :, number])
+    return map_values.require(path, advice)
 
 
 def _byte_stack(
     path: Path, head: Header, stored: np.ndarray, scaling: tuple[float, float], advice: Advice
 ) -> LabelVolume:
-    """A stack of numbers of 8 bits: what each of them means is found once, not for every voxel."""
+    """A stack of 8-bit values, scaled once per distinct value, not per voxel."""
     low, high = int(stored.min()), int(stored.max())
     meant = _soft(path, head, _scaled(np.arange(low, high + 1), scaling), advice)
-    # Unsigned differences are right whatever the sign of what is stored.
+    # Unsigned differences are correct for signed and unsigned stored values.
     channels = np.ascontiguousarray(_channels_first(head, stored)).view(np.uint8)
     soft = meant.take(channels - np.uint8(low % 256))
     return LabelVolume(soft, head.affine, tuple(range(head.channels)))
 
 
 def _soft(path: Path, head: Header, values: np.ndarray, advice: Advice) -> np.ndarray:
-    """Labels between 0 and 1, float32; what rounding left of 0 and 1 is made whole."""
-    found = label_values.StackValues([0.0] * head.channels)
-    found.add(values.reshape(1, -1))
-    found.require(path, advice, layered=layers.are_layers(head))
+    """Labels between 0 and 1, float32; values within rounding of 0 or 1 become exact."""
+    stack_values = label_values.StackValues([0.0] * head.channels)
+    stack_values.add(values.reshape(1, -1))
+    stack_values.require(path, advice, layered=layers.are_layers(head))
     soft = np.clip(values.astype(np.float32), 0, 1)
-    near = np.rint(soft)
-    return np.ascontiguousarray(np.where(np.abs(soft - near) <= ROUNDING, near, soft))
+    nearest = np.rint(soft)
+    return np.ascontiguousarray(np.where(np.abs(soft - nearest) <= ROUNDING, nearest, soft))
 
 
 def _scaled(stored: np.ndarray, scaling: tuple[float, float]) -> np.ndarray:
-    """What stored numbers mean; float64, or as they are where nothing scales them."""
+    """Scaled values in float64; unchanged if there is no scaling."""
     slope, inter = scaling
     scaled: np.ndarray = stored if scaling == (1.0, 0.0) else stored * np.float64(slope) + inter
     return scaled

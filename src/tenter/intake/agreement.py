@@ -1,4 +1,4 @@
-"""Whether the files of a row agree: labels and points with their image, moving with fixed, row with row."""
+"""Consistency of files: labels and points with their image, moving with fixed, row with row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenter.shapes import Matrix, PointsMm
 from tenter.spatial import geometry
 
 FAR_MM = 1000.0
-"""Image centres further apart than this are told of."""
+"""Image centres further apart than this cause a warning."""
 
 Use = tuple[Path, Kind]
 
@@ -29,85 +29,100 @@ STORE = "store labels on their image's grid"
 
 
 def disagreements(pair: Pair, findings: Findings, alignment: AlignmentRule) -> Iterator[Problem]:
-    """What is wrong between the files of one row; files that are faulty by themselves are left out.
+    """Inconsistencies between the files of one row; files that are faulty themselves are left out.
 
     Args:
         pair: the row.
         findings: of every file.
-        alignment: rule that places the moving image before any network.
+        alignment: rule of the initial alignment.
 
     Yields:
-        Problems, each with the manifest column that it is about.
+        Problems, each with the manifest column that it concerns.
     """
     named = uses(pair)
-    own = {column: findings[use] for column, use in named.items() if findings[use].sound}
+    sound = {column: findings[use] for column, use in named.items() if findings[use].sound}
     yield from _alignment_file(pair, alignment)
-    if "moving_image" in own and "fixed_image" in own:
-        yield from _images(own, alignment)
+    if "moving_image" in sound and "fixed_image" in sound:
+        yield from _images(sound, alignment)
     for side in SIDES:
-        image = own.get(f"{side}_image")
-        if image is not None and f"{side}_labels" in own:
+        image = sound.get(f"{side}_image")
+        if image is not None and f"{side}_labels" in sound:
             path = named[f"{side}_labels"][0]
-            yield from _labels_on_image(f"{side}_labels", path, own[f"{side}_labels"], image)
-        if image is not None and f"{side}_points" in own:
-            yield from _points_in_image(f"{side}_points", own[f"{side}_points"], image)
-        if f"{side}_labels" in own:
-            yield from _without_labels(f"{side}_labels", own[f"{side}_labels"])
-    if "moving_points" in own and "fixed_points" in own:
-        yield from _point_sets(own["moving_points"], own["fixed_points"])
+            yield from _labels_on_image(f"{side}_labels", path, sound[f"{side}_labels"], image)
+        if image is not None and f"{side}_points" in sound:
+            yield from _points_in_image(f"{side}_points", sound[f"{side}_points"], image)
+        if f"{side}_labels" in sound:
+            yield from _without_labels(f"{side}_labels", sound[f"{side}_labels"])
+    if "moving_points" in sound and "fixed_points" in sound:
+        yield from _point_sets(sound["moving_points"], sound["fixed_points"])
 
 
 def common_keys(pair: Pair, findings: Findings) -> frozenset[int]:
-    """Labels that both sides of a row show; none where a label file is absent or faulty."""
+    """Labels that are present on both sides of a row; none if a label file is absent or faulty."""
     moving, fixed = _keys(pair, findings)
     return moving & fixed
 
 
 def one_sided_keys(pair: Pair, findings: Findings) -> dict[str, frozenset[int]]:
-    """Labels that one side of a row shows and the other, which shows some, does not; by that one's column."""
+    """Labels present on one side of a row only, by the label column of the side that lacks them.
+
+    Empty if a side has no labels at all.
+    """
     moving, fixed = _keys(pair, findings)
-    return {"moving_labels": fixed - moving, "fixed_labels": moving - fixed} if moving and fixed else {}
+    return (
+        {"moving_labels": fixed - moving, "fixed_labels": moving - fixed}
+        if moving and fixed
+        else {}
+    )
 
 
 def differing_labels(pair: Pair, findings: Findings) -> Iterator[Problem]:
-    """Labels that one side of a row shows and the other does not, as one problem."""
+    """Labels that are present on one side of a row only, as one problem."""
     lacking = one_sided_keys(pair, findings)
     parts = [
-        f"{_some(sorted(lacking[f'{other}_labels']))} only in {side}"
-        for side, other in (SIDES, SIDES[::-1])
-        if lacking.get(f"{other}_labels")
+        f"{_some(sorted(lacking[f'{opposite}_labels']))} only in {side}"
+        for side, opposite in (SIDES, SIDES[::-1])
+        if lacking.get(f"{opposite}_labels")
     ]
     if parts:
         shared = len(common_keys(pair, findings))
         message = f"labels differ: {', '.join(parts)}; {shared} common labels are used"
-        yield Problem(message, "draw them on both sides if they shall count", "WARNING", "fixed_labels")
+        yield Problem(
+            message, "draw them on both sides if they should count", "WARNING", "fixed_labels"
+        )
 
 
 def _keys(pair: Pair, findings: Findings) -> tuple[frozenset[int], frozenset[int]]:
-    """Labels of the moving and of the fixed side; none of either where a label file is absent or faulty."""
+    """Labels of the moving and the fixed side; both empty if a label file is absent or faulty."""
     sides = [findings[use].keys for column, use in uses(pair).items() if column.endswith("_labels")]
-    return (frozenset(sides[0]), frozenset(sides[1])) if len(sides) == 2 else (frozenset(), frozenset())
+    return (
+        (frozenset(sides[0]), frozenset(sides[1]))
+        if len(sides) == 2
+        else (frozenset(), frozenset())
+    )
 
 
 def _alignment_file(pair: Pair, alignment: AlignmentRule) -> Iterator[Problem]:
-    given = pair.initial_transform is not None
+    has_transform = pair.initial_transform is not None
     column = "initial_transform"
-    if alignment == "file" and not given:
+    if alignment == "file" and not has_transform:
         fix = "give an ITK transform file, or choose another `plan.alignment`"
         yield Problem("is blank, but `plan.alignment` is `file`", fix, column=column)
-    if alignment != "file" and given:
-        fix = "set `plan.alignment: file` if it shall be used"
+    if alignment != "file" and has_transform:
+        fix = "set `plan.alignment: file` if it should be used"
         yield Problem(f"is ignored: `plan.alignment` is `{alignment}`", fix, "WARNING", column)
 
 
-def _images(own: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Problem]:
-    moving, fixed = own["moving_image"], own["fixed_image"]
+def _images(sound: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Problem]:
+    moving, fixed = sound["moving_image"], sound["fixed_image"]
     if moving.sha256 and moving.sha256 == fixed.sha256:
-        yield Problem("has the same content as the moving image", "give two images", column="fixed_image")
+        yield Problem(
+            "has the same content as the moving image", "give two images", column="fixed_image"
+        )
         return
-    if alignment == "file" and "initial_transform" not in own:
+    if alignment == "file" and "initial_transform" not in sound:
         return
-    placed = own["initial_transform"].matrix if alignment == "file" else np.eye(4)
+    placed = sound["initial_transform"].matrix if alignment == "file" else np.eye(4)
     yield from _slices(moving, fixed, placed, alignment)
     middle = geometry.apply(placed, fixed.centre_mm)
     distance = float(np.linalg.norm(moving.centre_mm - middle))
@@ -120,19 +135,23 @@ def _images(own: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Probl
         yield Problem(message, centre, "WARNING", "moving_image")
 
 
-def _slices(moving: Finding, fixed: Finding, placed: Matrix, alignment: AlignmentRule) -> Iterator[Problem]:
-    """Slices that do not come to lie in one plane, and a slice against a volume."""
+def _slices(
+    moving: Finding, fixed: Finding, placed: Matrix, alignment: AlignmentRule
+) -> Iterator[Problem]:
+    """Slices that the alignment does not bring into one plane, and a slice paired with a volume."""
     if alignment in {"centre", "mass"}:
         placed = geometry.translation((moving.centre_mm - fixed.centre_mm)[0])
     try:
-        levelled(placed, *(Grid(item.shape or (0, 0, 0), item.matrix) for item in (moving, fixed)))
+        levelled(
+            placed, *(Grid(image.shape or (0, 0, 0), image.matrix) for image in (moving, fixed))
+        )
     except DataError as error:
         message, _, fix = str(error).rpartition("; ")
         yield Problem(message, fix, column="moving_image")
 
 
 def overlap(moving: Finding, fixed: Finding, placed: Matrix) -> bool:
-    """Whether two volumes share a place, by the separating axes of two boxes.
+    """Whether two volumes overlap, by the separating axis theorem for two boxes.
 
     Args:
         moving: a volume.
@@ -146,8 +165,8 @@ def overlap(moving: Finding, fixed: Finding, placed: Matrix) -> bool:
     axes = np.concatenate([*faces, between])
     lengths = np.linalg.norm(axes, axis=1)
     # Parallel edges span no axis.
-    kept = lengths > 1e-9 * np.abs(np.concatenate(edges)).max() ** 2
-    first, second = (box @ (axes[kept] / lengths[kept, None]).T for box in boxes)
+    spanning = lengths > 1e-9 * np.abs(np.concatenate(edges)).max() ** 2
+    first, second = (box @ (axes[spanning] / lengths[spanning, None]).T for box in boxes)
     apart = (first.max(axis=0) <= second.min(axis=0)) | (second.max(axis=0) <= first.min(axis=0))
     return not bool(apart.any())
 
@@ -176,52 +195,55 @@ def _header(volume: Finding) -> Header:
 
 def _without_labels(column: str, labels: Finding) -> Iterator[Problem]:
     if not labels.keys and labels.sha256:
-        yield Problem("holds no label at all", "draw labels, or name none in this row", "WARNING", column)
+        yield Problem(
+            "holds no label at all", "draw labels, or name none in this row", "WARNING", column
+        )
 
 
-def _points_in_image(column: str, found: Finding, image: Finding) -> Iterator[Problem]:
-    places = np.array([point.xyz for point in found.points], dtype=np.float64).reshape(-1, 3)
-    outside = ~_inside(places, image)
+def _points_in_image(column: str, landmarks: Finding, image: Finding) -> Iterator[Problem]:
+    positions = np.array([point.xyz for point in landmarks.points], dtype=np.float64).reshape(-1, 3)
+    outside = ~_inside(positions, image)
     if not outside.any():
         return
-    names = [point.name for point, out in zip(found.points, outside, strict=True) if out]
+    names = [point.name for point, out in zip(landmarks.points, outside, strict=True) if out]
     guess = "give RAS mm of this image's world"
-    if _inside(places * [-1, -1, 1], image).all():
-        guess = "they lie inside as LPS: say so in a column `space`"
-    elif _inside(geometry.apply(image.matrix, places), image).all():
+    if _inside(positions * [-1, -1, 1], image).all():
+        guess = "read as LPS they lie inside: declare that in a column `space`"
+    elif _inside(geometry.apply(image.matrix, positions), image).all():
         guess = "they look like voxel indices: convert them to RAS mm"
-    first = ", ".join(f"{value:.1f}" for value in places[outside][0])
+    first = ", ".join(f"{value:.1f}" for value in positions[outside][0])
     message = (
-        f"{len(names)} of {len(places)} points lie outside the image: {_some(names)} (first at {first} mm)"
+        f"{len(names)} of {len(positions)} points lie outside the image: {_some(names)} "
+        f"(first at {first} mm)"
     )
     yield Problem(message, guess, column=column)
 
 
-def _inside(places: PointsMm, image: Finding) -> np.ndarray:
-    voxels = geometry.apply(np.linalg.inv(image.matrix), places)
+def _inside(positions: PointsMm, image: Finding) -> np.ndarray:
+    voxels = geometry.apply(np.linalg.inv(image.matrix), positions)
     slack = 0.5 + headers.TOLERANCE_MM
     inside = (voxels >= -slack) & (voxels <= np.array(image.shape) - 1 + slack)
     return np.asarray(inside.all(axis=1))
 
 
 def _point_sets(moving: Finding, fixed: Finding) -> Iterator[Problem]:
-    for column, own, other, side in (
+    for column, finding, opposite, side in (
         ("moving_points", moving, fixed, "fixed"),
         ("fixed_points", fixed, moving, "moving"),
     ):
-        lacking = points.absent(own.points, other.points)
+        lacking = points.absent(finding.points, opposite.points)
         if lacking:
             message = f"names {len(lacking)} points that the {side} side lacks: {_some(lacking)}"
             yield Problem(message, "name the points alike on both sides", column=column)
 
 
 def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Problem]]:
-    """Images whose content stands under two patients: folds by patient would leak it.
+    """Images with the same content that belong to two patients: folds by patient would leak them.
 
-    Of a pair of two patients the moving image is the first one's.
+    In a pair of two patients the moving image belongs to the first.
 
     Yields:
-        The later row and the problem, one for each content.
+        The later row and the problem, one for each duplicated content.
     """
     seen: dict[str, list[tuple[Pair, str]]] = defaultdict(list)
     for pair in pairs:
@@ -230,21 +252,27 @@ def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Pro
                 seen[findings[use].sha256].append((pair, column))
     for shared in seen.values():
         first = shared[0][0]
-        others = [item for item in shared if _owner(*item) != _owner(*shared[0])]
-        if others:
-            pair, column = others[0]
-            ids = dict.fromkeys(_owner(*item) for item in shared)
+        conflicts = [entry for entry in shared if _owner(*entry) != _owner(*shared[0])]
+        if conflicts:
+            pair, column = conflicts[0]
+            ids = dict.fromkeys(_owner(*entry) for entry in shared)
             message = (
-                f"leak: the same image stands under patients {_some(tuple(ids))} (first in row {first.row})"
+                f"leak: the same image appears under patients {_some(tuple(ids))} "
+                f"(first in row {first.row})"
             )
             yield (
                 pair,
-                Problem(message, "give them one patient id, so that they share a fold", "WARNING", column),
+                Problem(
+                    message,
+                    "give them one patient id, so that they share a fold",
+                    "WARNING",
+                    column,
+                ),
             )
 
 
 def misnamed(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Problem]]:
-    """Label files that name a label otherwise than most others do, as segmentations of 3D Slicer may.
+    """Label files whose name for a label differs from most others' (3D Slicer stores such names).
 
     Yields:
         The row and the problem, one for each file and label.
@@ -262,15 +290,15 @@ def misnamed(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, 
             usual, count = names[key].most_common(1)[0]
             if name.casefold() != usual:
                 message = f"label {key} is called {name!r}, and {usual!r} in {count} other files"
-                fix = "give a structure one label value in all files, if these are two"
+                fix = "if these are two structures, give each its own label value in all files"
                 yield pair, Problem(message, fix, "WARNING", column)
 
 
 def _owner(pair: Pair, column: str) -> str:
-    """The patient whose image a column of a row is."""
+    """The patient whose image a column of a row names."""
     return pair.patients[0 if column == "moving_image" else -1]
 
 
 def _some(names: Iterable[object]) -> str:
-    words = [str(name) for name in names]
-    return ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:5]) + (f" and {len(texts) - 5} more" if len(texts) > 5 else "")

@@ -1,4 +1,4 @@
-"""Every so many voxels of a volume, gathered while it is read block by block."""
+"""A regular subsample of a volume's voxels, collected while it is read block by block."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tenter.formats.payloads import Block
 from tenter.shapes import Matrix
 
 LARGEST = 2**24
-"""Samples that are kept at most, all channels together."""
+"""Largest number of samples that are kept, over all channels."""
 
 
 class Samples:
-    """A volume's values on a coarse grid, whose voxels are some of the volume's own.
+    """A volume's values on a coarse grid whose voxels are a subset of the volume's voxels.
 
     Args:
         shape: voxels of the volume along its stored axes.
         channels: of the volume.
-        most: samples along each axis at most; fewer where there are very many channels.
-        dtype: type in which they are kept.
+        most: largest number of samples along each axis; fewer if there are very many channels.
+        dtype: type in which samples are kept.
     """
 
     def __init__(
@@ -29,7 +29,9 @@ class Samples:
     ) -> None:
         most = max(1, min(most, math.floor((LARGEST / channels) ** (1 / 3))))
         self._steps = [math.ceil(size / most) for size in shape]
-        axes = [np.arange(step // 2, size, step) for size, step in zip(shape, self._steps, strict=True)]
+        axes = [
+            np.arange(step // 2, size, step) for size, step in zip(shape, self._steps, strict=True)
+        ]
         self._shape = tuple(len(axis) for axis in axes)
         x, y, z = axes
         planes = z[:, None, None] * (shape[0] * shape[1]) + y[:, None] * shape[0] + x

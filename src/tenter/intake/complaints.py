@@ -1,6 +1,6 @@
-"""Where in a manifest a problem of its files is told: at the row that names them, once.
+"""Reports problems of files once each, at the manifest row that names the files.
 
-In a table of subjects one row stands in many pairs; a problem of a pair names the pair.
+In a table of subjects one row belongs to many pairs; a problem of a pair names the pair.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from tenter.study import pairs_lock
 
 Use = tuple[Path, integrity.Kind]
 Cause = tuple[integrity.Kind, str, str, str]
-"""The kind of file, and the severity, words and fix of what is wrong with it."""
+"""The kind of file, and the severity, message and fix of its problem."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a manifest that are sound by themselves, and what is wrong with the others.
+    """The valid rows of a manifest, and the errors in the others.
 
     Attributes:
         path: the manifest.
-        cohort: its sound rows.
-        faults: what is wrong with the table by itself.
+        cohort: its valid rows.
+        faults: errors in the table itself, whatever its files hold.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Table:
         return cls(path, *manifest.scan(path, settings.stratum, root, settings.pairing, drawn))
 
     def complaints(self, settings: Config, findings: Findings) -> Iterator[Fault]:
-        """Everything wrong with files: by themselves, within a pair, over the cohort."""
+        """All problems of files: of each file, within a pair, and across the cohort."""
         if self.cohort.subjects and settings.plan.alignment == "file":
             fix = "use `header`, `centre` or `mass` in `plan.alignment`"
             yield Fault(str(self.path), "names subjects, so pairs have no `initial_transform`", fix)
@@ -68,42 +68,48 @@ class Table:
             yield self._fault(pair, problem)
         for pair, problem in agreement.misnamed(self.cohort.pairs, findings):
             yield self._fault(pair, problem)
-        channels = [fault for side in ("moving", "fixed") for fault in self._of_channels(findings, side)]
+        channels = [
+            fault for side in ("moving", "fixed") for fault in self._of_channels(findings, side)
+        ]
         yield from {(fault.row, fault.column): fault for fault in channels}.values()
 
     def named(self, path: Path) -> str:
-        """A file as seen from the manifest's folder; no more of the machine's folders."""
+        """A file's path relative to the manifest's folder, free of the machine's other folders."""
         return os.path.relpath(path, self.path.parent)
 
     def _fault(self, pair: Pair, problem: Problem, column: str = "", note: str = "") -> Fault:
         """A problem as a fault of the row that names the file."""
-        row, place = manifest.place(pair, problem.column or column)
-        return Fault(str(self.path), problem.message + note, problem.fix, row, place, problem.severity)
+        row, cell_column = manifest.place(pair, problem.column or column)
+        return Fault(
+            str(self.path), problem.message + note, problem.fix, row, cell_column, problem.severity
+        )
 
     def _of_files(self, findings: Findings) -> Iterator[Fault]:
-        """What is wrong with files by themselves, told at the first row that names each."""
+        """Problems of single files, each reported at the first row that names the file."""
         rows: dict[Use, list[tuple[Pair, str]]] = defaultdict(list)
         for pair in self.cohort.pairs:
             for column, use in integrity.uses(pair).items():
                 rows[use].append((pair, column))
-        told: dict[Cause, list[Fault]] = defaultdict(list)
+        faults: dict[Cause, list[Fault]] = defaultdict(list)
         for use, named in rows.items():
             pair, column = named[0]
-            here = manifest.place(pair, column)[0]
-            others = sorted({manifest.place(*item)[0] for item in named[1:]} - {here})
-            note = f" (also in rows {some(others)})" if others else ""
+            first_row = manifest.place(pair, column)[0]
+            other_rows = sorted({manifest.place(*entry)[0] for entry in named[1:]} - {first_row})
+            note = f" (also in rows {some(other_rows)})" if other_rows else ""
             for problem in findings[use].problems:
                 near = "" if os.path.lexists(use[0]) else spelling.nearby(use[0])
                 clause = f"; {near}" if near else ""
-                named_problem = replace(problem, message=f"{self.named(use[0])}: {problem.message}{clause}")
-                told[_cause(use, problem)].append(self._fault(pair, named_problem, column, note))
+                named_problem = replace(
+                    problem, message=f"{self.named(use[0])}: {problem.message}{clause}"
+                )
+                faults[_cause(use, problem)].append(self._fault(pair, named_problem, column, note))
         counts = Counter(use[1] for use in rows)
-        for (kind, *_), alike in told.items():
-            # What all files of a kind share has one cause, such as a wrong key or folder.
-            yield from [_together(alike, kind)] if len(alike) == counts[kind] >= _MANY else alike
+        for (kind, *_), alike in faults.items():
+            # A problem of all files of a kind has one cause, such as a wrong key or folder.
+            yield from [_merged(alike, kind)] if len(alike) == counts[kind] >= _MANY else alike
 
     def _of_pairs(self, settings: Config, findings: Findings) -> Iterator[Fault]:
-        """What is wrong between the files of a pair; of subjects once, however many pairs show it."""
+        """Inconsistencies within pairs; with subjects, one fault for all pairs that show it."""
         pairs: dict[Fault, list[str]] = defaultdict(list)
         for pair in self.cohort.pairs:
             for problem in agreement.disagreements(pair, findings, settings.plan.alignment):
@@ -112,11 +118,11 @@ class Table:
             if not self.cohort.subjects:
                 yield fault
             elif fault.column != "initial_transform":
-                more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-                yield replace(fault, message=f"{fault.message} (in pair {ids[0]}{more})")
+                suffix = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+                yield replace(fault, message=f"{fault.message} (in pair {ids[0]}{suffix})")
 
     def _of_labels(self, settings: Config, findings: Findings) -> Iterator[Fault]:
-        """Labels that one side of a pair lacks: of pairs by row, of subjects by label."""
+        """Labels that one side of a pair lacks: one fault per row, or with subjects per label."""
         if not self.cohort.subjects:
             for pair in self.cohort.pairs:
                 for problem in agreement.differing_labels(pair, findings):
@@ -132,10 +138,10 @@ class Table:
         for key, rows in sorted(lacking.items()):
             name = settings.labels.label(key).name
             message = (
-                f"label {name!r} is on one side only of {len(rows)} of {len(self.cohort.pairs)} pairs: "
-                "neither learnt from nor measured there"
+                f"label {name!r} is on one side only of {len(rows)} of {len(self.cohort.pairs)} "
+                "pairs: neither learnt from nor measured there"
             )
-            fix = f"draw it in rows {some(sorted(set(rows)))} if it shall count"
+            fix = f"draw it in rows {some(sorted(set(rows)))} if it should count"
             yield Fault(str(self.path), message, fix, None, "labels", "WARNING")
 
     def _of_channels(self, findings: Findings, side: str) -> Iterator[Fault]:
@@ -154,24 +160,26 @@ class Table:
 
 
 _MANY = 3
-"""Files that one cause is told of in one line."""
+"""Smallest number of files whose common problem is reported in one line."""
 
 
 def _cause(use: Use, problem: Problem) -> Cause:
-    """What two problems have in common that are one: the kind of file, the words, whatever the numbers."""
-    words = re.sub(r" \(looked for .*\)|\d[\d.e+-]*", "", problem.message)
-    return use[1], problem.severity, words, problem.fix
+    """What problems of one cause share: the kind of file, and the message without its numbers."""
+    message = re.sub(r" \(looked for .*\)|\d[\d.e+-]*", "", problem.message)
+    return use[1], problem.severity, message, problem.fix
 
 
-def _together(faults: Sequence[Fault], kind: str) -> Fault:
-    """One fault for all files of a kind."""
+def _merged(faults: Sequence[Fault], kind: str) -> Fault:
+    """Merge the faults of all files of a kind into one."""
     rows = some(list(dict.fromkeys(fault.row for fault in faults[1:])))
-    word = "label files" if kind == "labels" else f"{kind} files"
-    note = f" (and so for all other {word}: {len(faults) - 1} more, rows {rows})"
+    noun = "label files" if kind == "labels" else f"{kind} files"
+    note = f" (and so for all other {noun}: {len(faults) - 1} more, rows {rows})"
     return replace(faults[0], message=faults[0].message + note)
 
 
 def some(names: Sequence[object], count: int = 5) -> str:
-    """The first few of many things, in a sentence."""
-    words = [str(name) for name in names]
-    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")
+    """The first few names and the number of the others, for a sentence."""
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:count]) + (
+        f" and {len(texts) - count} more" if len(texts) > count else ""
+    )

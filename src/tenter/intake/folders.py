@@ -1,4 +1,4 @@
-"""Folders that a study writes to, and what they are called: what would stop it, said beforehand."""
+"""Checks, before a study runs, that its folders can be written and their names are portable."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tenter.study import Study, pairs_lock
 
 
 def faults(path: Path, settings: Config) -> Iterator[Fault]:
-    """What keeps results from being written, and names that other systems cannot have.
+    """Obstacles to writing results, and names that other systems do not allow.
 
     Args:
-        path: the configuration's file.
+        path: the configuration file.
         settings: its content.
     """
     problem = _obstacle(settings.results / settings.study)
@@ -28,12 +28,12 @@ def faults(path: Path, settings: Config) -> Iterator[Fault]:
     for key, name in names:
         reason = spelling.reserved(name)
         if reason:
-            fix = "rename it if results shall be copied there"
+            fix = "rename it if results will be copied there"
             yield Fault(str(path), f"{name!r} {reason}", fix, column=key, severity="WARNING")
 
 
 def locks(study: Study) -> Iterator[Fault]:
-    """Files beside the configuration that must be written, where its folder does not allow it."""
+    """Lock files that must be written beside the configuration, if its folder is not writable."""
     folder = study.path.absolute().parent
     if os.access(folder, os.W_OK):
         return
@@ -41,7 +41,9 @@ def locks(study: Study) -> Iterator[Fault]:
     if study.models and folds.read_lock(study.lock) != study.assignment:
         needed.append((study.lock, "which patient is in which fold"))
     drawn = study.config.pairing.pairs_per_subject is not None and study.cohort.subjects
-    if drawn and set(pairing.read_lock(pairs_lock(study.path))) != {pair.id for pair in study.pairs}:
+    if drawn and set(pairing.read_lock(pairs_lock(study.path))) != {
+        pair.id for pair in study.pairs
+    }:
         needed.append((pairs_lock(study.path), "which pairs were drawn"))
     for lock, content in needed:
         message = (
@@ -53,7 +55,7 @@ def locks(study: Study) -> Iterator[Fault]:
 
 
 def _obstacle(folder: Path) -> tuple[str, str] | None:
-    """Why a folder cannot be made and written to, and what to do; None where it can."""
+    """Why a folder cannot be created or written, and the fix; None if it can."""
     for part in (*reversed(folder.parents), folder):
         if part.is_symlink() and not os.path.exists(part):  # noqa: PTH110 - Path's raises where a name is too long
             target = part.parent / part.readlink()

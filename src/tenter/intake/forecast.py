@@ -1,6 +1,7 @@
-"""What a study will take, roughly: bytes of results, hours of training.
+"""Rough estimate of a study's needs: bytes of results, hours of training.
 
-Hours follow from the networks' arithmetic, counted without doing it, and from what each loss took.
+Hours follow from the networks' operation counts (nothing is computed) and from measured times of
+each loss.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ from tenter.spatial.transform import FINEST, MOST_VOXELS
 from tenter.study import Study
 
 FLOPS_PER_CORE = 50e9
-"""Sustained in 3-D convolutions, float32, by a server's core; 30e9 (8 channels) to 100e9 (32) were seen."""
+"""Sustained in float32 3-D convolutions by a server core; measured: 30e9 to 100e9.
+
+8 channels reach the lower figure, 32 the upper one."""
 
 SECONDS_PER_STEP = 0.02
 SECONDS_PER_VOXEL = 0.2e-6
 SECONDS_PER_LABEL = 0.05e-6
-"""What drawing, warps and the optimiser add on one core: for each step; each voxel of each pair in it; and
-each label of such a voxel."""
+"""Seconds that drawing, warps and the optimiser add on one core: per step; per voxel and pair; and
+per voxel, pair and label."""
 
 SECONDS_PER_TERM = {
     "dice": 0.06e-6,
@@ -51,40 +54,40 @@ SECONDS_PER_TERM = {
     "folding": 0.15e-6,
     "inverse_consistency": 0.25e-6,
 }
-"""What each term of the loss adds for each voxel of a pair: of labels for each of them, of six scales."""
+"""Seconds per voxel of a pair for each loss term; label terms: for each label, at six scales."""
 
 SCALES = 6
 
 PASSES = 3.0
-"""A training step's arithmetic over a registration's: the backward pass is twice the forward one."""
+"""Operations of a training step over those of a registration: the backward pass counts twice."""
 
 PACKED = 0.9
-"""Size of gzip-compressed real numbers over their plain size."""
+"""Size of gzip-compressed real numbers relative to their uncompressed size."""
 
 PACKED_LABELS = 0.05
-"""Likewise of labels."""
+"""The same for labels."""
 
 WIDER = 1.7
-"""Voxels of an inverse's grid over those of the forward one, by what the field moves beyond it."""
+"""Voxels of an inverse's grid over those of the forward grid: the field moves points beyond it."""
 
 COPIES = 4
-"""Weights, their average and Adam's two moments, in a checkpoint."""
+"""Arrays of the weights' size in a checkpoint: weights, their average and Adam's two moments."""
 
 PROBE = (32, 32, 32)
-"""Grid on which a network's arithmetic is counted where no plan is known; it grows with the voxels."""
+"""Grid on which operations are counted if no plan is known; they grow with the number of voxels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Rough needs of a study.
+    """Rough resource needs of a study.
 
     Attributes:
         cases_bytes: prepared images and labels.
         models_bytes: weights and checkpoints.
-        fields_bytes: transforms and what else `export` asks for, by what it asks for.
+        fields_bytes: transforms and the files that `export` requests, by kind.
         free_bytes: on the disk of the results.
-        training_hours: of all models and folds, one after the other, on `cores`.
-        trainings: how many models times folds (and seeds) are trained.
+        training_hours: total over all models and folds, trained one after the other on `cores`.
+        trainings: number of trainings: models times folds (and seeds).
         cores: CPU cores that this process may use.
     """
 
@@ -102,7 +105,7 @@ class Forecast:
         return self.cases_bytes + self.models_bytes + sum(self.fields_bytes.values())
 
     def lines(self) -> tuple[str, str]:
-        """Two lines for people: disk and time."""
+        """Two lines for display: disk and time."""
         parts = {"cases": self.cases_bytes, "models": self.models_bytes, **self.fields_bytes}
         disk = ", ".join(f"{name} {size(value)}" for name, value in parts.items())
         total = f"about {size(self.bytes)} ({disk}); {size(self.free_bytes)} free"
@@ -110,12 +113,13 @@ class Forecast:
             return f"disk: {total}", "time: no training"
         rate = f"{FLOPS_PER_CORE / 1e9:.0f} GFLOP/s on each of {self.cores} cores"
         basis = f"from the networks' arithmetic at {rate}, and the losses; within a factor of 3"
-        time = f"about {duration(self.training_hours)} for {self.trainings} trainings without a GPU ({basis})"
+        hours = duration(self.training_hours)
+        time = f"about {hours} for {self.trainings} trainings without a GPU ({basis})"
         return f"disk: {total}", f"time: {time}"
 
 
 def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
-    """Estimate what a study will take.
+    """Estimate the resources that a study will need.
 
     Args:
         study: the study; its pairs' images must be sound.
@@ -126,7 +130,9 @@ def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
     hours, weights, trainings = 0.0, 0, 0
     for name, model in study.models.items():
         runs = len(study.trained_folds(name))
-        parameters, flops = arithmetic(model.network, plan.moving_channels, plan.fixed_channels, plan.shape)
+        parameters, flops = arithmetic(
+            model.network, plan.moving_channels, plan.fixed_channels, plan.shape
+        )
         both_ways = any(term.name == "inverse_consistency" for term in model.losses.regularisers)
         passes = 2 * PASSES if both_ways else PASSES
         per_voxel = passes * flops / FLOPS_PER_CORE + _loss_seconds(model, study.pairs, findings)
@@ -148,13 +154,13 @@ def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
 def arithmetic(
     settings: config.Network, moving: int, fixed: int, shape: Sequence[int] = PROBE
 ) -> tuple[int, float]:
-    """Weights of a network, and floating-point operations of a registration for each voxel of the grid.
+    """Number of weights of a network, and floating-point operations of a registration per voxel.
 
     Args:
         settings: the network.
         moving: channels of the moving image.
         fixed: channels of the fixed image.
-        shape: of the grid on which it is counted; some networks fit one alone.
+        shape: of the grid on which operations are counted; some networks fit only one grid.
 
     Raises:
         TrainingError: the network does not fit the grid.
@@ -168,11 +174,15 @@ def arithmetic(
 
 
 def _loss_seconds(model: config.Model, pairs: Sequence[Pair], findings: Findings) -> float:
-    """What a training step takes beside the network, for each voxel of each pair in it."""
+    """Seconds that a training step takes outside the network, per voxel and pair."""
     labels = _labels_drawn(model.training.labels_per_pair, pairs, findings)
     total = SECONDS_PER_VOXEL + SECONDS_PER_LABEL * labels
     for term in model.losses.labels:
-        scales = () if isinstance(term, config.CentroidLoss) else term.scales_mm or term.scales_voxel or ()
+        scales = (
+            ()
+            if isinstance(term, config.CentroidLoss)
+            else term.scales_mm or term.scales_voxel or ()
+        )
         share = len(scales) / SCALES if scales else 1.0
         total += labels * share * SECONDS_PER_TERM[term.name]
     return total + sum(
@@ -180,11 +190,13 @@ def _loss_seconds(model: config.Model, pairs: Sequence[Pair], findings: Findings
     )
 
 
-def _labels_drawn(wanted: int | Literal["all"], pairs: Sequence[Pair], findings: Findings) -> float:
-    """Labels of a pair in a step: as many as are asked for, and no more than labelled pairs have."""
+def _labels_drawn(
+    requested: int | Literal["all"], pairs: Sequence[Pair], findings: Findings
+) -> float:
+    """Labels of a pair in a step: the requested number, limited by what labelled pairs have."""
     counts = [count for pair in pairs if (count := len(agreement.common_keys(pair, findings)))]
-    there = statistics.fmean(counts) if counts else 0.0
-    return there if wanted == "all" else min(float(wanted), there)
+    available = statistics.fmean(counts) if counts else 0.0
+    return available if requested == "all" else min(float(requested), available)
 
 
 def existing(path: Path) -> Path:
@@ -201,22 +213,28 @@ def _case_bytes(pair: Pair, plan: Plan, findings: Findings) -> int:
 
 
 def _fields_bytes(study: Study, voxels: int, findings: Findings) -> dict[str, int]:
-    """What each kind of file takes that registration and evaluation write, of all pairs and models."""
+    """Bytes of each kind of file that registration and evaluation write, over pairs and models."""
     export = study.config.export
-    asked = {"transform": True} | {name: bool(getattr(export, name)) for name in type(export).model_fields}
-    total = dict.fromkeys((name for name, wanted in asked.items() if wanted and name != "points"), 0.0)
+    exports = {"transform": True} | {
+        name: bool(getattr(export, name)) for name in type(export).model_fields
+    }
+    total = dict.fromkeys(
+        (name for name, requested in exports.items() if requested and name != "points"), 0.0
+    )
     for pair in study.pairs:
         transforms = [_transforms(study, pair, model) for model in study.registering_models]
-        for name, taken in _pair_bytes(pair, voxels, findings).items():
+        for name, needed in _pair_bytes(pair, voxels, findings).items():
             if name in total:
-                total[name] += taken * (
-                    sum(transforms) if name == "transform" else sum(count > 0 for count in transforms)
+                total[name] += needed * (
+                    sum(transforms)
+                    if name == "transform"
+                    else sum(count > 0 for count in transforms)
                 )
-    return {name: int(taken) for name, taken in total.items()}
+    return {name: int(needed) for name, needed in total.items()}
 
 
 def _transforms(study: Study, pair: Pair, model: str) -> int:
-    """How many transforms a pair gets of a model: an ensemble writes its members' too."""
+    """Number of transforms of a pair by a model; an ensemble also writes those of its members."""
     if study.applied is not None:
         members = len(study.applied_members)
     elif pair.id not in study.registered:
@@ -227,32 +245,35 @@ def _transforms(study: Study, pair: Pair, model: str) -> int:
 
 
 def _pair_bytes(pair: Pair, voxels: int, findings: Findings) -> dict[str, float]:
-    """What each kind of file of one pair takes."""
+    """Bytes of each kind of file of one pair."""
     moving, fixed = (findings[path, "image"] for path in (pair.moving, pair.fixed))
-    there, here = (math.prod(image.shape or ()) for image in (moving, fixed))
-    field = PACKED * 12 * here
+    moving_voxels, fixed_voxels = (math.prod(image.shape or ()) for image in (moving, fixed))
+    field = PACKED * 12 * fixed_voxels
     return {
         "transform": 24.0 * voxels,
         "field": field,
-        "warped_image": PACKED * 4 * moving.channels * here,
-        "inverse": 24 * inverse_voxels(voxels) + PACKED * 12 * there,
+        "warped_image": PACKED * 4 * moving.channels * fixed_voxels,
+        "inverse": 24 * inverse_voxels(voxels) + PACKED * 12 * moving_voxels,
         "ras": field,
         "fsl": field,
         "learn2reg": field,
-        "warped_labels": _labels_bytes(pair, findings, here),
+        "warped_labels": _labels_bytes(pair, findings, fixed_voxels),
     }
 
 
 def inverse_voxels(voxels: int) -> float:
-    """Voxels of an inverse as fine as it gets; a smooth field's is coarser."""
-    found, factor = WIDER * voxels, 1
-    while factor < FINEST and found * 8 <= MOST_VOXELS:
-        found, factor = found * 8, factor * 2
-    return found
+    """Voxels of an inverse on its finest grid; the inverse of a smooth field is coarser."""
+    count, factor = WIDER * voxels, 1
+    while factor < FINEST and count * 8 <= MOST_VOXELS:
+        count, factor = count * 8, factor * 2
+    return count
 
 
 def _labels_bytes(pair: Pair, findings: Findings, voxels: int) -> float:
-    """A map takes a byte a voxel before it is packed, a stack one a label."""
+    """Compressed bytes of warped labels.
+
+    Before compression a map has one byte per voxel, a stack one per voxel and label.
+    """
     if pair.moving_labels is None or not pair.labelled:
         return 0.0
     return PACKED_LABELS * findings[pair.moving_labels, "labels"].channels * voxels
@@ -263,7 +284,7 @@ def _cores() -> int:
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes, formatted for display."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:
@@ -273,7 +294,7 @@ def size(count: int) -> str:
 
 
 def duration(hours: float) -> str:
-    """A time for people."""
+    """A duration, formatted for display."""
     if hours < 1 / 60:
         return "a minute or less"
     if hours < 2:

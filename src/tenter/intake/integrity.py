@@ -1,6 +1,6 @@
-"""What is wrong with the files of a cohort: each file by itself, then the files of a row beside each other.
+"""Checks each file of a cohort by itself; `agreement` compares the files of a row.
 
-Nothing here raises for a bad file; it is told, so that one pass tells everything.
+A bad file raises nothing here: its problems are recorded, so that one pass reports everything.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ KINDS: dict[str, tuple[str, Kind]] = {
     "fixed_points": ("fixed_points", "points"),
     "initial_transform": ("initial_transform", "transform"),
 }
-"""Manifest column to the attribute of `Pair`, and to what the file must be."""
+"""Manifest column to the attribute of `Pair` and the required kind of file."""
 
 SAMPLED_IMAGE, SAMPLED_LABELS = 64, 96
-"""Voxels along each axis that are kept while a file is read, for the places of mass and labels."""
+"""Samples per axis that are kept while a file is read, to locate its mass or its labels."""
 
 LARGEST_TABLE = 2**24
-"""Bytes of a file of points or of a linear transform, which takes a few hundred as a rule."""
+"""Largest size in bytes of a file of points or a linear transform; a few hundred are usual."""
 
 SEEMS = (
     (b"version https://git-lfs", "a Git LFS pointer"),
@@ -68,18 +68,18 @@ SEEMS = (
     (b"ObjectType", "a MetaImage"),
     (b"\x93NUMPY", "a NumPy array"),
 )
-"""First bytes of a file (in lower case where they are text) and what they give away."""
+"""First bytes of a file (text in any case) and the format that they indicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a file or a row.
+    """One problem of a file or a row.
 
     Attributes:
         message: what is wrong.
-        fix: how to mend it.
-        severity: errors stop everything, warnings are only told.
-        column: manifest column that it is about; empty for a file by itself.
+        fix: how to fix it.
+        severity: errors stop the study, warnings are only reported.
+        column: manifest column that it concerns; empty for a problem of the file itself.
     """
 
     message: str
@@ -90,22 +90,22 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What reading one file to its last byte showed.
+    """The result of reading one file completely.
 
     Attributes:
-        kind: what the file must be.
-        bytes: size of the file, or of all that make up a volume; 0 where there is none.
-        sha256: of its content; empty where it could not be read.
+        kind: the required kind of file.
+        bytes: size of the file, or of all files of a volume; 0 if there is none.
+        sha256: of its content; empty if it could not be read.
         shape: voxels of a volume along its stored axes, or None.
         channels: of an image.
         affine: rows of a volume's affine (voxel to RAS mm) or of an initial transform (RAS mm).
-        keys: labels that are there.
-        empty: channels of a stack that hold nothing.
-        names: key and name of each segment, where a label file names them.
+        keys: labels that are present.
+        empty: empty channels of a stack.
+        names: key and name of each segment, if the label file names them.
         points: landmark points, RAS mm.
-        mass_mm: centre of mass of an image, RAS mm, from a coarse sample; None where it was not read.
-        occupancy: where the labels of a file lie, coarsely; None where it was not read or shows none.
-        problems: everything wrong with the file by itself.
+        mass_mm: centre of mass of an image, RAS mm, from a coarse sample; None if it was not read.
+        occupancy: coarse masks of the labels in a file; None if it was not read or has no label.
+        problems: all problems of the file itself.
     """
 
     kind: Kind
@@ -134,7 +134,7 @@ class Finding:
 
     @property
     def centre_mm(self) -> PointsMm:
-        """Middle of a volume, RAS mm, `[1, 3]`."""
+        """Centre of a volume, RAS mm, `[1, 3]`."""
         return np.array([geometry.centre_mm(self.matrix, self.shape or ())])
 
 
@@ -142,16 +142,18 @@ Findings = Mapping[tuple[Path, Kind], Finding]
 
 
 def uses(pair: Pair) -> dict[str, tuple[Path, Kind]]:
-    """Manifest column to file and kind, for every file that a row names."""
-    named = {column: (getattr(pair, attribute), kind) for column, (attribute, kind) in KINDS.items()}
+    """Manifest column to file and kind of file, for every file that a row names."""
+    named = {
+        column: (getattr(pair, attribute), kind) for column, (attribute, kind) in KINDS.items()
+    }
     return {column: (path, kind) for column, (path, kind) in named.items() if path is not None}
 
 
 def parse_finding(value: Mapping[str, Any]) -> Finding:
-    """The finding that `dataclasses.asdict` and JSON have made plain lists of.
+    """Rebuild a finding that `dataclasses.asdict` and JSON have turned into plain lists.
 
     Raises:
-        KeyError, TypeError, ValueError: the value is no finding.
+        KeyError, TypeError, ValueError: the value is not a finding.
     """
     lists = {name: tuple(value[name]) for name in ("keys", "empty")}
     return Finding(
@@ -170,52 +172,58 @@ def parse_finding(value: Mapping[str, Any]) -> Finding:
 
 
 def examine(path: Path, kind: Kind, labels: LabelFiles, *, quick: bool = False) -> Finding:
-    """Read one file to its last byte.
+    """Read one file completely.
 
     Args:
         path: the file, or the folder of a DICOM series for an image.
-        kind: what it must be.
+        kind: the required kind of file.
         labels: how label files are read.
         quick: read the headers of volumes only.
 
     Returns:
-        What was found; problems are in it, nothing is raised for a bad file.
+        The finding, with all problems of the file; a bad file raises nothing.
     """
-    standing = _standing(path, kind) or _too_large(path, kind)
-    if standing is not None:
-        return Finding(kind=kind, problems=(standing,))
+    obstacle = _unusable_path(path, kind) or _too_large(path, kind)
+    if obstacle is not None:
+        return Finding(kind=kind, problems=(obstacle,))
     try:
-        found = _READERS[kind](path, labels, quick=quick)
+        finding = _READERS[kind](path, labels, quick=quick)
         digest = "" if quick else _sha256(path, kind)
     except DataError as error:
-        return Finding(kind=kind, bytes=_bytes(path, kind), problems=(_told(path, error),))
+        return Finding(kind=kind, bytes=_bytes(path, kind), problems=(_problem(path, error),))
     except MemoryError:
-        problem = Problem("needs more memory than there is", "crop or resample it, or check its header")
+        problem = Problem(
+            "needs more memory than there is", "crop or resample it, or check its header"
+        )
         return Finding(kind=kind, problems=(problem,))
     except OSError as error:
-        problem = Problem(f"cannot be read ({error.strerror})", "check its permissions and the disk")
+        problem = Problem(
+            f"cannot be read ({error.strerror})", "check its permissions and the disk"
+        )
         return Finding(kind=kind, problems=(problem,))
-    return replace(found, bytes=_bytes(path, kind), sha256=digest)
+    return replace(finding, bytes=_bytes(path, kind), sha256=digest)
 
 
 def _bytes(path: Path, kind: Kind) -> int:
-    """Size of all files behind a name; 0 where they cannot be told."""
+    """Size of all files behind a path; 0 if it cannot be determined."""
     try:
         return sum(part.stat().st_size for part in _parts(path, kind))
     except (DataError, OSError):
         return 0
 
 
-def _standing(path: Path, kind: Kind) -> Problem | None:
-    """What a name stands for when it is no regular file, nor a folder of images; opens nothing."""
+def _unusable_path(path: Path, kind: Kind) -> Problem | None:
+    """The problem of a path that is neither a file nor a folder of images; opens nothing."""
     if re.search(r"(^|/)(https?|ftp|s3|gs|file):/", path.as_posix()):
         return Problem("is a URL", "download the file and give its path")
     try:
         linked = stat.S_ISLNK(os.lstat(path).st_mode)
         mode = path.stat().st_mode
     except FileNotFoundError:
-        what = "is a link to nothing" if path.is_symlink() else "does not exist"
-        return Problem(f"{what} (looked for {path.absolute()})", "correct the path, or restore the file")
+        state = "is a link to nothing" if path.is_symlink() else "does not exist"
+        return Problem(
+            f"{state} (looked for {path.absolute()})", "correct the path, or restore the file"
+        )
     except (OSError, ValueError):
         return Problem("cannot be reached", "check the path, its links and permissions")
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
@@ -228,28 +236,35 @@ def _standing(path: Path, kind: Kind) -> Problem | None:
 
 
 def _too_large(path: Path, kind: Kind) -> Problem | None:
-    """What is wrong with a file that would be read at once, and is too large for what it must be."""
+    """The problem of a file that would be read at once but is too large for its kind."""
     if kind in {"image", "labels"} or path.stat().st_size <= LARGEST_TABLE:
         return None
-    what, fix = {
+    content, fix = {
         "points": ("landmarks", "give a table with one row for each landmark"),
-        "transform": ("a linear transform", "give the linear transform alone, without a displacement field"),
+        "transform": (
+            "a linear transform",
+            "give the linear transform alone, without a displacement field",
+        ),
     }[kind]
     size = path.stat().st_size / 2**20
-    return Problem(f"has {size:.0f} MiB, which is too much for {what}", fix)
+    return Problem(f"has {size:.0f} MiB, which is too much for {content}", fix)
 
 
-def _told(path: Path, error: DataError) -> Problem:
-    """A reader's complaint `path: what; mend`, with what the file seems to be."""
+def _problem(path: Path, error: DataError) -> Problem:
+    """A reader's error `path: message; fix` as a problem, with the format the file resembles."""
     text = str(error).removeprefix(f"{path}: ")
     message, _, fix = text.rpartition("; ")
-    seems = _seems(path) if "is not a NIfTI file" in text or "no known format" in text else None
+    seems = (
+        _apparent_format(path)
+        if "is not a NIfTI file" in text or "no known format" in text
+        else None
+    )
     hint = f" (it seems to be {seems})" if seems else ""
     return Problem((message or text) + hint, fix if message else "export the file again")
 
 
-def _seems(path: Path) -> str | None:
-    """What a file's first bytes, unpacked where they are gzip's, give away."""
+def _apparent_format(path: Path) -> str | None:
+    """The format that a file's first bytes indicate, decompressed if they are gzip's."""
     with path.open("rb") as stream:
         start = stream.read(512)
     packed = start.startswith(b"\x1f\x8b")
@@ -257,7 +272,9 @@ def _seems(path: Path) -> str | None:
         with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path, "rb") as stream:
             start = stream.read(512)
     low = start.lstrip().lower()
-    named = [name for magic, name in SEEMS if start.startswith(magic) or low.startswith(magic.lower())]
+    named = [
+        name for magic, name in SEEMS if start.startswith(magic) or low.startswith(magic.lower())
+    ]
     if start[128:132] == b"DICM":
         named = ["a DICOM file"]
     with contextlib.suppress(UnicodeDecodeError):
@@ -267,16 +284,18 @@ def _seems(path: Path) -> str | None:
 
 
 def stamp(path: Path, kind: Kind) -> tuple[int, ...]:
-    """Size, time of change and of status change of a file's parts, in bytes and ns; empty where unreadable.
+    """Size, modification time and status-change time of a file's parts, in bytes and ns.
 
-    Equal stamps mean that the file need not be read again.
+    Empty if a part cannot be read. Equal stamps mean that the file need not be read again.
     """
     try:
         folder = [path.stat()] if path.is_dir() else []
         states = [*folder, *(part.stat() for part in _parts(path, kind))]
     except (DataError, OSError):
         return ()
-    return tuple(value for state in states for value in (state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    return tuple(
+        value for state in states for value in (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    )
 
 
 def _parts(path: Path, kind: Kind) -> tuple[Path, ...]:
@@ -288,83 +307,92 @@ def _sha256(path: Path, kind: Kind) -> str:
 
 
 def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
-    head = volumes.header(path)
-    found = _volume("image", head)
+    header = volumes.header(path)
+    finding = _volume("image", header)
     if quick:
-        return found
-    lows, highs = [np.inf] * found.channels, [-np.inf] * found.channels
-    samples = Samples(head.shape, head.channels, SAMPLED_IMAGE, np.float32)
+        return finding
+    lows, highs = [np.inf] * finding.channels, [-np.inf] * finding.channels
+    samples = Samples(header.shape, header.channels, SAMPLED_IMAGE, np.float32)
     for block in volumes.blocks(path):
         samples.add(block)
         ends = zip(block.values.min(axis=1), block.values.max(axis=1), strict=True)
         for channel, (low, high) in enumerate(ends, start=block.channel):
             lows[channel], highs[channel] = min(lows[channel], low), max(highs[channel], high)
-    constant = [channel for channel in range(found.channels) if lows[channel] == highs[channel]]
+    constant = [channel for channel in range(finding.channels) if lows[channel] == highs[channel]]
     if not constant:
-        coarse = Volume(samples.array(), samples.affine(head.affine))
-        return replace(found, mass_mm=coarse_centre_of_mass_mm(coarse))
-    which = f" in channel {constant[0]}" if found.channels > 1 else ""
+        coarse = Volume(samples.array(), samples.affine(header.affine))
+        return replace(finding, mass_mm=coarse_centre_of_mass_mm(coarse))
+    which = f" in channel {constant[0]}" if finding.channels > 1 else ""
     problem = Problem(f"is constant{which}", "give an image that shows something")
-    return replace(found, problems=(problem, *found.problems))
+    return replace(finding, problems=(problem, *finding.problems))
 
 
 def _labels(path: Path, settings: LabelFiles, *, quick: bool) -> Finding:
-    head = volumes.header(path)
-    found = replace(_volume("labels", head), names=layers.named(head) if settings.format == "map" else ())
+    header = volumes.header(path)
+    finding = replace(
+        _volume("labels", header), names=layers.named(header) if settings.format == "map" else ()
+    )
     if quick:
-        return found
-    samples = Samples(head.shape, head.channels, SAMPLED_LABELS, np.float32)
+        return finding
+    samples = Samples(header.shape, header.channels, SAMPLED_LABELS, np.float32)
     read = _map if settings.format == "map" else _stack
-    keys, empty, coarse = read(path, head, samples)
-    volume = LabelVolume(coarse, samples.affine(head.affine), keys)
+    keys, empty, coarse = read(path, header, samples)
+    volume = LabelVolume(coarse, samples.affine(header.affine), keys)
     return replace(
-        found, keys=tuple(key for key in keys if key not in empty), empty=empty, occupancy=sampled(volume)
+        finding,
+        keys=tuple(key for key in keys if key not in empty),
+        empty=empty,
+        occupancy=sampled(volume),
     )
 
 
 Labels = tuple[tuple[int, ...], tuple[int, ...], np.ndarray]
-"""Keys, those of them that are nowhere set, and the samples: a map, or a stack in the order of the keys."""
+"""All keys, the keys of empty labels, and the samples: a map, or a stack in the keys' order."""
 
 
-def _stack(path: Path, head: Header, samples: Samples) -> Labels:
-    values = StackValues([0.0] * head.channels)
+def _stack(path: Path, header: Header, samples: Samples) -> Labels:
+    values = StackValues([0.0] * header.channels)
     for block in volumes.blocks(path):
         values.add(block.values, block.channel)
         samples.add(block)
-    empty = values.require(path, layered=layers.are_layers(head))
-    return tuple(range(head.channels)), empty, samples.array()
+    empty = values.require(path, layered=layers.are_layers(header))
+    return tuple(range(header.channels)), empty, samples.array()
 
 
-def _map(path: Path, head: Header, samples: Samples) -> Labels:
-    """The labels of a map, or of the layers of one."""
-    layers.require_map(path, head)
-    values = [MapValues() for _ in range(head.channels)]
+def _map(path: Path, header: Header, samples: Samples) -> Labels:
+    """The labels of a map, or of a map with several layers."""
+    layers.require_map(path, header)
+    values = [MapValues() for _ in range(header.channels)]
     for block in volumes.blocks(path):
         samples.add(block)
         for layer, row in enumerate(block.values, start=block.channel):
             values[layer].add(row)
     occurring = [layer.require(path) for layer in values]
-    whole = np.rint(samples.array()).astype(np.int32)
-    if head.channels == 1:
-        return occurring[0], (), whole[0]
-    segments = layers.present(path, head, occurring)
-    combined = layers.combined(segments, whole)
+    rounded = np.rint(samples.array()).astype(np.int32)
+    if header.channels == 1:
+        return occurring[0], (), rounded[0]
+    segments = layers.present(path, header, occurring)
+    combined = layers.combined(segments, rounded)
     return tuple(segments) if combined.ndim == 4 else tuple(sorted(segments)), (), combined
 
 
-def _volume(kind: Kind, head: Header) -> Finding:
-    spacing = geometry.spacing_mm(head.affine)
+def _volume(kind: Kind, header: Header) -> Finding:
+    spacing = geometry.spacing_mm(header.affine)
     problems = []
-    if min(spacing) < units.SMALLEST_SPACING_MM or units.is_large(head.affine, head.shape):
+    if min(spacing) < units.SMALLEST_SPACING_MM or units.is_large(header.affine, header.shape):
         sizes = " x ".join(f"{size:.6g}" for size in spacing)
-        extent = " x ".join(f"{size * n:.6g}" for size, n in zip(spacing, head.shape, strict=True))
+        extent = " x ".join(
+            f"{size * n:.6g}" for size, n in zip(spacing, header.shape, strict=True)
+        )
         message = f"has voxels of {sizes} mm, in all {extent} mm: is its unit mm?"
-        problems.append(Problem(message, "correct its geometry, if this is not its size", "WARNING"))
+        problems.append(
+            Problem(message, "correct its geometry, if this is not its size", "WARNING")
+        )
     return Finding(
         kind=kind,
-        shape=head.shape,
-        channels=head.channels,
-        affine=_rows(head.affine),
+        shape=header.shape,
+        channels=header.channels,
+        affine=_rows(header.affine),
         problems=tuple(problems),
     )
 
@@ -374,13 +402,15 @@ def _rows(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
 
 
 def _points(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - one signature for all
-    found, faults = points.scan(path)
+    landmarks, faults = points.scan(path)
     problems = []
     for fault in faults:
         parts = (("row", fault.row), ("column", fault.column))
-        place = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
-        problems.append(Problem(f"{place}: {fault.message}" if place else fault.message, fault.fix))
-    return Finding(kind="points", points=found, problems=tuple(problems))
+        location = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
+        problems.append(
+            Problem(f"{location}: {fault.message}" if location else fault.message, fault.fix)
+        )
+    return Finding(kind="points", points=landmarks, problems=tuple(problems))
 
 
 def _transform(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - likewise

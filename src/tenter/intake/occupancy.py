@@ -1,6 +1,6 @@
-"""Where the labels of a file lie, coarsely: enough to compare the overlap of two sides by alignment.
+"""Coarse masks of a file's labels, from which the overlap of two sides is estimated by alignment.
 
-A few kilobytes a file, so that `check` can remember them and need not read labels twice.
+They take a few kilobytes per file, so that `check` can store them and need not read labels twice.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tenter.shapes import Matrix, PointsMm
 from tenter.spatial import geometry
 
 SEARCHED = 64
-"""Voxels along each axis in which labels are looked for first."""
+"""Largest number of voxels per axis in the first, coarse search for labels."""
 
 SAMPLES = 24
-"""Voxels at most along each axis of the box that holds all labels."""
+"""Largest number of samples per axis of the box that holds all labels."""
 
 LABELS = 16
-"""Labels of a file that are kept at most, the largest ones."""
+"""Largest number of labels per file; the largest labels are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,10 @@ class Occupancy:
 
 
 def parse_occupancy(value: Mapping[str, Any]) -> Occupancy:
-    """The occupancy that `dataclasses.asdict` and JSON have made plain lists of.
+    """Rebuild an occupancy that `dataclasses.asdict` and JSON have turned into plain lists.
 
     Raises:
-        KeyError, TypeError, ValueError: the value is none.
+        KeyError, TypeError, ValueError: the value is not an occupancy.
     """
     return Occupancy(
         keys=tuple(value["keys"]),
@@ -74,7 +74,7 @@ def parse_occupancy(value: Mapping[str, Any]) -> Occupancy:
 
 
 def sampled(volume: LabelVolume) -> Occupancy | None:
-    """Sample the labels of a file; None where it shows none."""
+    """Sample the labels of a file; None if it has no label."""
     box = _box(volume)
     if box is None:
         return None
@@ -95,34 +95,38 @@ def sampled(volume: LabelVolume) -> Occupancy | None:
 
 
 def _box(volume: LabelVolume) -> list[tuple[int, int]] | None:
-    """First voxel and end of the box that holds all labels, along each axis, with some room."""
+    """First voxel and end, along each axis, of the box that holds all labels, with a margin."""
     steps = [math.ceil(size / SEARCHED) for size in volume.shape]
     filled = _filled(volume, steps)
-    if not filled.any():  # labels so small that no sample meets them
+    if not filled.any():  # labels so small that the coarse samples miss them
         steps = [1, 1, 1]
         filled = _filled(volume, steps)
     if not filled.any():
         return None
     index = np.nonzero(filled)
     return [
-        (max(0, (int(places.min()) - 1) * step), min(size, (int(places.max()) + 2) * step))
-        for places, step, size in zip(index, steps, volume.shape, strict=True)
+        (max(0, (int(indices.min()) - 1) * step), min(size, (int(indices.max()) + 2) * step))
+        for indices, step, size in zip(index, steps, volume.shape, strict=True)
     ]
 
 
 def _filled(volume: LabelVolume, steps: Sequence[int]) -> Bool[np.ndarray, "x y z"]:
-    """Whether there is a label, of every so many voxels."""
+    """Whether any label is set, at a regular subsample of the voxels."""
     x, y, z = (slice(step // 2, None, step) for step in steps)
-    found: np.ndarray = volume.values[..., x, y, z] > 0
-    return np.asarray(found.any(axis=0)) if found.ndim == 4 else found
+    filled: np.ndarray = volume.values[..., x, y, z] > 0
+    return np.asarray(filled.any(axis=0)) if filled.ndim == 4 else filled
 
 
-def _masks(volume: LabelVolume, window: np.ndarray) -> tuple[tuple[int, ...], Bool[np.ndarray, "l x y z"]]:
+def _masks(
+    volume: LabelVolume, window: np.ndarray
+) -> tuple[tuple[int, ...], Bool[np.ndarray, "l x y z"]]:
     """The largest labels of a part of a volume."""
     if window.ndim == 3:
-        found, counts = np.unique(window[window > 0], return_counts=True)
-        largest = sorted(found[np.argsort(-counts, kind="stable")][:LABELS].tolist())
-        return tuple(largest), np.stack([window == key for key in largest]) if largest else window[None] > 0
+        keys, counts = np.unique(window[window > 0], return_counts=True)
+        largest = sorted(keys[np.argsort(-counts, kind="stable")][:LABELS].tolist())
+        return tuple(largest), np.stack([window == key for key in largest]) if largest else window[
+            None
+        ] > 0
     masks = window >= 0.5
     counts = masks.sum(axis=(1, 2, 3))
     order = [int(index) for index in np.argsort(-counts, kind="stable")[:LABELS] if counts[index]]
@@ -136,32 +140,37 @@ def _affine(affine: Matrix, windows: Sequence[slice]) -> tuple[tuple[float, ...]
 
 
 def dice(moving: Occupancy, fixed: Occupancy, placed: Matrix) -> float | None:
-    """Overlap of all common labels together, 2 sum(ab) / (sum(a) + sum(b)); None without a common one.
+    """Overlap of all common labels together, 2 sum(ab) / (sum(a) + sum(b)); None if there are none.
 
     Args:
         moving: labels of the moving image.
         fixed: labels of the fixed image.
         placed: the alignment, RAS mm to RAS mm, a fixed point to its moving point.
     """
-    ours, theirs = _common(moving, fixed)
-    if not len(ours):
+    moving_masks, fixed_masks = _common(moving, fixed)
+    if not len(moving_masks):
         return None
     to_moving = np.linalg.inv(moving.matrix) @ placed @ fixed.matrix
     # Volumes in the fixed image's space; each side's samples estimate the intersection.
-    cells = [abs(np.linalg.det(moving.matrix)) / abs(np.linalg.det(placed)), abs(np.linalg.det(fixed.matrix))]
-    forward = _hits(theirs, ours, to_moving) * cells[1]
-    backward = _hits(ours, theirs, np.linalg.inv(to_moving)) * cells[0]
-    sizes = ours.sum() * cells[0] + theirs.sum() * cells[1]
+    cells = [
+        abs(np.linalg.det(moving.matrix)) / abs(np.linalg.det(placed)),
+        abs(np.linalg.det(fixed.matrix)),
+    ]
+    forward = _hits(fixed_masks, moving_masks, to_moving) * cells[1]
+    backward = _hits(moving_masks, fixed_masks, np.linalg.inv(to_moving)) * cells[0]
+    sizes = moving_masks.sum() * cells[0] + fixed_masks.sum() * cells[1]
     return float(min(1.0, (forward + backward) / sizes))
 
 
 def distance_mm(moving: Occupancy, fixed: Occupancy, placed: Matrix) -> float | None:
-    """Median distance of the centroids of common labels, mm; None without a common one."""
-    ours, theirs = _common(moving, fixed)
-    if not len(ours):
+    """Median distance between centroids of common labels, mm; None if there are none."""
+    moving_masks, fixed_masks = _common(moving, fixed)
+    if not len(moving_masks):
         return None
-    ends = geometry.apply(placed, _centroids_mm(theirs, fixed.matrix))
-    return float(np.median(np.linalg.norm(ends - _centroids_mm(ours, moving.matrix), axis=1)))
+    ends = geometry.apply(placed, _centroids_mm(fixed_masks, fixed.matrix))
+    return float(
+        np.median(np.linalg.norm(ends - _centroids_mm(moving_masks, moving.matrix), axis=1))
+    )
 
 
 def _common(
@@ -172,12 +181,16 @@ def _common(
     return picked[0], picked[1]
 
 
-def _hits(source: Bool[np.ndarray, "l x y z"], target: Bool[np.ndarray, "l u v w"], to: Matrix) -> int:
-    """Voxels of the source whose place in the target has the same label."""
+def _hits(
+    source: Bool[np.ndarray, "l x y z"], target: Bool[np.ndarray, "l u v w"], to: Matrix
+) -> int:
+    """Number of source voxels whose nearest target voxel has the same label."""
     label, *index = np.nonzero(source)
-    places = np.rint(geometry.apply(to, np.stack(index, axis=1).astype(np.float64))).astype(np.int64)
-    inside = ((places >= 0) & (places < target.shape[1:])).all(axis=1)
-    x, y, z = places[inside].T
+    voxels = np.rint(geometry.apply(to, np.stack(index, axis=1).astype(np.float64))).astype(
+        np.int64
+    )
+    inside = ((voxels >= 0) & (voxels < target.shape[1:])).all(axis=1)
+    x, y, z = voxels[inside].T
     return int(target[label[inside], x, y, z].sum())
 
 

@@ -1,4 +1,4 @@
-"""How well labels overlap before any registration, by each alignment rule that a study could choose."""
+"""Overlap of labels before registration, for each alignment rule that a study could choose."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tenter.shapes import Matrix
 from tenter.spatial import geometry
 
 PAIRS = 100
-"""Pairs at most that are compared, spread evenly over the cohort."""
+"""Largest number of pairs that are compared, spread evenly over the cohort."""
 
 MARGIN = 0.05
-"""Median difference of Dice from which on one alignment is called better."""
+"""Median difference of Dice from which an alignment counts as better."""
 
 APART = 0.05
-"""Where no alignment overlaps by more than this Dice, distances of centroids decide."""
+"""If no alignment reaches this median Dice, distances of centroids decide."""
 
 NEARER = 0.5
-"""Share of the chosen alignment's distance that another may have at most to be called better."""
+"""An alignment counts as better up to this fraction of the chosen alignment's distance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What an alignment rule comes to, over pairs with common labels.
+    """Overlap by an alignment rule, over pairs with common labels.
 
     Attributes:
         rule: the alignment.
-        dice: of each pair, all common labels together.
+        dice: Dice of each pair, all common labels together.
         distance_mm: median distance of each pair's label centroids.
     """
 
@@ -43,8 +43,10 @@ class Overlap:
     distance_mm: tuple[float, ...]
 
 
-def overlaps(pairs: Sequence[Pair], findings: Findings, chosen: AlignmentRule) -> tuple[Overlap, ...]:
-    """The chosen alignment's overlap, then that of `header` and `centre` where they are not chosen.
+def overlaps(
+    pairs: Sequence[Pair], findings: Findings, chosen: AlignmentRule
+) -> tuple[Overlap, ...]:
+    """The chosen alignment's overlap, then that of `header` and `centre` unless chosen.
 
     Args:
         pairs: the cohort.
@@ -52,16 +54,16 @@ def overlaps(pairs: Sequence[Pair], findings: Findings, chosen: AlignmentRule) -
         chosen: the study's rule.
 
     Returns:
-        Nothing where no pair has a label in common.
+        An empty tuple if no pair has a common label.
     """
     labelled = [pair for pair in pairs if _occupancies(pair, findings) is not None]
     stride = -(-len(labelled) // PAIRS) or 1
     rules: list[AlignmentRule] = [chosen, *(rule for rule in _OTHERS if rule != chosen)]
-    known = [_of_pair(pair, findings, rules) for pair in labelled[::stride]]
-    kept = [item for item in known if item is not None]
-    if not kept:
+    measured = [_of_pair(pair, findings, rules) for pair in labelled[::stride]]
+    figures = [entry for entry in measured if entry is not None]
+    if not figures:
         return ()
-    columns = zip(*kept, strict=True)
+    columns = zip(*figures, strict=True)
     return tuple(
         Overlap(rule, tuple(dice for dice, _ in column), tuple(distance for _, distance in column))
         for rule, column in zip(rules, columns, strict=True)
@@ -71,31 +73,38 @@ def overlaps(pairs: Sequence[Pair], findings: Findings, chosen: AlignmentRule) -
 _OTHERS: tuple[AlignmentRule, ...] = ("header", "centre")
 
 
-def worse(found: Sequence[Overlap], config: Path, model: Path | None = None) -> Iterator[Fault]:
-    """A warning where another alignment lays labels better on one another than the chosen one.
+def worse(by_rule: Sequence[Overlap], config: Path, model: Path | None = None) -> Iterator[Fault]:
+    """A warning if labels overlap better by another alignment than by the chosen one.
 
     Args:
-        found: as `overlaps` gives it.
-        config: file of the configuration.
-        model: the finished model that decides on the alignment, or None.
+        by_rule: the result of `overlaps`.
+        config: the configuration file.
+        model: the finished model that prescribes the alignment, or None.
     """
-    if len(found) < 2:
+    if len(by_rule) < 2:
         return
-    chosen, *others = found
-    if max(statistics.median(item.dice) for item in found) < APART:
-        best = min(others, key=lambda item: statistics.median(item.distance_mm))
-        figures = [statistics.median(item.distance_mm) for item in (chosen, best)]
+    chosen, *alternatives = by_rule
+    if max(statistics.median(overlap.dice) for overlap in by_rule) < APART:
+        best = min(alternatives, key=lambda overlap: statistics.median(overlap.distance_mm))
+        figures = [statistics.median(overlap.distance_mm) for overlap in (chosen, best)]
         if figures[1] > NEARER * figures[0]:
             return
-        said = f"label centroids are {figures[0]:.3g} mm apart by `{chosen.rule}`, {figures[1]:.3g} mm by"
+        comparison = (
+            f"label centroids are {figures[0]:.3g} mm apart by `{chosen.rule}`, "
+            f"{figures[1]:.3g} mm by"
+        )
     else:
-        best = max(others, key=lambda item: statistics.median(item.dice))
+        best = max(alternatives, key=lambda overlap: statistics.median(overlap.dice))
         gained = statistics.median(b - a for a, b in zip(chosen.dice, best.dice, strict=True))
         if gained < MARGIN:
             return
-        figures = [statistics.median(item.dice) for item in (chosen, best)]
-        said = f"labels overlap by a Dice of {figures[0]:.2f} by `{chosen.rule}`, {figures[1]:.2f} by"
-    message = f"{said} `{best.rule}` (medians of {len(chosen.dice)} pairs, before registration)"
+        figures = [statistics.median(overlap.dice) for overlap in (chosen, best)]
+        comparison = (
+            f"labels overlap by a Dice of {figures[0]:.2f} by `{chosen.rule}`, {figures[1]:.2f} by"
+        )
+    message = (
+        f"{comparison} `{best.rule}` (medians of {len(chosen.dice)} pairs, before registration)"
+    )
     if model is None:
         fix, column = f"set `plan.alignment: {best.rule}`", "plan.alignment"
     else:
@@ -104,10 +113,12 @@ def worse(found: Sequence[Overlap], config: Path, model: Path | None = None) -> 
     yield Fault(str(config), message, fix, None, column, "WARNING")
 
 
-def line(found: Sequence[Overlap]) -> Iterator[str]:
-    """One line of a summary: the overlap by the chosen alignment and by the others."""
-    if found:
-        figures = [f"{statistics.median(item.dice):.2f} by `{item.rule}`" for item in found]
+def line(by_rule: Sequence[Overlap]) -> Iterator[str]:
+    """One line for the summary: the overlap by the chosen alignment and by the others."""
+    if by_rule:
+        figures = [
+            f"{statistics.median(overlap.dice):.2f} by `{overlap.rule}`" for overlap in by_rule
+        ]
         figures[0] += " (chosen)"
         yield f"label overlap before registration (median Dice): {', '.join(figures)}"
 
@@ -115,9 +126,9 @@ def line(found: Sequence[Overlap]) -> Iterator[str]:
 def _of_pair(
     pair: Pair, findings: Findings, rules: Sequence[AlignmentRule]
 ) -> list[tuple[float, float]] | None:
-    """Dice and distance by each rule; None where there is no common label or a rule cannot be used."""
+    """Dice and distance by each rule; None if there is no common label or a rule cannot be used."""
     sides = _occupancies(pair, findings)
-    found = []
+    figures = []
     for rule in rules:
         placed = _placed(pair, findings, rule)
         if placed is None or sides is None:
@@ -126,26 +137,34 @@ def _of_pair(
         distance = occupancy.distance_mm(*sides, placed)
         if dice is None or distance is None:
             return None
-        found.append((dice, distance))
-    return found
+        figures.append((dice, distance))
+    return figures
 
 
-def _occupancies(pair: Pair, findings: Findings) -> tuple[occupancy.Occupancy, occupancy.Occupancy] | None:
+def _occupancies(
+    pair: Pair, findings: Findings
+) -> tuple[occupancy.Occupancy, occupancy.Occupancy] | None:
     if pair.moving_labels is None or pair.fixed_labels is None:
         return None
-    moving, fixed = (findings[path, "labels"].occupancy for path in (pair.moving_labels, pair.fixed_labels))
+    moving, fixed = (
+        findings[path, "labels"].occupancy for path in (pair.moving_labels, pair.fixed_labels)
+    )
     return None if moving is None or fixed is None else (moving, fixed)
 
 
 def _placed(pair: Pair, findings: Findings, rule: AlignmentRule) -> Matrix | None:
-    """The alignment of a pair by a rule; None where its files do not say it."""
+    """The alignment of a pair by a rule; None if it cannot be derived from the pair's files."""
     if rule == "header":
         return np.eye(4)
-    own = uses(pair)
+    named = uses(pair)
     if rule == "file":
-        given = own.get("initial_transform")
-        return None if given is None or not findings[given].sound else findings[given].matrix
-    moving, fixed = (findings[own[f"{side}_image"]] for side in ("moving", "fixed"))
+        transform = named.get("initial_transform")
+        return (
+            None
+            if transform is None or not findings[transform].sound
+            else findings[transform].matrix
+        )
+    moving, fixed = (findings[named[f"{side}_image"]] for side in ("moving", "fixed"))
     if rule == "centre":
         return geometry.translation((moving.centre_mm - fixed.centre_mm)[0])
     if moving.mass_mm is None or fixed.mass_mm is None:

@@ -1,4 +1,4 @@
-"""The plan beside its study: how today's cohort differs from it, and which models do not fit it."""
+"""Compares the plan with its study: drift of the cohort, and models that do not fit the plan."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from tenter.spatial import slices
 from tenter.study import Study
 
 FAR = 2.0
-"""Voxels this many times larger or smaller than those that a model was trained on are warned of."""
+"""Ratio to the voxel size that a model was trained on from which a warning is given."""
 
-RENEW = "renew it by `snakemake ... --forcerun plan prepare_images` if the cohort has changed for good"
+RENEW = (
+    "renew it by `snakemake ... --forcerun plan prepare_images` if the cohort has changed for good"
+)
 
 
 def settled(settings: Config, config: Path, *, quick: bool) -> tuple[Config, list[Fault]]:
-    """The configuration with the plan of the model that it applies, and why it cannot apply it.
+    """The configuration with the plan of the finished model it applies, and faults of that model.
 
     Args:
-        settings: the configuration; one that trains models is given back as it is.
+        settings: the configuration; returned unchanged if it trains models.
         config: its file.
-        quick: whether to leave the model's weights unread.
+        quick: whether to skip reading the model's weights.
     """
     if settings.model is None:
         return settings, []
@@ -39,7 +41,7 @@ def settled(settings: Config, config: Path, *, quick: bool) -> tuple[Config, lis
     try:
         model = finished.load(folder)
     except InputError as error:
-        # Its alignment is not known: `centre` asks nothing of the files.
+        # The model's alignment is unknown; `centre` requires nothing of the files.
         unknown = settings.model_copy(update={"plan": PlanRules(alignment="centre")})
         return unknown, [_at_key(fault, folder, config) for fault in error.faults]
     faults = [*finished.conflicts(settings.plan, model, config)]
@@ -49,23 +51,24 @@ def settled(settings: Config, config: Path, *, quick: bool) -> tuple[Config, lis
 
 
 def _at_key(fault: Fault, model: Path, config: Path) -> Fault:
-    """A fault of the model's folder, told at the key that names it."""
+    """A fault of the model's folder, moved to the configuration key that names the folder."""
     if fault.file != str(model):
         return fault
     return replace(fault, file=str(config), column="model", message=f"{model} {fault.message}")
 
 
 def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
-    """The plan there is, or would be, and how the cohort differs from it.
+    """The existing or else the derived plan, and how the cohort differs from it.
 
-    One that was made by other rules than today's will be made anew. Of an applied model it is the model's.
+    An existing plan made by rules that have changed since is ignored: the next run renews it. If a
+    finished model is applied, the plan is the model's.
 
     Args:
         study: the study; its pairs' images must be sound.
         path: of the plan, if there may be one.
 
     Raises:
-        InputError: no plan can be made of the images.
+        InputError: no plan can be derived from the images.
     """
     if study.applied_model is not None:
         return _adopted(study, study.applied_model, path)
@@ -74,26 +77,31 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
     except DataError as error:
         raise InputError([_unplannable(study, line) for line in str(error).splitlines()]) from error
     if path is None or not path.exists() or _outdated(study, path):
-        return fresh, list(_uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or none"))
+        return fresh, list(
+            _uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or leave it out")
+        )
     try:
         known = plans.read_plan(path)
     except DamagedFileError as error:
         return fresh, [replace(error.fault, severity="WARNING")]
-    drift = [Fault(str(path), message, RENEW, severity="WARNING") for message in _drift(known, fresh, study)]
+    drift = [
+        Fault(str(path), message, RENEW, severity="WARNING")
+        for message in _drift(known, fresh, study)
+    ]
     return known, [*drift, *_uncovered(study, known, None, RENEW, str(path))]
 
 
 def _unplannable(study: Study, line: str) -> Fault:
-    """One line of what keeps a plan from being made, as a fault of the file that it names."""
-    head, _, fix = line.rpartition("; ")
+    """One line of a planning error, as a fault of the file that it names."""
+    text, _, fix = line.rpartition("; ")
     images = {str(path): path for pair in study.pairs for path in (pair.moving, pair.fixed)}
-    named = next((name for name in images if head.startswith(f"{name}: ")), None)
-    message = head.removeprefix(f"{named}: ") if named else head or line
+    named = next((name for name in images if text.startswith(f"{name}: ")), None)
+    message = text.removeprefix(f"{named}: ") if named else text or line
     return Fault(named or str(study.path), message, fix, column=None if named else "plan")
 
 
 def _adopted(study: Study, model: FinishedModel, path: Path | None) -> tuple[Plan, list[Fault]]:
-    """The plan of an applied model, and how the cohort differs from what the model was trained on."""
+    """The plan of an applied model, and how the cohort differs from the model's training cohort."""
     moving, fixed = (
         [planning.extent(path) for path in paths]
         for paths in zip(*((pair.moving, pair.fixed) for pair in study.pairs), strict=True)
@@ -107,7 +115,11 @@ def _adopted(study: Study, model: FinishedModel, path: Path | None) -> tuple[Pla
         return model.plan, faults
     plan = planning.adopt(study.pairs, model.plan)
     faults = list(_unfamiliar(study, plan, model.plan))
-    if path is not None and path.is_file() and not (finished.is_plan(path, model) or _renewed(study, path)):
+    if (
+        path is not None
+        and path.is_file()
+        and not (finished.is_plan(path, model) or _renewed(study, path))
+    ):
         message = f"is not the plan of the model {model.folder}"
         faults.append(
             Fault(str(path), message, "delete it: the next run writes it again", severity="WARNING")
@@ -117,23 +129,29 @@ def _adopted(study: Study, model: FinishedModel, path: Path | None) -> tuple[Pla
 
 
 def _renewed(study: Study, path: Path) -> bool:
-    """Whether the next run makes a plan anew because its rules have changed."""
+    """Whether the next run derives a new plan because the rules have changed."""
     recorded = provenance.recorded(path)
     return recorded is not None and recorded["settings"] != json.loads(study.settings("plan"))
 
 
 def _unfamiliar(study: Study, plan: Plan, trained: Plan) -> Iterator[Fault]:
-    """Sides whose voxels are much larger or smaller than those of the model's cohort, in the median."""
+    """Sides whose median voxel size differs much from that of the model's training cohort."""
     for side in ("moving", "fixed"):
-        usual, now = (_median_spacing(item, side) for item in (trained, plan))
-        if usual and now and max(max(a / b, b / a) for a, b in zip(usual, now, strict=True)) > FAR:
-            sizes, known = (" x ".join(f"{size:.3g}" for size in item) for item in (now, usual))
+        usual, current = (_median_spacing(source, side) for source in (trained, plan))
+        if (
+            usual
+            and current
+            and max(max(a / b, b / a) for a, b in zip(usual, current, strict=True)) > FAR
+        ):
+            sizes, known = (
+                " x ".join(f"{size:.3g}" for size in spacing) for spacing in (current, usual)
+            )
             message = (
-                f"{side} images have voxels of {sizes} mm (median), those that the model was trained on "
-                f"had {known} mm"
+                f"{side} images have voxels of {sizes} mm (median), those that the model was "
+                f"trained on had {known} mm"
             )
             column = "image" if study.cohort.subjects else f"{side}_image"
-            fix = "check their unit; expect worse results of images of another kind"
+            fix = "check their unit; expect worse results for images of another kind"
             yield Fault(str(study.manifest), message, fix, None, column, "WARNING")
 
 
@@ -147,11 +165,13 @@ def _outdated(study: Study, path: Path) -> bool:
 
 
 def misfits(study: Study, plan: Plan) -> Iterator[Fault]:
-    """What is configured that cannot be done on the plan's grid or with its channels."""
+    """Settings that are incompatible with the plan's grid or channels."""
     yield from _of_volumes(study, plan)
     for name, model in study.config.models.items():
         fix = "leave it out, or give both sides as many channels"
-        yield from _incomparable(study, plan, model.losses.comparing, (f"models.{name}.losses", fix))
+        yield from _incomparable(
+            study, plan, model.losses.comparing, (f"models.{name}.losses", fix)
+        )
         yield from _tied(study, plan, model.network, f"models.{name}.network")
     for option, (name, chosen) in study.options.items():
         if chosen.refine is not None:
@@ -161,30 +181,37 @@ def misfits(study: Study, plan: Plan) -> Iterator[Fault]:
 
 
 def _of_volumes(study: Study, plan: Plan) -> Iterator[Fault]:
-    """Challenges' figures, whose programs know volumes alone, of slices."""
+    """Challenge metrics requested for slices: they are defined for volumes only."""
     named = [family for family in study.config.evaluation.families if family != "strict"]
     if named and slices.normal(plan.shape) is not None:
-        message = f"the figures of {' and '.join(named)} are of volumes, and the images are slices"
+        names = " and ".join(named)
+        message = f"the metrics of {names} are defined for volumes, but the images are slices"
         fix = "leave them out: the strict family is always measured"
         yield Fault(str(study.path), message, fix, column="evaluation.families")
 
 
-def _incomparable(study: Study, plan: Plan, terms: Iterable[str], told: tuple[str, str]) -> Iterator[Fault]:
-    """Terms that compare images of unequal numbers of channels; `told` is where, and how to mend it."""
+def _incomparable(
+    study: Study, plan: Plan, terms: Iterable[str], remedy: tuple[str, str]
+) -> Iterator[Fault]:
+    """Loss terms that compare images of unequal numbers of channels; `remedy` is column and fix."""
     named = ", ".join(dict.fromkeys(terms))
     if named and plan.moving_channels != plan.fixed_channels:
         channels = f"{plan.moving_channels} channels, fixed ones {plan.fixed_channels}"
         message = f"moving images have {channels}: {named} cannot compare them"
-        yield Fault(str(study.path), message, told[1], column=told[0])
+        yield Fault(str(study.path), message, remedy[1], column=remedy[0])
 
 
 def _tied(study: Study, plan: Plan, network: Network, column: str) -> Iterator[Fault]:
-    """A network that is tied to one size of grid, which is not the plan's."""
+    """A network that is tied to another grid size than the plan's."""
     if isinstance(network, CompositeNetwork):
         yield from _tied(study, plan, network.first, f"{column}.first")
-    elif isinstance(network, GlobalNetwork) and network.size is not None and network.size != plan.shape:
-        tied, given = (" x ".join(map(str, sizes)) for sizes in (network.size, plan.shape))
-        message = f"the network is tied to {tied} voxels, the common grid has {given}"
+    elif (
+        isinstance(network, GlobalNetwork)
+        and network.size is not None
+        and network.size != plan.shape
+    ):
+        expected, actual = (" x ".join(map(str, sizes)) for sizes in (network.size, plan.shape))
+        message = f"the network is tied to {expected} voxels, the common grid has {actual}"
         fix = f"give {list(plan.shape)}, or leave `parity` and `size` out"
         yield Fault(str(study.path), message, fix, column=f"{column}.size")
 
@@ -193,24 +220,32 @@ def _uncovered(
     study: Study, plan: Plan, column: str | None, fix: str, file: str | None = None
 ) -> Iterator[Fault]:
     images = {manifest.place(pair, "fixed_image")[0]: pair.fixed for pair in study.pairs}
-    beyond = {row: planning.uncovered_mm(planning.extent(path).size_mm, plan) for row, path in images.items()}
+    beyond = {
+        row: planning.uncovered_mm(planning.extent(path).size_mm, plan)
+        for row, path in images.items()
+    }
     rows = [row for row, reach in beyond.items() if reach > 0]
     if rows:
         message = (
-            f"{len(rows)} fixed images reach up to {max(beyond.values()):.1f} mm beyond the common grid "
-            f"(rows {some(rows)}); there the displacement is zero"
+            f"{len(rows)} fixed images reach up to {max(beyond.values()):.1f} mm beyond the common "
+            f"grid (rows {some(rows)}); there the displacement is zero"
         )
         yield Fault(file or str(study.path), message, fix, None, column, "WARNING")
 
 
 def _drift(known: Plan, fresh: Plan, study: Study) -> Iterator[str]:
     for side in ("moving", "fixed"):
-        was, now = getattr(known, f"{side}_channels"), getattr(fresh, f"{side}_channels")
-        if was != now:
-            yield f"is for {side} images of {was} channels; they have {now}"
+        planned, current = getattr(known, f"{side}_channels"), getattr(fresh, f"{side}_channels")
+        if planned != current:
+            yield f"is for {side} images of {planned} channels; they have {current}"
     if study.config.plan.spacing_mm is not None:
         return
-    changes = [abs(now / was - 1) for was, now in zip(known.spacing_mm, fresh.spacing_mm, strict=True)]
+    changes = [
+        abs(current / planned - 1)
+        for planned, current in zip(known.spacing_mm, fresh.spacing_mm, strict=True)
+    ]
     if max(changes) > 0.1:
-        was, now = (" x ".join(f"{size:g}" for size in item.spacing_mm) for item in (known, fresh))
-        yield f"has voxels of {was} mm; the cohort's median is now {now} mm"
+        planned, current = (
+            " x ".join(f"{size:g}" for size in plan.spacing_mm) for plan in (known, fresh)
+        )
+        yield f"has voxels of {planned} mm; the cohort's median is now {current} mm"

@@ -1,8 +1,8 @@
-"""Losses: how unlike two labels or two images are, and what a deformation costs.
+"""Losses: dissimilarities of labels and of images, and regularisers of deformations.
 
-The loss called `x` in the configuration is the function `x` of `losses/x.py`, imported when
-it is asked for, so that a training reads the code of its own losses alone. `objective` puts
-them together.
+The loss called `x` in the configuration is the function `x` of `losses/x.py`. It is imported
+on use, so that a training depends only on the code of its own losses. `objective` combines
+them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LabelTerm(Protocol):
         """The mean over labels that count."""
 
     def mean(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> presence.Mean:
-        """The same, and over how many it is."""
+        """The same, with the number of labels that it is the mean of."""
 
 
 def label_loss(settings: config.LabelTerm, spacing_mm: Sequence[float]) -> LabelTerm:
@@ -44,13 +44,17 @@ def label_loss(settings: config.LabelTerm, spacing_mm: Sequence[float]) -> Label
         spacing_mm: voxel size of the grid along each axis.
 
     Returns:
-        A function of warped labels `[b, l, *space]`, fixed labels (likewise) and the labels' own
-        weights, `[b, l]`, 0 where a pair lacks the label: the mean over labels that count.
+        A function of warped labels `[b, l, *space]`, fixed labels (likewise) and the labels'
+        weights, `[b, l]`, 0 where a pair lacks the label; it gives the mean over labels that
+        count.
     """
     module = _module(settings.name)
     if isinstance(settings, config.CentroidLoss):
         distance = functools.partial(
-            module.centroid, spacing_mm=tuple(spacing_mm), norm=settings.norm, beta_mm=settings.beta_mm
+            module.centroid,
+            spacing_mm=tuple(spacing_mm),
+            norm=settings.norm,
+            beta_mm=settings.beta_mm,
         )
         return _MeanDistance(distance)
     lengths = _voxels(settings.scales_mm, settings.scales_voxel, spacing_mm)
@@ -67,15 +71,17 @@ def image_loss(settings: config.ImageTerm, spacing_mm: Sequence[float]) -> Image
         spacing_mm: voxel size of the grid along each axis.
 
     Returns:
-        A function of warped and fixed images `[b, c, *space]` and of where they overlap,
-        `[b, 1, *space]`: one number a pair.
+        A function of warped and fixed images `[b, c, *space]` and the mask of their overlap,
+        `[b, 1, *space]`; it gives one number per pair.
     """
     options: dict[str, Any] = {}
     match settings:
         case config.GnccLoss():
             options = {"signed": settings.signed}
         case config.LnccLoss():
-            lengths = _voxels(_single(settings.window_mm), _single(settings.window_voxel), spacing_mm)
+            lengths = _voxels(
+                _single(settings.window_mm), _single(settings.window_voxel), spacing_mm
+            )
             options = {"window": lengths[0], "kernel": settings.kernel, "signed": settings.signed}
         case config.MutualInformationLoss():
             options = {"bins": settings.bins, "normalised": settings.normalised}
@@ -92,12 +98,14 @@ def regulariser(settings: config.Regulariser, spacing_mm: Sequence[float]) -> Fi
         spacing_mm: voxel size of the grid along each axis.
 
     Returns:
-        A function of fields `[b, d, *space]` in voxels, fixed to moving; of
-        `inverse_consistency`, of the fields of the exchanged images too: the mean energy.
+        A function of fields `[b, d, *space]` in voxels, fixed to moving, and for
+        `inverse_consistency` also of the fields of the exchanged images; it gives the mean energy.
     """
     options: dict[str, Any] = {}
     if not isinstance(settings, config.FoldingLoss):
-        options["spacing"] = tuple(spacing_mm) if settings.units == "mm" else (1.0,) * len(spacing_mm)
+        options["spacing"] = (
+            tuple(spacing_mm) if settings.units == "mm" else (1.0,) * len(spacing_mm)
+        )
     if isinstance(settings, config.GradientLoss | config.FoldingLoss):
         options["norm"] = settings.norm
     if isinstance(settings, config.FoldingLoss):
@@ -114,7 +122,9 @@ def _single(length: float | None) -> tuple[float] | None:
 
 
 def _voxels(
-    lengths_mm: Sequence[float] | None, lengths_voxel: Sequence[float] | None, spacing_mm: Sequence[float]
+    lengths_mm: Sequence[float] | None,
+    lengths_voxel: Sequence[float] | None,
+    spacing_mm: Sequence[float],
 ) -> tuple[tuple[float, ...], ...]:
     """Each length along each axis, in voxels."""
     if lengths_voxel is not None:
@@ -130,5 +140,5 @@ class _MeanDistance:
         return self.mean(warped, fixed, weights).value
 
     def mean(self, warped: Labels, fixed: Labels, weights: Float[Tensor, "b l"]) -> presence.Mean:
-        values, found = self.distance(warped, fixed)
-        return presence.weighted_mean(values, weights * found)
+        values, present = self.distance(warped, fixed)
+        return presence.weighted_mean(values, weights * present)

@@ -10,11 +10,12 @@ from tenter.shapes import Field, Scalar
 
 
 def bending(field: Field, spacing: Sequence[float]) -> Scalar:
-    """Mean over interior voxels and components of u_xx^2 + u_yy^2 + u_zz^2 + 2 (u_xy^2 + u_xz^2 + u_yz^2).
+    """Mean squared second derivatives of the displacement.
 
-    Rueckert et al., IEEE TMI 18 (1999); discretised as in label-reg (Hu et al., 2018): each
-    derivative is the central difference taken twice, two voxels at each border are left out.
-    Affine fields cost nothing.
+    The mean over interior voxels and components of
+    u_xx^2 + u_yy^2 + u_zz^2 + 2 (u_xy^2 + u_xz^2 + u_yz^2). Rueckert et al., IEEE TMI 18 (1999);
+    discretised as in label-reg (Hu et al., 2018): each derivative is the central difference taken
+    twice, two voxels at each border are left out. Affine fields have no bending energy.
 
     Args:
         field: `[b, d, *space]` in voxels.

@@ -1,4 +1,4 @@
-"""Distance between the centroids of labels: a target registration error that can be learnt from."""
+"""Distance between the centroids of labels: a differentiable target registration error."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tenter.shapes import Labels
 from tenter.spatial import constants
 
 LEAST_MASS = 0.1
-"""Voxels below which a label has no place: its centroid, and the gradient, would run away."""
+"""Mass in voxels below which a label has no centroid: it, and its gradient, would diverge."""
 
 
 class Distances(NamedTuple):
-    """Distances of labels, and whether there are any.
+    """Distances of labels, and whether they are defined.
 
     Attributes:
-        values: `[b, l]`; 0 where there is none.
+        values: `[b, l]`; 0 where undefined.
         found: `[b, l]`, whether both sides hold enough of the label to have a centroid.
     """
 
@@ -45,18 +45,22 @@ def centroid(
         fixed: likewise.
         spacing_mm: voxel size along each axis.
         norm: of the distance.
-        beta_mm: where `smooth_l1` turns straight.
+        beta_mm: distance from which `smooth_l1` is linear.
     """
-    (place, mass), (target, other) = _centroids(warped), _centroids(fixed)
-    found = (mass > LEAST_MASS) & (other > LEAST_MASS)
-    squared = ((place - target) * constants.numbers(spacing_mm, place)).square().sum(dim=2)
-    # Before the distance is taken: a label without a place would put NaN into the gradient.
-    squared = squared.where(found, 0.0)
+    (warped_centre, warped_mass), (fixed_centre, fixed_mass) = _centroids(warped), _centroids(fixed)
+    present = (warped_mass > LEAST_MASS) & (fixed_mass > LEAST_MASS)
+    squared = (
+        ((warped_centre - fixed_centre) * constants.numbers(spacing_mm, warped_centre))
+        .square()
+        .sum(dim=2)
+    )
+    # Before the square root: a label without a centroid would make the gradient NaN.
+    squared = squared.where(present, 0.0)
     if norm == "squared":
-        return Distances(squared, found)
+        return Distances(squared, present)
     distance = squared.clamp(min=beta_mm**2).sqrt()
     huber = torch.where(squared < beta_mm**2, squared / (2 * beta_mm), distance - beta_mm / 2)
-    return Distances(huber, found)
+    return Distances(huber, present)
 
 
 def _centroids(labels: Labels) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l"]]:
@@ -66,7 +70,7 @@ def _centroids(labels: Labels) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b
     columns = []
     for axis in range(2, labels.ndim):
         size = labels.shape[axis]
-        others = [other for other in range(2, labels.ndim) if other != axis]
+        other_axes = [dimension for dimension in range(2, labels.ndim) if dimension != axis]
         index = torch.arange(size, dtype=labels.dtype, device=labels.device) - (size - 1) / 2
-        columns.append((labels.sum(dim=others) * index).sum(dim=2) / safe)
+        columns.append((labels.sum(dim=other_axes) * index).sum(dim=2) / safe)
     return torch.stack(columns, dim=2), mass

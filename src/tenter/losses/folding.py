@@ -1,4 +1,4 @@
-"""What folds cost: Jacobian determinants below a margin."""
+"""Folding penalty: Jacobian determinants below a margin."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tenter.spatial import jacobian
 def folding(field: Field, *, margin: float = 0.0, norm: Literal["l1", "l2"] = "l1") -> Scalar:
     """Mean over interior voxels of max(0, margin - J), or of its square.
 
-    J is the determinant of the gradient of x + u(x) by central differences, as results are
-    measured; it is the same in mm as in voxels. After Mok and Chung, Fast symmetric
-    diffeomorphic image registration with convolutional neural networks, CVPR 2020, who have no margin.
+    J is the determinant of the gradient of x + u(x) by central differences, as in the evaluation;
+    it is the same in mm as in voxels. After Mok and Chung, Fast symmetric diffeomorphic image
+    registration with convolutional neural networks, CVPR 2020, who use no margin.
 
     Args:
         field: `[b, d, *space]` in voxels.
-        margin: J at which a cost begins.
+        margin: values of J below it are penalised.
         norm: `l1`, or `l2` for the square.
 
     Raises:
@@ -27,8 +27,8 @@ def folding(field: Field, *, margin: float = 0.0, norm: Literal["l1", "l2"] = "l
     if min(field.shape[2:]) < 3:
         size = " x ".join(map(str, field.shape[2:]))
         message = (
-            f"a grid of {size} voxels is too small for the Jacobian, which needs 3 along each axis; "
-            "set a larger plan.shape or a smaller plan.spacing_mm"
+            f"a grid of {size} voxels is too small for the Jacobian, "
+            "which needs 3 along each axis; set a larger plan.shape or a smaller plan.spacing_mm"
         )
         raise TrainingError(message)
     below = (margin - jacobian.determinant(field)).relu()

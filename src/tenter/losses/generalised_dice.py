@@ -1,4 +1,4 @@
-"""Generalised Dice loss: the labels of a sample together, small ones as heavy as large ones."""
+"""Generalised Dice loss: the labels of a sample together, small ones weighted like large ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenter.shapes import Labels
 
 EPSILON = 1e-6
 LEAST = 1.0
-"""Volume in voxels below which a label gets no heavier."""
+"""Volume in voxels below which a label's weight does not increase further."""
 
 
 def generalised_dice(
@@ -37,14 +37,14 @@ def generalised_dice(
 
 
 def of_sums(sums: Sums, weights: Float[Tensor, "b l"]) -> presence.Mean:
-    """`generalised_dice` from its sums, as a mean over the samples that have a label that counts."""
+    """`generalised_dice` from its sums, as a mean over the samples with a label that counts."""
     present = (weights > 0).any(dim=1, keepdim=True).to(weights.dtype)
     return presence.weighted_mean(_generalised(sums, weights), present)
 
 
 def _generalised(sums: Sums, weights: Float[Tensor, "..."]) -> Float[Tensor, "b 1"]:
     weights = weights / sums.fixed.clamp(min=LEAST).square()
-    # Only their ratios matter, and so scaled they leave EPSILON as small beside large labels as beside small.
+    # Only ratios of weights matter; normalised, EPSILON is equally small for labels of any size.
     weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
     both = (weights * (sums.warped + sums.fixed)).sum(dim=1, keepdim=True)
     shared = (weights * sums.shared).sum(dim=1, keepdim=True)

@@ -14,7 +14,7 @@ def gncc(
 ) -> PerSample:
     """1 - r^2, with Pearson's correlation r of the intensities inside; the mean over channels.
 
-    A linear change of either image's intensities changes nothing. A constant image has r = 0.
+    Invariant to a linear change of either image's intensities. A constant image has r = 0.
 
     Args:
         warped: `[b, c, *space]`.

@@ -1,4 +1,4 @@
-"""Whether two fields, there and back, undo each other."""
+"""Inverse consistency: whether two fields are inverses of each other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tenter.spatial import compose, constants, warp
 
 
 def inverse_consistency(field: Field, backward: Field, spacing: Sequence[float]) -> Scalar:
-    """Mean squared length of u(x) + v(x + u(x)), and of v(x) + u(x + v(x)), half each.
+    """Average of the mean squared lengths of u(x) + v(x + u(x)) and of v(x) + u(x + v(x)).
 
     Christensen and Johnson, Consistent image registration, IEEE TMI 20 (2001). Voxels that one
-    field takes beyond the grid, where the other is unknown, are left out.
+    field maps outside the grid, where the other is undefined, are left out.
 
     Args:
         field: u, `[b, d, *space]` in voxels, from the fixed to the moving image.

@@ -33,23 +33,32 @@ def lncc(
     """1 - mean of r^2, with Pearson's correlation r in the window around each voxel.
 
     Cachier and Pennec (MMBIA 2000), Avants et al. (Medical Image Analysis 12, 2008). Voxels
-    outside count in no window and have none. In a constant window r is 0.
+    outside the mask enter no window and have no window themselves. In a constant window r is 0.
 
     Args:
         warped: `[b, c, *space]`.
         fixed: likewise.
         inside: where the two overlap.
-        window: its width along each axis in voxels, taken as 3 at least.
+        window: its width along each axis in voxels, raised to at least 3.
         kernel: `box`, to the nearest odd number of voxels, or `gaussian` of the box's variance.
         signed: 1 - mean of r instead, in [0, 2].
     """
-    # Of mean 0 and variance 1, so that the differences of sums below lose few digits.
-    moving, still = masked.standardised(warped, inside), masked.standardised(fixed, inside)
-    maps = [moving, still, moving.square(), still.square(), moving * still]
+    # Standardised, so that the differences of sums below lose few digits.
+    standard_warped, standard_fixed = (
+        masked.standardised(warped, inside),
+        masked.standardised(fixed, inside),
+    )
+    maps = [
+        standard_warped,
+        standard_fixed,
+        standard_warped.square(),
+        standard_fixed.square(),
+        standard_warped * standard_fixed,
+    ]
     widths = [_sigma(max(width, NARROWEST), kernel) for width in window]
-    near = smooth.smooth(torch.cat([inside.to(warped.dtype), *maps], dim=1), widths, kernel)
-    share = near[:, :1].clamp(min=EPSILON)
-    first, second, first_square, second_square, product = (near[:, 1:] / share).chunk(5, dim=1)
+    windowed = smooth.smooth(torch.cat([inside.to(warped.dtype), *maps], dim=1), widths, kernel)
+    share = windowed[:, :1].clamp(min=EPSILON)
+    first, second, first_square, second_square, product = (windowed[:, 1:] / share).chunk(5, dim=1)
     first_variance = (first_square - first.square()).clamp(min=0) + EPSILON
     second_variance = (second_square - second.square()).clamp(min=0) + EPSILON
     covariance = product - first * second

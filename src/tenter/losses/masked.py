@@ -1,4 +1,4 @@
-"""Images inside a mask: means, and intensities that do not depend on the scale of grey."""
+"""Images inside a mask: means, and standardised intensities."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def standardised(image: Image, inside: Bool[Tensor, "b 1 *space"]) -> Image:
         return total.reshape(*total.shape, *[1] * (values.ndim - 2))
 
     centred = (image - average(image)) * inside
-    # A second time: the first mean of a bright image is rounded.
+    # Centred twice, because the first mean of a bright image is rounded.
     centred = (centred - average(centred)) * inside
     return centred / (average(centred.square()) + TINY).sqrt()

@@ -15,13 +15,18 @@ from tenter.shapes import Image, PerSample
 from tenter.spatial import smooth
 
 BOUNDS = (1e-3, 1e3)
-"""Least and largest local variance, as shares of the image's mean one."""
+"""Bounds of the local variance, relative to its mean over the image."""
 
 TINY = 1e-12
 
 
 def mind(
-    warped: Image, fixed: Image, inside: Bool[Tensor, "b 1 *space"], *, radius: int = 1, distance: int = 2
+    warped: Image,
+    fixed: Image,
+    inside: Bool[Tensor, "b 1 *space"],
+    *,
+    radius: int = 1,
+    distance: int = 2,
 ) -> PerSample:
     """Mean squared difference of the images' self-similarity contexts over the voxels inside.
 
@@ -35,8 +40,10 @@ def mind(
         radius: half-width of the patches, voxels.
         distance: from a voxel to the patches around it, voxels.
     """
-    one, other = (descriptors(image, radius, distance) for image in (warped, fixed))
-    return masked.mean((one - other).square(), inside)
+    warped_descriptors, fixed_descriptors = (
+        descriptors(image, radius, distance) for image in (warped, fixed)
+    )
+    return masked.mean((warped_descriptors - fixed_descriptors).square(), inside)
 
 
 def descriptors(image: Image, radius: int, distance: int) -> Float[Tensor, "b cp *space"]:
@@ -44,8 +51,8 @@ def descriptors(image: Image, radius: int, distance: int) -> Float[Tensor, "b cp
 
     D is the mean squared difference of the two patches; pairs are the neighbours along the axes
     that do not lie opposite each other (12 in three dimensions, 4 in two); V is the mean of
-    D - min D over pairs, kept between 0.001 and 1000 times its mean over the image. The image
-    continues beyond its border as at it.
+    D - min D over pairs, kept between 0.001 and 1000 times its mean over the image. The image's
+    border values are repeated outside it.
 
     Args:
         image: `[b, c, *space]`.
@@ -55,43 +62,49 @@ def descriptors(image: Image, radius: int, distance: int) -> Float[Tensor, "b cp
     Returns:
         `[b, c * pairs, *space]` in [0, 1].
     """
-    apart = torch.stack(_patch_distances(image, radius, distance), dim=2)
-    apart = apart - apart.amin(dim=2, keepdim=True)
-    variance = apart.mean(dim=2, keepdim=True)
-    usual = variance.flatten(2).mean(dim=2).reshape(*image.shape[:2], *[1] * (apart.ndim - 2)) + TINY
-    variance = variance.clamp(min=BOUNDS[0] * usual, max=BOUNDS[1] * usual)
-    return (-apart / variance).exp().flatten(1, 2)
+    distances = torch.stack(_patch_distances(image, radius, distance), dim=2)
+    distances = distances - distances.amin(dim=2, keepdim=True)
+    variance = distances.mean(dim=2, keepdim=True)
+    mean_variance = (
+        variance.flatten(2).mean(dim=2).reshape(*image.shape[:2], *[1] * (distances.ndim - 2))
+        + TINY
+    )
+    variance = variance.clamp(min=BOUNDS[0] * mean_variance, max=BOUNDS[1] * mean_variance)
+    return (-distances / variance).exp().flatten(1, 2)
 
 
 def _patch_distances(image: Image, radius: int, distance: int) -> list[Image]:
     """The mean squared difference of each pair of patches.
 
-    Pairs whose patches lie as far apart, such as at (x, +y) and (-y, -x), are one map read at two
-    places, so that half as many are smoothed.
+    Pairs with the same offset between their patches, such as at (x, +y) and (-y, -x), are one map
+    read at two positions, so that half as many are smoothed.
     """
     dimensions = image.ndim - 2
-    wide = functional.pad(image, (radius + 2 * distance,) * (2 * dimensions), mode="replicate")
-    found = []
+    padded = functional.pad(image, (radius + 2 * distance,) * (2 * dimensions), mode="replicate")
+    maps = []
     for first, second in itertools.combinations(range(dimensions), 2):
         for sign in (-1, 1):
             step = _step(dimensions, {first: sign * distance, second: distance})
-            apart = (
-                _shifted(wide, _step(dimensions, {}), distance) - _shifted(wide, step, distance)
+            squares = (
+                _shifted(padded, _step(dimensions, {}), distance) - _shifted(padded, step, distance)
             ).square()
-            near = smooth.smooth(apart, (float(radius),) * dimensions, "box")
-            # From the patch on the first axis to that on the second, and the other way about.
+            smoothed = smooth.smooth(squares, (float(radius),) * dimensions, "box")
+            # From the patch on the first axis to that on the second, and the reverse.
             starts = ({first: -sign * distance}, {second: -distance})
-            found += [_shifted(near, _step(dimensions, start), radius + distance) for start in starts]
-    return found
+            maps += [
+                _shifted(smoothed, _step(dimensions, start), radius + distance) for start in starts
+            ]
+    return maps
 
 
 def _step(dimensions: int, along: Mapping[int, int]) -> tuple[int, ...]:
     return tuple(along.get(axis, 0) for axis in range(dimensions))
 
 
-def _shifted(wide: Tensor, step: Sequence[int], margin: int) -> Tensor:
-    """The image without a margin, read a step further on."""
+def _shifted(padded: Tensor, step: Sequence[int], margin: int) -> Tensor:
+    """The image without a margin, shifted by a step."""
     spans = (
-        slice(margin + shift, size - margin + shift) for shift, size in zip(step, wide.shape[2:], strict=True)
+        slice(margin + shift, size - margin + shift)
+        for shift, size in zip(step, padded.shape[2:], strict=True)
     )
-    return wide[(slice(None), slice(None), *spans)]
+    return padded[(slice(None), slice(None), *spans)]

@@ -1,4 +1,4 @@
-"""Mutual information of images, from a joint histogram with smooth windows."""
+"""Mutual information of images, from a joint histogram with Parzen windows."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def mutual_information(
     bins: int = 32,
     normalised: bool = True,
 ) -> PerSample:
-    """2 - (H(m) + H(f)) / H(m, f), from the histogram of intensities inside; the mean over channels.
+    """2 - (H(m) + H(f)) / H(m, f) of the intensities inside; the mean over channels.
 
     Wells et al. and Viola (1996), normalised as by Studholme et al. (Pattern Recognition 32,
-    1999). Each voxel falls into the bins as a Gaussian of half a bin's width, so that the
+    1999). Each voxel is spread over the bins by a Gaussian of half a bin's width, so that the
     histogram has a gradient (Parzen); for the same reason equal images do not quite reach 0.
-    Each image's own range, from smallest to largest, is divided into the bins.
+    The bins divide each image's own range, from its minimum to its maximum.
 
     Args:
         warped: m, `[b, c, *space]`.
@@ -50,16 +50,16 @@ def mutual_information(
     weights = inside.expand_as(fixed).flatten(2).flatten(0, 1).to(warped.dtype)
     joint: Tensor = _Joint.apply(_unit(warped), _unit(fixed), weights, bins)  # type: ignore[no-untyped-call]
     joint = joint / joint.sum(dim=(1, 2), keepdim=True).clamp(min=TINY)
-    apart = _entropy(joint.sum(dim=2)) + _entropy(joint.sum(dim=1))
-    together = _entropy(joint.flatten(1))
+    marginal_entropies = _entropy(joint.sum(dim=2)) + _entropy(joint.sum(dim=1))
+    joint_entropy = _entropy(joint.flatten(1))
     if not normalised:
-        return (together - apart).reshape(batch, channels).mean(dim=1)
-    ratio = (apart + TINY) / (together + TINY)
+        return (joint_entropy - marginal_entropies).reshape(batch, channels).mean(dim=1)
+    ratio = (marginal_entropies + TINY) / (joint_entropy + TINY)
     return 2 - ratio.reshape(batch, channels).mean(dim=1)
 
 
 def _unit(image: Image) -> Float[Tensor, "n v"]:
-    """Each channel of each sample from 0 to 1; a constant one is 0."""
+    """Each channel of each sample rescaled to [0, 1]; a constant one is 0."""
     values = image.flatten(2).flatten(0, 1)
     low, high = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
     return (values - low) / (high - low).clamp(min=TINY)
@@ -68,7 +68,7 @@ def _unit(image: Image) -> Float[Tensor, "n v"]:
 class _Joint(torch.autograd.Function):
     """Sum over voxels of the outer products of their windows, block by block.
 
-    The windows, many times as large as the images, are made anew for the gradient.
+    The windows, many times as large as the images, are recomputed for the gradient.
     """
 
     @staticmethod
@@ -77,8 +77,10 @@ class _Joint(torch.autograd.Function):
         ctx.bins = bins
         total = first.new_zeros(len(first), bins, bins)
         for part in _blocks(first):
-            one, other = (_windows(values[:, part], bins) for values in (first, second))
-            total += one.mul_(weights[:, part, None]).mT @ other
+            first_windows, second_windows = (
+                _windows(values[:, part], bins) for values in (first, second)
+            )
+            total += first_windows.mul_(weights[:, part, None]).mT @ second_windows
         return total
 
     @staticmethod
@@ -86,30 +88,35 @@ class _Joint(torch.autograd.Function):
         first, second, weights = ctx.saved_tensors
         slopes = torch.empty_like(first), torch.empty_like(second)
         for part in _blocks(first):
-            one, other = (_windows(values[:, part], ctx.bins) for values in (first, second))
-            slopes[0][:, part] = _slopes(one, other @ grad.mT)
-            slopes[1][:, part] = _slopes(other, one @ grad)
+            first_windows, second_windows = (
+                _windows(values[:, part], ctx.bins) for values in (first, second)
+            )
+            slopes[0][:, part] = _slopes(first_windows, second_windows @ grad.mT)
+            slopes[1][:, part] = _slopes(second_windows, first_windows @ grad)
         return slopes[0] * weights, slopes[1] * weights, None, None
 
 
 def _blocks(values: Float[Tensor, "n v"]) -> Iterator[slice]:
-    """Parts of the voxels: on a CPU as many as stay in its cache."""
+    """Slices of the voxels; on a CPU each small enough for its cache."""
     size = BLOCK if values.device.type == "cpu" else 64 * BLOCK
     for start in range(0, values.shape[1], size):
         yield slice(start, start + size)
 
 
 def _windows(values: Float[Tensor, "n w"], bins: int) -> Float[Tensor, "n w p"]:
-    """How much of each voxel falls into each bin; sums to 1."""
+    """Each voxel's weights for the bins; they sum to 1."""
     centres = torch.arange(bins, dtype=values.dtype, device=values.device)
     heights = values[..., None] * (bins - 1) - centres
-    # Numbers too small to be normal ones cost ten times as much.
+    # Denormal numbers are ten times as slow.
     heights.square_().mul_(-0.5 / WIDTH**2).clamp_(min=LEAST).exp_()
     return heights.div_(heights.sum(dim=-1, keepdim=True))
 
 
 def _slopes(windows: Float[Tensor, "n w p"], grad: Float[Tensor, "n w p"]) -> Float[Tensor, "n w"]:
-    """The gradient of values from that of their windows W_p: dW_p = W_p (p - sum_q W_q q) / WIDTH^2."""
+    """The gradient of values from that of their windows W_p.
+
+    dW_p = W_p (p - sum_q W_q q) / WIDTH^2.
+    """
     bins = windows.shape[-1]
     centres = torch.arange(bins, dtype=windows.dtype, device=windows.device)
     grad = grad.mul_(windows)

@@ -1,4 +1,4 @@
-"""All terms of the loss together: which are asked for, what each is, and their weighted sum."""
+"""The training objective: the weighted sum of all configured loss terms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMPTY = "empty_labels"
 
 @runtime_checkable
 class Pairs(Protocol):
-    """What the loss reads of a batch."""
+    """The parts of a batch that the loss reads."""
 
     @property
     def moving(self) -> Image:
@@ -34,7 +34,7 @@ class Pairs(Protocol):
 
     @property
     def moving_labels(self) -> Labels:
-        """`[b, l, *space]` in [0, 1]; of zeros where a pair has fewer than l labels."""
+        """`[b, l, *space]` in [0, 1]; padded with zeros if a pair has fewer than l labels."""
 
     @property
     def fixed_labels(self) -> Labels:
@@ -42,7 +42,7 @@ class Pairs(Protocol):
 
     @property
     def present(self) -> Bool[Tensor, "b l"]:
-        """Which of them are labels."""
+        """Which of them are labels, not padding."""
 
     @property
     def structures(self) -> Bool[Tensor, "b l"]:
@@ -51,11 +51,11 @@ class Pairs(Protocol):
 
 @runtime_checkable
 class Sharers(Protocol):
-    """Processes that each have an equal share of every batch."""
+    """Processes that share every batch equally."""
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """Number of processes."""
 
     def total(self, numbers: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Sums over all of them, without a gradient."""
@@ -63,7 +63,7 @@ class Sharers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """What the terms of each kind are, in their order."""
+    """The terms of each kind, in their order."""
 
     labels: list[losses.LabelTerm]
     images: list[losses.ImageTerm]
@@ -83,7 +83,7 @@ class _Slices:
 
     @classmethod
     def of(cls, batch: Pairs, axis: int) -> _Slices:
-        """Take the slices out of space."""
+        """Drop the axis of one voxel."""
         images = (batch.moving, batch.fixed, batch.moving_labels, batch.fixed_labels)
         moving, fixed, moving_labels, fixed_labels = (image.squeeze(2 + axis) for image in images)
         return cls(moving, fixed, moving_labels, fixed_labels, batch.present, batch.structures)
@@ -93,20 +93,21 @@ class Objective:
     """The weighted sum that training minimises.
 
     Label terms are means over the labels that the batch has, image terms over all of its pairs;
-    so a pair without labels takes part in the image terms alone. On a grid of one slice every term
-    is the one of its plane.
+    a pair without labels therefore enters only the image terms. On a grid of one slice every term
+    is computed in its plane.
 
-    Where processes share a batch, a call gives each its part of every figure: the parts' sum is the
-    figure of the whole batch, also where one share has more labels that count than another.
+    If processes share a batch, a call gives each process its part of every figure: the sum of the
+    parts is the figure of the whole batch, even if the shares have different numbers of labels
+    that count.
 
     Args:
         settings: all terms.
         spacing_mm: voxel size of the grid along each axis.
-        sharers: who shares each batch; nobody by default.
+        sharers: the processes that share each batch; None for a single process.
 
     Attributes:
-        weights: of each term by its name: the loss's own, numbered where a name repeats.
-        columns: names of all that a call returns, in its order.
+        weights: weight of each term by its name: the loss's, numbered if it repeats.
+        columns: names of all figures that a call returns, in its order.
         two_way: whether the field of the exchanged images is needed too.
     """
 
@@ -118,25 +119,29 @@ class Objective:
         names = list(_numbered([term.name for term in terms]))
         self.weights = {name: term.weight for name, term in zip(names, terms, strict=True)}
         self.columns = (TOTAL, *names, *([EMPTY] if settings.labels else []))
-        self.two_way = any(isinstance(term, config.InverseConsistencyLoss) for term in settings.regularisers)
+        self.two_way = any(
+            isinstance(term, config.InverseConsistencyLoss) for term in settings.regularisers
+        )
         self._spacing_mm = tuple(spacing_mm)
         self._sharers = sharers
-        self._made: dict[int | None, _Terms] = {}
+        self._terms_by_axis: dict[int | None, _Terms] = {}
 
-    def __call__(self, field: Field, batch: Pairs, backward: Field | None = None) -> dict[str, Scalar]:
+    def __call__(
+        self, field: Field, batch: Pairs, backward: Field | None = None
+    ) -> dict[str, Scalar]:
         """Every term of a batch, and their weighted sum.
 
         Args:
             field: `[b, d, *space]` in voxels, from the fixed to the moving images.
             batch: the pairs that it registers.
-            backward: the field of the exchanged images; read where the loss is `two_way`.
+            backward: the field of the exchanged images; needed if `two_way`.
 
         Returns:
-            The sum, called `loss`, each term by name, not weighted, and, where labels are compared,
-            `empty_labels`: the share of the batch's labels that hold nothing on one side or both.
+            The sum, called `loss`, each unweighted term by name, and, if labels are compared,
+            `empty_labels`: the share of the batch's labels that are empty on one side or both.
 
         Raises:
-            TrainingError: images are compared whose channels differ in number.
+            TrainingError: a term compares images with different numbers of channels.
         """
         require_equal_channels(batch.moving.shape[1], batch.fixed.shape[1], self._settings)
         axis = slices.normal(field.shape[2:])
@@ -156,16 +161,16 @@ class Objective:
         return {TOTAL: total, **dict(zip(self.weights, values, strict=True)), **figures}
 
     def _terms(self, axis: int | None) -> _Terms:
-        """All terms, of a volume or of slices that are perpendicular to an axis."""
-        if axis not in self._made:
+        """All terms, for volumes or for slices perpendicular to an axis."""
+        if axis not in self._terms_by_axis:
             settings = self._settings
-            spacing = [size for place, size in enumerate(self._spacing_mm) if place != axis]
-            self._made[axis] = _Terms(
+            spacing = [size for index, size in enumerate(self._spacing_mm) if index != axis]
+            self._terms_by_axis[axis] = _Terms(
                 [losses.label_loss(term, spacing) for term in settings.labels],
                 [losses.image_loss(term, spacing) for term in settings.images],
                 [losses.regulariser(term, spacing) for term in settings.regularisers],
             )
-        return self._made[axis]
+        return self._terms_by_axis[axis]
 
     def _of_labels(
         self, terms: _Terms, field: Field, batch: Pairs, figures: dict[str, Scalar]
@@ -175,7 +180,9 @@ class Objective:
         warped = warp.warp(batch.moving_labels, field, padding="zeros")
         both = presence.filled(warped) & presence.filled(batch.fixed_labels)
         present = batch.present.sum()
-        empty = presence.Mean((batch.present & ~both).sum() / present.clamp(min=1), present.to(field.dtype))
+        empty = presence.Mean(
+            (batch.present & ~both).sum() / present.clamp(min=1), present.to(field.dtype)
+        )
         roles = [settings.role_weights for settings in self._settings.labels]
         means = [
             term.mean(warped, batch.fixed_labels, _weights(batch, role))
@@ -185,15 +192,15 @@ class Objective:
         return values
 
     def _of_whole(self, means: Sequence[presence.Mean]) -> list[Scalar]:
-        """What each of the means adds to the whole batch's, which is over as many more."""
+        """The contribution of each of this process's means to the whole batch's."""
         if self._sharers is None:
             return [mean.value for mean in means]
-        own = torch.stack([mean.over for mean in means])
-        parts = own / self._sharers.total(own).clamp(min=1)
+        counts = torch.stack([mean.over for mean in means])
+        parts = counts / self._sharers.total(counts).clamp(min=1)
         return [mean.value * part for mean, part in zip(means, parts.unbind(), strict=True)]
 
     def _shared(self, values: Sequence[Scalar]) -> list[Scalar]:
-        """What means over all pairs add to the whole batch's."""
+        """The contribution of means over this process's pairs to the whole batch's."""
         return [value if self._sharers is None else value / self._sharers.size for value in values]
 
     def _of_images(self, terms: _Terms, field: Field, batch: Pairs) -> list[Scalar]:
@@ -205,13 +212,15 @@ class Objective:
 
     def _of_fields(self, terms: _Terms, field: Field, backward: Field | None) -> list[Scalar]:
         return [
-            term(field, backward) if isinstance(settings, config.InverseConsistencyLoss) else term(field)
+            term(field, backward)
+            if isinstance(settings, config.InverseConsistencyLoss)
+            else term(field)
             for settings, term in zip(self._settings.regularisers, terms.regularisers, strict=True)
         ]
 
 
 def require_equal_channels(moving: int, fixed: int, settings: config.Losses) -> None:
-    """Refuse terms that need as many channels on both sides where these differ.
+    """Reject terms that need equal numbers of channels on both sides if these differ.
 
     Args:
         moving: channels of moving images.
@@ -223,17 +232,20 @@ def require_equal_channels(moving: int, fixed: int, settings: config.Losses) -> 
     """
     if moving != fixed and settings.comparing:
         message = (
-            f"moving images have {moving} channels, fixed ones {fixed}: {', '.join(settings.comparing)} "
-            "cannot compare them; leave it out of `losses`, or give both as many channels"
+            f"moving images have {moving} channels, fixed ones {fixed}: "
+            f"{', '.join(settings.comparing)} cannot compare them; "
+            "leave it out of `losses`, or give both as many channels"
         )
         raise TrainingError(message)
 
 
 def _weights(batch: Pairs, roles: config.RoleWeights) -> Float[Tensor, "b l"]:
-    """What each label is multiplied by; 0 where there is none."""
+    """The factor of each label; 0 for padding."""
     dtype = batch.fixed_labels.dtype
     structures = batch.structures.to(dtype)
-    return batch.present.to(dtype) * (roles.structure * structures + roles.landmark * (1 - structures))
+    return batch.present.to(dtype) * (
+        roles.structure * structures + roles.landmark * (1 - structures)
+    )
 
 
 def _numbered(names: Sequence[str]) -> Iterator[str]:

@@ -11,11 +11,11 @@ from tenter.shapes import Labels, Scalar
 
 
 class Mean(NamedTuple):
-    """A mean, and over how many: what parts of a batch need to be put together.
+    """A mean and its number of terms, so that means over parts of a batch can be combined.
 
     Attributes:
-        value: the mean; 0 where it is over nothing.
-        over: how many labels, or samples, it is the mean of.
+        value: the mean; 0 if it has no terms.
+        over: number of labels, or samples, that it is the mean of.
     """
 
     value: Scalar
@@ -23,12 +23,12 @@ class Mean(NamedTuple):
 
 
 def filled(labels: Labels) -> Bool[Tensor, "b l"]:
-    """Which labels hold anything at all."""
+    """Which labels are not empty."""
     return labels.detach().flatten(2).any(dim=2)
 
 
 def weighted_mean(values: Float[Tensor, "b l"], weights: Float[Tensor, "b l"]) -> Mean:
-    """Mean of weight times value over the labels whose weight is not 0; 0 where there is none.
+    """Mean of weight times value over the labels whose weight is not 0; 0 if there are none.
 
     Args:
         values: `[b, l]`, finite even where a label does not count.

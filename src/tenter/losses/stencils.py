@@ -16,15 +16,15 @@ from tenter.shapes import Field, Scalar
 from tenter.spatial import constants
 
 BLOCK = 1 << 17
-"""Values of a field worked on at a time."""
+"""Values of a field processed at a time."""
 
 Norm = Literal["l1", "l2"]
 Stencil: TypeAlias = Mapping[tuple[int, ...], float]
-"""Offset in voxels to coefficient: a finite difference."""
+"""A finite difference: offset in voxels to coefficient."""
 Terms: TypeAlias = Sequence[tuple[float, Stencil]]
-"""Differences that are summed, each with its factor."""
+"""Differences to sum, each with its factor."""
 Listed: TypeAlias = tuple[tuple[float, tuple[tuple[tuple[int, ...], float], ...]], ...]
-"""The same, each difference as its items."""
+"""The same, with each difference as a tuple of its items."""
 
 
 def first_difference(axis: int, spacing: Sequence[float]) -> Stencil:
@@ -35,21 +35,23 @@ def first_difference(axis: int, spacing: Sequence[float]) -> Stencil:
 
 
 def product(first: Stencil, second: Stencil) -> Stencil:
-    """One difference after the other."""
+    """The composition of two differences."""
     result: dict[tuple[int, ...], float] = {}
     for offset, factor in first.items():
-        for other, weight in second.items():
-            place = tuple(a + b for a, b in zip(offset, other, strict=True))
-            result[place] = result.get(place, 0.0) + factor * weight
+        for second_offset, weight in second.items():
+            combined = tuple(a + b for a, b in zip(offset, second_offset, strict=True))
+            result[combined] = result.get(combined, 0.0) + factor * weight
     return result
 
 
-def mean_energy(field: Field, spacing: Sequence[float], terms: Terms, *, margin: int, norm: Norm) -> Scalar:
-    """Mean, over voxels further than `margin` from the border and components, of the summed terms.
+def mean_energy(
+    field: Field, spacing: Sequence[float], terms: Terms, *, margin: int, norm: Norm
+) -> Scalar:
+    """Mean of the summed terms over components and voxels further than `margin` from the border.
 
     Args:
-        field: `[b, d, *space]` in voxels; multiplied by `spacing` it is in the unit that the
-            terms' derivatives are taken by.
+        field: `[b, d, *space]` in voxels; multiplied by `spacing` it is in the unit of the terms'
+            derivatives.
         spacing: size of a voxel along each axis in this unit.
         terms: differences and their factors.
         margin: voxels left out at each end of each axis.
@@ -61,8 +63,9 @@ def mean_energy(field: Field, spacing: Sequence[float], terms: Terms, *, margin:
     if min(field.shape[2:]) <= 2 * margin:
         size = " x ".join(map(str, field.shape[2:]))
         message = (
-            f"a grid of {size} voxels is too small for this regulariser, which needs {2 * margin + 1} "
-            "along each axis; set a larger plan.shape or a smaller plan.spacing_mm"
+            f"a grid of {size} voxels is too small for this regulariser, "
+            f"which needs {2 * margin + 1} along each axis; "
+            "set a larger plan.shape or a smaller plan.spacing_mm"
         )
         raise TrainingError(message)
     scale = constants.numbers(spacing, field).view(-1, *[1] * (field.ndim - 2))
@@ -73,11 +76,11 @@ def mean_energy(field: Field, spacing: Sequence[float], terms: Terms, *, margin:
 
 
 class _MeanEnergy(torch.autograd.Function):
-    """Autograd would pad each of some forty slices with zeros.
+    """The mean energy with a closed-form gradient; autograd would zero-pad about forty slices.
 
-    In a flattened component every voxel's neighbour is equally far away, so that whole stretches are
-    subtracted. What this makes of voxels near the border, whose neighbours it takes from the next line,
-    is multiplied by 0.
+    In a flattened component the offset to a neighbour is the same for every voxel, so that whole
+    ranges are subtracted at once. Values near the border, where neighbours come from the next
+    line, are multiplied by 0.
     """
 
     @staticmethod
@@ -95,7 +98,9 @@ class _MeanEnergy(torch.autograd.Function):
                 for window, weight in windows:
                     difference.add_(components[part, window] * weight)
                 difference.mul_(inside)
-                total += factor * (difference.square().sum() if norm == "l2" else difference.abs().sum())
+                total += factor * (
+                    difference.square().sum() if norm == "l2" else difference.abs().sum()
+                )
                 if gradient is None:
                     continue
                 slope = 2 * difference if norm == "l2" else difference.sign()
@@ -117,19 +122,21 @@ def _unit(axis: int, dimensions: int) -> tuple[int, ...]:
 
 
 def _blocks(components: Float[Tensor, "n voxels"]) -> Iterator[slice]:
-    """As many components at a time as stay in a processor core's cache; on a GPU all."""
-    many = max(1, BLOCK // components.shape[1]) if components.device.type == "cpu" else len(components)
-    return (slice(start, start + many) for start in range(0, len(components), many))
+    """Slices of components that fit into a core's cache; on a GPU, all at once."""
+    count = (
+        max(1, BLOCK // components.shape[1]) if components.device.type == "cpu" else len(components)
+    )
+    return (slice(start, start + count) for start in range(0, len(components), count))
 
 
 def _inside(field: Field, margin: int) -> Float[Tensor, " voxels"]:
-    """1 for each voxel further than `margin` from the border, else 0; from the first 1 to the last."""
+    """1 for voxels further than `margin` from the border, else 0; cut to the range of `_window`."""
     inside = field.new_zeros(field.shape[2:])
     inside[(slice(margin, -margin or None),) * inside.ndim] = 1
     return inside.flatten()[_window((0,) * inside.ndim, inside.stride(), margin)]
 
 
 def _window(offset: Sequence[int], steps: Sequence[int], margin: int) -> slice:
-    """The stretch of a flattened component that holds all voxels inside, shifted by an offset."""
+    """The range of a flattened component that holds all interior voxels, shifted by an offset."""
     first, shift = margin * sum(steps), sum(map(operator.mul, offset, steps))
     return slice(first + shift, shift - first or None)

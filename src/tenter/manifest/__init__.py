@@ -1,7 +1,7 @@
-"""The table of pairs or of subjects: TSV or CSV, read as text, every complaint with row, column and fix.
+"""The manifest, a table of pairs or of subjects: TSV or CSV, read as text.
 
-One row is one pair of images, or one subject's image; the columns say which. Paths are
-relative to the table's own folder or absolute.
+A row is a pair of images or the image of a subject; the columns show which. Paths are absolute
+or relative to the table's folder. Every fault carries row, column and fix.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ SOURCES = {
 """Attributes of `Pair` whose files a stage reads."""
 
 ANY = Pairing()
-"""All pairs that subjects can make."""
+"""Rules that admit all pairs of subjects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """What a table holds.
+    """The content of a manifest.
 
     Attributes:
         pairs: its rows, or the pairs drawn from its subjects.
@@ -62,7 +62,7 @@ class Cohort:
 
     @property
     def members(self) -> tuple[Pair, ...] | tuple[Subject, ...]:
-        """The rows, of either kind: what is dealt to folds."""
+        """The rows, pairs or subjects, which are assigned to folds."""
         return self.subjects or self.pairs
 
 
@@ -71,20 +71,20 @@ def cohort(
     stratum: str | None = None,
     data_root: Path | None = None,
     rules: Pairing = ANY,
-    kept: Iterable[str] = (),
+    locked: Iterable[str] = (),
 ) -> Cohort:
     """Read a manifest; the arguments are those of `scan`.
 
     Raises:
         InputError: with every fault of the table.
     """
-    found, faults = scan(path, stratum, data_root, rules, kept)
+    result, faults = scan(path, stratum, data_root, rules, locked)
     _refuse(faults)
-    return found
+    return result
 
 
 def read(path: Path, stratum: str | None = None, data_root: Path | None = None) -> tuple[Pair, ...]:
-    """The pairs of a manifest; of a table of subjects all that they can make.
+    """The pairs of a manifest; for a table of subjects all possible pairs.
 
     Raises:
         InputError: with every fault of the table.
@@ -93,7 +93,7 @@ def read(path: Path, stratum: str | None = None, data_root: Path | None = None) 
 
 
 def pairs(path: Path, ids: Iterable[str]) -> tuple[Pair, ...]:
-    """The pairs with these ids, in the order asked for; `A--B` brings subject A to subject B.
+    """The pairs with these ids, in the given order; `A--B` registers subject A to subject B.
 
     Raises:
         InputError: the table is faulty or lacks one of the ids.
@@ -101,43 +101,45 @@ def pairs(path: Path, ids: Iterable[str]) -> tuple[Pair, ...]:
     return _pairs(path, path.stat().st_mtime_ns if path.exists() else None, tuple(ids))
 
 
-@functools.lru_cache(maxsize=1)  # a stage and the record of what it read ask for the same
-def _pairs(path: Path, _modified: int | None, wanted: tuple[str, ...]) -> tuple[Pair, ...]:
+@functools.lru_cache(maxsize=1)  # a stage and its provenance read the same pairs
+def _pairs(path: Path, _modified: int | None, ids: tuple[str, ...]) -> tuple[Pair, ...]:
     sheet = Sheet(path, looks_up=False)
     table = sheet.table()
     by_id: dict[str, Pair] = {}
     if table is not None and subjects.is_table(table[0]):
-        by_id = pairing.named(subjects.rows(sheet, table), wanted)
+        by_id = pairing.named(subjects.rows(sheet, table), ids)
     elif table is not None:
         by_id = {pair.id: pair for pair in paired.rows(sheet, table)}
     _refuse(sheet.faults)
-    missing = [name for name in wanted if name not in by_id]
+    missing = [name for name in ids if name not in by_id]
     if missing:
         message = f"lacks the pairs {', '.join(missing)}"
-        raise InputError([Fault(str(path), message, "do not edit the manifest while jobs run; run again")])
-    return tuple(by_id[name] for name in wanted)
+        raise InputError(
+            [Fault(str(path), message, "do not edit the manifest while jobs run; run again")]
+        )
+    return tuple(by_id[name] for name in ids)
 
 
 def image_pairs(path: Path, ids: Iterable[str]) -> tuple[ImagePair, ...]:
-    """As `pairs`, without labels: all that image preparation and inference may see."""
+    """As `pairs`, without labels: what image preparation and inference have access to."""
     return tuple(pair.images() for pair in pairs(path, ids))
 
 
 def digest(rows: Iterable[Pair], folder: Path) -> str:
-    """Sha256 of what rows say; paths count relative to the table's `folder`, contents do not."""
+    """Sha256 of the rows, with paths relative to the table's `folder`, without file contents."""
     return files.digest([[pair.id, row(pair, folder)] for pair in rows])
 
 
 def row(pair: Pair, folder: Path) -> dict[str, object]:
-    """What a pair's row says to the stages, by attribute of `Pair`; empty cells are left out.
+    """The values of a pair that stages use, by attribute of `Pair`; empty cells are left out.
 
-    The stratum decides about folds alone.
+    The stratum is left out, since it only affects folds.
 
     Args:
         pair: the pair.
-        folder: of the table; paths are relative to it.
+        folder: the table's folder; paths are made relative to it.
     """
-    values = {item.name: getattr(pair, item.name) for item in fields(Pair)}
+    values = {field.name: getattr(pair, field.name) for field in fields(Pair)}
     return {
         name: os.path.relpath(value, folder) if isinstance(value, Path) else value
         for name, value in values.items()
@@ -146,9 +148,9 @@ def row(pair: Pair, folder: Path) -> dict[str, object]:
 
 
 def sources(pairs: Iterable[ImagePair], columns: Iterable[str]) -> list[Path]:
-    """The files behind what pairs name in these attributes of `Pair`, each once."""
-    wanted = tuple(columns)
-    named = (getattr(pair, column) for pair in pairs for column in wanted)
+    """The files that pairs name in these attributes of `Pair`, each once."""
+    attributes = tuple(columns)
+    named = (getattr(pair, column) for pair in pairs for column in attributes)
     paths = dict.fromkeys(path for path in named if path is not None)
     return list(dict.fromkeys(file for path in paths for file in files_behind(path)))
 
@@ -163,7 +165,10 @@ def place(pair: Pair, column: str) -> tuple[int, str]:
     if pair.fixed_row is None:
         return pair.row, column
     side, _, kind = column.partition("_")
-    return (pair.fixed_row if side == "fixed" else pair.row), kind if side in {"moving", "fixed"} else column
+    return (pair.fixed_row if side == "fixed" else pair.row), kind if side in {
+        "moving",
+        "fixed",
+    } else column
 
 
 def scan(
@@ -171,38 +176,40 @@ def scan(
     stratum: str | None = None,
     data_root: Path | None = None,
     rules: Pairing = ANY,
-    kept: Iterable[str] = (),
+    locked: Iterable[str] = (),
 ) -> tuple[Cohort, tuple[Fault, ...]]:
-    """Read what can be read: the rows that name images, and every fault of the table.
+    """Read a manifest as far as possible: the rows that name images, and every fault.
 
     Args:
         path: TSV or CSV file.
-        stratum: column whose values are spread evenly over folds.
-        data_root: folder that every file must lie in, or None.
-        rules: which pairs are made of subjects.
-        kept: ids of pairs drawn earlier.
+        stratum: column whose values are distributed evenly over folds.
+        data_root: folder that must contain every file, or None.
+        rules: rules by which subjects are paired.
+        locked: ids of pairs drawn earlier.
     """
     sheet = Sheet(path, stratum, Path(os.path.realpath(data_root)) if data_root else None)
     table = sheet.table()
-    found = Cohort(())
+    result = Cohort(())
     if table is None or not _is_as_stated(sheet, table[0], rules):
         pass
     elif subjects.is_table(table[0]):
-        people = subjects.rows(sheet, table)
-        found = Cohort(pairing.drawn(sheet, people, rules, kept), people)
+        rows = subjects.rows(sheet, table)
+        result = Cohort(pairing.drawn(sheet, rows, rules, locked), rows)
     else:
-        found = Cohort(paired.rows(sheet, table))
+        result = Cohort(paired.rows(sheet, table))
         if rules != Pairing(kind=rules.kind):
             fix = "remove it from the configuration, or give a table of subjects"
             sheet.complain("holds pairs: `pairing` has no effect", fix, 1, warn=True)
-    return found, tuple(sorted(sheet.faults, key=lambda fault: (fault.row or 0, fault.column or "")))
+    return result, tuple(
+        sorted(sheet.faults, key=lambda fault: (fault.row or 0, fault.column or ""))
+    )
 
 
 def _is_as_stated(sheet: Sheet, columns: list[str], rules: Pairing) -> bool:
-    kind, word = ("subjects", "subjects") if subjects.is_table(columns) else ("paired", "pairs")
+    kind, noun = ("subjects", "subjects") if subjects.is_table(columns) else ("paired", "pairs")
     if rules.kind in {None, kind}:
         return True
-    sheet.complain(f"holds {word}", f"correct `pairing.kind: {rules.kind}`, or the columns", 1)
+    sheet.complain(f"holds {noun}", f"correct `pairing.kind: {rules.kind}`, or the columns", 1)
     return False
 
 

@@ -1,4 +1,4 @@
-"""What single cells may be, and what must agree between rows, whatever a row stands for."""
+"""Validation of single cells, and of agreement between rows, for both kinds of manifest."""
 
 from __future__ import annotations
 
@@ -20,22 +20,30 @@ SETS: tuple[Set, ...] = ("cv", "train", "test")
 JOIN = "--"
 """Joins two patients, and the two subjects of a pair."""
 
-_DATA_FILE = re.compile(rb"^(?:ElementDataFile[ \t]*=|data ?file:=?)([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
-
-_ELSEWHERE = (
-    (re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://"), "is a URL", "download the file and give its path"),
-    (re.compile(r"[A-Za-z]:[\\/]|\\\\"), "is a path of Windows", "give the file's path on this machine"),
+_DATA_FILE = re.compile(
+    rb"^(?:ElementDataFile[ \t]*=|data ?file:=?)([^\r\n]+)", re.MULTILINE | re.IGNORECASE
 )
-"""Files that are not on this machine."""
 
-_BLANK = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "\u2013", "\u2014"})
-"""What programs and people write into a cell without a value."""
+_REMOTE = (
+    (re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://"), "is a URL", "download the file and give its path"),
+    (
+        re.compile(r"[A-Za-z]:[\\/]|\\\\"),
+        "is a Windows path",
+        "give the file's path on this machine",
+    ),
+)
+"""Patterns of paths that are not on this machine, each with message and fix."""
+
+_BLANK = frozenset(
+    {"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "\u2013", "\u2014"}
+)
+"""What programs and people write into a cell that has no value."""
 
 Member = Pair | Subject
 
 
 def check_id(sheet: Sheet, row: int, column: str, value: str, longest: int = 64) -> None:
-    """Complain of what is not an id."""
+    """Report a cell that is not a valid id."""
     if not value:
         sheet.complain("is blank", "give an id", row, column)
     elif len(value) > longest:
@@ -47,26 +55,32 @@ def check_id(sheet: Sheet, row: int, column: str, value: str, longest: int = 64)
         sheet.complain(f"is not an id: {spelling.shown(value)}", fix, row, column)
     elif spelling.reserved(value):
         message = f"{value!r} {spelling.reserved(value)}"
-        sheet.complain(message, "rename it if results shall be copied there", row, column, warn=True)
+        sheet.complain(
+            message, "rename it if results shall be copied there", row, column, warn=True
+        )
 
 
 def check_part(sheet: Sheet, row: int, column: str, value: str, longest: int = 64) -> None:
-    """Complain of what is not an id, or cannot be told apart where two are joined."""
+    """Report an id that is not valid, or ambiguous when two are joined by `--`."""
     check_id(sheet, row, column, value, longest)
     if JOIN in value:
-        sheet.complain(f"{value!r} holds `--`, which joins two {column}s", "use one `-`", row, column)
+        sheet.complain(
+            f"{value!r} holds `--`, which joins two {column}s", "use one `-`", row, column
+        )
     elif value.endswith("-"):
-        sheet.complain(f"{value!r} ends with `-`", f"end it otherwise: `--` joins two {column}s", row, column)
+        sheet.complain(
+            f"{value!r} ends with `-`", f"end it otherwise: `--` joins two {column}s", row, column
+        )
 
 
 def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
-    """The file that a cell names; None for a blank cell and, with a complaint, for what names no file.
+    """The file that a cell names; None for a blank cell, and with a fault for an invalid one.
 
-    `NA` and the like are blank, unless a file is called so.
+    `NA` and the like are blank, unless a file has that name.
     """
     if is_blank(sheet, value):
         return None
-    for pattern, message, fix in _ELSEWHERE:
+    for pattern, message, fix in _REMOTE:
         if pattern.match(value):
             sheet.complain(message, fix, row, column)
             return None
@@ -80,32 +94,39 @@ def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
     if sheet.looks_up and not _is_reachable(sheet, row, column, path):
         return None
     if sheet.data_root is not None and not _is_inside(path, sheet.data_root):
-        sheet.complain("lies outside data_root", "move the file, or change `data_root`", row, column)
+        sheet.complain(
+            "lies outside data_root", "move the file, or change `data_root`", row, column
+        )
         return None
     if sheet.looks_up:
-        _warn_of_elsewhere(sheet, row, column, path, value)
+        _warn_of_unportable_name(sheet, row, column, path, value)
     return path
 
 
-def _warn_of_elsewhere(sheet: Sheet, row: int, column: str, path: Path, value: str) -> None:
-    """Warn of names that other systems cannot have, or cannot tell from others of the table."""
+def _warn_of_unportable_name(sheet: Sheet, row: int, column: str, path: Path, value: str) -> None:
+    """Warn of names that other systems do not allow, or confuse with others of the table."""
     for part in Path(value).parts:
         reason = spelling.reserved(part)
         if reason:
             sheet.complain(
-                f"{part!r} {reason}", "rename it if the data shall be copied there", row, column, warn=True
+                f"{part!r} {reason}",
+                "rename it if the data shall be copied there",
+                row,
+                column,
+                warn=True,
             )
-    other, line = sheet.names.setdefault(spelling.folded(str(path)), (str(path), row))
-    if other == str(path):
+    known, line = sheet.names.setdefault(spelling.folded(str(path)), (str(path), row))
+    if known == str(path):
         return
-    ours, theirs = Path(path).name, Path(other).name
-    if spelling.skeleton(ours) != spelling.skeleton(theirs):
-        message = f"{ours!r} differs from {theirs!r} (row {line}) only in case"
+    file_name, known_name = Path(path).name, Path(known).name
+    if spelling.skeleton(file_name) != spelling.skeleton(known_name):
+        message = f"{file_name!r} differs from {known_name!r} (row {line}) only in case"
     else:
-        message = f"{ours!r} looks like the file of row {line} ({spelling.difference(str(path), other)})"
+        difference = spelling.difference(str(path), known)
+        message = f"{file_name!r} looks like the file of row {line} ({difference})"
     sheet.complain(
         message,
-        "make sure that they are two; some file systems cannot tell them apart",
+        "make sure that they are two files; some file systems cannot tell them apart",
         row,
         column,
         warn=True,
@@ -113,7 +134,7 @@ def _warn_of_elsewhere(sheet: Sheet, row: int, column: str, path: Path, value: s
 
 
 def needed_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
-    """As `named_file`, but a blank cell is complained of."""
+    """As `named_file`, but a blank cell is a fault."""
     before = sheet.errors()
     path = named_file(sheet, row, column, value)
     if path is None and sheet.errors() == before:
@@ -123,12 +144,14 @@ def needed_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
 
 
 def is_blank(sheet: Sheet, value: str) -> bool:
-    """Whether a cell of an optional file names none."""
-    return not value or (value.casefold() in _BLANK and not os.path.lexists(sheet.path.parent / value))
+    """Whether the cell of an optional file is blank."""
+    return not value or (
+        value.casefold() in _BLANK and not os.path.lexists(sheet.path.parent / value)
+    )
 
 
 def _is_reachable(sheet: Sheet, row: int, column: str, path: Path) -> bool:
-    """Whether the system can look a path up; that nothing is there is for the check of files to tell."""
+    """Whether the system can resolve a path; a missing file is left to the check of files."""
     try:
         link = path.lstat()
         if stat.S_ISLNK(link.st_mode):
@@ -144,9 +167,18 @@ def _is_reachable(sheet: Sheet, row: int, column: str, path: Path) -> bool:
 
 
 _UNREACHABLE = {
-    errno.ELOOP: ("is a link that leads back to itself", "correct the link, or give the file's own path"),
-    errno.ENAMETOOLONG: ("has a name of {} bytes, more than the file system allows", "shorten the name"),
-    errno.EACCES: ("lies in a folder that may not be entered", "ask for permission, or copy the file"),
+    errno.ELOOP: (
+        "is a link that leads back to itself",
+        "correct the link, or give the file's own path",
+    ),
+    errno.ENAMETOOLONG: (
+        "has a name of {} bytes, more than the file system allows",
+        "shorten the name",
+    ),
+    errno.EACCES: (
+        "lies in a folder that may not be entered",
+        "ask for permission, or copy the file",
+    ),
 }
 
 
@@ -161,7 +193,7 @@ def chosen_set(sheet: Sheet, row: int, value: str) -> Set:
 
 
 def own_fold(sheet: Sheet, row: int, value: str) -> int | None:
-    """The user's own fold of a row, or None; spreadsheets may write 1 as `1.0` or `1,0`."""
+    """The fold that the user chose for a row, or None; accepts `1.0` and `1,0` of spreadsheets."""
     if not value or value.casefold() in _BLANK:
         return None
     number = re.fullmatch(r"(\d{1,3})(?:[.,]0*)?", value, re.ASCII)
@@ -172,39 +204,43 @@ def own_fold(sheet: Sheet, row: int, value: str) -> int | None:
 
 
 def compare_ids(sheet: Sheet, column: str, ids: Sequence[tuple[str, int]]) -> None:
-    """Complain of ids that stand twice, or that differ too little.
+    """Report ids that occur twice, or that are too similar.
 
     Args:
         sheet: the table.
         column: `pair` or `subject`.
-        ids: each row's id and line.
+        ids: id and line of each row.
     """
     exact: dict[str, int] = {}
     folded: dict[str, tuple[str, int]] = {}
     for name, row in ids:
         if name in exact:
-            message = f"{name!r} stands in row {exact[name]} too"
+            message = f"{name!r} is already in row {exact[name]}"
             sheet.complain(message, f"give each {column} its own id", row, column)
             continue
         exact[name] = row
         lower = name.casefold()
         if lower in folded:
-            other, line = folded[lower]
-            message = f"{name!r} differs from {other!r} (row {line}) only in case"
-            sheet.complain(message, "rename one: some file systems cannot tell them apart", row, column)
+            known, line = folded[lower]
+            message = f"{name!r} differs from {known!r} (row {line}) only in case"
+            sheet.complain(
+                message, "rename one: some file systems cannot tell them apart", row, column
+            )
         folded[lower] = (name, row)
     _compare_zeros(sheet, column, ids)
 
 
 def compare_patients(sheet: Sheet, rows: Sequence[Member]) -> None:
-    """Complain of patients who would be on two sides of a split."""
-    _compare_zeros(sheet, "patient", [(patient, row.row) for row in rows for patient in row.patients])
+    """Report patients who would be on both sides of a split."""
+    _compare_zeros(
+        sheet, "patient", [(patient, row.row) for row in rows for patient in row.patients]
+    )
     by_patient: dict[str, list[Member]] = defaultdict(list)
     for row in rows:
         for patient in row.patients:
             by_patient[patient].append(row)
-    for patient, own in by_patient.items():
-        _compare_patient(sheet, patient, own)
+    for patient, members in by_patient.items():
+        _compare_patient(sheet, patient, members)
     some_folded = any(row.fold is not None for row in rows)
     for row in rows:
         if some_folded and row.set == "cv" and row.fold is None:
@@ -216,35 +252,35 @@ def _compare_zeros(sheet: Sheet, column: str, ids: Iterable[tuple[str, int]]) ->
     seen: dict[str, str] = {}
     for name, row in ids:
         short = name.casefold().lstrip("0")
-        other = seen.setdefault(short, name)
-        if other != name and other.casefold() != name.casefold():
-            message = f"{name!r} and {other!r} differ only in leading zeros"
-            sheet.complain(message, "make sure that they are two", row, column, warn=True)
-        elif other != name and column == "patient":
-            message = f"{name!r} and {other!r} differ only in case"
+        known = seen.setdefault(short, name)
+        if known != name and known.casefold() != name.casefold():
+            message = f"{name!r} and {known!r} differ only in leading zeros"
+            sheet.complain(message, "make sure that both are meant", row, column, warn=True)
+        elif known != name and column == "patient":
+            message = f"{name!r} and {known!r} differ only in case"
             sheet.complain(message, "write a patient's id in one way", row, column)
 
 
-def _compare_patient(sheet: Sheet, patient: str, own: Sequence[Member]) -> None:
-    sets = sorted({row.set for row in own})
+def _compare_patient(sheet: Sheet, patient: str, members: Sequence[Member]) -> None:
+    sets = sorted({row.set for row in members})
     if len(sets) > 1 and "test" in sets:
-        rows = ", ".join(str(row.row) for row in own)
+        rows = ", ".join(str(row.row) for row in members)
         message = f"patient {patient!r} is in {' and '.join(sets)} (rows {rows})"
-        sheet.complain(message, "a tested patient must never be trained on", own[0].row, "set")
+        sheet.complain(message, "a tested patient must never be trained on", members[0].row, "set")
     if len(sets) > 1 and "test" not in sets:
         message = f"patient {patient!r} is both always trained on and cross-validated"
-        sheet.complain(message, "give all rows of a patient one set", own[0].row, "set")
-    folds = sorted({row.fold for row in own if row.fold is not None})
+        sheet.complain(message, "give all rows of a patient one set", members[0].row, "set")
+    folds = sorted({row.fold for row in members if row.fold is not None})
     if len(folds) > 1:
         message = f"patient {patient!r} is in folds {', '.join(map(str, folds))}"
-        sheet.complain(message, "give all rows of a patient one fold", own[0].row, "fold")
+        sheet.complain(message, "give all rows of a patient one fold", members[0].row, "fold")
 
 
 def files_behind(path: Path) -> tuple[Path, ...]:
     """The files that a path of the table stands for.
 
-    The slices of a folder (DICOM; hidden files, a DICOMDIR and folders below do not count), both files of
-    a header and its data where they are two (.hdr/.img, .mhd, .nhdr), else the path itself.
+    For a folder its slices (DICOM; without hidden files, a DICOMDIR and subfolders); for a header
+    with a separate data file (.hdr/.img, .mhd, .nhdr) both; otherwise the path itself.
     """
     if os.path.isdir(path):  # noqa: PTH112 - Path's raises where a name is too long
         try:
@@ -252,26 +288,33 @@ def files_behind(path: Path) -> tuple[Path, ...]:
                 names = sorted(entry.name for entry in entries if not is_folder(entry))
         except OSError:
             return (path,)
-        return tuple(path / name for name in names if name[0] != "." and name != "DICOMDIR") or (path,)
-    other = _other_file(path)
-    return (path, other) if other is not None and os.path.isfile(other) else (path,)  # noqa: PTH113 - Path's raises where a name is too long
+        return tuple(path / name for name in names if name[0] != "." and name != "DICOMDIR") or (
+            path,
+        )
+    companion = _companion_file(path)
+    if companion is not None and os.path.isfile(companion):  # noqa: PTH113 - Path's may raise
+        return (path, companion)
+    return (path,)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry of a folder is a folder; a link that leads back to itself is none."""
+    """Whether a directory entry is a folder; False for a link to itself."""
     try:
         return entry.is_dir()
     except OSError:
         return False
 
 
-def _other_file(path: Path) -> Path | None:
-    """The file that holds the voxels of a header, or the header of voxels."""
+def _companion_file(path: Path) -> Path | None:
+    """The data file of a header, or the header of a data file; None for a single file."""
     suffix = path.suffix.lower()
     if suffix in {".hdr", ".img"}:
-        other = ".img" if suffix == ".hdr" else ".hdr"
-        return path.with_suffix(other.upper() if path.suffix.isupper() else other)
-    if suffix not in {".mhd", ".nhdr"} or not os.path.isfile(path):  # noqa: PTH113 - Path's raises where a name is too long
+        companion_suffix = ".img" if suffix == ".hdr" else ".hdr"
+        return path.with_suffix(
+            companion_suffix.upper() if path.suffix.isupper() else companion_suffix
+        )
+    is_header = suffix in {".mhd", ".nhdr"}
+    if not is_header or not os.path.isfile(path):  # noqa: PTH113 - Path's may raise
         return None
     try:
         with path.open("rb") as stream:
@@ -282,6 +325,6 @@ def _other_file(path: Path) -> Path | None:
 
 
 def _is_inside(path: Path, root: Path) -> bool:
-    """Whether a file, or a folder with all files in it, lies in another; links count as their ends."""
+    """Whether a file, or a folder with all its files, lies in `root`, with links resolved."""
     parts = (path, *files_behind(path))
     return all(Path(os.path.realpath(part)).is_relative_to(root) for part in parts)

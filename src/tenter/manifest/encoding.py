@@ -1,4 +1,4 @@
-"""Bytes of a table to text: the encodings in which spreadsheets save, told apart by evidence."""
+"""Decoding of a table: detects the encodings in which spreadsheets save."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEGACY = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman", "cp850": "DOS cod
 """Single-byte encodings of western Europe, the most common first."""
 
 _COMMON = frozenset("äöüßéèêëàâáãçñóòôõíìîïúùûåæøœÄÖÜÉÈÊÀÂÁÇÑÓÔÍÎÚÛÅÆØ")
-"""Letters that western European words are full of."""
+"""Letters beyond ASCII that are common in western European languages."""
 
 _SIGNS = frozenset(
     "\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac°µ·\u00d7²³§±«»\u00b4¨ªº\u00a0"
@@ -37,7 +37,7 @@ AGAIN = "save it again as CSV or text, in UTF-8 if there is a choice"
 
 
 class EncodingError(Exception):
-    """Bytes that are no table's text.
+    """The file is not a table in text form.
 
     Attributes:
         fix: what to do about it.
@@ -54,10 +54,10 @@ class Decoded:
     """The text of a table.
 
     Attributes:
-        text: with line ends of Unix.
-        guess: name of the encoding where the file does not say it; '' for UTF-8 and where it has a mark.
-        example: a word that shows whether the guess is right.
-        row: its line.
+        text: the text, with Unix line ends.
+        guess: name of the encoding if it was guessed; '' for UTF-8, and with a byte order mark.
+        example: a cell that shows whether the guess is right.
+        row: line of the example.
     """
 
     text: str
@@ -69,9 +69,9 @@ class Decoded:
 def decode(raw: bytes, is_known: Callable[[str], bool]) -> Decoded:
     """Decode a table.
 
-    UTF-8, and UTF-16 and UTF-32 with their marks, are certain. Anything else is read in the western
-    encoding that makes most of its cells names of files that exist; else in the one that makes most of
-    its bytes letters of western European words.
+    UTF-8, and UTF-16 and UTF-32 with byte order marks, are certain. Anything else is decoded in the
+    western encoding under which most cells name existing files, or else under which most characters
+    are letters of western European languages.
 
     Args:
         raw: content of the file.
@@ -104,11 +104,15 @@ def _lines(text: str) -> str:
 
 
 def _nul(raw: bytes) -> EncodingError:
-    """What zero bytes mean: half of the bytes are zero in UTF-16."""
+    """The error for zero bytes: in UTF-16, half of the bytes are zero."""
     if raw.count(b"\x00") * 3 > len(raw):
-        return EncodingError("is UTF-16 text without its byte order mark", "save it as UTF-8 text", 1)
+        return EncodingError(
+            "is UTF-16 text without its byte order mark", "save it as UTF-8 text", 1
+        )
     row = raw.count(b"\n", 0, raw.index(b"\x00")) + 1
-    return EncodingError("holds a zero byte: it is damaged, or not text", "export the table again", row)
+    return EncodingError(
+        "holds a zero byte: it is damaged, or not text", "export the table again", row
+    )
 
 
 def _legacy(raw: bytes, start: int, is_known: Callable[[str], bool]) -> Decoded:
@@ -118,28 +122,30 @@ def _legacy(raw: bytes, start: int, is_known: Callable[[str], bool]) -> Decoded:
             text = raw.decode(name)
         except UnicodeDecodeError:
             continue
-        words = _words(text)
+        cells = _cells_beyond_ascii(text)
         odd = sum(not _is_plausible(letter) for letter in text)
-        scores[name] = (sum(map(is_known, words)), -odd, sum(letter in _COMMON for letter in text))
+        scores[name] = (sum(map(is_known, cells)), -odd, sum(letter in _COMMON for letter in text))
     row = raw.count(b"\n", 0, start) + 1
     best = max(scores, key=lambda name: scores[name])
     known, odd, _ = scores[best]
     if odd and not known:
-        message = f"is not UTF-8 text (byte 0x{raw[start]:02x}), and its encoding cannot be told"
+        message = (
+            f"is not UTF-8 text (byte 0x{raw[start]:02x}), and its encoding cannot be determined"
+        )
         raise EncodingError(message, "save it as UTF-8 text", row)
     text = _lines(raw.decode(best))
-    example = _words(text)[0]
+    example = _cells_beyond_ascii(text)[0]
     return Decoded(text, _LEGACY[best], example, text.count("\n", 0, text.index(example)) + 1)
 
 
-def _words(text: str) -> list[str]:
-    """Cells that hold more than ASCII."""
+def _cells_beyond_ascii(text: str) -> list[str]:
+    """Cells with characters beyond ASCII."""
     cells = (cell.strip().strip('"') for cell in re.split(r"[\t\r\n;,|]", text))
     return [cell for cell in cells if cell and not cell.isascii()]
 
 
 def _is_plausible(letter: str) -> bool:
-    """Whether a character is one that people of western Europe type."""
+    """Whether a character is common in western European text."""
     if letter.isascii():
         return letter >= " " or letter in "\t\r\n"
     return letter in _SIGNS or (

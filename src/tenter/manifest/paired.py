@@ -1,4 +1,4 @@
-"""A table of pairs: one row is a moving and a fixed image, of one patient or of two."""
+"""A table of pairs: each row is a moving and a fixed image, of one patient or of two."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIONAL = (*FILES, "set", "fold")
 
 
 def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Pair, ...]:
-    """The rows that name two images; also says what is wrong with them and between them."""
+    """The rows that name two images; reports faults of rows and between rows."""
     columns, lines = table
     if not sheet.header_is_sound(columns, REQUIRED, OPTIONAL):
         return ()
@@ -31,13 +31,17 @@ def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Pair, ...]:
 
 
 def _pair(sheet: Sheet, row: int, line: dict[str, str]) -> Pair | None:
-    """The pair of a row that names two images; also of a faulty row, so that its files are looked at."""
+    """The pair of a row that names two images; of a faulty row, too, so its files are checked."""
     cells.check_id(sheet, row, "pair", line["pair"])
     patients = _patients(sheet, row, line["patient"])
     moving, fixed = (cells.needed_file(sheet, row, name, line[name]) for name in IMAGES)
-    others = {name: cells.named_file(sheet, row, name, line.get(name, "")) for name in FILES}
+    optional_files = {
+        name: cells.named_file(sheet, row, name, line.get(name, "")) for name in FILES
+    }
     for name in ("labels", "points"):
-        blanks = [cells.is_blank(sheet, line.get(f"{side}_{name}", "")) for side in ("moving", "fixed")]
+        blanks = [
+            cells.is_blank(sheet, line.get(f"{side}_{name}", "")) for side in ("moving", "fixed")
+        ]
         if blanks[0] != blanks[1]:
             blank = f"moving_{name}" if blanks[0] else f"fixed_{name}"
             sheet.complain("is blank, the other side is not", "give both or neither", row, blank)
@@ -53,11 +57,11 @@ def _pair(sheet: Sheet, row: int, line: dict[str, str]) -> Pair | None:
         patients=patients,
         moving=moving,
         fixed=fixed,
-        moving_labels=others["moving_labels"],
-        fixed_labels=others["fixed_labels"],
-        moving_points=others["moving_points"],
-        fixed_points=others["fixed_points"],
-        initial_transform=others["initial_transform"],
+        moving_labels=optional_files["moving_labels"],
+        fixed_labels=optional_files["fixed_labels"],
+        moving_points=optional_files["moving_points"],
+        fixed_points=optional_files["fixed_points"],
+        initial_transform=optional_files["initial_transform"],
         set=chosen,
         fold=fold if chosen == "cv" else None,
         stratum=line.get(sheet.stratum, "") if sheet.stratum else None,
@@ -66,13 +70,15 @@ def _pair(sheet: Sheet, row: int, line: dict[str, str]) -> Pair | None:
 
 
 def _patients(sheet: Sheet, row: int, value: str) -> tuple[str, ...]:
-    """The patient of a pair, or the two, the moving image's first, that `--` joins."""
+    """The patient of a pair, or the two that `--` joins, the moving image's first."""
     if cells.JOIN not in value:
         cells.check_id(sheet, row, "patient", value)
         return (value or f"row-{row}",)
     patients = tuple(value.split(cells.JOIN))
     if len(patients) > 2:
-        sheet.complain(f"{value[:80]!r} joins more than two patients", "give one or two", row, "patient")
+        sheet.complain(
+            f"{value[:80]!r} joins more than two patients", "give one or two", row, "patient"
+        )
         return (value,)
     for patient in patients:
         cells.check_part(sheet, row, "patient", patient)
@@ -83,12 +89,12 @@ def _compare(sheet: Sheet, pairs: Sequence[Pair]) -> None:
     cells.compare_ids(sheet, "pair", [(pair.id, pair.row) for pair in pairs])
     real = functools.cache(os.path.realpath)
     for pair in pairs:
-        if _end(pair.moving, real) == _end(pair.fixed, real):
+        if _link_target(pair.moving, real) == _link_target(pair.fixed, real):
             sheet.complain("is the moving image too", "give two images", pair.row, "fixed_image")
     cells.compare_patients(sheet, pairs)
 
 
-def _end(path: Path, real: Callable[[Path], str]) -> tuple[str, str]:
-    """Where links lead to, as folder and name; many files share a folder, whose links are followed once."""
-    end = Path(real(path)) if path.is_symlink() else path
-    return real(end.parent), end.name
+def _link_target(path: Path, real: Callable[[Path], str]) -> tuple[str, str]:
+    """Folder and name of a file with links resolved; each folder is resolved only once."""
+    target = Path(real(path)) if path.is_symlink() else path
+    return real(target.parent), target.name

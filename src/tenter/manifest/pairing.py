@@ -1,7 +1,7 @@
-"""Which pairs subjects make: all that the rules allow, or a random draw that stays when the cohort grows.
+"""Pairing of subjects: all allowed pairs, or a random draw that is stable as a cohort grows.
 
-The pair `A--B` brings subject A (moving) to subject B (fixed). A draw goes by hashes; the
-lock file beside the configuration remembers it.
+The pair `A--B` registers subject A (moving) to subject B (fixed). Pairs are drawn by a hash and
+recorded in the lock file beside the configuration.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from tenter.manifest.sheet import Sheet
 from tenter.records import Fault, Pair, Set, Subject
 
 MOST = 100_000
-"""Pairs that are made of a cohort without a draw."""
+"""Largest number of pairs without a draw."""
 
 Couple = tuple[Subject, Subject]
 
 
-def drawn(sheet: Sheet, subjects: Sequence[Subject], rules: Pairing, kept: Iterable[str]) -> tuple[Pair, ...]:
-    """The pairs of a study's subjects; also says what the rules make impossible.
+def drawn(
+    sheet: Sheet, subjects: Sequence[Subject], rules: Pairing, locked: Iterable[str]
+) -> tuple[Pair, ...]:
+    """The pairs of a study's subjects; reports rules that cannot be met.
 
     Args:
         sheet: the table of the subjects.
         subjects: its rows.
-        rules: which pairs are wanted.
-        kept: ids of pairs drawn earlier, which stay where the rules still allow them.
+        rules: rules by which subjects are paired.
+        locked: ids of pairs drawn earlier, which are kept if the rules still allow them.
     """
     before = sheet.errors()
     _check_groups(sheet, subjects, rules)
@@ -39,20 +41,24 @@ def drawn(sheet: Sheet, subjects: Sequence[Subject], rules: Pairing, kept: Itera
     if sheet.errors() > before or not subjects:
         return ()
     ordered = sorted(subjects, key=lambda subject: subject.id)
-    couples = list(_all(ordered, rules)) if rules.pairs_per_subject is None else _draw(ordered, rules, kept)
+    couples = (
+        list(_all(ordered, rules))
+        if rules.pairs_per_subject is None
+        else _draw(ordered, rules, locked)
+    )
     _check_use(sheet, subjects, couples)
     return tuple(_pair(*couple) for couple in couples)
 
 
 def named(subjects: Iterable[Subject], ids: Iterable[str]) -> dict[str, Pair]:
-    """The pairs with these ids, as far as there are such subjects."""
+    """The pairs with these ids whose subjects exist."""
     by_id = {subject.id: subject for subject in subjects}
     couples = ((name, *name.partition(JOIN)[::2]) for name in ids)
     return {name: _pair(by_id[a], by_id[b]) for name, a, b in couples if a in by_id and b in by_id}
 
 
 def read_lock(path: Path) -> tuple[str, ...]:
-    """Ids of the pairs that a lock file remembers; none where there is none.
+    """Ids of the pairs in a lock file; empty if there is no file.
 
     Raises:
         InputError: the file is damaged.
@@ -70,7 +76,11 @@ def read_lock(path: Path) -> tuple[str, ...]:
     for number, row in rows:
         if JOIN not in row["pair"]:
             fault = Fault(
-                str(path), f"is {row['pair']!r}, not two subjects joined by {JOIN}", fix, number, "pair"
+                str(path),
+                f"is {row['pair']!r}, not two subjects joined by {JOIN}",
+                fix,
+                number,
+                "pair",
             )
             raise InputError([fault])
     return tuple(row["pair"] for _, row in rows)
@@ -85,34 +95,45 @@ def _all(subjects: Sequence[Subject], rules: Pairing) -> Iterator[Couple]:
     return ((a, b) for a in subjects for b in subjects if _is_allowed(a, b, rules))
 
 
-def _draw(subjects: Sequence[Subject], rules: Pairing, kept: Iterable[str]) -> list[Couple]:
-    """Give subjects, in the order of a hash, the pairs that they lack; partners by a hash, too.
+def _draw(subjects: Sequence[Subject], rules: Pairing, locked: Iterable[str]) -> list[Couple]:
+    """Draw for each subject, in the order of a hash, the pairs that it lacks, partners by a hash.
 
-    No pure function of the subjects can do without memory: pairs that stay whoever joins would
-    be all pairs.
+    The lock is necessary: a draw that depends on the subjects alone and keeps its pairs whoever
+    joins would have to contain all pairs.
     """
-    wanted = rules.pairs_per_subject or 0
+    minimum = rules.pairs_per_subject or 0
     by_id = {subject.id: subject for subject in subjects}
     chosen: dict[tuple[str, str], Couple] = {}
     degree: Counter[str] = Counter()
 
     def choose(couple: Couple) -> None:
-        a, b = couple
-        chosen[a.id, b.id] = couple
-        degree.update((a.id, b.id))
+        moving, fixed = couple
+        chosen[moving.id, fixed.id] = couple
+        degree.update((moving.id, fixed.id))
 
-    for name in kept:
+    for name in locked:
         first, _, second = name.partition(JOIN)
-        a, b = by_id.get(first), by_id.get(second)
-        if a is not None and b is not None and (a.id, b.id) not in chosen and _is_allowed(a, b, rules):
-            choose((a, b))
-    for subject in sorted(subjects, key=lambda item: _hash(rules.seed, item.id)):
-        lacking = wanted - degree[subject.id]
+        moving, fixed = by_id.get(first), by_id.get(second)
+        if (
+            moving is not None
+            and fixed is not None
+            and (moving.id, fixed.id) not in chosen
+            and _is_allowed(moving, fixed, rules)
+        ):
+            choose((moving, fixed))
+    for subject in sorted(subjects, key=lambda subject: _hash(rules.seed, subject.id)):
+        lacking = minimum - degree[subject.id]
         if lacking <= 0:
             continue
-        both = (couple for other in subjects for couple in ((subject, other), (other, subject)))
-        free = [(a, b) for a, b in both if (a.id, b.id) not in chosen and _is_allowed(a, b, rules)]
-        for couple in sorted(free, key=lambda item: _hash(rules.seed, _name(*item)))[:lacking]:
+        both = (
+            couple for partner in subjects for couple in ((subject, partner), (partner, subject))
+        )
+        free = [
+            (moving, fixed)
+            for moving, fixed in both
+            if (moving.id, fixed.id) not in chosen and _is_allowed(moving, fixed, rules)
+        ]
+        for couple in sorted(free, key=lambda couple: _hash(rules.seed, _name(*couple)))[:lacking]:
             choose(couple)
     return [chosen[key] for key in sorted(chosen)]
 
@@ -131,9 +152,9 @@ def _rank(subject: Subject, rules: Pairing) -> int:
 
 
 def _set(moving: Subject, fixed: Subject) -> Set | None:
-    """Set of a pair; None where one subject is never trained on and the other is.
+    """Set of a pair; None where one subject is of set `test` and the other is not.
 
-    With an always-trained subject a pair is only trained on: by the models that may see the other.
+    A pair with a subject of set `train` is used for training only, by models that may use both.
     """
     sets = {moving.set, fixed.set}
     if "test" in sets:
@@ -179,7 +200,9 @@ def _check_groups(sheet: Sheet, subjects: Sequence[Subject], rules: Pairing) -> 
             sheet.complain("is blank", fix, subject.row, "group")
         elif rules.forward and subject.group not in rules.forward:
             message = f"is {subject.group!r}, which `pairing.forward` does not name"
-            sheet.complain(message, f"use one of {', '.join(rules.forward)}, or add it", subject.row, "group")
+            sheet.complain(
+                message, f"use one of {', '.join(rules.forward)}, or add it", subject.row, "group"
+            )
     for name in sorted(set(rules.forward) - {subject.group for subject in subjects}):
         message = f"holds no {name!r}, which `pairing.forward` names"
         sheet.complain(message, "correct the name, or leave it out", column="group")
@@ -194,13 +217,15 @@ def _check_number(sheet: Sheet, subjects: Sequence[Subject], rules: Pairing) -> 
     count = {"mixed": every, "within": within, "between": every - within}[rules.groups]
     if count > MOST:
         fix = "draw some of them: set `pairing.pairs_per_subject`"
-        sheet.complain(f"makes up to {count} pairs of {len(subjects)} subjects", fix, column="subject")
+        sheet.complain(
+            f"makes up to {count} pairs of {len(subjects)} subjects", fix, column="subject"
+        )
 
 
 def _check_use(sheet: Sheet, subjects: Sequence[Subject], couples: Sequence[Couple]) -> None:
     used = {subject.id for couple in couples for subject in couple}
     idle = [subject for subject in subjects if subject.id not in used]
-    fix = "see `pairing.groups`; a subject of set `test` is paired with such alone"
+    fix = "see `pairing.groups`; subjects of set `test` are paired only with each other"
     if not couples:
         sheet.complain("makes no pair: no two of its subjects may be paired", fix, column="subject")
         return

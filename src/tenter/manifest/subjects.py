@@ -1,4 +1,4 @@
-"""A table of subjects: one row is one image, to be paired with others."""
+"""A table of subjects: each row is one image, to be paired with others."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tenter.records import Subject
 REQUIRED = ("subject", "patient", "image")
 OPTIONAL = ("labels", "points", "group", "set", "fold")
 LONGEST = 31
-"""Characters of an id, so that two joined by `--` are an id of a pair."""
+"""Maximum number of characters of an id, so that two joined by `--` are a valid id of a pair."""
 
 _OF_PAIRS = ("pair", "moving_image", "fixed_image")
 
 
 def is_table(columns: Sequence[str]) -> bool:
-    """Whether a header is one of subjects: it has more of their own columns than of pairs'."""
-    own = sum(name in columns for name in ("subject", "image"))
-    return own > sum(name in columns for name in _OF_PAIRS)
+    """Whether a header is of subjects: it has more columns of subjects than of pairs."""
+    count = sum(name in columns for name in ("subject", "image"))
+    return count > sum(name in columns for name in _OF_PAIRS)
 
 
 def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Subject, ...]:
-    """The rows that name an image; also says what is wrong with them and between them."""
+    """The rows that name an image; reports faults of rows and between rows."""
     columns, lines = table
     if not sheet.header_is_sound(columns, REQUIRED, OPTIONAL):
         return ()
@@ -39,11 +39,13 @@ def rows(sheet: Sheet, table: tuple[list[str], Rows]) -> tuple[Subject, ...]:
 
 
 def _subject(sheet: Sheet, row: int, line: dict[str, str]) -> Subject | None:
-    """The subject of a row that names an image; also of a faulty row, so that its files are looked at."""
+    """The subject of a row that names an image; of a faulty row, too, so its files are checked."""
     cells.check_part(sheet, row, "subject", line["subject"], LONGEST)
     cells.check_part(sheet, row, "patient", line["patient"])
     image = cells.needed_file(sheet, row, "image", line["image"])
-    labels, points = (cells.named_file(sheet, row, kind, line.get(kind, "")) for kind in ("labels", "points"))
+    labels, points = (
+        cells.named_file(sheet, row, kind, line.get(kind, "")) for kind in ("labels", "points")
+    )
     chosen = cells.chosen_set(sheet, row, line.get("set", ""))
     fold = cells.own_fold(sheet, row, line.get("fold", ""))
     if image is None:
@@ -65,7 +67,7 @@ def _subject(sheet: Sheet, row: int, line: dict[str, str]) -> Subject | None:
 def _compare_images(sheet: Sheet, subjects: Sequence[Subject]) -> None:
     seen: dict[str, Subject] = {}
     for subject in subjects:
-        other = seen.setdefault(os.path.realpath(subject.image), subject)
-        if other is not subject:
-            message = f"is the image of subject {other.id!r} (row {other.row}) too"
+        known = seen.setdefault(os.path.realpath(subject.image), subject)
+        if known is not subject:
+            message = f"is the image of subject {known.id!r} (row {known.row}) too"
             sheet.complain(message, "give each subject its own image", subject.row, "image")

@@ -1,1 +1,1 @@
-"""Registered pairs, measured against their own labels and points, and the tables of these figures."""
+"""Registered pairs measured against their own labels and points, and tables of these metrics."""

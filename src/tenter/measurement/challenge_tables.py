@@ -1,4 +1,4 @@
-"""What a cohort comes to by the rules of challenges: `challenges.tsv`, from the rows of `metrics.tsv`."""
+"""Challenge scores of a cohort: `challenges.tsv`, aggregated from the rows of `metrics.tsv`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenter.records import MetricRow
 ALL = "all"
 ENSEMBLE = "ensemble"
 WHOLE = "whole numbers"
-"""Arithmetic of µ-RegPro's code with the TensorFlow of its time."""
+"""Arithmetic of µ-RegPro's code with the TensorFlow version of its time."""
 
 Rows = Sequence[MetricRow]
 
@@ -32,15 +32,15 @@ class Aggregate:
         set: `cv` or `test`.
         fold: a fold, or `all`: all out-of-fold pairs, or the ensemble of tested ones.
         family: `learn2reg` or `muregpro`.
-        metric: the challenge's own name of it.
+        metric: the challenge's own name of the metric.
         unit: `1`, `mm` or `voxel`.
         aggregate: `mean`, `std` or `30` of Learn2Reg; `cohort` of µ-RegPro, whose measures of a
             cohort have names of their own.
-        arithmetic: `whole numbers` where means are cut; else empty.
-        cases: pairs it is of.
+        arithmetic: `whole numbers` if means are truncated; else empty.
+        cases: number of pairs.
         before: with the alignment alone.
         after: with the network's field.
-        unregistered: what µ-RegPro divides by; None where it divides by nothing.
+        unregistered: the divisor of µ-RegPro; None for undivided values.
     """
 
     model: str
@@ -59,7 +59,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What a line says, but for whom it is of."""
+    """The values of a line, without its model, set, fold and family."""
 
     metric: str
     unit: str
@@ -76,12 +76,12 @@ _NUMBERS = ("before", "after", "unregistered")
 
 
 def write(path: Path, rows: Rows, models: Sequence[str]) -> None:
-    """Write the table of a study; only its header where no pair was measured by a challenge's rules.
+    """Write the table of a study; only the header if no pair has challenge metrics.
 
     Args:
         path: the table.
-        rows: all figures of the study.
-        models: in the order of the table.
+        rows: all metric rows of the study.
+        models: names in the order of the table.
     """
     lines = sorted(aggregates(rows), key=lambda line: models.index(line.model))
     metric_tables.table(path, COLUMNS, map(astuple, lines))
@@ -107,16 +107,16 @@ def _line(path: Path, number: int, cells: dict[str, str]) -> Aggregate:
 
 
 def aggregates(rows: Rows) -> Iterator[Aggregate]:
-    """What each model comes to, for every fold and for all pairs together, in canonical order."""
+    """Scores of each model, for every fold and for all pairs together, in canonical order."""
     for (model, kind, fold), members in sorted(_grouped(rows).items()):
         for name, aggregated in (("learn2reg", _learn2reg), ("muregpro", _muregpro)):
-            own = [row for row in members if family(row.metric) == name]
-            for line in aggregated(own):
+            family_rows = [row for row in members if family(row.metric) == name]
+            for line in aggregated(family_rows):
                 yield Aggregate(model=model, set=kind, fold=fold, family=name, **asdict(line))
 
 
 def _grouped(rows: Rows) -> dict[tuple[str, str, str], list[MetricRow]]:
-    """Rows by model, set and fold; those of an ensemble, where there is one, stand for fold `all`."""
+    """Rows by model, set and fold; fold `all` is the ensemble's rows if there is an ensemble."""
     together = {(row.model, row.set) for row in rows if row.fold == ENSEMBLE}
     groups: dict[tuple[str, str, str], list[MetricRow]] = {}
     for row in rows:
@@ -128,11 +128,13 @@ def _grouped(rows: Rows) -> dict[tuple[str, str, str], list[MetricRow]]:
 
 def _learn2reg(rows: Rows) -> Iterator[_Result]:
     for metric, unit in learn2reg.UNITS.items():
-        own = [row for row in rows if row.metric == metric]
-        cases = _cases(own)
+        metric_rows = [row for row in rows if row.metric == metric]
+        cases = _cases(metric_rows)
         if not cases:
             continue
-        sides = [learn2reg.aggregate(metric, [_mean(pair, side) for pair in cases]) for side in (0, 1)]
+        sides = [
+            learn2reg.aggregate(metric, [_mean(pair, side) for pair in cases]) for side in (0, 1)
+        ]
         name = metric.removeprefix("learn2reg_")
         for aggregate, before, after in zip(learn2reg.AGGREGATES, *sides, strict=True):
             yield _Result(name, unit, aggregate, len(cases), before, after)
@@ -146,7 +148,7 @@ def _cases(rows: Rows) -> list[list[MetricRow]]:
 
 
 def _mean(rows: Rows, side: int) -> float:
-    """Mean over a pair's labels or points that could be measured; NaN if there are none."""
+    """Mean over the labels or points of a pair that could be measured; NaN if there are none."""
     values = [value for row in rows if (value := metric_tables.counted(row)[side]) is not None]
     return float(np.mean(values)) if values else math.nan
 
@@ -159,29 +161,34 @@ def _muregpro(rows: Rows) -> Iterator[_Result]:
     for metric, measure in (("dsc", np.mean), ("rdsc", muregpro.robust_dice)):
         before, after = (float(measure(values)) for values in dice)
         yield _Result(metric, "1", "cohort", len(pairs), before, after)
-    states = [_cohort(rows, pairs, prefix, side) for prefix, side in (("", 0), ("", 1), ("unregistered_", 0))]
+    states = [
+        _cohort(rows, pairs, prefix, side)
+        for prefix, side in (("", 0), ("", 1), ("unregistered_", 0))
+    ]
     for arithmetic in ("", WHOLE):
         *sides, unit = (state.aggregates(whole=arithmetic == WHOLE) for state in states)
         for metric in muregpro.CUT if arithmetic else muregpro.DIVIDED:
             figures = sides[0][metric], sides[1][metric], unit[metric]
             yield _Result(metric, "voxel", "cohort", len(pairs), *figures, arithmetic)
-        scores = [muregpro.score(*found, unit) for found in zip(dice, sides, strict=True)]
+        scores = [muregpro.score(*measures, unit) for measures in zip(dice, sides, strict=True)]
         yield _Result("score", "1", "cohort", len(pairs), scores[0], scores[1], None, arithmetic)
 
 
 def _first_dice(rows: Rows, pairs: Sequence[str], side: int) -> list[float]:
-    """Dice of the first label, pair by pair; 0 where no side has it."""
-    own = {row.pair: (row.before, row.after)[side] for row in rows if row.metric == "muregpro_dice"}
-    return [own.get(pair) or 0.0 for pair in pairs]
+    """Dice of the first label for each pair; 0 if neither side has it."""
+    dice = {
+        row.pair: (row.before, row.after)[side] for row in rows if row.metric == "muregpro_dice"
+    }
+    return [dice.get(pair) or 0.0 for pair in pairs]
 
 
 def _cohort(rows: Rows, pairs: Sequence[str], prefix: str, side: int) -> muregpro.Cohort:
-    """Errors by pair and label; 0 where neither side of a pair has a label that others have."""
+    """Errors by pair and label; 0 if neither side of a pair has a label that other pairs have."""
     labels = sorted({row.label for row in rows})
     errors = {}
     for name in ("tre", "hd95"):
-        own = [row for row in rows if row.metric == f"muregpro_{prefix}{name}"]
-        known = {(row.pair, row.label): (row.before, row.after)[side] for row in own}
+        metric_rows = [row for row in rows if row.metric == f"muregpro_{prefix}{name}"]
+        known = {(row.pair, row.label): (row.before, row.after)[side] for row in metric_rows}
         table = [[known.get((pair, label)) or 0.0 for label in labels] for pair in pairs]
         errors[name] = np.array(table, dtype=np.float64)
     return muregpro.Cohort(**errors)

@@ -1,4 +1,4 @@
-"""A registered pair measured by the rules of challenges, whose programs see arrays and no space."""
+"""Challenge metrics of a registered pair; the challenges' programs work on voxel arrays only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_LABELS = ("learn2reg_dice", "learn2reg_hd95")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A figure of one pair; see `records.MetricRow` for what its parts mean."""
+    """A metric of one pair; `records.MetricRow` documents the fields."""
 
     metric: str
     figures: tuple[float | None, float | None]
@@ -44,9 +44,9 @@ class Measurand:
     Attributes:
         pair: its row of the manifest.
         truth: its labels and points.
-        transform: the whole map.
+        transform: the complete transform, alignment and field.
         labels: how label files are read.
-        threshold: from which value on a soft label is set.
+        threshold: value from which a soft label counts as set.
     """
 
     pair: Pair
@@ -56,23 +56,26 @@ class Measurand:
     threshold: float
 
     def fields(self, fixed: Grid, moving: np.ndarray) -> tuple[IndexField, IndexField]:
-        """Displacement in voxels between two grids: by the alignment alone, and by the whole map."""
+        """Displacement in voxels between two grids by the alignment alone and by the transform."""
         plain = self.transform.without_field()
         return index_field(plain, fixed, moving), index_field(self.transform, fixed, moving)
 
 
 def findings(of: Measurand, family: str) -> Iterator[Finding]:
-    """Figures of one family.
+    """Metrics of one family.
 
     Args:
         of: the pair.
-        family: `learn2reg` or `muregpro`; there are none of another.
+        family: `learn2reg` or `muregpro`; any other yields nothing.
 
     Raises:
-        DataError: the images are slices, of which the challenges' programs know nothing.
+        DataError: the images are slices, for which the challenges define no metrics.
     """
     if family in {"learn2reg", "muregpro"} and slices.normal(of.truth.image.shape) is not None:
-        message = f"{family} measures volumes, and the images are slices; leave it out of evaluation.families"
+        message = (
+            f"{family} measures volumes, and the images are slices; "
+            "leave it out of evaluation.families"
+        )
         raise DataError(message)
     if family == "learn2reg":
         yield from _learn2reg(of)
@@ -112,19 +115,22 @@ def _learn2reg_points(
     before, after = (learn2reg.point_errors_mm(starts, targets, field, spacing) for field in fields)
     for name, *figures in zip(names, before, after, strict=True):
         yield Finding(
-            "learn2reg_tre", (float(figures[0]), float(figures[1])), "points", metric_tables.plain(name)
+            "learn2reg_tre",
+            (float(figures[0]), float(figures[1])),
+            "points",
+            metric_tables.plain(name),
         )
 
 
 def _voxels(points: Mapping[str, Position], names: list[str], affine: np.ndarray) -> np.ndarray:
-    places = np.array([points[name] for name in names], dtype=np.float64)
-    return geometry.apply(np.linalg.inv(affine), places)
+    positions = np.array([points[name] for name in names], dtype=np.float64)
+    return geometry.apply(np.linalg.inv(affine), positions)
 
 
 def _learn2reg_labels(
     of: Measurand, labels: LabelTruth, fields: tuple[IndexField, IndexField]
 ) -> Iterator[Finding]:
-    """Labels that one side lacks are said to be absent, and count for nothing."""
+    """Label metrics; labels that one side lacks get a note and no values."""
     for side, lacking in (
         ("fixed", labels.pieces.keys() - labels.fixed.keys()),
         ("moving", labels.fixed.keys() - labels.pieces.keys()),
@@ -143,8 +149,10 @@ def _learn2reg_labels(
             yield Finding(metric, figures, label.role, label.name, note)
 
 
-def _nearest(moving: LabelVolume, field: IndexField, keys: list[int], threshold: float) -> dict[int, Region]:
-    """Labels of a map are carried together, those of a stack each for itself."""
+def _nearest(
+    moving: LabelVolume, field: IndexField, keys: list[int], threshold: float
+) -> dict[int, Region]:
+    """Warp labels by nearest neighbour: those of a map together, those of a stack one at a time."""
     if moving.values.ndim == 3:
         carried = nearest(moving.values, field)
         masks = ((key, carried == key) for key in keys)
@@ -154,32 +162,34 @@ def _nearest(moving: LabelVolume, field: IndexField, keys: list[int], threshold:
 
 
 def _finite(value: float) -> float | None:
-    """What could not be measured is absent from the table; its note says why."""
+    """The value, or None if it could not be measured; the row's note says why."""
     return value if np.isfinite(value) else None
 
 
 def _muregpro(of: Measurand, labels: LabelTruth, fixed: LabelVolume) -> Iterator[Finding]:
-    """Every label of either file; one that is empty counts as the code counts it."""
+    """Metrics of every label of either file; empty labels count as in the challenge's code."""
     moving = labels.moving
     fields = of.fields(labels.grid, moving.affine)
     keys = sorted({*moving.keys, *fixed.keys})
     for key in keys:
         label = of.labels.label(key)
-        ours, theirs = (muregpro.stretched(side.mask(key).astype(np.float64)) for side in (moving, fixed))
-        carried = [muregpro.warped(ours, field) for field in fields]
+        moving_label, fixed_label = (
+            muregpro.stretched(side.mask(key).astype(np.float64)) for side in (moving, fixed)
+        )
+        carried = [muregpro.warped(moving_label, field) for field in fields]
         note = _empty_sides(labels, key) or metric_tables.note(
             empty_before=not (carried[0] > 0.5).any(), vanished=not (carried[1] > 0.5).any()
         )
-        before, after = (muregpro.figures(theirs, state) for state in carried)
+        before, after = (muregpro.figures(fixed_label, state) for state in carried)
         for metric in before:
             if metric != "muregpro_dice" or key == first_key(of.labels):
                 yield Finding(metric, (before[metric], after[metric]), label.role, label.name, note)
-        for metric, value in muregpro.unregistered(theirs, ours).items():
+        for metric, value in muregpro.unregistered(fixed_label, moving_label).items():
             yield Finding(metric, (value, None), label.role, label.name)
 
 
 def first_key(labels: LabelFiles) -> int:
-    """The label that µ-RegPro measures the Dice of: a stack's first channel, a map's lowest named value."""
+    """The label whose Dice µ-RegPro measures: a stack's first channel, a map's lowest named key."""
     if labels.format == "stack":
         return 0
     return min((named.key for named in labels.names), default=1)

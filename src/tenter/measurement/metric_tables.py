@@ -1,4 +1,4 @@
-"""Tables of figures in long form: tab-separated, one measured figure a line."""
+"""Tables of metrics in long form: tab-separated, one value per line."""
 
 from __future__ import annotations
 
@@ -18,39 +18,44 @@ COLUMNS = tuple(field.name for field in fields(MetricRow))
 NUMBERS = ("before", "after")
 
 VANISHED = "vanished"
-"""Note of a figure whose label is empty after registration: absent or 0, it counts as worst."""
+"""Note of a value whose label is empty after registration; absent or 0, it counts as the worst."""
 
 EMPTY_BEFORE = "empty before"
-"""Note of a figure whose label is empty with the alignment alone, as it lies beyond the grid."""
+"""Note of a value whose label, with the alignment alone, lies outside the grid and is empty."""
 
 ABSENT = "absent in {}"
-"""Note of a label that only one side has; nothing is measured."""
+"""Note of a label that only one side has; it is not measured."""
 
 
 def write(path: Path, rows: Iterable[MetricRow]) -> None:
-    """Write rows in canonical order, whole or not at all; what is absent or NaN stays empty.
+    """Write rows in canonical order, atomically; absent values and NaN become empty cells.
 
     Raises:
-        DataError: two rows are of the same figure.
+        DataError: two rows have the same key.
     """
     ordered = sorted(rows, key=key)
-    twice = [found for found, count in Counter(map(key, ordered)).items() if count > 1]
-    if twice:
-        message = f"{path}: measured twice: {'; '.join(' '.join(found) for found in twice[:5])}"
+    duplicates = [row_key for row_key, count in Counter(map(key, ordered)).items() if count > 1]
+    if duplicates:
+        message = (
+            f"{path}: measured twice: {'; '.join(' '.join(row_key) for row_key in duplicates[:5])}"
+        )
         raise DataError(message)
     table(path, COLUMNS, ([getattr(row, name) for name in COLUMNS] for row in ordered))
 
 
 def table(path: Path, columns: Iterable[str], lines: Iterable[Iterable[object]]) -> None:
-    """Write any table of texts and numbers, whole or not at all; None and NaN stay empty."""
-    with files.written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    """Write a table of texts and numbers atomically; None and NaN become empty cells."""
+    with (
+        files.written_whole(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_text(value) for value in line] for line in lines)
 
 
 def read(path: Path) -> tuple[MetricRow, ...]:
-    """Read a table of figures.
+    """Read a table of metrics.
 
     Raises:
         DataError: it cannot be read or is damaged.
@@ -59,15 +64,15 @@ def read(path: Path) -> tuple[MetricRow, ...]:
 
 
 def key(row: MetricRow) -> tuple[str, ...]:
-    """What tells a row from all others, and its place in a table."""
+    """The unique key of a row, which also sorts the table."""
     return row.model, row.set, row.fold, row.pair, row.role, row.label, row.metric
 
 
 def counted(row: MetricRow) -> tuple[float | None, float | None]:
-    """The row's figures before and after as they count: +inf where a label vanished.
+    """The row's values before and after for aggregation: +inf if a label vanished.
 
     Returns:
-        None where there is nothing to count.
+        None for a value that does not count.
     """
     before = math.inf if row.before is None and EMPTY_BEFORE in row.note else row.before
     after = math.inf if row.after is None and VANISHED in row.note else row.after
@@ -75,12 +80,12 @@ def counted(row: MetricRow) -> tuple[float | None, float | None]:
 
 
 def note(*, empty_before: bool, vanished: bool) -> str:
-    """What a row says of a label of which nothing is left, before or after registration."""
+    """The note of a row whose label is empty before or after registration."""
     return "; ".join([*([VANISHED] if vanished else []), *([EMPTY_BEFORE] if empty_before else [])])
 
 
 def plain(name: str) -> str:
-    """A point may bear any name; one that begins like a formula shall not act in a spreadsheet."""
+    """A point's name, changed if a spreadsheet would take it for a formula."""
     return f"_{name}" if name[0] in "=+-@" else name
 
 
@@ -91,8 +96,8 @@ def _row(path: Path, number: int, cells: Mapping[str, str]) -> MetricRow:
     except ValueError as error:
         raise files.damaged(path, str(error), row=number) from error
     if texts["set"] not in get_args(Set):
-        what = f"is {texts['set']!r}, not one of {', '.join(get_args(Set))}"
-        raise files.damaged(path, what, row=number, column="set")
+        reason = f"is {texts['set']!r}, not one of {', '.join(get_args(Set))}"
+        raise files.damaged(path, reason, row=number, column="set")
     return MetricRow(**texts, before=before, after=after)
 
 

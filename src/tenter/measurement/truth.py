@@ -1,4 +1,4 @@
-"""What a pair is measured against: its own labels and points, never resampled before use."""
+"""The reference of a pair: its own labels and points, never resampled before use."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class LabelTruth:
     """The labels of both sides.
 
     Attributes:
-        grid: of the fixed labels, on which they are compared.
-        fixed: fixed labels by key, those that are somewhere set.
-        moving: the moving labels' file.
-        pieces: moving labels by key, those that are somewhere set.
+        grid: of the fixed labels, on which labels are compared.
+        fixed: non-empty fixed labels by key.
+        moving: the moving labels as read from their file.
+        pieces: non-empty moving labels by key.
     """
 
     grid: Grid
@@ -42,12 +42,12 @@ class LabelTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """All that a pair is measured against.
+    """All references of a pair.
 
     Attributes:
         image: grid of the fixed image.
         labels: of both sides, or None.
-        fixed_points: RAS mm by name; empty where the pair has none.
+        fixed_points: RAS mm by name; empty if the pair has none.
         moving_points: likewise.
     """
 
@@ -58,20 +58,20 @@ class Truth:
 
 
 def read_truth(pair: Pair, settings: LabelFiles, threshold: float) -> Truth:
-    """Read a pair's labels and points, and where the fixed image lies.
+    """Read a pair's labels and points, and the grid of the fixed image.
 
     Args:
         pair: its row of the manifest.
         settings: how label files are read.
-        threshold: from which value on a soft label is set.
+        threshold: value from which a soft label counts as set.
 
     Raises:
         DataError: a file is missing, damaged, or not what it should be.
     """
-    head = volumes.header(pair.fixed)
+    header = volumes.header(pair.fixed)
     labels = None
     if pair.fixed_labels is not None and pair.moving_labels is not None:
-        fixed = _read_in_order(pair.fixed_labels, settings, head)
+        fixed = _read_in_order(pair.fixed_labels, settings, header)
         moving = _read_in_order(pair.moving_labels, settings, volumes.header(pair.moving))
         labels = LabelTruth(
             Grid(fixed.affine, fixed.shape),
@@ -79,16 +79,20 @@ def read_truth(pair: Pair, settings: LabelFiles, threshold: float) -> Truth:
             moving,
             _cut(moving, lambda mask: piece(mask, threshold)),
         )
-    ends = (dict(read_points(path)) if path else {} for path in (pair.fixed_points, pair.moving_points))
-    return Truth(Grid(head.affine, head.shape), labels, *ends)
+    ends = (
+        dict(read_points(path)) if path else {} for path in (pair.fixed_points, pair.moving_points)
+    )
+    return Truth(Grid(header.affine, header.shape), labels, *ends)
 
 
 def _read_in_order(path: Path, settings: LabelFiles, image: Header) -> LabelVolume:
-    """Labels in the voxel order of their image, where they lie on its grid."""
+    """Labels in the voxel order of their image, if they lie on its grid."""
     return volumes.reordered(volumes.read_labels(path, settings), image.shape, image.affine)
 
 
-def _cut(labels: LabelVolume, cut: Callable[[Float[np.ndarray, "x y z"]], T | None]) -> dict[int, T]:
-    """The labels that are somewhere set, cut out of their volume one at a time."""
+def _cut(
+    labels: LabelVolume, cut: Callable[[Float[np.ndarray, "x y z"]], T | None]
+) -> dict[int, T]:
+    """The non-empty labels, cut out of their volume one at a time."""
     cuts = ((key, cut(labels.mask(key))) for key in labels.keys)
     return {key: part for key, part in cuts if part is not None}

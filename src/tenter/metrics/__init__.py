@@ -1,1 +1,1 @@
-"""Measures of a registration: numbers in, numbers out; knows no file."""
+"""Metrics of a registration: arrays in, numbers out; no file access."""

@@ -1,4 +1,4 @@
-"""Where a label lies: centroids in physical space, and their distances in mm."""
+"""Centroids of labels in physical space, and their distances in mm."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def centroid_mm(mask: Mask, affine: Matrix) -> Float[np.ndarray, "3"] | None:
 def centroid_distance_mm(first: Mask, second: Mask, affine: Matrix) -> float | None:
     """Euclidean distance between the centroids of two masks on one grid.
 
-    This is the target registration error (TRE) of a landmark that was segmented rather
-    than pointed at; source: Hu et al., Medical Image Analysis 49 (2018) 1-13, where the
+    This is the target registration error (TRE) of a landmark that is given as a mask rather
+    than as a point; source: Hu et al., Medical Image Analysis 49 (2018) 1-13, where the
     error of a case is the root mean square over its landmarks.
 
     Args:
@@ -40,7 +40,7 @@ def centroid_distance_mm(first: Mask, second: Mask, affine: Matrix) -> float | N
         affine: voxel -> RAS mm of both.
 
     Returns:
-        mm; None if either mask is empty, for an empty mask has no place.
+        mm; None if either mask is empty, as it has no centroid.
     """
     ends = centroid_mm(first, affine), centroid_mm(second, affine)
     if ends[0] is None or ends[1] is None:

@@ -1,8 +1,8 @@
-"""One model against another on the same pairs, with patients as the sample.
+"""Comparison of two models on the same pairs, with patients as the sample.
 
-Several values of one patient are not several pieces of evidence: their paired differences are
-reduced to their median before anything is tested. Pairs of two subjects are reduced likewise,
-and pairs that share a subject are not taken to be independent.
+Several values of one patient are not independent evidence: their paired differences are
+reduced to their median before any test. Pairs of two subjects are reduced likewise, and pairs
+that share a subject are not assumed to be independent.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tenter.metrics.dependence import Dependence, Patients, Values
 from tenter.metrics.intervals import median_interval
 
 FEWEST_UNITS = 6
-"""Independent units with a difference below which no p can reach 0.05."""
+"""With fewer independent units that have a difference, no p can reach 0.05."""
 
 MOST_EXACT = 200
-"""Independent units up to which the distribution of the signed-rank sum is computed exactly."""
+"""Up to this many independent units, the distribution of the signed-rank sum is exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,13 @@ class Comparison:
         units: patients (or pairs of subjects) that both were measured on.
         reference: median over units with the reference.
         model: median over units with the model.
-        difference: median over units of the unit's median paired difference, model less reference.
-        low: lower bound of the difference's 95 % interval; NaN where units are too few.
+        difference: median over units of the unit's median paired difference, model minus
+            reference.
+        low: lower bound of the difference's 95 % interval; NaN if there are too few units.
         high: upper bound.
         higher: units in which the difference is positive.
         lower: units in which it is negative.
-        p: two-sided, of Wilcoxon's signed-rank test over units; NaN where they are too few.
+        p: two-sided, of Wilcoxon's signed-rank test over units; NaN if there are too few units.
     """
 
     units: int
@@ -54,7 +55,7 @@ class Comparison:
 
 
 def compare(model: Values, reference: Values, patients: Patients) -> Comparison:
-    """Compare two models that measured the same things.
+    """Compare two models by the same measurements.
 
     Args:
         model: at least one value; +inf for what could not be measured.
@@ -65,12 +66,12 @@ def compare(model: Values, reference: Values, patients: Patients) -> Comparison:
     index_of = {unit: index for index, unit in enumerate(units)}
     owners = np.array([index_of[names] for names in patients])
     sides = (model, reference, differences(model, reference))
-    ours, theirs, gain = (_medians(values, owners) for values in sides)
+    model_medians, reference_medians, gain = (_medians(values, owners) for values in sides)
     low, high = median_interval(gain, units)
     return Comparison(
         units=len(units),
-        reference=_median(theirs),
-        model=_median(ours),
+        reference=_median(reference_medians),
+        model=_median(model_medians),
         difference=_median(gain),
         low=low,
         high=high,
@@ -81,7 +82,7 @@ def compare(model: Values, reference: Values, patients: Patients) -> Comparison:
 
 
 def differences(model: Values, reference: Values) -> Values:
-    """Model less reference; two values that could not be measured are a tie."""
+    """Model minus reference; two values that could not be measured are a tie."""
     tied = model == reference
     gain: Values = np.subtract(model, reference, out=np.zeros_like(model), where=~tied)
     return gain
@@ -91,34 +92,36 @@ def signed_rank_p(values: Values, patients: Patients) -> float:
     """Two-sided p of Wilcoxon's signed-rank test that values lie symmetrically about zero.
 
     Zeros are left out, ties share their mean rank, infinite values share the highest one. The
-    signs of independent patients' rank sums are exchanged in all ways. Where pairs of subjects
-    share patients, the rank sum is divided by its standard error (`Dependence.variance`) and
-    referred to Student's t.
+    null distribution enumerates all signs of independent patients' rank sums. If pairs of
+    subjects share patients, the rank sum is divided by its standard error
+    (`Dependence.variance`) and compared with Student's t.
 
     Returns:
         NaN for fewer than six independent patients or pairs of patients with a difference, and
-        for pairs that share patients of whom there are too few.
+        for pairs that share patients if there are too few patients.
 
     Sources: Wilcoxon, Biometrics Bulletin 1 (1945) 80-83; Pratt and Gibbons, Concepts of
     Nonparametric Theory (1981), chapter 3 (exact distribution with ties); and `Dependence`.
     """
-    kept = np.flatnonzero(values)
-    if not kept.size:
+    nonzero = np.flatnonzero(values)
+    if not nonzero.size:
         return math.nan
-    ranks = np.sign(values[kept]) * rankdata(np.abs(values[kept]))
-    dependence = Dependence.of([patients[int(index)] for index in kept])
+    ranks = np.sign(values[nonzero]) * rankdata(np.abs(values[nonzero]))
+    dependence = Dependence.of([patients[int(index)] for index in nonzero])
     if dependence.shared:
         degrees = dependence.degrees
         if math.isnan(degrees):
             return math.nan
-        return float(2 * student.sf(abs(ranks.sum()) / math.sqrt(dependence.variance(ranks)), degrees))
+        return float(
+            2 * student.sf(abs(ranks.sum()) / math.sqrt(dependence.variance(ranks)), degrees)
+        )
     units = dependence.units
     doubled = np.rint(2 * np.bincount(units.group, ranks[units.value])).astype(np.int64)
     return exchanged_signs_p(doubled) if doubled.size >= FEWEST_UNITS else math.nan
 
 
 def exchanged_signs_p(terms: Int[np.ndarray, "n"]) -> float:
-    """Two-sided p of a sum of whole numbers among those with any other signs of its terms.
+    """Two-sided p of a sum of integers against the sums with all other signs of its terms.
 
     Exact for up to `MOST_EXACT` terms, from the normal distribution for more.
     """
@@ -126,7 +129,7 @@ def exchanged_signs_p(terms: Int[np.ndarray, "n"]) -> float:
     if terms.size > MOST_EXACT:
         return float(2 * norm.sf(total / math.sqrt(np.sum(terms.astype(np.float64) ** 2))))
     sizes = np.abs(terms)
-    # Probability that the terms with a positive sign come to each whole number.
+    # Probability of each possible sum of the terms with a positive sign.
     chances: Float[np.ndarray, "m"] = np.zeros(int(sizes.sum()) + 1)
     chances[0] = 1.0
     for size in sizes[sizes > 0]:
@@ -137,13 +140,13 @@ def exchanged_signs_p(terms: Int[np.ndarray, "n"]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """P-values adjusted for their number, so that one false finding among all is as rare as told.
+    """P-values adjusted by Holm's method, which controls the family-wise error rate.
 
     Args:
-        p_values: of the whole family; NaN for a comparison without p, which counts as one.
+        p_values: of the whole family; NaN for a comparison without p, which counts as a member.
 
     Returns:
-        In the same order; NaN where there was none.
+        In the same order; NaN where the p-value is NaN.
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979) 65-70.
     """
@@ -157,7 +160,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _medians(values: Values, owners: Int[np.ndarray, "n"]) -> Float[np.ndarray, "u"]:
-    """The median of each owner's values; halfway from -inf to +inf is 0, as neither model is better.
+    """The median of each owner's values; the midpoint of -inf and +inf is 0 (neither is better).
 
     Args:
         values: at least one of each owner.

@@ -1,7 +1,7 @@
-"""The strict metrics: unit, which direction is better, and which of them a study is judged by.
+"""The strict metrics: unit, better direction, and the primary outcomes of a study.
 
-This is the only place that says which direction is better. Titles and explanations are in
-`reporting.definitions`, because a word changed there must not make measurements stale.
+Only this module defines which direction is better. Titles and explanations are in
+`reporting.definitions`, because rewording them must not make measurements stale.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Metric:
     better: Better
     primary: str | None = None
 
-    def is_worse(self, value: float, other: float) -> bool:
-        """Whether a value is worse than another one; never for a metric without direction."""
+    def is_worse(self, value: float, reference: float) -> bool:
+        """Whether a value is worse than a reference; never for a metric without direction."""
         if self.better == "neither":
             return False
-        return value < other if self.better == "higher" else value > other
+        return value < reference if self.better == "higher" else value > reference
 
 
 STRICT = (
@@ -47,7 +47,7 @@ STRICT = (
     Metric("ndv", "%", "lower"),
     Metric("sd_log_jacobian", "1", "lower"),
 )
-"""Every strict metric, in the order in which they are shown."""
+"""Every strict metric, in the order of display."""
 
 PRIMARY = tuple((metric.primary, metric.name) for metric in STRICT if metric.primary)
 """Role and metric of each primary outcome, fixed for every study."""

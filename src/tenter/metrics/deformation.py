@@ -1,6 +1,6 @@
-"""How regular a map is: folded voxels, volume turned inside out, and the spread of volume change.
+"""Regularity of a map: folded voxels, volume turned inside out, and spread of the volume change.
 
-All are of the whole map from fixed to moving space.
+All metrics are of the whole map from fixed to moving space.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from tenter.shapes import Matrix
 from tenter.spatial import geometry, jacobian
 
 
-def determinants(displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> Float[np.ndarray, "i j k"]:
+def determinants(
+    displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix
+) -> Float[np.ndarray, "i j k"]:
     """Jacobian determinants (mm to mm) of x -> x + displacement, at the inner voxels of a grid.
 
     Args:
@@ -30,7 +32,7 @@ def determinants(displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> F
 def turned_volume(displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> float:
     """Volume that x -> x + displacement turns inside out, in voxels of the grid.
 
-    Unlike determinants by central differences, which do not see the voxel they stand at, the ten
+    Determinants by central differences ignore the voxel at which they are evaluated; the ten
     tetrahedra between a voxel and its neighbours miss no fold between voxels. Source: Liu et al.,
     On finite difference Jacobian computation in deformable image registration, IJCV 2024.
 
@@ -39,16 +41,19 @@ def turned_volume(displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> 
         affine: voxel -> RAS mm of the grid; may be mirrored or oblique.
 
     Returns:
-        Sum over the inner voxels; with their number it gives the non-diffeomorphic volume (NDV).
+        Sum over the inner voxels; divided by their number it is the non-diffeomorphic volume (NDV).
     """
-    turned = jacobian.non_diffeomorphic_map(_towards_ras(_in_voxels(displacement_mm, affine), affine))
+    turned = jacobian.non_diffeomorphic_map(
+        _towards_ras(_in_voxels(displacement_mm, affine), affine)
+    )
     return float(turned.sum(dtype=torch.float64))
 
 
 def _towards_ras(field: Float[Tensor, "1 3 x y z"], affine: Matrix) -> Float[Tensor, "1 3 x y z"]:
-    """The same field on axes that ascend to R, A and S: the ten tetrahedra tell ahead from behind.
+    """The same field on axes that ascend to R, A and S.
 
-    Without it a fold at the grid's edge would count by how the image is stored.
+    The ten tetrahedra depend on the direction of the axes; otherwise a fold at the grid's edge
+    would be counted according to how the image is stored.
     """
     steps = geometry.canonical_directions(affine).T @ affine[:3, :3]
     backwards = [axis for axis in range(3) if steps[np.abs(steps[:, axis]).argmax(), axis] < 0]
@@ -56,7 +61,9 @@ def _towards_ras(field: Float[Tensor, "1 3 x y z"], affine: Matrix) -> Float[Ten
     return (field * signs.reshape(1, 3, 1, 1, 1)).flip([axis + 2 for axis in backwards])
 
 
-def _in_voxels(displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> Float[Tensor, "1 3 x y z"]:
+def _in_voxels(
+    displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix
+) -> Float[Tensor, "1 3 x y z"]:
     to_voxels = torch.as_tensor(
         np.linalg.inv(affine[:3, :3]), dtype=displacement_mm.dtype, device=displacement_mm.device
     )
@@ -64,7 +71,7 @@ def _in_voxels(displacement_mm: Float[Tensor, "3 x y z"], affine: Matrix) -> Flo
 
 
 def folding_percent(determinants: Float[np.ndarray, "..."]) -> float:
-    """Share of voxels, in %, where the map is not locally invertible: J > 0 does not hold.
+    """Share of voxels, in %, where the map is not locally invertible: not J > 0.
 
     NaN for a grid without inner voxels.
     """
@@ -77,7 +84,7 @@ def folding_percent(determinants: Float[np.ndarray, "..."]) -> float:
 def sd_log_jacobian(determinants: Float[np.ndarray, "..."]) -> float | None:
     """Standard deviation (population) of log J over the voxels where J > 0.
 
-    Folded voxels have no logarithm; `folding_percent` counts them. None is returned if
+    Folded voxels have no logarithm; `folding_percent` counts them. The result is None if
     every voxel is folded. Source: Leow et al., IEEE TMI 26 (2007) 822-832, for log J.
     """
     positive = determinants[determinants > 0]

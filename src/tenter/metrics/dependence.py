@@ -1,4 +1,4 @@
-"""Which values share a patient, and how much a sum of scores may vary because of it.
+"""Dependence of values that share a patient, and its effect on the variance of a sum of scores.
 
 A value belongs to one patient, or to the two patients of a pair of subjects. Values of one
 patient, or of one pair of patients, form a unit. Where no patient belongs to two units, units
@@ -24,10 +24,10 @@ Patients = Sequence[tuple[str, ...]]
 """For each value its patient, or the two patients of a pair of subjects, the moving one first."""
 
 FEWEST_PATIENTS = 14
-"""Patients below which pairs that share them get no p and no interval."""
+"""With fewer patients, pairs that share them get neither p nor interval."""
 
 FEWEST_DEGREES = 3.0
-"""Degrees of freedom below which they get none either."""
+"""With fewer degrees of freedom, they get neither of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +49,22 @@ class Grouping:
         return float(np.sum(np.bincount(self.group, scores[self.value]) ** 2))
 
     def running_squares(self, ranks: Index, means: Positions) -> Positions:
-        """The same of sign scores, for every number k of values that count as low.
+        """The same for sign scores, for every number k of values that count as low.
 
-        Scores are 1 for the k lowest values and -1 for the others, less `means[k]`.
+        Scores are 1 for the k lowest values and -1 for the others, minus `means[k]`.
 
         Args:
-            ranks: place of each value in ascending order, from 0.
+            ranks: rank of each value in ascending order, from 0.
             means: for k from 0 to n.
         """
-        place = ranks[self.value]
-        order = np.lexsort((place, self.group))
-        place, sizes = place[order], self.sizes[self.group[order]]
+        value_ranks = ranks[self.value]
+        order = np.lexsort((value_ranks, self.group))
+        value_ranks, sizes = value_ranks[order], self.sizes[self.group[order]]
         starts = np.cumsum(self.sizes) - self.sizes
         low = np.arange(order.size) - starts[self.group[order]]
         # With one more low value a group's sum S = 2 low - size becomes S + 2.
-        steps = np.bincount(place, 4 * (2 * low - sizes) + 4, ranks.size)
-        shifts = np.bincount(place, 2 * sizes, ranks.size)
+        steps = np.bincount(value_ranks, 4 * (2 * low - sizes) + 4, ranks.size)
+        shifts = np.bincount(value_ranks, 2 * sizes, ranks.size)
         total = float(np.sum(self.sizes**2))
         squares = total + np.concatenate([[0.0], np.cumsum(steps)])
         products = -total + np.concatenate([[0.0], np.cumsum(shifts)])
@@ -106,22 +106,22 @@ class Dependence:
         return _dependence(tuple(patients))
 
     def variance(self, scores: Values) -> float:
-        """Variance of the sum of scores that are independent but for shared patients."""
+        """Variance of the sum of scores that depend on each other only through shared patients."""
         centred = scores - np.mean(scores)
         groupings = (self.patients, self.couples, self.units)
         return float(self._variance(*(np.array(part.squares(centred)) for part in groupings)))
 
     def running_variances(self, ranks: Index) -> Positions:
-        """The same of sign scores, for every number of values that count as low."""
+        """The same for sign scores, for every number of values that count as low."""
         means = 2 * np.arange(self.count + 1) / self.count - 1
         groupings = (self.patients, self.couples, self.units)
         return self._variance(*(part.running_squares(ranks, means) for part in groupings))
 
     def _variance(self, patients: np.ndarray, couples: np.ndarray, units: np.ndarray) -> np.ndarray:
-        """Sum of products over all two values with a common patient, freed of its bias.
+        """Bias-corrected sum of products over all pairs of values with a common patient.
 
-        It is not taken below half of what it were if units were independent: the estimate
-        of a few patients' covariance may come out negative. The half is from simulation.
+        It is at least half of the variance for independent units, because the covariance
+        estimated from a few patients may be negative. The factor of one half is from simulation.
         Sources: Fafchamps and Gubert, J. Development Economics 83 (2007) 326-350; Aronow,
         Samii and Assenova, Political Analysis 23 (2015) 564-577.
         """
@@ -132,16 +132,16 @@ class Dependence:
         return np.asarray(np.maximum(dyadic, 0.5 * units / (1 - alone / self.count**2)))
 
     def effective_number(self) -> float:
-        """Number of independent values that say as much if patients decide alone.
+        """Effective sample size if the values are determined by their patients.
 
-        All values of a patient are taken to be equal; of pairs of subjects, the least of:
-        both patients, the moving one, or the fixed one decide.
+        All values of a patient are assumed to be equal; for pairs of subjects, it is the smallest
+        of three cases: both patients, the moving one, or the fixed one determine the value.
         Source: Kish, Survey Sampling (1965), section 8.2.
         """
         alone = np.sum(self.units.sizes**2)
         if not self.couples.value.size:
             return float(self.count**2 / alone)
-        # Two pairs with one common subject correlate by one half if both subjects decide.
+        # Pairs with one common subject correlate by one half if both subjects determine the value.
         single = alone - np.sum(self.couples.sizes**2)
         both = (np.sum(self.patients.sizes**2) + single) / 2
         either = (np.sum(role.sizes**2) for role in self.roles)
@@ -157,10 +157,12 @@ def _dependence(patients: tuple[tuple[str, ...], ...]) -> Dependence:
     units = [(value, unit_of[names]) for value, names in enumerate(sets)]
     couples = [pair for pair, names in zip(units, sets, strict=True) if len(names) > 1]
     moving, fixed = (
-        _grouping([(value, index_of[names[end]]) for value, names in enumerate(patients)], len(index_of))
+        _grouping(
+            [(value, index_of[names[end]]) for value, names in enumerate(patients)], len(index_of)
+        )
         for end in (0, -1)
     )
-    found = Dependence(
+    dependence = Dependence(
         count=len(sets),
         units=_grouping(units, len(unit_of)),
         couples=_grouping(couples, len(unit_of)),
@@ -169,11 +171,15 @@ def _dependence(patients: tuple[tuple[str, ...], ...]) -> Dependence:
         shared=sum(map(len, unit_of)) > len(index_of),
         degrees=math.nan,
     )
-    return replace(found, degrees=_degrees_of_freedom(found)) if found.shared else found
+    return (
+        replace(dependence, degrees=_degrees_of_freedom(dependence))
+        if dependence.shared
+        else dependence
+    )
 
 
 def _grouping(members: Sequence[tuple[int, int]], groups: int) -> Grouping:
-    """Membership from (value, group)."""
+    """Membership from tuples (value, group)."""
     value, group = np.array(members, dtype=np.int64).reshape(-1, 2).T
     return Grouping(value, group, np.bincount(group, minlength=groups).astype(np.float64))
 

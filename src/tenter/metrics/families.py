@@ -1,4 +1,4 @@
-"""The families of metrics: the strict one, and those of challenges, named `<family>_<metric>`."""
+"""The metric families: the strict one, and those of challenges, named `<family>_<metric>`."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ UNITS = {metric: unit for units in FAMILIES.values() for metric, unit in units.i
 
 
 def family(metric: str) -> str:
-    """The family that a metric belongs to; `strict` of one that none knows."""
+    """The family that a metric belongs to; `strict` for an unknown metric."""
     return next((name for name, units in FAMILIES.items() if metric in units), STRICT)

@@ -1,4 +1,4 @@
-"""The whole map in voxel indices, as programs see it that know arrays but no space."""
+"""The whole map in voxel indices, for programs that work on arrays without physical space."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tenter.spatial import grids
 from tenter.spatial.transform import Transform
 
 SLAB_VOXELS = 2**20
-"""Voxels worked on at a time; changes no result."""
+"""Voxels processed at a time; does not affect results."""
 
 IndexField = Float[np.ndarray, "3 x y z"]
-"""For each fixed voxel the moving voxel that it maps to, less its own index; float32, as in a file."""
+"""For each fixed voxel, the moving voxel it maps to minus its own index; float32, as in a file."""
 
 
 def index_field(transform: Transform, fixed: Grid, moving: Matrix) -> IndexField:
-    """Displacement in voxels between two grids: u = (moving voxel of T(x)) - (index of fixed voxel x).
+    """Displacement in voxels between two grids: moving voxel of T(x) minus index of fixed voxel x.
 
-    Where both images lie on one grid this is the usual displacement in voxels. Where they do
-    not, it is what a program needs that reads `moving[index + u]` from the bare arrays, and what
+    If both images lie on one grid, this is the usual displacement in voxels. Otherwise it is what
+    a program needs that reads `moving[index + u]` from the arrays alone, and it is what
     `disp_<fixed>_<moving>.nii.gz` holds.
 
     Args:
@@ -45,43 +45,47 @@ def index_field(transform: Transform, fixed: Grid, moving: Matrix) -> IndexField
     for start, stop in slabs(fixed.shape):
         affine = shifted(fixed.affine, (start, 0, 0))
         moves = precise.displacement_mm(affine, (stop - start, *fixed.shape[1:]))
-        rest = to_moving @ affine - np.eye(4)
-        rest[0, 3] -= start
-        offset = grids.mapped(torch.from_numpy(np.ascontiguousarray(rest[:3]))[None], moves.shape[1:])[0]
+        change = to_moving @ affine - np.eye(4)
+        change[0, 3] -= start
+        offset = grids.mapped(
+            torch.from_numpy(np.ascontiguousarray(change[:3]))[None], moves.shape[1:]
+        )[0]
         result[:, start:stop] = (torch.einsum("rc,cxyz->rxyz", linear, moves) + offset).numpy()
     return result
 
 
 def nearest(image: Shaped[np.ndarray, "i j k"], field: IndexField) -> Shaped[np.ndarray, "x y z"]:
-    """The image's value at the voxel nearest to `index + u`; 0 beyond its outermost voxel centres."""
+    """The image at the voxel nearest to `index + u`; 0 beyond its outermost voxel centres."""
     result = np.empty(field.shape[1:], dtype=image.dtype)
     for start, stop in slabs(field.shape[1:]):
-        places = _places(field, start, stop)
-        result[start:stop] = ndimage.map_coordinates(image, places, order=0, mode="constant", cval=0)
+        coordinates = _coordinates(field, start, stop)
+        result[start:stop] = ndimage.map_coordinates(
+            image, coordinates, order=0, mode="constant", cval=0
+        )
     return result
 
 
 def linear(image: Float[np.ndarray, "i j k"], field: IndexField) -> Float[np.ndarray, "x y z"]:
-    """The image at `index + u`, interpolated linearly; beyond it the edge's value, in float64."""
+    """The image at `index + u`, interpolated linearly; edge values outside it; float64."""
     result = np.empty(field.shape[1:], dtype=np.float64)
     source = image.astype(np.float64)
     for start, stop in slabs(field.shape[1:]):
-        places = _places(field, start, stop)
-        result[start:stop] = ndimage.map_coordinates(source, places, order=1, mode="nearest")
+        coordinates = _coordinates(field, start, stop)
+        result[start:stop] = ndimage.map_coordinates(source, coordinates, order=1, mode="nearest")
     return result
 
 
 def slabs(shape: Sequence[int], overlap: int = 0) -> Iterator[tuple[int, int]]:
-    """First and last plane (exclusive) of slabs along x that share `overlap` planes with the next."""
+    """First and last plane (exclusive) of slabs along x that overlap by `overlap` planes."""
     inner = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
     for start in range(0, max(1, shape[0] - overlap), inner):
         yield start, min(start + inner + overlap, shape[0])
 
 
-def _places(field: IndexField, start: int, stop: int) -> Float[np.ndarray, "3 i j k"]:
+def _coordinates(field: IndexField, start: int, stop: int) -> Float[np.ndarray, "3 i j k"]:
     axes = [np.arange(start, stop), *(np.arange(size) for size in field.shape[2:])]
-    own = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float64)
-    return np.asarray(own + field[:, start:stop])
+    indices = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float64)
+    return np.asarray(indices + field[:, start:stop])
 
 
 def tensor(field: IndexField) -> Float[Tensor, "1 3 x y z"]:

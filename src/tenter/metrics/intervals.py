@@ -1,9 +1,9 @@
-"""95 % intervals of medians and rates that hold whatever the distribution of the values.
+"""Distribution-free 95 % intervals of medians and rates.
 
-The interval of a median inverts the sign test: it holds all m for which the numbers of values
-below and above m differ no more than chance explains. Of independent values these are order
-statistics. Values of one patient change sides together, so that patients are the sample. An
-interval is NaN twice where patients are too few for it to reach 95 %.
+The interval of a median inverts the sign test: it contains all m for which the numbers of values
+below and above m differ no more than chance explains. For independent values the bounds are order
+statistics. The values of a patient change sides together, so that patients are the sample. Both
+bounds are NaN if there are too few patients to reach 95 %.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NORMAL = 1.959963984540054
 """Quantile 1 - LEVEL / 2 of the normal distribution."""
 
 MOST_FLIPPED = 12
-"""Independent units up to which all assignments of signs are enumerated."""
+"""Up to this many independent units, all assignments of signs are enumerated."""
 
 NONE = (math.nan, math.nan)
 
@@ -35,17 +35,17 @@ def median_interval(values: Values, patients: Patients) -> tuple[float, float]:
     """95 % interval of the median, with patients as the sample.
 
     Both bounds are among the values. With n patients of one value each, they are the values of
-    rank k and n + 1 - k, with the largest k for which the binomial distribution says so.
+    rank k and n + 1 - k, with the largest k that gives 95 % by the binomial distribution.
 
     Args:
         values: at least one; infinite ones count by their rank.
         patients: the patient or the two patients of each value.
 
     Returns:
-        Lower and upper bound. NaN twice for fewer than six independent patients or pairs of
-        patients, for pairs that share patients of whom there are too few
-        (`Dependence.degrees`), and where so few have most of the values that
-        nothing bounds the median.
+        Lower and upper bound. Both are NaN for fewer than six independent patients or pairs of
+        patients, for pairs that share patients if there are too few patients
+        (`Dependence.degrees`), and if so few patients have most of the values that the median
+        is unbounded.
 
     Source: Hettmansperger and McKean, Robust Nonparametric Statistical Methods (2011), 1.3.
     """
@@ -56,7 +56,7 @@ def median_interval(values: Values, patients: Patients) -> tuple[float, float]:
     if not (rejected[0] and rejected[-1]):
         return NONE
     ordered = values[order]
-    # Number of low values where the next value is another one: from none to all.
+    # Numbers of low values at which the next value differs: from none to all.
     cuts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
     surplus = 2 * cuts - values.size
     not_too_low = np.flatnonzero(~(rejected[cuts] & (surplus < 0)))
@@ -65,7 +65,7 @@ def median_interval(values: Values, patients: Patients) -> tuple[float, float]:
 
 
 def _rejected(dependence: Dependence, ranks: Index) -> Bool[np.ndarray, "k"]:
-    """For every number of low values from 0 to n, whether chance does not explain it."""
+    """For every number of low values from 0 to n, whether the sign test rejects it."""
     if not dependence.shared:
         return _rejected_of_independent(dependence.units, ranks)
     surplus = np.abs(2 * np.arange(ranks.size + 1) - ranks.size)
@@ -77,9 +77,9 @@ def _rejected(dependence: Dependence, ranks: Index) -> Bool[np.ndarray, "k"]:
 
 
 def _rejected_of_independent(units: Grouping, ranks: Index) -> Bool[np.ndarray, "k"]:
-    """Test by exchanging low and high in each unit: all ways, or the normal limit of many.
+    """Test by exchanging low and high in each unit: exhaustively, or by the normal limit.
 
-    Of one value a unit the distribution is binomial.
+    With one value per unit the distribution is binomial.
     """
     low_values = np.arange(ranks.size + 1)
     if np.all(units.sizes == 1):
@@ -96,10 +96,10 @@ def _rejected_of_independent(units: Grouping, ranks: Index) -> Bool[np.ndarray, 
 
 
 def flip_p(sums: Float[np.ndarray, "k u"]) -> Float[np.ndarray, "k"]:
-    """Two-sided p of each row's sum among those with any other signs of its terms.
+    """Two-sided p of each row's sum against the sums with all other signs of its terms.
 
     Args:
-        sums: whole numbers, at most `MOST_FLIPPED` in a row.
+        sums: integers, at most `MOST_FLIPPED` in a row.
     """
     signs = _signs(sums.shape[1])
     p = [
@@ -110,28 +110,28 @@ def flip_p(sums: Float[np.ndarray, "k u"]) -> Float[np.ndarray, "k"]:
 
 
 def _signs(units: int) -> Int[np.ndarray, "u s"] | Float[np.ndarray, "u s"]:
-    """All assignments of signs to units but for the opposite ones."""
-    rest = itertools.product((1.0, -1.0), repeat=units - 1)
-    return np.array([(1.0, *signs) for signs in rest]).T
+    """All assignments of signs to units, up to a common sign."""
+    other_signs = itertools.product((1.0, -1.0), repeat=units - 1)
+    return np.array([(1.0, *signs) for signs in other_signs]).T
 
 
 def rate_interval(count: int, patients: Patients) -> tuple[float, float]:
     """95 % interval of a rate (Clopper and Pearson), with patients as the sample.
 
-    The number of observations is not that of pairs but their effective number, as if all pairs
-    of a patient fared alike (`Dependence.effective_number`).
+    The sample size is not the number of pairs but their effective number, assuming that all pairs
+    of a patient have the same outcome (`Dependence.effective_number`).
     Sources: Clopper and Pearson, Biometrika 26 (1934) 404-413; Korn and Graubard, Survey
     Methodology 24 (1998) 193-201.
 
     Args:
-        count: pairs in which it happened.
-        patients: the patient or the two patients of each pair; NaN twice without any.
+        count: pairs in which the event happened.
+        patients: the patient or the two patients of each pair; without any, both bounds are NaN.
     """
     if not patients:
         return NONE
     number = Dependence.of(patients).effective_number()
-    happened = number * count / len(patients)
-    tail, rest = LEVEL / 2, number - happened
-    low = float(betaincinv(happened, rest + 1, tail)) if count else 0.0
-    high = float(betaincinv(happened + 1, rest, 1 - tail)) if count < len(patients) else 1.0
+    events = number * count / len(patients)
+    tail, non_events = LEVEL / 2, number - events
+    low = float(betaincinv(events, non_events + 1, tail)) if count else 0.0
+    high = float(betaincinv(events + 1, non_events, 1 - tail)) if count < len(patients) else 1.0
     return low, high

@@ -1,7 +1,7 @@
-"""Learn2Reg's measures as its published evaluation computes them (version 2.0), faults included.
+"""Learn2Reg's metrics as its published evaluation computes them (version 2.0), faults included.
 
-For comparison with figures made by that program; `metrics.strict` is what this project
-judges by. The program sees arrays, not space: displacement, labels and points in voxels.
+For comparison with results of that program; this project's own evaluation is `metrics.strict`.
+The program ignores physical space: displacement, labels and points are in voxels.
 Source: the evaluation of https://github.com/MDL-UzL/L2R; where it differs from what the
 challenge describes, docs/reference/metrics.md says so.
 """
@@ -28,27 +28,30 @@ UNITS = {
     "learn2reg_sd_log_jacobian": "1",
     "learn2reg_foldings": "1",
 }
-"""Every metric of the family, with its unit; `learn2reg_foldings` counts voxels, and is always 0."""
+"""Every metric of the family, with its unit; `learn2reg_foldings` is a voxel count, always 0."""
 
 HIGH_TAIL = frozenset({"learn2reg_tre", "learn2reg_sd_log_jacobian"})
-"""Metrics whose aggregate `30` is the quantile 0.7; of all others it is 0.3, for hd95 the better tail."""
+"""Metrics whose aggregate `30` is the quantile 0.7; otherwise 0.3, for hd95 the better tail."""
 
 AGGREGATES = ("mean", "std", "30")
 
 
 def label_figures(warped: Region, fixed: Region) -> dict[str, float]:
-    """What is measured of a label that both images have.
+    """The metrics of a label that both images have.
 
     Args:
-        warped: the moving label, carried to the fixed grid by `indices.nearest`.
+        warped: the moving label, warped to the fixed grid by `indices.nearest`.
         fixed: the fixed label; not empty.
 
     Returns:
         Value by metric; `learn2reg_hd95`, in voxels whatever their size, is infinite if the
         warped label is empty.
     """
-    ours, theirs, _ = on_one_grid(warped, fixed)
-    return {"learn2reg_dice": dice(ours, theirs), "learn2reg_hd95": robust_hausdorff(ours, theirs)}
+    warped_mask, fixed_mask, _ = on_one_grid(warped, fixed)
+    return {
+        "learn2reg_dice": dice(warped_mask, fixed_mask),
+        "learn2reg_hd95": robust_hausdorff(warped_mask, fixed_mask),
+    }
 
 
 def point_errors_mm(
@@ -59,8 +62,8 @@ def point_errors_mm(
 ) -> Float[np.ndarray, "n"]:
     """Distance of mapped fixed points to their moving counterparts.
 
-    The displacement is read by cubic splines (0 beyond the outermost voxel centres), so that
-    it is not quite the one that labels and images are warped by.
+    The displacement is interpolated by cubic splines (0 beyond the outermost voxel centres), so
+    that it differs slightly from the one that labels and images are warped by.
 
     Args:
         fixed: points in voxels of the fixed grid.
@@ -69,7 +72,7 @@ def point_errors_mm(
         spacing_mm: voxel size of the moving grid.
 
     Returns:
-        mm, one a point.
+        mm, one per point.
     """
     moves = [ndimage.map_coordinates(part.astype(np.float64), fixed.T, order=3) for part in field]
     gaps = (fixed + np.stack(moves, axis=1) - moving) * np.array(spacing_mm)
@@ -78,10 +81,10 @@ def point_errors_mm(
 
 
 def field_figures(field: IndexField) -> dict[str, float]:
-    """Spread of volume change, and the number of folded voxels that the program finds.
+    """Spread of volume change, and the number of folded voxels as the program counts them.
 
-    Determinants J of index + u are raised by 3 and clipped to [1e-9, 1e9] before the logarithm;
-    folds are counted after that, as values at or below 0: there can be none.
+    3 is added to the determinants J of index + u, and they are clipped to [1e-9, 1e9] before the
+    logarithm; folds are counted afterwards, as values at or below 0, so that there are never any.
 
     Returns:
         Value by metric; NaN for a grid with less than 5 voxels along an axis, as 2 on each side
@@ -104,13 +107,13 @@ def _determinants(field: IndexField) -> Float[np.ndarray, "..."]:
 
 
 def aggregate(metric: str, cases: Sequence[float]) -> tuple[float, float, float]:
-    """Mean, standard deviation (of the population) and the `30` of a cohort, in the order of `AGGREGATES`.
+    """Mean, population standard deviation and `30` of a cohort, in the order of `AGGREGATES`.
 
     Args:
         metric: its name; decides which quantile `30` is.
         cases: at least one value, the mean over a pair's labels or points; one NaN makes all NaN.
     """
     values = np.array(cases, dtype=np.float64)
-    with np.errstate(invalid="ignore"):  # what vanished is infinite
+    with np.errstate(invalid="ignore"):  # vanished labels are infinite
         share = 0.7 if metric in HIGH_TAIL else 0.3
         return float(values.mean()), float(values.std()), float(np.quantile(values, share))

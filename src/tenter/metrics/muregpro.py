@@ -1,7 +1,7 @@
-"""µ-RegPro's measures as the challenge's public code computes them, faults included.
+"""µ-RegPro's metrics as the challenge's public code computes them, faults included.
 
-For comparison with figures made by that code; `metrics.strict` is what this project judges
-by. The code sees arrays, not space: everything is in voxels.
+For comparison with results of that code; this project's own evaluation is `metrics.strict`.
+The code ignores physical space: everything is in voxels.
 Source: https://github.com/muregpro/Baseline-Networks; where it differs from what the
 challenge describes, docs/reference/metrics.md says so.
 """
@@ -35,10 +35,10 @@ ROBUST = 0.68
 """Share of cases, or of a case's labels, that the robust measures keep."""
 
 DIVIDED = {"tre": 0.3, "rtre": 0.1, "rts": 0.1, "hd95": 0.2}
-"""Measures of a cohort that are divided by those of the unregistered one, with their weights in the score."""
+"""Metrics of a cohort that are divided by the unregistered cohort's, with weights in the score."""
 
 CUT = ("tre", "rtre", "rts")
-"""Those that are others in whole numbers."""
+"""Those that differ if errors are cut to whole numbers."""
 
 SoftLabel = Float[np.ndarray, "x y z"]
 Elsewhere = Float[np.ndarray, "i j k"]
@@ -48,24 +48,24 @@ Errors = Float[np.ndarray, "cases labels"]
 
 
 def stretched(values: SoftLabel) -> SoftLabel:
-    """Values brought to [0, 1]; a constant stays as it is."""
+    """Values rescaled to [0, 1]; a constant is unchanged."""
     low, high = float(values.min()), float(values.max())
     return values if low == high else np.asarray((values - low) / (high - low))
 
 
 def warped(moving: Elsewhere, field: IndexField) -> SoftLabel:
-    """A moving label on the fixed grid; one that touches its image's edge is drawn out beyond it."""
+    """A moving label on the fixed grid; one that touches its image's edge continues outside it."""
     return indices.linear(stretched(moving), field)
 
 
 def soft_dice(first: SoftLabel, second: SoftLabel) -> float:
-    """Twice the sum of the products over the sum of all values; 0 where both are empty."""
+    """Twice the sum of the products, divided by the sum of all values; 0 if both are empty."""
     total = float(np.sum(first)) + float(np.sum(second))
     return 2 * float(np.sum(first * second)) / total if total else 0.0
 
 
 def centroid_error(first: SoftLabel, second: Elsewhere) -> float:
-    """Mean over the three axes of the distance between centroids, in whole voxels each.
+    """Mean over the three axes of the distance between centroids, along each in whole voxels.
 
     Centroids are those of the values above 0.5, cut to whole voxels; that of an empty label is
     voxel (0, 0, 0). The two grids may differ: only indices are compared.
@@ -75,48 +75,50 @@ def centroid_error(first: SoftLabel, second: Elsewhere) -> float:
 
 
 def _whole_centroid(mask: Mask) -> Float[np.ndarray, "3"]:
-    places = np.argwhere(mask)
-    return np.asarray(places.sum(axis=0) // max(1, len(places)), dtype=np.float64)
+    voxels = np.argwhere(mask)
+    return np.asarray(voxels.sum(axis=0) // max(1, len(voxels)), dtype=np.float64)
 
 
 def hd95(first: SoftLabel, second: SoftLabel) -> float:
     """95th percentile of distances between two labels, both directions pooled, in voxels.
 
     Every voxel above the lowest value belongs to a label, and every voxel of a label counts,
-    not its boundary's alone: those that the labels share are at distance 0. With one label
-    empty, distances are to the corner of the array; with both it is 0.
+    not only its boundary: voxels that the labels share are at distance 0. If one label is empty,
+    distances are to the corner of the array; if both are, the result is 0.
 
     Args:
         first: in [0, 1].
         second: on the same grid.
     """
     sides = [(stretched(values) != 0, values != 0) for values in (first, second)]
-    pooled = np.concatenate([_distances(sides[1][0], sides[0][1]), _distances(sides[0][0], sides[1][1])])
+    pooled = np.concatenate(
+        [_distances(sides[1][0], sides[0][1]), _distances(sides[0][0], sides[1][1])]
+    )
     return float(np.percentile(pooled, 95)) if pooled.size else 0.0
 
 
 def _distances(voxels: Mask, target: Mask) -> Float[np.ndarray, "n"]:
     """From each set voxel to the nearest set voxel of the target, which may be the same."""
-    box, other = bounds(voxels), bounds(target)
+    box, target_box = bounds(voxels), bounds(target)
     if box is None:
         return np.zeros(0)
-    if other is None:
-        # What SciPy's distance transform gives where there is nothing to measure the distance to.
+    if target_box is None:
+        # The result of SciPy's distance transform if there is no target voxel.
         return np.asarray(np.sqrt(1 + np.square(np.argwhere(voxels)).sum(axis=1, dtype=np.float64)))
-    area = hull((box, other))
-    apart = np.argwhere(voxels[area] & ~target[area])
-    shared = np.zeros(int(np.count_nonzero(voxels)) - len(apart))
-    if not len(apart):
+    area = hull((box, target_box))
+    outside = np.argwhere(voxels[area] & ~target[area])
+    shared = np.zeros(int(np.count_nonzero(voxels)) - len(outside))
+    if not len(outside):
         return shared
-    found, _ = cKDTree(np.argwhere(target[area])).query(apart)
-    return np.concatenate([shared, np.asarray(found)])
+    distances, _ = cKDTree(np.argwhere(target[area])).query(outside)
+    return np.concatenate([shared, np.asarray(distances)])
 
 
 def resized(label: Elsewhere, shape: tuple[int, int, int]) -> SoftLabel:
-    """A label squeezed or stretched to other numbers of voxels, without any regard to space.
+    """A label resized to another shape, ignoring physical space.
 
-    Linear, smoothed before along axes that shrink; as scikit-image's `resize` does it, which
-    the code uses to bring an unregistered moving label to the fixed image's shape.
+    Linear, after smoothing along axes that shrink, as in scikit-image's `resize`, by which the
+    code resizes an unregistered moving label to the fixed image's shape.
     """
     if label.shape == shape:
         return stretched(label)
@@ -126,7 +128,7 @@ def resized(label: Elsewhere, shape: tuple[int, int, int]) -> SoftLabel:
 
 
 def figures(fixed: SoftLabel, moved: SoftLabel) -> dict[str, float]:
-    """What is measured of a label.
+    """The metrics of a label.
 
     Args:
         fixed: the fixed label, stretched.
@@ -143,7 +145,7 @@ def figures(fixed: SoftLabel, moved: SoftLabel) -> dict[str, float]:
 
 
 def unregistered(fixed: SoftLabel, moving: Elsewhere) -> dict[str, float]:
-    """What figures are divided by: the label's two arrays as they are, wherever they lie in space.
+    """The metrics before registration, by which others are divided: the arrays as stored.
 
     Args:
         fixed: the fixed label, stretched.
@@ -160,7 +162,7 @@ def unregistered(fixed: SoftLabel, moving: Elsewhere) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Errors of all pairs (rows) and labels (columns); 0 where a pair lacks a label on both sides.
+    """Errors of all pairs (rows) and labels (columns); 0 if a pair lacks a label on both sides.
 
     Attributes:
         tre: by `centroid_error`.
@@ -171,7 +173,7 @@ class Cohort:
     hd95: Errors
 
     def aggregates(self, *, whole: bool) -> dict[str, float]:
-        """`tre`, `rtre`, `rts` and `hd95` of the cohort, voxels; NaN where no label is left.
+        """`tre`, `rtre`, `rts` and `hd95` of the cohort, voxels; NaN if no label is left.
 
         A label that has no error in any pair is left out of the first three.
 
@@ -200,7 +202,7 @@ def score(dice: Sequence[float], registered: dict[str, float], before: dict[str,
     """The challenge's weighted sum, from 0 to 1.
 
     Args:
-        dice: of the first label, a value a case.
+        dice: of the first label, one value per case.
         registered: aggregates of the cohort.
         before: aggregates of the unregistered cohort, by which each is divided.
     """
@@ -210,7 +212,7 @@ def score(dice: Sequence[float], registered: dict[str, float], before: dict[str,
 
 
 def ratio(value: float, unit: float) -> float:
-    """Quotient; NaN of two zeros, infinite where only the unit is zero."""
+    """Quotient; NaN for two zeros, infinite if only the unit is zero."""
     if unit:
         return value / unit
     return math.nan if value == 0 or math.isnan(value) else math.inf

@@ -1,4 +1,4 @@
-"""How far two masks on one grid share their voxels."""
+"""Overlap of two masks on one grid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tenter.shapes import Mask
 
 
 def dice(first: Mask, second: Mask) -> float:
-    """Dice's coefficient 2 |A and B| / (|A| + |B|), without any smoothing term.
+    """Dice's coefficient 2 |A and B| / (|A| + |B|), without a smoothing term.
 
     Source: Dice, Ecology 26 (1945) 297-302.
 
@@ -17,7 +17,7 @@ def dice(first: Mask, second: Mask) -> float:
         second: mask of the same shape.
 
     Returns:
-        From 0 (nothing shared, or one mask empty) to 1; NaN if both masks are empty.
+        From 0 (no overlap, or one mask empty) to 1; NaN if both masks are empty.
     """
     total = np.count_nonzero(first) + np.count_nonzero(second)
     if total == 0:

@@ -1,4 +1,4 @@
-"""Errors at points: from one to the other in mm, and over a case."""
+"""Errors of mapped points in mm, and their root mean square over a case."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def point_errors_mm(mapped: PointsMm, target: PointsMm) -> Float[np.ndarray, "n"
     """Euclidean distance from each mapped fixed point to its moving counterpart.
 
     Args:
-        mapped: fixed points carried into the moving image's space, RAS mm, `n 3`.
+        mapped: fixed points mapped into the moving image's space, RAS mm, `n 3`.
         target: the moving points, RAS mm, in the same order.
 
     Returns:
-        mm, one a point.
+        mm, one per point.
     """
     errors: Float[np.ndarray, "n"] = np.linalg.norm(mapped - target, axis=1)
     return errors

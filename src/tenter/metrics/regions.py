@@ -1,4 +1,4 @@
-"""Masks cut to their bounding box: a label fills a small part of its grid."""
+"""Masks cropped to their bounding box, as a label fills a small part of its grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Flags = Bool[np.ndarray, "..."]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A mask within a larger grid; outside its box nothing is set.
+    """A mask within a larger grid; no voxel is set outside its box.
 
     Attributes:
         mask: the part of the mask inside the box.
@@ -34,7 +34,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Voxels in space.
+    """A voxel grid in physical space.
 
     Attributes:
         affine: voxel -> RAS mm.
@@ -46,7 +46,7 @@ class Grid:
 
 
 def same_grid(first: Grid, second: Grid) -> bool:
-    """Whether two grids have the same voxels at the same places."""
+    """Whether two grids have the same shape and affine."""
     return first.shape == second.shape and np.array_equal(first.affine, second.affine)
 
 
@@ -61,8 +61,8 @@ def bounds(mask: Mask) -> Box | None:
 
 
 def _extent(line: Flags) -> slice | None:
-    places = np.flatnonzero(line)
-    return slice(int(places[0]), int(places[-1]) + 1) if places.size else None
+    indices = np.flatnonzero(line)
+    return slice(int(indices[0]), int(indices[-1]) + 1) if indices.size else None
 
 
 def hull(boxes: Sequence[Box]) -> Box:
@@ -75,7 +75,7 @@ def hull(boxes: Sequence[Box]) -> Box:
 
 
 def region(mask: Mask) -> Region | None:
-    """A mask of a whole grid, cut to its bounding box; None if it is empty."""
+    """A mask of a whole grid, cropped to its bounding box; None if it is empty."""
     box = bounds(mask)
     if box is None:
         return None
@@ -83,18 +83,20 @@ def region(mask: Mask) -> Region | None:
 
 
 def on_one_grid(first: Region, second: Region) -> tuple[Mask, Mask, tuple[int, int, int]]:
-    """Two regions of one grid on the smallest grid that holds both, and where that starts."""
-    parts = [item for item in (first, second) if item.mask.size] or [first]
-    start = np.min([item.start for item in parts], axis=0)
-    stop = np.max([np.add(item.start, item.mask.shape) for item in parts], axis=0)
+    """Two regions of one grid on the smallest grid that holds both, and its first voxel."""
+    parts = [box_region for box_region in (first, second) if box_region.mask.size] or [first]
+    start = np.min([box_region.start for box_region in parts], axis=0)
+    stop = np.max([np.add(box_region.start, box_region.mask.shape) for box_region in parts], axis=0)
     masks = []
-    for item in (first, second):
-        whole = np.zeros(stop - start, dtype=np.bool_)
-        if item.mask.size:
-            begin = np.subtract(item.start, start)
-            box = tuple(slice(a, a + size) for a, size in zip(begin, item.mask.shape, strict=True))
-            whole[box] = item.mask
-        masks.append(whole)
+    for box_region in (first, second):
+        canvas = np.zeros(stop - start, dtype=np.bool_)
+        if box_region.mask.size:
+            begin = np.subtract(box_region.start, start)
+            box = tuple(
+                slice(a, a + size) for a, size in zip(begin, box_region.mask.shape, strict=True)
+            )
+            canvas[box] = box_region.mask
+        masks.append(canvas)
     return masks[0], masks[1], (int(start[0]), int(start[1]), int(start[2]))
 
 

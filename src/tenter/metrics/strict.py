@@ -1,7 +1,7 @@
-"""The strict family of metrics: every distance Euclidean and in mm, nothing averaged away.
+"""The strict family of metrics: every distance is Euclidean and in mm, no error is averaged away.
 
-It is always measured. `learn2reg` and `muregpro` stand beside it for comparison with
-figures of those challenges.
+It is always measured. `learn2reg` and `muregpro` are optional, for comparison with results of
+those challenges.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ UNITS = {metric.name: metric.unit for metric in STRICT}
 def label_figures(
     warped: Region, fixed: Region, affine: Matrix, *, surfaces: bool, normal: int | None = None
 ) -> dict[str, float | None]:
-    """What is measured of one label.
+    """The metrics of one label.
 
     Args:
         warped: the moving label on the fixed grid; empty if it vanished.
         fixed: the fixed label; not empty.
         affine: voxel -> RAS mm of the fixed grid.
-        surfaces: whether distances of surfaces are measured too.
-        normal: axis that the fixed grid is one slice across, or None.
+        surfaces: whether to measure surface distances, too.
+        normal: axis along which the fixed grid has a single slice, or None.
 
     Returns:
         Value by metric; a distance is None if the warped label is empty.
     """
-    ours, theirs, start = on_one_grid(warped, fixed)
+    warped_mask, fixed_mask, start = on_one_grid(warped, fixed)
     figures: dict[str, float | None] = {
-        "dice": dice(ours, theirs),
-        "tre": centroid_distance_mm(ours, theirs, shifted(affine, start)),
+        "dice": dice(warped_mask, fixed_mask),
+        "tre": centroid_distance_mm(warped_mask, fixed_mask, shifted(affine, start)),
     }
     if surfaces:
-        distances = surface_distances(ours, theirs, spacing_mm(affine), normal)
+        distances = surface_distances(warped_mask, fixed_mask, spacing_mm(affine), normal)
         figures["hd95"] = distances.hausdorff() if distances else None
         figures["surface_distance"] = distances.mean() if distances else None
     return figures

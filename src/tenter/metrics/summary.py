@@ -1,7 +1,7 @@
-"""A sample in a few figures: mean, quantiles, and the interval of the median.
+"""Summary of a sample: mean, quantiles, and the interval of the median.
 
 +inf stands for an error that could not be measured because the label vanished. It keeps
-its rank, so medians and quantiles are never flattered by leaving the worst cases out.
+its rank, so that leaving out the worst cases never improves medians and quantiles.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tenter.metrics.intervals import median_interval
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A sample in a few figures; `low` and `high` bound the median with 95 % confidence."""
+    """Summary of a sample; `low` and `high` bound the median with 95 % confidence."""
 
     mean: float
     median: float
@@ -31,7 +31,7 @@ class Distribution:
 
 
 def quantiles(values: Values, shares: Sequence[float]) -> Float[np.ndarray, "k"]:
-    """Quantiles by linear interpolation of ranks (type 7), with infinite values in their rank.
+    """Quantiles by linear interpolation of ranks (type 7); infinite values keep their rank.
 
     A quantile that falls between a finite value and +inf is +inf.
     Source: Hyndman and Fan, The American Statistician 50 (1996) 361-365.
@@ -41,9 +41,9 @@ def quantiles(values: Values, shares: Sequence[float]) -> Float[np.ndarray, "k"]
         shares: from 0 to 1.
     """
     ordered = np.sort(values)
-    place = np.asarray(shares) * (values.size - 1)
-    lower = np.floor(place).astype(np.int64)
-    return _between(ordered[lower], ordered[np.ceil(place).astype(np.int64)], place - lower)
+    position = np.asarray(shares) * (values.size - 1)
+    lower = np.floor(position).astype(np.int64)
+    return _between(ordered[lower], ordered[np.ceil(position).astype(np.int64)], position - lower)
 
 
 def _between(low: Values, high: Values, part: Values) -> Values:

@@ -1,9 +1,9 @@
-"""How far two surfaces lie apart, in mm.
+"""Distances between surfaces, in mm.
 
-The surface of a mask is those of its voxels that have a voxel outside the mask among
-their six face neighbours; what lies beyond the grid is outside. Of a slice it is the
-contour: four neighbours in the plane. Distances go from voxel centre to nearest voxel
-centre, each surface voxel counts once (as in MONAI, SciPy).
+The surface of a mask consists of its voxels that have a voxel outside the mask among their six
+face neighbours; everything beyond the grid is outside. For a slice it is the contour: four
+neighbours in the plane. Distances are measured from voxel centre to nearest voxel centre, and
+each surface voxel counts once (as in MONAI, SciPy).
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ class SurfaceDistances:
     back: Float[np.ndarray, "m"]
 
     def hausdorff(self, percentile: float = 95.0) -> float:
-        """The larger of the two directed percentiles of distance, in mm; 100 is Hausdorff's distance.
+        """The larger of the two directed percentiles of distance, in mm; 100: Hausdorff's distance.
 
         Percentiles are interpolated linearly between distances.
         Source: Huttenlocher et al., IEEE PAMI 15 (1993) 850-863.
         """
-        return float(max(np.percentile(self.forth, percentile), np.percentile(self.back, percentile)))
+        return float(
+            max(np.percentile(self.forth, percentile), np.percentile(self.back, percentile))
+        )
 
     def mean(self) -> float:
-        """Mean over the distances of both directions pooled, in mm (average symmetric surface distance).
+        """Mean over the pooled distances of both directions, mm (average symmetric distance).
 
         Source: Heimann et al., IEEE TMI 28 (2009) 1251-1265.
         """
@@ -51,7 +53,7 @@ def surface(mask: Mask, normal: int | None = None) -> Mask:
 
     Args:
         mask: `x y z`.
-        normal: axis that the grid is one slice across, along which there are no neighbours.
+        normal: axis along which the grid has a single slice, and voxels have no neighbours.
     """
     padded = np.pad(mask, 1)
     inside = mask.copy()
@@ -69,14 +71,15 @@ def surface_distances(
 ) -> SurfaceDistances | None:
     """Exact distances between two surfaces on one grid.
 
-    Nearest neighbours come from trees over the surface voxels alone: four times less work
-    than a distance transform of the masks' bounding box, at the sizes of organs.
+    Nearest neighbours come from trees over the surface voxels alone: for organs, a quarter of the
+    work of a distance transform of the masks' bounding box.
 
     Args:
         first: mask `x y z`.
         second: mask of the same shape.
         spacing_mm: distance of neighbouring voxels along each axis (axes at right angles).
-        normal: axis that the grid is one slice across; None of a volume, however thin the masks.
+        normal: axis along which the grid has a single slice; None for a volume, however thin the
+            masks.
 
     Returns:
         None if either mask is empty.

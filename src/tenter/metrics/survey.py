@@ -1,6 +1,6 @@
-"""One pass over the fixed grid: how the map changes volume, and where labels land.
+"""One pass over the fixed grid: volume change of the map, and where labels land.
 
-The grid is worked off in slabs, so that a large image needs no more memory than a small one.
+The grid is processed in slabs, so that a large image needs no more memory than a small one.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tenter.spatial import slices
 from tenter.spatial.transform import Transform, moving_voxels
 
 SLAB_VOXELS = 2**21
-"""Voxels of the fixed grid worked on at a time; changes no result."""
+"""Voxels of the fixed grid processed at a time; does not affect results."""
 
 SLACK = 0.01
-"""Voxels that a box is larger than needed, as coordinates are rounded to float32 here."""
+"""Margin of a box in voxels, as coordinates are rounded to float32 here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """What one pass over the fixed grid finds.
+    """The results of one pass over the fixed grid.
 
     Attributes:
         determinants: Jacobian determinants (mm to mm) at the inner voxels.
@@ -43,7 +43,7 @@ class Survey:
 
     @property
     def ndv_percent(self) -> float:
-        """Non-diffeomorphic volume: what is turned, in % of the inner voxels' volume.
+        """Non-diffeomorphic volume: `turned`, in % of the inner voxels' volume.
 
         NaN for a grid without inner voxels. Source: Liu et al., IJCV 2024.
         """
@@ -52,36 +52,38 @@ class Survey:
 
 
 def survey(transform: Transform, fixed: Grid, moving: Matrix, boxes: Sequence[Box] = ()) -> Survey:
-    """Look over the whole map; on a fixed grid of one slice, how it changes areas of its plane.
+    """Survey the whole map; on a fixed grid of one slice, the change of areas in its plane.
 
     Args:
         transform: fixed to moving.
-        fixed: the grid to look at.
+        fixed: the grid to survey.
         moving: voxel -> RAS mm of the moving grid.
-        boxes: of moving voxels, whose landing places are wanted.
+        boxes: of moving voxels, whose landing boxes are computed.
     """
     parts: list[np.ndarray] = []
     turned = []
-    found: list[list[Box]] = [[] for _ in boxes]
+    landing_boxes: list[list[Box]] = [[] for _ in boxes]
     plane = _in_plane(transform, fixed)
     for start, shape in _slabs(fixed.shape):
         affine = shifted(fixed.affine, (start, 0, 0))
         displacement = transform.displacement_mm(affine, shape)
-        bent = displacement if plane is None else plane.displacement_mm(affine, shape)
-        parts.append(determinants(bent, affine))
-        turned.append(turned_volume(bent, affine))
-        places = moving_voxels(displacement, affine, moving)[0]
-        for known, landing in zip(found, _landings(places, boxes), strict=True):
+        plane_displacement = displacement if plane is None else plane.displacement_mm(affine, shape)
+        parts.append(determinants(plane_displacement, affine))
+        turned.append(turned_volume(plane_displacement, affine))
+        voxels = moving_voxels(displacement, affine, moving)[0]
+        for box_landings, landing in zip(landing_boxes, _landings(voxels, boxes), strict=True):
             if landing is not None:
-                known.append((slice(landing[0].start + start, landing[0].stop + start), *landing[1:]))
-    landings = tuple(hull(known) if known else None for known in found)
+                box_landings.append(
+                    (slice(landing[0].start + start, landing[0].stop + start), *landing[1:])
+                )
+    landings = tuple(hull(box_landings) if box_landings else None for box_landings in landing_boxes)
     return Survey(np.concatenate(parts), math.fsum(turned), landings)
 
 
 def _in_plane(transform: Transform, fixed: Grid) -> Transform | None:
     """A map within a slice that changes areas as the alignment and the field change volumes.
 
-    The alignment may turn the slice anywhere in space; what counts of it here is its determinant.
+    The alignment may rotate the slice arbitrarily in space; only its determinant matters here.
     """
     normal = slices.normal(fixed.shape)
     if normal is None:
@@ -93,15 +95,15 @@ def _in_plane(transform: Transform, fixed: Grid) -> Transform | None:
 
 
 def _slabs(shape: tuple[int, int, int]) -> Iterator[tuple[int, tuple[int, int, int]]]:
-    """First plane and shape of slabs along x that share two planes with the next, as differences need."""
+    """First plane and shape of slabs along x; neighbours share two planes for the differences."""
     inner = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
     for start in range(0, max(1, shape[0] - 2), inner):
         yield start, (min(inner + 2, shape[0] - start), shape[1], shape[2])
 
 
-def _landings(places: Float[Tensor, "3 x y z"], boxes: Sequence[Box]) -> list[Box | None]:
-    """Search the hull of all boxes first, and each box only where that lands."""
-    coordinates = places.cpu().numpy()
+def _landings(voxels: Float[Tensor, "3 x y z"], boxes: Sequence[Box]) -> list[Box | None]:
+    """Search the hull of all boxes first, then each box only where the hull lands."""
+    coordinates = voxels.cpu().numpy()
     everywhere = (slice(0, None), slice(0, None), slice(0, None))
     area = _landing(coordinates, hull(boxes), everywhere) if boxes else None
     if area is None:
@@ -110,10 +112,12 @@ def _landings(places: Float[Tensor, "3 x y z"], boxes: Sequence[Box]) -> list[Bo
 
 
 def _landing(coordinates: Float[np.ndarray, "3 x y z"], box: Box, area: Box) -> Box | None:
-    found = np.ones(coordinates[0][area].shape, dtype=np.bool_)
-    for places, extent in zip(coordinates, box, strict=True):
-        found &= (places[area] > extent.start - 1 - SLACK) & (places[area] < extent.stop + SLACK)
-    inner = bounds(found)
+    reached = np.ones(coordinates[0][area].shape, dtype=np.bool_)
+    for axis_coordinates, extent in zip(coordinates, box, strict=True):
+        reached &= (axis_coordinates[area] > extent.start - 1 - SLACK) & (
+            axis_coordinates[area] < extent.stop + SLACK
+        )
+    inner = bounds(reached)
     if inner is None:
         return None
     x, y, z = (

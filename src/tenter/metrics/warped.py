@@ -1,8 +1,8 @@
 """Moving labels on the fixed grid, computed only where they can land.
 
-A label is read linearly (0 outside its image) and set where it reaches a threshold.
-This needs one of the eight voxels around a place to reach it; so each label is read only
-in the box of fixed voxels that map next to one of its own. Reading is in float64.
+A label is interpolated linearly (0 outside its image) and set where it reaches a threshold. For
+this, one of the eight surrounding voxels must reach it, so that each label is only interpolated
+in the box of fixed voxels that map next to one of the label's voxels. This is done in float64.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tenter.spatial import geometry, grids, warp
 from tenter.spatial.transform import Transform
 
 TIE = 1e-6
-"""A label this little below the threshold reaches it: rounding to float32 shall not decide ties."""
+"""Tolerance of the threshold, so that rounding to float32 does not decide ties."""
 
 NOWHERE = Region(np.zeros((0, 0, 0), dtype=np.bool_), (0, 0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """The part of a moving label that makes a difference.
+    """The relevant part of a moving label.
 
     Attributes:
         own: box of the voxels where the label reaches the threshold.
@@ -43,31 +43,31 @@ class Piece:
 
 
 def piece(label: Float[np.ndarray, "x y z"], threshold: float) -> Piece | None:
-    """Cut a moving label out of its image; None if it nowhere reaches the threshold."""
-    own = bounds(label >= threshold)
-    if own is None:
+    """Crop a moving label from its image; None if it does not reach the threshold anywhere."""
+    box = bounds(label >= threshold)
+    if box is None:
         return None
     around = tuple(
         slice(max(part.start - 1, 0), min(part.stop + 1, size))
-        for part, size in zip(own, label.shape, strict=True)
+        for part, size in zip(box, label.shape, strict=True)
     )
     start = around[0].start, around[1].start, around[2].start
-    return Piece(own, label[around].astype(np.float64), start)
+    return Piece(box, label[around].astype(np.float64), start)
 
 
-def landing_box(to_fixed: Matrix, shape: tuple[int, int, int], own: Box) -> Box | None:
+def landing_box(to_fixed: Matrix, shape: tuple[int, int, int], box: Box) -> Box | None:
     """Box of the fixed voxels that a matrix maps less than a voxel from a box of the moving grid.
 
     Args:
         to_fixed: moving voxel -> fixed voxel.
         shape: voxels of the fixed grid.
-        own: box of moving voxels.
+        box: box of moving voxels.
     """
-    edges = [(extent.start - 1.0, extent.stop + 0.0) for extent in own]
+    edges = [(extent.start - 1.0, extent.stop + 0.0) for extent in box]
     corners = np.array(list(itertools.product(*edges)))
-    places = geometry.apply(to_fixed, corners)
-    low = np.clip(np.floor(places.min(axis=0)), 0, shape).astype(int)
-    high = np.clip(np.ceil(places.max(axis=0)) + 1, 0, shape).astype(int)
+    landed = geometry.apply(to_fixed, corners)
+    low = np.clip(np.floor(landed.min(axis=0)), 0, shape).astype(int)
+    high = np.clip(np.ceil(landed.max(axis=0)) + 1, 0, shape).astype(int)
     if (low >= high).any():
         return None
     x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
@@ -76,13 +76,13 @@ def landing_box(to_fixed: Matrix, shape: tuple[int, int, int], own: Box) -> Box 
 
 @dataclass(frozen=True, slots=True)
 class Warper:
-    """Carries labels of one pair from the moving to the fixed grid.
+    """Warps the labels of one pair from the moving to the fixed grid.
 
     Attributes:
         transform: fixed to moving, in float64.
         fixed: the grid that labels are measured on.
         moving: affine of the moving labels.
-        threshold: from which value on a soft label is set.
+        threshold: value from which a soft label is set.
     """
 
     transform: Transform
@@ -91,39 +91,46 @@ class Warper:
     threshold: float
 
     def by_alignment(self, pieces: Sequence[Piece]) -> list[Region]:
-        """Labels carried by the transform's alignment alone: one matrix, without a look at the field."""
+        """Labels warped by the transform's alignment alone: one matrix, without the field."""
         to_moving = np.linalg.inv(self.moving) @ self.transform.alignment @ self.fixed.affine
         to_fixed = np.linalg.inv(to_moving)
 
-        def places(box: Box) -> Tensor:
+        def coordinates(box: Box) -> Tensor:
             start = shifted(to_moving, _first(box))
             return grids.mapped(torch.from_numpy(start[None, :3]), _sizes(box))
 
-        boxes = [landing_box(to_fixed, self.fixed.shape, item.own) for item in pieces]
-        return [self._region(item, box, places) for item, box in zip(pieces, boxes, strict=True)]
+        boxes = [landing_box(to_fixed, self.fixed.shape, label.own) for label in pieces]
+        return [
+            self._region(label, box, coordinates) for label, box in zip(pieces, boxes, strict=True)
+        ]
 
     def by_transform(self, pieces: Sequence[Piece], landings: Sequence[Box | None]) -> list[Region]:
-        """Labels carried by the whole transform.
+        """Labels warped by the whole transform.
 
         Args:
             pieces: of the moving labels.
-            landings: for each the box of fixed voxels that it can reach.
+            landings: for each label, the box of fixed voxels that it can reach.
         """
 
-        def places(box: Box) -> Tensor:
+        def coordinates(box: Box) -> Tensor:
             return self.transform.coordinates(
                 shifted(self.fixed.affine, _first(box)), _sizes(box), self.moving
             )
 
-        return [self._region(item, box, places) for item, box in zip(pieces, landings, strict=True)]
+        return [
+            self._region(label, box, coordinates)
+            for label, box in zip(pieces, landings, strict=True)
+        ]
 
-    def _region(self, item: Piece, landing: Box | None, places: Callable[[Box], Tensor]) -> Region:
-        """One label within the box where it lands; `places` gives voxels of the moving grid."""
+    def _region(
+        self, label: Piece, landing: Box | None, coordinates: Callable[[Box], Tensor]
+    ) -> Region:
+        """One label in the box where it lands; `coordinates` gives voxels of the moving grid."""
         if landing is None:
             return NOWHERE
-        start = torch.tensor(item.start, dtype=torch.float64).reshape(1, 3, 1, 1, 1)
-        image = torch.from_numpy(item.values)[None, None]
-        values = warp.sample(image, places(landing) - start, padding="zeros")[0, 0].numpy()
+        start = torch.tensor(label.start, dtype=torch.float64).reshape(1, 3, 1, 1, 1)
+        image = torch.from_numpy(label.values)[None, None]
+        values = warp.sample(image, coordinates(landing) - start, padding="zeros")[0, 0].numpy()
         return Region(values >= self.threshold - TIE, _first(landing))
 
 

@@ -1,7 +1,7 @@
-"""Networks: two images in, a displacement field out; none ever sees a label.
+"""Networks: two images in, a displacement field out; no network ever sees a label.
 
-The network called `x` in the configuration is the class named below in `networks/x.py`,
-imported when it is built, so that a training reads the code of its own network alone.
+The network called `x` in the configuration is the class named below in `networks/x.py`. It is
+imported when it is built, so that a training depends only on the code of its own network.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ CLASSES = {
 """Module of each network, and the class in it."""
 
 
-def build(settings: config.Network, channels: int | tuple[int, int], dimensions: int = 3) -> nn.Module:
-    """A network with fresh weights, drawn from torch's generator.
+def build(
+    settings: config.Network, channels: int | tuple[int, int], dimensions: int = 3
+) -> nn.Module:
+    """A network with initial weights, drawn from torch's generator.
 
-    Its field is exactly zero, but for `keypoint`, whose first points lie near the centre.
+    Its initial field is exactly zero, except for `keypoint`, whose points first lie near the
+    centre.
 
     Args:
         settings: which network, and its sizes.
-        channels: of the moving and of the fixed image; one number is both together, half each.
+        channels: of the moving and of the fixed image; a single number is their sum, half each.
         dimensions: 3, or 2.
 
     Returns:
@@ -45,8 +48,10 @@ def build(settings: config.Network, channels: int | tuple[int, int], dimensions:
     return network
 
 
-def on_grid(settings: config.Network, channels: int | tuple[int, int], shape: Sequence[int]) -> nn.Module:
-    """A network as `build` makes it, for images on a plan's grid: of two dimensions where it is one slice.
+def on_grid(
+    settings: config.Network, channels: int | tuple[int, int], shape: Sequence[int]
+) -> nn.Module:
+    """A network from `build` for images on a plan's grid: two-dimensional if that is one slice.
 
     Args:
         settings: which network, and its sizes.
@@ -54,12 +59,13 @@ def on_grid(settings: config.Network, channels: int | tuple[int, int], shape: Se
         shape: voxels of the grid along its three axes.
 
     Returns:
-        A module that takes `[b, c, *shape]` and gives `[b, 3, *shape]`; of a slice the field is
-        zero along its normal.
+        A module that takes `[b, c, *shape]` and gives `[b, 3, *shape]`; on a slice the field is
+        zero along the normal.
     """
     axis = slices.normal(shape)
     if axis is None:
         return build(settings, channels)
-    from tenter.networks.flat import flattened  # noqa: PLC0415 - counts as code, but is read for slices alone
+    # Imported only for slices: a training depends on the code that it imports.
+    from tenter.networks.flat import flattened  # noqa: PLC0415
 
     return flattened(build(settings, channels, 2), axis)

@@ -1,7 +1,7 @@
-"""The blocks that networks are built of, in two or three dimensions.
+"""Building blocks of networks, in two or three dimensions.
 
-On a CPU convolutions run about twice as fast on tensors whose channels lie innermost, so
-`side_by_side` lays the input out so and everything after keeps it.
+On a CPU, convolutions run about twice as fast on tensors whose channels lie innermost in memory;
+`side_by_side` converts the input to this layout, and all later operations keep it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ TRANSPOSED: dict[int, type[nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
 def side_by_side(
     moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
 ) -> Float[Tensor, "b c *space"]:
-    """Both images as channels of one, moving first."""
+    """Both images concatenated along the channels, moving first."""
     return innermost.laid_out(torch.cat([moving, fixed], dim=1))
 
 
-def resize(features: Float[Tensor, "b c *inside"], shape: Sequence[int]) -> Float[Tensor, "b c *outside"]:
-    """Resample linearly in each axis, voxel blocks aligned (`align_corners=False`); differentiable.
+def resize(
+    features: Float[Tensor, "b c *inside"], shape: Sequence[int]
+) -> Float[Tensor, "b c *outside"]:
+    """Resample linearly along each axis, with `align_corners=False`; differentiable.
 
-    The same as `functional.interpolate(..., mode="trilinear")`, as one small matrix an axis:
-    four times as fast on a CPU, where it also keeps channels innermost.
+    Equivalent to `functional.interpolate(..., mode="trilinear")`, but computed with one small
+    matrix per axis: four times as fast on a CPU, where it also keeps channels innermost.
 
     Args:
         features: `[b, c, *inside]`.
@@ -63,7 +65,7 @@ def along_axes(
 
     Args:
         features: `[b, c, *inside]`.
-        matrices: one an axis, `[outside, inside]`.
+        matrices: one per axis, `[outside, inside]`.
 
     Returns:
         `[b, c, *outside]`, channels innermost.
@@ -80,7 +82,7 @@ def along_axes(
 
 
 def halve(features: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *half"]:
-    """The largest of each 2 x 2 x 2 voxels; an odd last plane counts as a whole one."""
+    """Max-pooling over 2 x 2 x 2 voxels; an odd last plane is pooled by itself."""
     pool = functional.max_pool3d if features.ndim == 5 else functional.max_pool2d
     result: Tensor = pool(features, kernel_size=2, ceil_mode=True)
     return result
@@ -89,10 +91,10 @@ def halve(features: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *half"]:
 def convolve(
     layer: Callable[[Tensor], Tensor], features: Float[Tensor, "b i *inside"], kernel: int
 ) -> Float[Tensor, "b o *outside"]:
-    """Convolve, in float32 where half precision cannot be trusted.
+    """Convolve, in float32 where half precision is unreliable.
 
     On a CPU, oneDNN's bfloat16 convolutions of grids that are shorter than the kernel along an axis
-    return weight gradients of uninitialised memory, or write beyond their own (PyTorch 2.13).
+    return weight gradients from uninitialised memory, or write out of bounds (PyTorch 2.13).
 
     Args:
         layer: the convolution.
@@ -111,7 +113,7 @@ def convolve(
 class Convolution(nn.Module):
     """Convolution without bias, normalisation, and a ReLU unless `linear`.
 
-    Weights are drawn as label-reg draws them (Glorot and Bengio, AISTATS 2010, uniform).
+    Weights are initialised as in label-reg (Glorot and Bengio, AISTATS 2010, uniform).
     """
 
     def __init__(
@@ -140,17 +142,17 @@ class Convolution(nn.Module):
         return result
 
     def convolved(self, features: Float[Tensor, "b i *inside"]) -> Float[Tensor, "b o *outside"]:
-        """The same before it is normalised."""
+        """The convolution alone, before normalisation."""
         return convolve(self.convolution, features, self.kernel)
 
 
 def residual(
     first: Convolution, second: Convolution, features: Float[Tensor, "b i *space"]
 ) -> Float[Tensor, "b o *space"]:
-    """`second(first(features))`, without keeping what the second one convolves."""
+    """`second(first(features))`, without storing the second convolution's input."""
 
-    def between(given: Tensor) -> Tensor:
-        return second.convolved(first.normalisation(given))
+    def between(convolved: Tensor) -> Tensor:
+        return second.convolved(first.normalisation(convolved))
 
     result: Tensor = second.normalisation(
         normalised_again(between, first.normalisation, first.convolved(features))
@@ -161,20 +163,21 @@ def residual(
 def normalised_again(
     function: Callable[[Tensor], Tensor], norm: Normalisation, features: Float[Tensor, "b i *space"]
 ) -> Tensor:
-    """A function that begins with a normalisation; the backward pass normalises once more.
+    """Apply a function that begins with a normalisation, recomputing that in the backward pass.
 
-    What is normalised is not kept meanwhile: less memory for a little more time. In half precision, where
-    it is half as large, it is kept. A convolution at the end is not run again, as PyTorch stops before it.
+    The normalised features are not stored: less memory for a little more time. In half precision,
+    where they take half as much, they are stored. A convolution at the end is not recomputed, as
+    PyTorch stops before it.
     """
     half = features.element_size() < 4
-    if half or norm.kind == "batch":  # a second run would count the batch twice
+    if half or norm.kind == "batch":  # recomputation would update the running averages twice
         return function(features)
     result: Tensor = checkpoint(function, features, use_reentrant=False, preserve_rng_state=False)
     return result
 
 
 class ResidualDown(nn.Module):
-    """label-reg's encoder block: a convolution, a residual unit of two more, and a halving."""
+    """label-reg's encoder block: a convolution, a residual unit of two more, and pooling."""
 
     def __init__(
         self, inputs: int, outputs: int, norm: Kind, *, kernel: int = 3, dimensions: int = 3
@@ -188,13 +191,13 @@ class ResidualDown(nn.Module):
     def forward(
         self, features: Float[Tensor, "b i *space"]
     ) -> tuple[Float[Tensor, "b o *space"], Float[Tensor, "b o *half"]]:
-        """The features before the residual unit, which are the skip; and the block's output."""
+        """The features before the residual unit, which are the skip, and the block's output."""
         entered = self.enter(features)
         return entered, halve(residual(self.first, self.second, entered).add_(entered).relu_())
 
 
 class FieldHead(nn.Module):
-    """A convolution from features to displacement; all zero at first. Always in float32."""
+    """A convolution from features to displacement, initially zero; always in float32."""
 
     def __init__(self, inputs: int, dimensions: int = 3, *, kernel: int = 3) -> None:
         """Set all weights to zero."""
@@ -209,20 +212,26 @@ class FieldHead(nn.Module):
         layer = self.convolution
         with torch.autocast(features.device.type, enabled=False):
             field = _planewise(features.to(layer.weight.dtype), layer.weight)
-            return field if layer.bias is None else field + layer.bias.view(-1, *[1] * (field.ndim - 2))
+            return (
+                field
+                if layer.bias is None
+                else field + layer.bias.view(-1, *[1] * (field.ndim - 2))
+            )
 
 
 def _planewise(
     features: Float[Tensor, "b c *space"], weight: Float[Tensor, "d c *kernel"]
 ) -> Float[Tensor, "b d *space"]:
-    """A convolution to few channels, as one of each plane of its kernel to several times as many.
+    """A convolution to few channels, computed plane by plane of its kernel.
 
-    Equal to rounding. A processor computes sixteen outputs of a voxel at a time or none; of three it
-    wastes most.
+    The planes' outputs are computed as additional channels and then summed; equal up to rounding.
+    A CPU computes sixteen output channels at a time, so that with only three most would be wasted.
     """
     planes, width, count = weight.movedim(2, 0).flatten(0, 1), weight.shape[2], features.shape[2]
     convolved = functional.conv3d if features.ndim == 5 else functional.conv2d
-    parts = convolved(features, planes.unsqueeze(2), padding=(0, *(size // 2 for size in weight.shape[3:])))
+    parts = convolved(
+        features, planes.unsqueeze(2), padding=(0, *(size // 2 for size in weight.shape[3:]))
+    )
     along = (0, 0) * (features.ndim - 3)
     parts = functional.pad(
         parts.view(len(parts), width, -1, *parts.shape[2:]), (*along, width // 2, width // 2)

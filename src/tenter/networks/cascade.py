@@ -1,4 +1,4 @@
-"""A cascade of dense networks, coarse to fine, each on what those before it have made."""
+"""A cascade of dense networks, coarse to fine; each refines the field of those before it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tenter.spatial import compose, constants, warp
 
 
 class CascadeNet(nn.Module):
-    """Each stage sees the fixed image and the moving one as warped by the total so far.
+    """Each stage sees the fixed image and the moving image warped by the total field so far.
 
-    After the recursive cascades of Zhao et al. (ICCV 2019), here with a resolution of its own for
+    After the recursive cascades of Zhao et al. (ICCV 2019), here with a separate resolution for
     each stage, as in Mok and Chung's Laplacian pyramid (MICCAI 2020): both images are averaged
-    over blocks of voxels, and the stage's field is resized and joined to the total as a map, so
-    that images are always warped once, from the original. All stages are trained jointly.
+    over blocks of voxels, and the stage's field is resized and composed with the total, so that
+    images are always warped once, from the original. All stages are trained jointly.
     """
 
     def __init__(
@@ -29,15 +29,19 @@ class CascadeNet(nn.Module):
         """Draw the weights.
 
         Args:
-            settings: factor of each stage, and the network of all.
+            settings: factor of each stage, and the architecture that all share.
             channels: of the moving and of the fixed image.
             dimensions: 3, or 2.
         """
         super().__init__()
         self.factors = settings.factors
-        self.stages = nn.ModuleList(build(settings.network, channels, dimensions) for _ in settings.factors)
+        self.stages = nn.ModuleList(
+            build(settings.network, channels, dimensions) for _ in settings.factors
+        )
 
-    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+    def forward(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Field:
         """The total field in voxels, `[b, d, *space]`."""
         total = self._stage(0, moving, fixed)
         for index in range(1, len(self.stages)):
@@ -45,15 +49,15 @@ class CascadeNet(nn.Module):
         return total
 
     def _stage(
-        self, index: int, placed: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+        self, index: int, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
     ) -> Field:
         factor = self.factors[index]
-        field: Field = self.stages[index](averaged(placed, factor), averaged(fixed, factor))
+        field: Field = self.stages[index](averaged(moving, factor), averaged(fixed, factor))
         return enlarged(field, fixed.shape[2:])
 
 
 def averaged(image: Image, factor: int) -> Float[Tensor, "b c *cells"]:
-    """Means over equal blocks of `factor` voxels along each axis, or a little fewer where they do not fit.
+    """Means over equal blocks of `factor` voxels along each axis, or slightly fewer to fit.
 
     Args:
         image: `[b, c, *space]`.

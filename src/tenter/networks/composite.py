@@ -1,4 +1,4 @@
-"""Composite-Net: an affine network, then a dense one that sees the moving image placed by it."""
+"""Composite-Net: an affine network, then a dense one that sees the affinely warped moving image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tenter.spatial import compose, warp
 class CompositeNet(nn.Module):
     """Both parts are trained jointly, through the composition of their maps.
 
-    label-reg (Hu et al., 2018) adds the two displacements; that is not the map by which the
-    dense part saw the image. Here a fixed point goes through the dense map first and the
-    affine one after it, so that warping once by the total equals warping twice. With `parity`
-    they are added.
+    label-reg (Hu et al., 2018) adds the two displacements, which is not the map by which the
+    dense part saw the image. Here a fixed point is mapped by the dense map first and then by the
+    affine one, so that warping once by the total equals warping twice. With `parity` the
+    displacements are added.
     """
 
     def __init__(
@@ -35,8 +35,12 @@ class CompositeNet(nn.Module):
         self.second = build(settings.second, channels, dimensions)
         self.added = settings.parity
 
-    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+    def forward(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Field:
         """The total field in voxels, `[b, d, *space]`."""
-        placing: Field = self.first(moving, fixed)
-        moved: Field = self.second(warp.warp(moving, placing), fixed)
-        return placing + moved if self.added else compose.compose(placing, moved)
+        affine_field: Field = self.first(moving, fixed)
+        dense_field: Field = self.second(warp.warp(moving, affine_field), fixed)
+        return (
+            affine_field + dense_field if self.added else compose.compose(affine_field, dense_field)
+        )

@@ -20,18 +20,18 @@ CELLS = 2
 
 
 class GlobalNet(nn.Module):
-    """The encoder of Hu et al. (2018) with a head that fits any size of image.
+    """The encoder of Hu et al. (2018) with a head for images of any size.
 
     label-reg flattens the last features, which ties its weights to one size and its map to
     the grid's corner. Here they are averaged over the 2 x 2 x 2 octants of the grid, enough to
-    say where something lies (a mean over all voxels is not), and one linear layer, zero at
-    first, gives the change from identity; `tanh` keeps each entry within `bound`. The layer's
-    sum is divided by the root of its number of terms: an optimiser such as Adam moves all of
-    its weights by equal steps, which would otherwise throw the map from bound to bound.
-    With `finest: 1` the images are halved and enter at the second block.
+    encode position (a mean over all voxels is not), and one linear layer, initially zero, gives
+    the change from identity; `tanh` keeps each entry within `bound`. The layer's sum is divided
+    by the root of its number of terms: an optimiser such as Adam moves all of its weights by
+    equal steps, which would otherwise make the map jump from bound to bound.
+    With `finest: 1` the images are resized by half and enter at the second block.
 
-    With `parity` the head is label-reg's: one layer from all features to the matrix itself, of
-    voxel coordinates, which is the identity at first.
+    With `parity` the head is label-reg's: one layer from all features to the matrix in voxel
+    coordinates, which is initially the identity.
     """
 
     def __init__(
@@ -57,22 +57,28 @@ class GlobalNet(nn.Module):
             )
         )
         self.bottom = blocks.Convolution(widths[-2], widths[-1], norm, dimensions=dimensions)
-        cells = [-(-size // 2**HALVINGS) for size in self.size] if self.size else [CELLS] * dimensions
+        cells = (
+            [-(-size // 2**HALVINGS) for size in self.size] if self.size else [CELLS] * dimensions
+        )
         self.head = nn.Linear(widths[-1] * math.prod(cells), dimensions * (dimensions + 1))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         if self.size:
             nn.init.eye_(self.head.bias.view(dimensions, dimensions + 1))
 
-    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+    def forward(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Field:
         """The affine map's field in voxels, `[b, d, *space]`."""
         return affine.displacement(self.affine_map(moving, fixed), fixed.shape[2:])
 
-    def affine_map(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Affine:
+    def affine_map(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Affine:
         """The map in the grid's normalised centred coordinates, `[b, d + 1, d + 1]`.
 
         Raises:
-            TrainingError: the network is tied to another size.
+            TrainingError: the network's weights fit another grid size only.
         """
         shape = tuple(fixed.shape[2:])
         features = blocks.side_by_side(moving, fixed)
@@ -95,13 +101,18 @@ class GlobalNet(nn.Module):
         change = self.bound * torch.tanh(self.head(terms / math.sqrt(terms.shape[1])))
         return change.view(-1, dimensions, dimensions + 1)
 
-    def _tied(self, features: Float[Tensor, "b c *cells"], shape: tuple[int, ...]) -> Float[Tensor, "b d e"]:
-        """The same by label-reg's head."""
+    def _tied(
+        self, features: Float[Tensor, "b c *cells"], shape: tuple[int, ...]
+    ) -> Float[Tensor, "b d e"]:
+        """The same, from label-reg's head."""
         if shape != self.size:
-            tied, given = (" x ".join(map(str, sizes)) for sizes in (self.size or (), shape))
+            network_size, grid_size = (
+                " x ".join(map(str, sizes)) for sizes in (self.size or (), shape)
+            )
             message = (
-                f"this global network is tied to {tied} voxels and the grid has {given}; set the network's "
-                "`size` to the shape of the plan, or leave out `parity`"
+                f"this global network is tied to {network_size} voxels and the grid has "
+                f"{grid_size}; set the network's `size` to the shape of the plan, "
+                "or leave out `parity`"
             )
             raise TrainingError(message)
         rows = self.head(features.flatten(1)).view(-1, len(shape), len(shape) + 1)
@@ -109,6 +120,6 @@ class GlobalNet(nn.Module):
 
 
 def _size(size: tuple[int, ...] | None, dimensions: int) -> tuple[int, ...] | None:
-    """The size that a network is tied to: of a slice without its axis of one voxel."""
+    """The grid size that a network is tied to; for a slice without the axis of one voxel."""
     axis = None if size is None or dimensions == 3 else slices.normal(size)
     return size if size is None or axis is None else size[:axis] + size[axis + 1 :]

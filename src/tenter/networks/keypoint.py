@@ -1,4 +1,4 @@
-"""Keypoint network: points found in each image by itself, and the affine map that fits them best."""
+"""Keypoint network: points detected in each image separately, and the affine map that fits them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ Places = Float[Tensor, "b k d"]
 """Points of each sample in the grid's normalised centred coordinates."""
 
 Weights = Float[Tensor, "b k"]
-"""What each point of each sample counts for."""
+"""Weight of each point of each sample."""
 
 
 class KeypointNet(nn.Module):
     """After KeyMorph (Yu et al., MIDL 2022; Wang et al., Medical Image Analysis 90, 2023).
 
-    Each side has an encoder-decoder of its own, for the sides differ in modality, whose heatmaps
-    become points: the centres of mass of their softmax over the voxels. The k-th points of both
-    sides correspond, and the affine map is fitted to them in closed form, so that the network
-    learns where things are and never what a map is, and sees neither side beside the other, which
-    leaves it little to remember pairs by. What differs from KeyMorph: a pair of points counts by
-    how concentrated both heatmaps are, and a ridge draws the fit towards a shift, since at first
-    all points lie near the centre. One learnt factor sharpens all heatmaps.
+    Each side has its own encoder-decoder, as the sides differ in modality. Its heatmaps become
+    points: the centres of mass of their softmax over the voxels. The k-th points of both sides
+    correspond, and the affine map is fitted to them in closed form. The network therefore learns
+    to locate structures, not to predict maps, and it never sees the two images together, which
+    makes it hard to memorise training pairs. Differences from KeyMorph: each pair of points is
+    weighted by how concentrated both heatmaps are, and a ridge term draws the fit towards a pure
+    translation, since initially all points lie near the centre. One learnt factor sharpens all
+    heatmaps.
     """
 
     def __init__(
@@ -51,11 +52,15 @@ class KeypointNet(nn.Module):
         self.stride = 1 + settings.finest
         self.ridge = settings.ridge
 
-    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+    def forward(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Field:
         """The affine map's field in voxels, `[b, d, *space]`."""
         return affine.displacement(self.affine_map(moving, fixed), fixed.shape[2:])
 
-    def affine_map(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Affine:
+    def affine_map(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Affine:
         """The map in the grid's normalised centred coordinates, `[b, d + 1, d + 1]`."""
         moving_points, fixed_points, weights = self.pairs(moving, fixed)
         with torch.autocast(fixed.device.type, enabled=False):
@@ -64,21 +69,25 @@ class KeypointNet(nn.Module):
     def pairs(
         self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
     ) -> tuple[Places, Places, Weights]:
-        """Moving and fixed points in normalised coordinates, `[b, k, d]`, and their weights `[b, k]`."""
+        """Moving and fixed points, `[b, k, d]` in normalised coordinates, and weights `[b, k]`."""
         shape = fixed.shape[2:]
         moving_maps, fixed_maps = self.moving(moving), self.fixed(fixed)
         with torch.autocast(fixed.device.type, enabled=False):
-            moving_points, one = soft_centres(moving_maps * self.sharpness, shape, self.stride)
-            fixed_points, other = soft_centres(fixed_maps * self.sharpness, shape, self.stride)
-            weights = (one * other).sqrt()
+            moving_points, moving_weights = soft_centres(
+                moving_maps * self.sharpness, shape, self.stride
+            )
+            fixed_points, fixed_weights = soft_centres(
+                fixed_maps * self.sharpness, shape, self.stride
+            )
+            weights = (moving_weights * fixed_weights).sqrt()
             return moving_points, fixed_points, weights / weights.sum(1, keepdim=True)
 
 
 class Heatmaps(nn.Module):
-    """One side's encoder-decoder, from an image to a map for each point; always in float32.
+    """One side's encoder-decoder, from an image to float32 heatmaps, one per point.
 
-    Two convolutions a level on the way down, one on the way up after the coarser features are
-    resized and laid beside the skip.
+    Two convolutions per level on the way down; on the way up one, after the coarser features are
+    resized and concatenated with the skip.
     """
 
     def __init__(self, settings: config.KeypointNetwork, inputs: int, dimensions: int = 3) -> None:
@@ -89,20 +98,25 @@ class Heatmaps(nn.Module):
         self.encoder = nn.ModuleList(
             _level(before, width, norm, stride=stride, dimensions=dimensions)
             for before, width, stride in zip(
-                [inputs, *widths], widths, [1 + settings.finest] + [2] * settings.depth, strict=False
+                [inputs, *widths],
+                widths,
+                [1 + settings.finest] + [2] * settings.depth,
+                strict=False,
             )
         )
         self.decoder = nn.ModuleList()
         below = widths[-1]
         for width in reversed(widths[:-1]):
-            # The finest level keeps as many channels as the one below it: its maps are many.
+            # The finest level has as many channels as the one below it, as it yields many maps.
             outputs = max(width, widths[1])
-            self.decoder.append(blocks.Convolution(width + below, outputs, norm, dimensions=dimensions))
+            self.decoder.append(
+                blocks.Convolution(width + below, outputs, norm, dimensions=dimensions)
+            )
             below = outputs
         self.head = blocks.CONVOLUTION[dimensions](below, settings.points, 3, padding=1, bias=False)
 
     def forward(self, image: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *cells"]:
-        """`[b, c, *space]` to `[b, k, *cells]`; cell i lies on voxel i, or 2 i at half resolution."""
+        """`[b, c, *space]` to `[b, k, *cells]`; cell i is at voxel i, or 2 i at half resolution."""
         features = innermost.laid_out(image)
         skips = []
         for down in self.encoder:
@@ -125,7 +139,7 @@ def _level(inputs: int, outputs: int, norm: Norm, *, stride: int, dimensions: in
 def soft_centres(
     logits: Float[Tensor, "b k *cells"], shape: Sequence[int], stride: int
 ) -> tuple[Places, Weights]:
-    """Centres of mass of heatmaps' softmax, and how concentrated each heatmap is; differentiable.
+    """Centres of mass and concentration of the heatmaps' softmax; differentiable.
 
     Args:
         logits: `[b, k, *cells]`.
@@ -134,24 +148,24 @@ def soft_centres(
 
     Returns:
         centres `[b, k, d]`, where -1 and 1 are the grid's outermost voxel centres; and the sum of
-        squared shares `[b, k]`: 1 where one cell has all, 1 / n where n cells share alike.
+        squared probabilities `[b, k]`: 1 if one cell has all, 1 / n if n cells have equal shares.
     """
     lines = [
         (stride * torch.arange(cells, dtype=logits.dtype, device=logits.device) - (size - 1) / 2)
         / (max(size - 1, 1) / 2)
         for cells, size in zip(logits.shape[2:], shape, strict=True)
     ]
-    places = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).flatten(0, -2)
+    coordinates = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).flatten(0, -2)
     shares = torch.softmax(logits.flatten(2), dim=2)
-    return shares @ places, shares.square().sum(dim=2)
+    return shares @ coordinates, shares.square().sum(dim=2)
 
 
 def affine_fit(source: Places, target: Places, weights: Weights, ridge: float) -> Affine:
-    """The affine map that takes points to points, by least squares, drawn towards a shift.
+    """The affine map between two point sets, by least squares with a ridge towards a translation.
 
     It minimises sum_k w_k |A x_k + t - y_k|² + ridge |A - 1|², whose solution is
     A = (sum w y' x'^T + ridge) (sum w x' x'^T + ridge)^-1 on points about their weighted
-    centroids, which t takes to one another. Differentiable in points and weights.
+    centroids; t maps one centroid to the other. Differentiable in points and weights.
 
     Args:
         source: points x, `[b, k, d]`.
@@ -167,7 +181,7 @@ def affine_fit(source: Places, target: Places, weights: Weights, ridge: float) -
     weighted, target = (share * (source - start)).mT, target - end
     dimensions = source.shape[2]
     extra = ridge * torch.eye(dimensions, dtype=source.dtype, device=source.device)
-    # Positive definite by the ridge, so the check that would make a GPU wait is spared.
+    # Positive definite by the ridge: skip the check, which would synchronise with a GPU.
     solution = torch.linalg.solve_ex(weighted @ (source - start) + extra, weighted @ target + extra)
     linear = solution.result.mT
     shift = end - start @ linear.mT

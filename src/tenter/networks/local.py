@@ -18,19 +18,22 @@ class LocalNet(outputs.DenseNet):
     """The graph of Hu et al., Medical Image Analysis 49 (2018), as in its code label-reg.
 
     Four residual encoder blocks (7 x 7 x 7 in the first convolution, 3 x 3 x 3 in all others),
-    a bottom convolution, and decoder blocks down to the finest level that has a head. Heads
-    are zero at first; what they give is resized to full resolution and summed.
-    With 32 channels and all levels 18 906 351 weights, whatever the normalisation.
+    a bottom convolution, and decoder blocks up to the finest level that has a head. Heads
+    are initially zero; their outputs are resized to full resolution and summed.
+    With 32 channels and all levels there are 18 906 351 weights, whatever the normalisation.
 
-    With `parity` each voxel lies where TensorFlow put it in label-reg; otherwise resized and
-    transposed voxels lie about the same centre, so that nothing drifts towards a corner.
+    With `parity` voxels are aligned as by TensorFlow in label-reg; otherwise resized and
+    transposed grids share their centre, so that nothing drifts towards a corner.
     """
 
-    def __init__(self, settings: config.LocalNetwork, channels: tuple[int, int], dimensions: int = 3) -> None:
+    def __init__(
+        self, settings: config.LocalNetwork, channels: tuple[int, int], dimensions: int = 3
+    ) -> None:
         """Draw the weights.
 
         Args:
-            settings: channels at full resolution, levels with a head, normalisation, output, parity.
+            settings: channels at full resolution, levels with a head, normalisation, output,
+                parity.
             channels: of the moving and of the fixed image.
             dimensions: 3, or 2.
         """
@@ -44,7 +47,7 @@ class LocalNet(outputs.DenseNet):
             )
         )
         self.bottom = blocks.Convolution(widths[-2], widths[-1], norm, dimensions=dimensions)
-        # Coarse to fine; nothing finer than the finest head is built.
+        # Coarse to fine; no level finer than the finest head is built.
         self.decoder = nn.ModuleList(
             AdditiveUp(inputs, width, norm, dimensions, seed=settings.parity)
             for inputs, width in itertools.pairwise(reversed(widths[min(settings.levels) :]))
@@ -60,7 +63,7 @@ class LocalNet(outputs.DenseNet):
     def predicted(
         self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
     ) -> outputs.Heads:
-        """What each head says, the finest first."""
+        """Each head's prediction, finest first."""
         features = blocks.side_by_side(moving, fixed)
         skips = []
         for down in self.encoder:
@@ -73,19 +76,27 @@ class LocalNet(outputs.DenseNet):
 
 
 class AdditiveUp(nn.Module):
-    """label-reg's decoder block: a transposed convolution plus the input resized, and a residual unit.
+    """label-reg's decoder block: a transposed convolution plus the resized input, a residual unit.
 
-    The residual unit's convolutions take the features before the skip is added; the skip
-    joins in the residual sum alone.
+    The residual unit's convolutions take the features before the skip is added; the skip only
+    enters the residual sum.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, norm: normalisation.Kind, dimensions: int = 3, *, seed: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        norm: normalisation.Kind,
+        dimensions: int = 3,
+        *,
+        seed: bool = False,
     ) -> None:
-        """Draw the weights; `seed` is whether voxels lie as in label-reg."""
+        """Draw the weights; `seed` is whether voxels are aligned as in label-reg."""
         super().__init__()
         self.seed = seed
-        self.transposed = blocks.TRANSPOSED[dimensions](inputs, outputs, 3, stride=2, padding=1, bias=False)
+        self.transposed = blocks.TRANSPOSED[dimensions](
+            inputs, outputs, 3, stride=2, padding=1, bias=False
+        )
         nn.init.xavier_uniform_(self.transposed.weight)
         self.normalisation = normalisation.Normalisation(outputs, norm, linear=False)
         self.first = blocks.Convolution(outputs, outputs, norm, dimensions=dimensions)
@@ -97,11 +108,11 @@ class AdditiveUp(nn.Module):
         """`[b, 2 o, *space / 2]` and the skip to `[b, o, *space]`."""
         shape = skip.shape[2:]
         raised = blocks.convolve(lambda inputs: self._transpose(inputs, shape), features, kernel=3)
-        # Both are linear: summing the halves of the channels first leaves half to resize.
+        # Both are linear, so the channel halves are summed first: half as much to resize.
         first, second = features.chunk(2, dim=1)
         resized = (parity.resize if self.seed else blocks.resize)(first + second, shape)
         raised = blocks.normalised_again(
-            lambda given: self.normalisation(given) + resized, self.normalisation, raised
+            lambda convolved: self.normalisation(convolved) + resized, self.normalisation, raised
         )
         return blocks.residual(self.first, self.second, raised).add_(raised).add_(skip).relu_()
 

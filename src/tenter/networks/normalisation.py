@@ -1,4 +1,4 @@
-"""How features are normalised: zero mean, unit variance, a learned offset, and the ReLU that follows."""
+"""Normalisation of features: zero mean, unit variance, a learned offset, then a ReLU."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ GROUPS = 8
 MOMENTUM = 0.1
 
 Kind = Norm | Literal["label-reg"]
-"""How features are normalised: as configured, or as label-reg does it."""
+"""The normalisation: as configured, or label-reg's."""
 
 LABELREG_EPSILON = 1e-3
-"""TensorFlow's default, which label-reg leaves as it is."""
+"""TensorFlow's default, which label-reg uses."""
 
 
 class Normalisation(nn.Module):
     """Zero mean and unit variance, then a learned offset; no learned scale, as in label-reg.
 
-    A scale would be idle: a ReLU and another normalised convolution follow nearly
-    everywhere, and neither sees it.
+    A scale would have no effect: a ReLU and another normalised convolution follow nearly
+    everywhere, and both are invariant to it.
 
     `instance`: over the voxels of each channel of each sample. `group`: over eight groups of
-    channels. `batch`: over the batch while training, by running averages afterwards.
-    `label-reg`: over the batch always, which for a single sample is `instance`. Where a single
-    value remains to normalise by itself (`instance` at one voxel), there is no variance, and the
-    values pass through to the offset.
+    channels. `batch`: over the batch in training, by running averages afterwards.
+    `label-reg`: always over the batch, which for a single sample is `instance`. If each group
+    holds a single value (`instance` at one voxel), it has no variance, and only the offset is
+    added.
     """
 
     mean: Tensor
@@ -41,13 +41,13 @@ class Normalisation(nn.Module):
     scale: Tensor
 
     def __init__(self, channels: int, kind: Kind, *, linear: bool = True) -> None:
-        """Start with no offset; a ReLU follows unless `linear`."""
+        """Start with zero offset; a ReLU follows unless `linear`."""
         super().__init__()
         self.kind = kind
         self.linear = linear
         self.groups = math.gcd(channels, GROUPS) if kind == "group" else channels
         self.offset = nn.Parameter(torch.zeros(channels))
-        # Some kernels take an offset only beside a scale; this one is no weight.
+        # Some kernels accept an offset only together with a scale; this one is not trained.
         self.register_buffer("scale", torch.ones(channels), persistent=False)
         if kind == "batch":
             self.register_buffer("mean", torch.zeros(channels))

@@ -1,4 +1,4 @@
-"""What a dense network's heads mean: a displacement, a velocity, or control points of a spline."""
+"""Interpretation of a dense network's heads: displacement, velocity, or spline control points."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tenter.shapes import Field
 from tenter.spatial import bspline, constants, integrate
 
 Heads = Sequence[Float[Tensor, "b d ..."]]
-"""What each head says, the finest first."""
+"""Each head's prediction, finest first."""
 
 Resize = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 class Output:
-    """The field that a network's heads give together; their values are summed over levels."""
+    """Combines a network's heads into a field; their values are summed over levels."""
 
     def __init__(self, settings: config.FieldNetwork, resize: Resize = blocks.resize) -> None:
-        """Remember how to read the heads.
+        """Store how the heads are interpreted.
 
         Args:
-            settings: what is predicted, and its numbers.
-            resize: how a displacement is brought to full resolution.
+            settings: the kind of output and its parameters.
+            resize: resizes a displacement to full resolution.
         """
         self.settings = settings
         self.resize = resize
@@ -36,7 +36,7 @@ class Output:
         """The displacement field.
 
         Args:
-            heads: what each head says, `[b, d, *cells]`, the finest first; in voxels of the result.
+            heads: each head's prediction, `[b, d, *cells]`, finest first; in voxels of the result.
             shape: voxels along each axis of the result.
 
         Returns:
@@ -50,40 +50,46 @@ class Output:
             return spline(heads, shape, self.settings.control_spacing)
 
     def flow(self, velocity: Float[Tensor, "b d *cells"], shape: Sequence[int]) -> Field:
-        """The displacement `[b, d, *shape]` of a `velocity`, by as many squarings as are configured."""
+        """The displacement `[b, d, *shape]` of a `velocity`, with the configured squarings."""
         with torch.autocast(velocity.device.type, enabled=False):
             return flow(velocity, shape, self.settings.squarings)
 
 
 class DenseNet(nn.Module):
-    """What networks have in common whose heads an `Output` reads."""
+    """Base class of networks whose heads are interpreted by an `Output`."""
 
     output: Output
 
-    def predicted(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Heads:
-        """What each head says of images on one grid of any size, the finest first."""
+    def predicted(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Heads:
+        """Each head's prediction for images on one grid of any size, finest first."""
         raise NotImplementedError
 
-    def forward(self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]) -> Field:
+    def forward(
+        self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
+    ) -> Field:
         """The field in voxels, `[b, d, *space]`, of images on one grid of any size."""
         return self.output(self.predicted(moving, fixed), fixed.shape[2:])
 
     def velocity(
         self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
     ) -> Float[Tensor, "b d *cells"]:
-        """What `output.flow` integrates to the field, where a velocity is predicted."""
+        """The velocity that `output.flow` integrates to the field, if a velocity is predicted."""
         return velocity(self.predicted(moving, fixed))
 
 
 def velocity(heads: Heads) -> Float[Tensor, "b d *cells"]:
-    """Stationary velocities summed on the finest head's own grid, voxels of the images per unit time."""
+    """Stationary velocities summed on the finest head's grid, image voxels per unit time."""
     cells = heads[0].shape[2:]
     with torch.autocast(heads[0].device.type, enabled=False):
-        return _sum([head if head.shape[2:] == cells else blocks.resize(head, cells) for head in heads])
+        return _sum(
+            [head if head.shape[2:] == cells else blocks.resize(head, cells) for head in heads]
+        )
 
 
 def flow(velocity: Float[Tensor, "b d *cells"], shape: Sequence[int], squarings: int) -> Field:
-    """Integrate a stationary velocity, on the finest head's own grid, which costs and folds less.
+    """Integrate a stationary velocity on the finest head's own grid: cheaper, and with fewer folds.
 
     After Dalca et al., Unsupervised learning of probabilistic diffeomorphic registration for images
     and surfaces, Medical Image Analysis 57 (2019).
@@ -91,7 +97,7 @@ def flow(velocity: Float[Tensor, "b d *cells"], shape: Sequence[int], squarings:
     Args:
         velocity: `[b, d, *cells]`, voxels of the result per unit time.
         shape: voxels along each axis of the result.
-        squarings: of the first step, 2^-squarings of the time.
+        squarings: number of squarings; the first step is 2^-squarings of the time.
 
     Returns:
         the displacement `[b, d, *shape]`, voxels.
@@ -107,8 +113,8 @@ def spline(heads: Heads, shape: Sequence[int], spacing: int) -> Field:
     """A uniform cubic B-spline whose control displacements are read from the heads.
 
     The control points lie at equal distances about the grid's centre, two beyond either end, where
-    they take the outermost voxels' values. A control point's value is an average about it that falls
-    to zero at the next one; of coarser heads it is interpolated.
+    they take the outermost voxels' values. A control point's value is a weighted average around
+    it whose weights fall to zero at the next one; values of coarser heads are interpolated.
 
     Args:
         heads: displacements `[b, d, *cells]`, voxels of the result.
@@ -130,7 +136,7 @@ def control_values(
     """A head's values at the points of a lattice that is centred on the grid.
 
     Args:
-        head: `[b, c, *cells]`, its cells side by side over the grid.
+        head: `[b, c, *cells]`, its cells tile the grid.
         lattice: control points along each axis.
         shape: voxels along each axis of the grid.
         spacing: distance of control points, voxels.
@@ -145,8 +151,10 @@ def control_values(
     return blocks.along_axes(head, matrices)
 
 
-def _averages(cells: int, count: int, size: int, spacing: int, device: torch.device) -> Float[Tensor, "n k"]:
-    """Each control point's weights on the cells of a line; they sum to 1."""
+def _averages(
+    cells: int, count: int, size: int, spacing: int, device: torch.device
+) -> Float[Tensor, "n k"]:
+    """Each control point's weights for the cells of a line; they sum to 1."""
     pitch = size / cells
     first = (pitch - 1) / 2
     centres = torch.arange(cells, device=device) * pitch + first
@@ -157,7 +165,7 @@ def _averages(cells: int, count: int, size: int, spacing: int, device: torch.dev
 
 
 def _shares(cells: Sequence[int], shape: Sequence[int], like: Field) -> Tensor:
-    """Cells a voxel along each axis, to multiply a field by."""
+    """Cells per voxel along each axis, as a factor for a field."""
     shares = [inside / outside for inside, outside in zip(cells, shape, strict=True)]
     return constants.numbers(shares, like).view(1, -1, *[1] * len(shape))
 

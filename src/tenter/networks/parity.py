@@ -1,4 +1,4 @@
-"""What label-reg's graph does in its own way: where resized and transposed voxels lie, what a map maps."""
+"""label-reg's conventions: alignment of resized and transposed voxels, coordinates of its maps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from tenter.networks import blocks
 from tenter.spatial import constants
 
 
-def resize(features: Float[Tensor, "b c *inside"], shape: Sequence[int]) -> Float[Tensor, "b c *outside"]:
-    """Resample linearly with first voxel centres on one another; differentiable.
+def resize(
+    features: Float[Tensor, "b c *inside"], shape: Sequence[int]
+) -> Float[Tensor, "b c *outside"]:
+    """Resample linearly with aligned first voxel centres; differentiable.
 
-    Voxel j of n' reads place j · n / n' of n, and beyond the last voxel the last one: TensorFlow's
-    `resize_bilinear` with `align_corners=False`, before it knew of half pixels.
+    Voxel j of n' is read at position j · n / n' of n, clamped to the last voxel: TensorFlow's
+    `resize_bilinear` with `align_corners=False` and without half-pixel centres.
 
     Args:
         features: `[b, c, *inside]`.
@@ -28,10 +30,10 @@ def resize(features: Float[Tensor, "b c *inside"], shape: Sequence[int]) -> Floa
     """
     matrices = []
     for cells, size in zip(features.shape[2:], shape, strict=True):
-        places = torch.arange(size, dtype=torch.float32, device=features.device) * (cells / size)
-        below = places.floor().long().clamp(max=cells - 1)
+        positions = torch.arange(size, dtype=torch.float32, device=features.device) * (cells / size)
+        below = positions.floor().long().clamp(max=cells - 1)
         above = (below + 1).clamp(max=cells - 1)
-        share = (places - below)[:, None]
+        share = (positions - below)[:, None]
         identity = torch.eye(cells, dtype=torch.float32, device=features.device)
         matrices.append((1 - share) * identity[below] + share * identity[above])
     return blocks.along_axes(features, matrices)
@@ -44,8 +46,8 @@ def transposed(
 ) -> Float[Tensor, "b o *space"]:
     """A transposed convolution as the adjoint of TensorFlow's strided one with `SAME` padding.
 
-    Of an even number of voxels `SAME` pads none before the first for a kernel of three and a
-    stride of two, of an odd number one; PyTorch's own padding is the same on both sides.
+    For a kernel of three and a stride of two, `SAME` pads no voxel before the first if their
+    number is even, and one if it is odd; PyTorch's own padding is the same on both sides.
 
     Args:
         layer: of kernel 3 and stride 2, without bias; its own padding is not used.
@@ -63,10 +65,11 @@ def transposed(
 
 
 def centred_change(rows: Float[Tensor, "b d e"], shape: Sequence[int]) -> Float[Tensor, "b d e"]:
-    """A map of voxel coordinates in the grid's normalised centred ones, less the identity.
+    """Convert a map of voxel coordinates to normalised centred ones, and subtract the identity.
 
     Args:
-        rows: `[b, d, d + 1]`, the first d rows of a homogeneous matrix whose origin is the first voxel.
+        rows: `[b, d, d + 1]`, the first d rows of a homogeneous matrix whose origin is the first
+            voxel.
         shape: voxels along each axis of the grid.
 
     Returns:

@@ -14,15 +14,17 @@ from tenter.networks import blocks, outputs
 
 
 class UNet(outputs.DenseNet):
-    """After Ronneberger et al., MICCAI 2015, thinned where voxels are many.
+    """After Ronneberger et al., MICCAI 2015, with fewer channels at fine levels.
 
-    Two convolutions a level on the way down, the first strided, and one on the way up, after
-    one that narrows the coarse features, so that the finer grid carries half as many. Where
-    the finest level is at half resolution the field is resized, as in VoxelMorph (Balakrishnan
-    et al., IEEE TMI 38, 2019): deformations are smoother than images.
+    Two convolutions per level on the way down, the first strided; on the way up one, after
+    one that halves the channels of the coarse features before they are resized. If the finest
+    level is at half resolution, the field is resized, as in VoxelMorph (Balakrishnan et al.,
+    IEEE TMI 38, 2019): deformations are smoother than images.
     """
 
-    def __init__(self, settings: config.UNetNetwork, channels: tuple[int, int], dimensions: int = 3) -> None:
+    def __init__(
+        self, settings: config.UNetNetwork, channels: tuple[int, int], dimensions: int = 3
+    ) -> None:
         """Draw the weights.
 
         Args:
@@ -32,14 +34,19 @@ class UNet(outputs.DenseNet):
         """
         super().__init__()
         norm = settings.norm
-        widths = [settings.channels * 2**level for level in range(settings.finest, settings.depth + 1)]
+        widths = [
+            settings.channels * 2**level for level in range(settings.finest, settings.depth + 1)
+        ]
         self.encoder = nn.ModuleList(
             nn.Sequential(
                 blocks.Convolution(inputs, width, norm, stride=stride, dimensions=dimensions),
                 blocks.Convolution(width, width, norm, dimensions=dimensions),
             )
             for inputs, width, stride in zip(
-                [sum(channels), *widths], widths, [1 + settings.finest] + [2] * len(widths), strict=False
+                [sum(channels), *widths],
+                widths,
+                [1 + settings.finest] + [2] * len(widths),
+                strict=False,
             )
         )
         self.decoder = nn.ModuleList(
@@ -52,7 +59,7 @@ class UNet(outputs.DenseNet):
     def predicted(
         self, moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
     ) -> outputs.Heads:
-        """What the head says."""
+        """The head's prediction."""
         features = blocks.side_by_side(moving, fixed)
         skips = []
         for down in self.encoder:
@@ -64,7 +71,7 @@ class UNet(outputs.DenseNet):
 
 
 class ConcatenatingUp(nn.Module):
-    """Narrow the coarse features, resize them, and merge them with the skip."""
+    """Reduce the channels of the coarse features, resize them, and merge them with the skip."""
 
     def __init__(self, inputs: int, outputs: int, norm: Norm, dimensions: int = 3) -> None:
         """Draw the weights."""

@@ -1,7 +1,7 @@
 """A male pelvis as a handful of formulae: signed distances in mm, negative inside.
 
 Every organ is defined in the patient's own frame: RAS mm about the centre of the prostate
-gland. Nothing here knows a grid or a modality.
+gland. This module is independent of grids and modalities.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Landmark:
     """A small body inside the gland that both modalities show.
 
     Attributes:
-        kind: what it is made of.
+        kind: its type.
         centre: in the patient's frame, mm.
         radii: half axes in mm.
     """
@@ -60,7 +60,7 @@ class Anatomy:
     landmarks: tuple[Landmark, ...]
 
     def distances(self, points: PointsMm) -> dict[str, Distances]:
-        """Signed distance (mm, negative inside) of points to each organ, in the order of painting."""
+        """Signed distance (mm, negative inside) of points to each organ, in painting order."""
         gland = self.prostate(points)
         hollow = _ellipsoid(points - [0, 6, self.gland[2] + self.bladder[2] - 5], self.bladder)
         return {
@@ -134,12 +134,14 @@ def _ellipsoid(offsets: PointsMm, radii: Triple) -> Distances:
 
 
 def draw(rng: np.random.Generator) -> Anatomy:
-    """Draw a patient: sizes, zones, unevenness, and two to five landmarks well apart."""
+    """Draw a patient: sizes, zones, unevenness, and two to five well separated landmarks."""
     gland = rng.uniform([21, 14.5, 18], [27, 19, 23])
     directions = rng.normal(size=(24, 3))
     lengths = rng.uniform(6, 25, (24, 1))
     waves = directions / np.linalg.norm(directions, axis=1, keepdims=True) * (2 * np.pi / lengths)
-    texture = np.hstack([waves, rng.uniform(0, 2 * np.pi, (24, 1)), np.full((24, 1), np.sqrt(2 / 24))])
+    texture = np.hstack(
+        [waves, rng.uniform(0, 2 * np.pi, (24, 1)), np.full((24, 1), np.sqrt(2 / 24))]
+    )
     bare = Anatomy(
         gland=gland,
         zone=gland * rng.uniform(0.5, 0.72, 3),
@@ -153,17 +155,21 @@ def draw(rng: np.random.Generator) -> Anatomy:
 
 
 def _landmarks(rng: np.random.Generator, anatomy: Anatomy, count: int) -> tuple[Landmark, ...]:
-    """Choose bodies among 400 proposals: inside the gland, off the urethra, apart from one another."""
+    """Choose from 400 proposals bodies inside the gland, off the urethra and well separated."""
     centres = rng.uniform(-1, 1, (400, 3)) * anatomy.gland
     radii = rng.uniform(4.2, 5.6, (400, 1)) * rng.uniform(0.9, 1.1, (400, 3))
-    kinds: list[Kind] = ["cyst" if share < 0.6 else "calcification" for share in rng.uniform(size=400)]
+    kinds: list[Kind] = [
+        "cyst" if share < 0.6 else "calcification" for share in rng.uniform(size=400)
+    ]
     sizes = radii.max(axis=1)
-    here = anatomy.distances(centres)
-    passage = np.minimum(here["urethra"], here["verumontanum"])
-    fitting = (here["gland"] < -sizes - 0.8) & (passage > sizes + 0.5)
-    found: list[int] = []
+    distances = anatomy.distances(centres)
+    passage = np.minimum(distances["urethra"], distances["verumontanum"])
+    fitting = (distances["gland"] < -sizes - 0.8) & (passage > sizes + 0.5)
+    chosen: list[int] = []
     for index in np.flatnonzero(fitting):
-        gaps = np.linalg.norm(centres[found] - centres[index], axis=1) - sizes[found] - sizes[index]
-        if len(found) < count and (gaps > 2.5).all():
-            found.append(int(index))
-    return tuple(Landmark(kinds[index], centres[index], radii[index]) for index in found)
+        gaps = (
+            np.linalg.norm(centres[chosen] - centres[index], axis=1) - sizes[chosen] - sizes[index]
+        )
+        if len(chosen) < count and (gaps > 2.5).all():
+            chosen.append(int(index))
+    return tuple(Landmark(kinds[index], centres[index], radii[index]) for index in chosen)

@@ -1,7 +1,7 @@
-"""What a pelvis looks like: T2-weighted MR and B-mode ultrasound, from signed distances.
+"""Appearance of a pelvis in T2-weighted MR and B-mode ultrasound, from signed distances.
 
 Contrast, not physics: each tissue has a brightness, painted in order with soft edges; then
-come the marks of the modality (bias and Rician noise; sector, speckle, attenuation, shadow).
+the effects of the modality are added (bias and Rician noise; sector, speckle, attenuation, shadow).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ RANGE_DB = 48.0
 SECTOR = np.deg2rad(72.0)
 """Half the opening of the ultrasound sector."""
 DEPTH_MM = 68.0
-"""Radius up to which ultrasound shows anything."""
+"""Depth of the ultrasound image, as a radius."""
 
 
 @dataclass(frozen=True)
 class Echo:
-    """What a body does to the sound behind it: a shadow (negative) or an enhancement.
+    """The effect of a body on the sound behind it: a shadow (negative) or an enhancement.
 
     Attributes:
         centre: fixed point in mm.
         radius: of the body, mm.
-        gain_db: change of brightness behind it.
+        gain_db: change of brightness behind the body.
     """
 
     centre: Triple
@@ -54,7 +54,7 @@ def magnetic_resonance(
     by a smooth bias field; with Rician noise (Gudbjartsson and Patz, MRM 34:910, 1995).
 
     Args:
-        rng: where bias and noise come from.
+        rng: source of bias and noise.
         anatomy: the patient.
         points: of the patient's frame, mm.
         width_mm: width of the tissues' edges, a voxel's.
@@ -78,25 +78,31 @@ def magnetic_resonance(
     brightness = {"cyst": 960.0, "calcification": 40.0}
     layers += [(anatomy.body(body, points), brightness[body.kind]) for body in anatomy.landmarks]
     signal = _painted(560 + 45 * uneven, layers, width_mm)
-    place = points / 60.0
-    bias = np.exp(0.18 * (place @ rng.normal(size=3)) + 0.12 * np.square(place) @ rng.normal(size=3))
+    scaled = points / 60.0
+    bias = np.exp(
+        0.18 * (scaled @ rng.normal(size=3)) + 0.12 * np.square(scaled) @ rng.normal(size=3)
+    )
     real, imaginary = rng.normal(0, 28, (2, len(points)))
     return np.asarray(np.hypot(signal * bias + real, imaginary))
 
 
 def ultrasound(
-    rng: np.random.Generator, anatomy: Anatomy, places: tuple[PointsMm, PointsMm], scan: Scan, width_mm: float
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    positions: tuple[PointsMm, PointsMm],
+    scan: Scan,
+    width_mm: float,
 ) -> Values:
     """B-mode intensities (0 to 255) of a transrectal sector scan.
 
     Args:
-        rng: where speckle comes from.
+        rng: source of speckle.
         anatomy: the patient.
-        places: the same places as fixed points and as points of the patient's frame, mm.
+        positions: the same positions as fixed points and as points of the patient's frame, mm.
         scan: the probe.
         width_mm: width of the tissues' edges, a voxel's.
     """
-    fixed, points = places
+    fixed, points = positions
     organs = anatomy.distances(points)
     uneven = 2.0 * anatomy.unevenness(points)
     layers: list[tuple[Distances, float | Values]] = [
@@ -116,8 +122,8 @@ def ultrasound(
     tissue_db = _painted(-11 + uneven, layers, width_mm)
     radius, angle, along = scan.polar(fixed)
     level_db = tissue_db + scan.gain_db(fixed) + 20 * np.log10(_speckle(rng, radius, angle, along))
-    shown = (np.abs(angle) < SECTOR) & (radius > scan.radius) & (radius < DEPTH_MM)
-    return np.where(shown, 255 * np.clip(1 + level_db / RANGE_DB, 0, 1), 0.0)
+    visible = (np.abs(angle) < SECTOR) & (radius > scan.radius) & (radius < DEPTH_MM)
+    return np.where(visible, 255 * np.clip(1 + level_db / RANGE_DB, 0, 1), 0.0)
 
 
 @dataclass(frozen=True)
@@ -135,12 +141,12 @@ class Scan:
     echoes: tuple[Echo, ...]
 
     def polar(self, points: PointsMm) -> tuple[Values, Values, Values]:
-        """Distance from the probe's axis (mm), angle from straight ahead, and place along it (mm)."""
+        """Distance from the probe's axis (mm), angle from the forward direction, height (mm)."""
         x, y, z = (points - self.centre).T
         return np.hypot(x, y), np.arctan2(x, y), z
 
     def gain_db(self, points: PointsMm) -> Values:
-        """Attenuation with depth, reverberation at the probe, and what bodies leave behind them."""
+        """Attenuation with depth, reverberation at the probe, and the effects of bodies."""
         radius, angle, along = self.polar(points)
         depth = radius - self.radius
         gain: Values = -0.2 * depth + 7 * np.exp(-depth / 3.5)
@@ -156,15 +162,21 @@ def _speckle(rng: np.random.Generator, radius: Values, angle: Values, along: Val
     """Rayleigh amplitudes of mean square 1, in grains that widen with depth."""
     step_mm, step_rad = 0.9, np.deg2rad(1.8)
     low = float(along.min())
-    size = (int(DEPTH_MM / step_mm) + 2, int(2 * SECTOR / step_rad) + 2, int(np.ptp(along) / step_mm) + 2)
+    size = (
+        int(DEPTH_MM / step_mm) + 2,
+        int(2 * SECTOR / step_rad) + 2,
+        int(np.ptp(along) / step_mm) + 2,
+    )
     noise = ndimage.gaussian_filter(rng.normal(size=(2, *size)), (0, 0.7, 1.0, 0.9))
     amplitude = np.linalg.norm(noise, axis=0)
-    place = np.stack([radius / step_mm, (angle + SECTOR) / step_rad, (along - low) / step_mm])
-    sampled = ndimage.map_coordinates(amplitude, place, order=1, mode="nearest")
+    coordinates = np.stack([radius / step_mm, (angle + SECTOR) / step_rad, (along - low) / step_mm])
+    sampled = ndimage.map_coordinates(amplitude, coordinates, order=1, mode="nearest")
     return np.asarray(np.maximum(sampled / np.sqrt(np.square(amplitude).mean()), 1e-3))
 
 
-def _painted(ground: Values, layers: list[tuple[Distances, float | Values]], width_mm: float) -> Values:
+def _painted(
+    ground: Values, layers: list[tuple[Distances, float | Values]], width_mm: float
+) -> Values:
     for distances, value in layers:
         share = occupancy(distances, width_mm)
         ground = ground * (1 - share) + share * value

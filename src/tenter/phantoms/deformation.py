@@ -18,7 +18,7 @@ SLOPE = float(np.exp(-0.5))
 """A Gaussian of height 1 and width 1 is nowhere steeper than this."""
 
 STEEPEST = 0.7
-"""Bound on the slope of all bumps together; below 1 they are a contraction, so the map is invertible."""
+"""Bound on the slope of all bumps together; below 1 they contract, so the map is invertible."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Deformation:
     def bumps(self, points: PointsMm) -> PointsMm:
         """Displacement by the bumps alone in mm, at fixed points in mm."""
         total: PointsMm = np.zeros_like(points)
-        for centre, amplitude, width in zip(self.centres, self.amplitudes, self.widths, strict=True):
+        for centre, amplitude, width in zip(
+            self.centres, self.amplitudes, self.widths, strict=True
+        ):
             squared = np.square(points - centre).sum(axis=1)
             total += np.exp(-squared / (2 * width**2))[:, None] * amplitude
         return total
@@ -55,10 +57,10 @@ class Deformation:
         The error shrinks at least by `STEEPEST` a step: 80 steps leave less than 1e-10 mm.
         """
         target = geometry.apply(np.linalg.inv(self.affine), points)
-        found = target
+        estimate = target
         for _ in range(80):
-            found = target - self.bumps(found)
-        return found
+            estimate = target - self.bumps(estimate)
+        return estimate
 
     def sampled(self, lower: Triple, upper: Triple, step_mm: float) -> Transform:
         """The same map with its bumps sampled on a grid that covers a box of fixed points.
@@ -72,19 +74,19 @@ class Deformation:
         step = (upper - lower) / (shape - 1)
         grid = np.diag([*step, 1.0])
         grid[:3, 3] = lower
-        places = geometry.apply(grid, np.indices(shape, dtype=np.float64).reshape(3, -1).T)
-        field = (self.bumps(places) / step).T.reshape(1, 3, *shape)
+        points = geometry.apply(grid, np.indices(shape, dtype=np.float64).reshape(3, -1).T)
+        field = (self.bumps(points) / step).T.reshape(1, 3, *shape)
         return Transform(self.affine, torch.from_numpy(np.ascontiguousarray(field)), grid)
 
 
 def draw(rng: np.random.Generator, fixed_centre: Triple, moving_centre: Triple) -> Deformation:
-    """Draw a deformation that brings one gland's centre near the other's.
+    """Draw a deformation that maps one gland's centre close to the other's.
 
     A rotation of some degrees and a scaling of some per cent, then one bump from behind (the
     pressure of a probe in the rectum) and three anywhere about the gland.
 
     Args:
-        rng: where the numbers come from.
+        rng: source of random numbers.
         fixed_centre: centre of the gland's surroundings in the fixed image, mm.
         moving_centre: centre of the gland in the moving image, mm.
     """

@@ -1,4 +1,4 @@
-"""One pair of a simulated cohort: who, how deformed, on which grids, and what is labelled."""
+"""One pair of a simulated cohort: patient, deformation, grids and labels."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ Image = Float[np.ndarray, "x y z"]
 Stack = Float[np.ndarray, "l x y z"]
 
 AXES = {
-    "R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1),
+    "R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0),
+    "S": (0, 0, 1), "I": (0, 0, -1),
 }  # fmt: skip
 MOVING_STORAGE = ("RAS", "LPS", "LAS", "PIR", "LSA")
 FIXED_STORAGE = ("RAS", "LAS", "LPS", "RAS", "PSR")
 MOVING_SPACING = np.array([[1.0, 1, 1], [0.95, 0.95, 1.5], [1.05, 1.05, 1.25]])
 FIXED_SPACING = np.array([[1.0, 1, 1], [1.05, 1.05, 1.05], [0.95, 0.95, 1.2]])
 ALWAYS = ("gland", "bladder")
-"""Labels 0 and 1 of every pair; what follows differs from pair to pair."""
+"""Labels 0 and 1 of every pair; further labels differ from pair to pair."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that decides a pair's images, labels and points.
+    """Everything that determines a pair's images, labels and points.
 
     Attributes:
         anatomy: the patient.
-        origin: moving point (mm) where the patient's frame has its origin.
+        origin: moving point (mm) at the origin of the patient's frame.
         deformation: fixed to moving points.
         grids: of the moving and the fixed image.
-        labelled: what each side's labels show, in the order of their keys; organs by
+        labelled: structures that each side labels, in the order of their keys; organs by
             their names, landmarks by their numbers.
-        sites: names of the corresponding points; empty where there are none.
+        sites: names of the corresponding points; empty if there are none.
     """
 
     anatomy: Anatomy
@@ -84,7 +85,9 @@ class Scene:
     def patient_points(self, side: Side) -> PointsMm:
         """Voxel centres of a side's image in the patient's frame, mm."""
         points = self.grids[side].points()
-        return np.asarray((points if side == "moving" else self.deformation.map_points(points)) - self.origin)
+        return np.asarray(
+            (points if side == "moving" else self.deformation.map_points(points)) - self.origin
+        )
 
     def image(self, side: Side, rng: np.random.Generator) -> Image:
         """MR (moving; whole numbers about 0 to 1000) or ultrasound (fixed; 0 to 255)."""
@@ -92,11 +95,13 @@ class Scene:
         if side == "moving":
             values = magnetic_resonance(rng, self.anatomy, inside, grid.voxel_mm)
         else:
-            values = ultrasound(rng, self.anatomy, (grid.points(), inside), self.scan(), grid.voxel_mm)
+            values = ultrasound(
+                rng, self.anatomy, (grid.points(), inside), self.scan(), grid.voxel_mm
+            )
         return np.round(values).reshape(grid.shape)
 
     def labels(self, side: Side) -> Stack:
-        """Share of each voxel that each label fills."""
+        """Fraction of each voxel that each label fills."""
         grid, inside = self.grids[side], self.patient_points(side)
         distances = self.anatomy.distances(inside)
         for number, body in enumerate(self.anatomy.landmarks):
@@ -106,10 +111,10 @@ class Scene:
 
     def points(self, side: Side) -> dict[str, Triple]:
         """Named corresponding points of a side in RAS mm."""
-        places = self.anatomy.sites()
-        moving = np.stack([places[name] for name in self.sites]) + self.origin
-        found = moving if side == "moving" else self.deformation.inverse_points(moving)
-        return dict(zip(self.sites, found, strict=True))
+        sites = self.anatomy.sites()
+        moving = np.stack([sites[name] for name in self.sites]) + self.origin
+        positions = moving if side == "moving" else self.deformation.inverse_points(moving)
+        return dict(zip(self.sites, positions, strict=True))
 
     def scan(self) -> Scan:
         """The ultrasound probe: where the rectum is in the fixed image."""
@@ -129,8 +134,8 @@ def draw(patient: np.random.Generator, pair: np.random.Generator, spacing_mm: fl
     """Draw a pair.
 
     Args:
-        patient: numbers that all pairs of a patient share; give a fresh generator each time.
-        pair: the pair's own numbers.
+        patient: generator of what all pairs of a patient share; pass a fresh one each time.
+        pair: generator of what is specific to the pair.
         spacing_mm: voxel size that the images' own voxel sizes scatter about.
     """
     body = anatomy.draw(patient)
@@ -161,7 +166,7 @@ def _grid(
     spacing_mm: Triple,
     storage: tuple[str, float],
 ) -> Grid:
-    """A grid about `centre`, stored along axes such as `LPS`, turned by an angle about a random axis."""
+    """A grid about `centre`, stored along axes such as `LPS`, rotated about a random axis."""
     codes, angle = storage
     axes = np.array([AXES[code] for code in codes], dtype=float).T
     order = np.abs(axes).argmax(axis=0)
@@ -175,7 +180,7 @@ def _grid(
 
 
 def _labelled(rng: np.random.Generator, bodies: int) -> dict[Side, tuple[str, ...]]:
-    """Choose labels: gland and bladder always, others now and then, the last at times on one side only."""
+    """Choose labels: always gland and bladder, others at random, the last sometimes on one side."""
     chosen = [str(number) for number in range(bodies) if rng.uniform() < 0.85] or ["0"]
     chosen += ["verumontanum"] if rng.uniform() < 0.6 else []
     names = (*ALWAYS, *(str(name) for name in rng.permutation(chosen)))
@@ -187,7 +192,7 @@ def _labelled(rng: np.random.Generator, bodies: int) -> dict[Side, tuple[str, ..
 
 
 def label_map(stack: Float[np.ndarray, "l x y z"]) -> UInt8[np.ndarray, "x y z"]:
-    """Integer map of a stack of labels: key + 1 where a label fills half the voxel, later keys on top."""
+    """Integer map of a label stack: key + 1 where a label fills half the voxel, later keys win."""
     result = np.zeros(stack.shape[1:], dtype=np.uint8)
     for key, label in enumerate(stack):
         result[label >= 0.5] = key + 1

@@ -1,4 +1,4 @@
-"""What a registration carries over: moving labels onto the fixed grid, fixed points into the moving image."""
+"""Moving labels warped onto the fixed grid, and fixed points mapped into the moving image."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ POINT_COLUMNS = (
 
 
 def write_warped_labels(labels: LabelVolume, grid: Grid, transform: Transform, path: Path) -> None:
-    """Write moving labels on the fixed grid: the nearest value of a map, soft stacks linearly.
+    """Write moving labels on the fixed grid: a map by the nearest voxel, a soft stack linearly.
 
     Args:
-        labels: of the moving image; there are none beyond it.
+        labels: of the moving image; 0 outside it.
         grid: of the fixed image.
         transform: fixed point to moving point.
         path: `.nii` or `.nii.gz`.
@@ -46,7 +46,7 @@ def write_warped_labels(labels: LabelVolume, grid: Grid, transform: Transform, p
     values = torch.from_numpy(labels.values).to(torch.float64)
     warped = pull(
         values[None] if soft else values[None, None],
-        # Where a label ends is decided in float64: rounding is no reason for another voxel.
+        # Label boundaries are decided in float64, so that rounding does not change a voxel.
         replace(transform, field=transform.field.to(torch.float64)),
         (grid.affine, grid.shape),
         labels.affine,
@@ -59,11 +59,10 @@ def write_warped_labels(labels: LabelVolume, grid: Grid, transform: Transform, p
 def write_mapped_points(
     fixed: Mapping[str, Position], moving: Mapping[str, Position], transform: Transform, path: Path
 ) -> None:
-    """Write where fixed points lie in the moving image, and how far from its own points.
+    """Write the positions of fixed points in the moving image, and their distances to its points.
 
     A table: label, x, y, z (the mapped point), fixed_x, ..., moving_x, ..., error_mm, space, unit;
-    all in RAS mm. The moving point and the error stay empty for a point that only the fixed
-    image has.
+    all in RAS mm. The moving point and the error stay empty if only the fixed image has the point.
 
     Args:
         fixed: points of the fixed image by name, RAS mm; at least one.
@@ -77,8 +76,12 @@ def write_mapped_points(
     mapped = transform.map_points(np.array(list(fixed.values()), dtype=np.float64))
     rows: list[tuple[object, ...]] = []
     for (name, start), end in zip(fixed.items(), mapped, strict=True):
-        own = moving.get(name)
-        error = None if own is None else float(point_errors_mm(end[None], np.array([own]))[0])
-        ends = (*end.tolist(), *start, *(own or (None, None, None)))
+        moving_point = moving.get(name)
+        error = (
+            None
+            if moving_point is None
+            else float(point_errors_mm(end[None], np.array([moving_point]))[0])
+        )
+        ends = (*end.tolist(), *start, *(moving_point or (None, None, None)))
         rows.append((metric_tables.plain(name), *ends, error, "RAS", "mm"))
     files.write_text(path, point_writers.separated([POINT_COLUMNS, *rows], "\t"))

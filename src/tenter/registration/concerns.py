@@ -1,4 +1,4 @@
-"""What a user should know of a registration that went through: where the model is beyond its experience."""
+"""Warnings about a successful registration, such as images unlike the training images."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tenter.spatial import geometry, jacobian
 from tenter.spatial.transform import Transform
 
 FAR = 2.0
-"""Voxels this many times larger or smaller than those that a model was trained on are told of."""
+"""Voxels this many times larger or smaller than those of the training images cause a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What the network's field is like, on the case grid, without the alignment.
+    """Measures of the network's field on the case grid, without the alignment.
 
     Attributes:
         mean_mm: mean length of the displacement.
         largest_mm: its largest length.
         folding_percent: share of voxels where the map is not locally invertible.
-        spread_mm: root mean square distance of the members' fields from their mean, before any refinement;
-            None for one model.
+        spread_mm: root mean square distance of the members' fields from their mean, before any
+            refinement; None for one model.
     """
 
     mean_mm: float
@@ -43,7 +43,7 @@ class Figures:
 
 
 def figures(transform: Transform, fields: Sequence[Tensor]) -> Figures:
-    """Measure a field, and how far the members of an ensemble differ.
+    """Measure a field, and the spread of an ensemble's members.
 
     Args:
         transform: of the pair.
@@ -51,9 +51,9 @@ def figures(transform: Transform, fields: Sequence[Tensor]) -> Figures:
     """
     length = _length_mm(transform.field, transform.affine)
     determinants = jacobian.determinant(transform.field.double())[0].cpu().numpy()
-    middle = torch.stack(list(fields)).mean(dim=0)
-    apart_mm = [_length_mm(field - middle, transform.affine) for field in fields]
-    squares = [float((item**2).mean()) for item in apart_mm]
+    mean_field = torch.stack(list(fields)).mean(dim=0)
+    distances_mm = [_length_mm(field - mean_field, transform.affine) for field in fields]
+    squares = [float((distance_mm**2).mean()) for distance_mm in distances_mm]
     return Figures(
         mean_mm=float(length.mean()),
         largest_mm=float(length.max()),
@@ -63,7 +63,7 @@ def figures(transform: Transform, fields: Sequence[Tensor]) -> Figures:
 
 
 def concerns(
-    moving: Original, fixed: Original, plan: Plan, images: PreparedImages, found: Figures
+    moving: Original, fixed: Original, plan: Plan, images: PreparedImages, field_figures: Figures
 ) -> Iterator[Fault]:
     """Warnings about a registered pair.
 
@@ -72,59 +72,74 @@ def concerns(
         fixed: the fixed image.
         plan: the model's.
         images: both on the case grid.
-        found: what the field is like.
+        field_figures: measures of the field.
     """
     for image in (moving, fixed):
         yield from (image.warning(doubt.message, doubt.fix) for doubt in image.doubts)
         yield from _unfamiliar(image, plan)
-    missed = apart(moving, fixed, images.alignment)
-    if missed is not None:
-        yield missed
+    separation = apart(moving, fixed, images.alignment)
+    if separation is not None:
+        yield separation
     reach = beyond_mm(images)
     if reach > 0:
         size = " x ".join(f"{n * mm:g}" for n, mm in zip(plan.shape, plan.spacing_mm, strict=True))
         message = (
-            f"reaches up to {reach:.1f} mm beyond the model's grid of {size} mm, where nothing is displaced"
+            f"reaches up to {reach:.1f} mm beyond the model's grid of {size} mm, "
+            "where nothing is displaced"
         )
-        yield fixed.warning(message, "crop it to what matters, or train on a larger grid (plan.shape)")
-    if found.folding_percent > 0:
-        share = f"{found.folding_percent:.2g} %"
-        message = f"is registered by a field that folds in {share} of its voxels: tissue turned inside out"
         yield fixed.warning(
-            message, "look at the pair; train with a stronger regulariser if it happens often"
+            message, "crop it to what matters, or train on a larger grid (plan.shape)"
+        )
+    if field_figures.folding_percent > 0:
+        share = f"{field_figures.folding_percent:.2g} %"
+        message = (
+            f"is registered by a field that folds in {share} of its voxels: "
+            "tissue turned inside out"
+        )
+        yield fixed.warning(
+            message, "inspect the pair; train with a stronger regulariser if it happens often"
         )
 
 
 def beyond_mm(images: PreparedImages) -> float:
-    """How far the fixed image reaches beyond the case grid, mm, where it does most; else 0."""
+    """The largest distance by which the fixed image extends beyond the case grid, mm; else 0."""
     source = images.fixed_source
     ends = itertools.product(*((-0.5, size - 0.5) for size in source.shape))
     to_grid = np.linalg.inv(images.affine) @ source.affine
     corners = geometry.apply(to_grid, np.array(list(ends)))
     sizes = np.array(images.fixed.shape[1:])
-    over = np.maximum(-0.5 - corners, corners - (sizes - 0.5)) * geometry.spacing_mm(images.affine)
-    reach = float(over.max())
+    excess = np.maximum(-0.5 - corners, corners - (sizes - 0.5)) * geometry.spacing_mm(
+        images.affine
+    )
+    reach = float(excess.max())
     return reach if reach > COVER_MM else 0.0
 
 
 def _unfamiliar(image: Original, plan: Plan) -> Iterator[Fault]:
     cohort: Any = plan.cohort
-    usual = cohort.get(image.side, {}).get("median_spacing_mm")
-    if usual is None:
+    trained_spacing = cohort.get(image.side, {}).get("median_spacing_mm")
+    if trained_spacing is None:
         return
-    own = _spacing_mm(image.volume.affine)
-    if max(max(a / b, b / a) for a, b in zip(own, usual, strict=True)) > FAR:
-        told, known = (" x ".join(f"{size:.3g}" for size in sizes) for sizes in (own, usual))
-        message = (
-            f"has voxels of {told} mm; the model was trained on {image.side} images of {known} mm (median)"
+    spacing = _spacing_mm(image.volume.affine)
+    if max(max(a / b, b / a) for a, b in zip(spacing, trained_spacing, strict=True)) > FAR:
+        image_size, trained_size = (
+            " x ".join(f"{size:.3g}" for size in sizes) for sizes in (spacing, trained_spacing)
         )
-        yield image.warning(message, "check its unit, and expect less of an image of another kind")
+        message = (
+            f"has voxels of {image_size} mm; the model was trained on {image.side} images of "
+            f"{trained_size} mm (median)"
+        )
+        yield image.warning(
+            message, "check its unit, and expect worse results for an unfamiliar kind of image"
+        )
 
 
 def _spacing_mm(affine: Matrix) -> tuple[float, ...]:
     """Voxel size along R, A and S."""
     spacing = np.array(geometry.spacing_mm(affine))
-    order = np.abs(geometry.canonical_directions(affine).T @ affine[:3, :3] / spacing).argmax(axis=1)
+    order = np.abs(geometry.canonical_directions(affine).T @ affine[:3, :3] / spacing).argmax(
+        axis=1
+    )
     return tuple(float(size) for size in spacing[order])
 
 

@@ -1,4 +1,4 @@
-"""Finished folds that register together: whether they belong together, and to a case."""
+"""Ensembles of finished folds: whether the members fit each other and a case."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ def load(folders: Sequence[Path], device: torch.device) -> tuple[LoadedModel, ..
 
     Args:
         folders: of finished folds.
-        device: where the networks shall live.
+        device: that the networks are loaded to.
 
     Raises:
-        CheckpointError: one is damaged, there is none, or two hold the same weights.
+        CheckpointError: no model is given, one is damaged, or two hold the same weights.
     """
     members = tuple(models.load(folder, device) for folder in folders)
     if not members or len({member.sha256 for member in members}) != len(members):
-        named = ", ".join(str(folder) for folder in folders) or "none"
-        message = f"models ({named}): an ensemble needs models of different weights, at least one"
+        folder_names = ", ".join(str(folder) for folder in folders) or "none"
+        message = (
+            f"models ({folder_names}): an ensemble needs models of different weights, at least one"
+        )
         raise CheckpointError(message)
     return members
 
@@ -40,16 +42,19 @@ def names(members: Sequence[LoadedModel]) -> tuple[str, ...]:
     """A name for each member: `fold-<k>`, or `<model>/fold-<k>` where folds repeat.
 
     Raises:
-        CheckpointError: two models of one name hold the same fold.
+        CheckpointError: two models have the same name and fold.
     """
     folds = tuple(f"fold-{member.fold}" for member in members)
     if len(set(folds)) == len(folds):
         return folds
     longer = tuple(
-        f"{member.folder.resolve().parent.name}/{fold}" for member, fold in zip(members, folds, strict=True)
+        f"{member.folder.resolve().parent.name}/{fold}"
+        for member, fold in zip(members, folds, strict=True)
     )
     if len(set(longer)) < len(longer):
-        message = f"models ({', '.join(longer)}): two have one name and fold; rename the folder of one"
+        message = (
+            f"models ({', '.join(longer)}): two have one name and fold; rename the folder of one"
+        )
         raise CheckpointError(message)
     return longer
 
@@ -58,7 +63,7 @@ def plan_of(member: LoadedModel) -> Plan:
     """The plan that a model's cases were prepared by.
 
     Raises:
-        CheckpointError: its description holds no valid one.
+        CheckpointError: its description holds no valid plan.
     """
     return finished.plan_of(member.description, member.folder / finished.DESCRIPTION)
 
@@ -67,7 +72,7 @@ def common_plan(members: Sequence[LoadedModel]) -> Plan:
     """The plan that all members share.
 
     Raises:
-        CheckpointError: one was trained on cases prepared otherwise than the first's.
+        CheckpointError: one was trained on cases prepared by another plan than the first's.
     """
     plan = plan_of(members[0])
     for member in members[1:]:
@@ -81,7 +86,7 @@ def common_plan(members: Sequence[LoadedModel]) -> Plan:
 
 
 def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, digest: str) -> None:
-    """Refuse cases that were prepared by another plan than the model's.
+    """Reject a case that was prepared by another plan than the model's.
 
     Args:
         member: the model.
@@ -99,20 +104,24 @@ def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, di
         "moving_channels": plan.moving_channels,
         "fixed_channels": plan.fixed_channels,
     }
-    facts = {
+    prepared = {
         "shape": list(images.fixed.shape[1:]),
         "spacing_mm": [round(size, 4) for size in geometry.spacing_mm(images.affine)],
         "moving_channels": len(images.moving),
         "fixed_channels": len(images.fixed),
     }
-    wrong = [
-        f"{name} {value} (model: {trained[name]})" for name, value in facts.items() if value != trained[name]
+    differences = [
+        f"{name} {value} (model: {trained[name]})"
+        for name, value in prepared.items()
+        if value != trained[name]
     ]
-    if not wrong and digest != plans.plan_digest(plan):
-        wrong = [f"another intensity or alignment rule (model: {plan.intensity}, {plan.alignment})"]
-    if wrong:
+    if not differences and digest != plans.plan_digest(plan):
+        differences = [
+            f"another intensity or alignment rule (model: {plan.intensity}, {plan.alignment})"
+        ]
+    if differences:
         message = (
-            f"{member.folder}: was trained with another plan; {pair} has {', '.join(wrong)}; "
+            f"{member.folder}: was trained with another plan; {pair} has {', '.join(differences)}; "
             "run the workflow with --forcerun plan prepare_images"
         )
         raise CheckpointError(message)

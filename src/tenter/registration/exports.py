@@ -1,4 +1,4 @@
-"""The files of a registered pair: the transform itself, and what a study asks for beside it."""
+"""The files of a registered pair: the transform, and the further exports that a study requests."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _PATTERNS = (
     TRANSFORM, FIELD, WARPED_IMAGE, INVERSE, INVERSE_FIELD, FIELD_RAS, FIELD_FSL,
     "disp_*_*.nii.gz", f"fold-*/{TRANSFORM}", f"*/fold-*/{TRANSFORM}",
 )  # fmt: skip
-"""Every name that a file of a registered pair may have."""
+"""Patterns of all file names that a registered pair may have."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Source:
-    """What the files of a pair are made of.
+    """The inputs for the files of a pair.
 
     Attributes:
         transform: fixed point to moving point.
         moving: grid of the original moving image.
         fixed: grid of the original fixed image.
-        names: of the moving and the fixed image (or patient), for files named by them.
-        image: reads the original moving image; called only where it is warped.
+        names: of the moving and the fixed image (or patient), used in file names.
+        image: reads the original moving image; called only if it is warped.
     """
 
     transform: Transform
@@ -53,8 +53,10 @@ class Source:
     image: Callable[[], Volume]
 
 
-def write_transforms(folder: Path, transform: Transform, members: Sequence[tuple[str, Tensor]]) -> list[Path]:
-    """Write a pair's transform; of an ensemble also each member's, as `<name>/transform.h5`.
+def write_transforms(
+    folder: Path, transform: Transform, members: Sequence[tuple[str, Tensor]]
+) -> list[Path]:
+    """Write a pair's transform; for an ensemble also each member's, as `<name>/transform.h5`.
 
     Args:
         folder: of the pair.
@@ -71,52 +73,52 @@ def write_transforms(folder: Path, transform: Transform, members: Sequence[tuple
     if len(members) > 1:
         for name, field in members:
             written[folder / name / TRANSFORM] = replace(transform, field=field)
-    for path, item in written.items():
-        transforms.write_transform(path, item)
+    for path, content in written.items():
+        transforms.write_transform(path, content)
     return list(written)
 
 
 def write_exports(
     folder: Path, source: Source, export: RegistrationExport
 ) -> tuple[list[Path], dict[str, float]]:
-    """Write what is asked for beside the transform.
+    """Write the requested files beside the transform.
 
-    All lies on the fixed image's own grid, but the inverse, which lies on the moving one's. The
-    moving image is resampled once, from the original.
+    All of them lie on the fixed image's own grid, except the inverse, which lies on the moving
+    image's. The moving image is resampled once, from the original.
 
     Args:
         folder: of the pair.
-        source: what the files are made of.
-        export: which of them.
+        source: inputs of the files.
+        export: which files to write.
 
     Returns:
-        The files, and what there is to say of them (`inverse_residual_mm`).
+        The files, and figures about them (`inverse_residual_mm`).
 
     Raises:
         DataError: the moving image cannot be read.
         OutputError: a file could not be written whole.
     """
-    made, said = [], {}
+    paths, figures = [], {}
     if export.field or export.warped_image or export.ras or export.fsl or export.learn2reg:
         moves = pull.displacement(source.transform, source.fixed.affine, source.fixed.shape)
-        made += _write_fields(folder, source, moves, export)
+        paths += _write_fields(folder, source, moves, export)
     if export.inverse:
-        made_too, residual_mm = _write_inverse(folder, source)
-        made += made_too
-        said["inverse_residual_mm"] = residual_mm
-    return made, said
+        inverse_paths, residual_mm = _write_inverse(folder, source)
+        paths += inverse_paths
+        figures["inverse_residual_mm"] = residual_mm
+    return paths, figures
 
 
-def remove_others(folder: Path, made: Sequence[Path]) -> None:
-    """Remove files of an earlier registration that this one did not make."""
+def remove_others(folder: Path, paths: Sequence[Path]) -> None:
+    """Remove files of an earlier registration that this one did not write."""
     for pattern in _PATTERNS:
         for path in folder.glob(pattern):
-            if path not in made:
+            if path not in paths:
                 files.remove(path)
 
 
 def learn2reg_name(moving: str, fixed: str) -> str:
-    """File name by which Learn2Reg's evaluation finds a displacement; ids of digits get four of them."""
+    """File name that Learn2Reg's evaluation expects; numeric ids are padded to four digits."""
     return f"disp_{_padded(fixed)}_{_padded(moving)}.nii.gz"
 
 
@@ -127,32 +129,34 @@ def _padded(name: str) -> str:
 def _write_fields(
     folder: Path, source: Source, moves: Float[Tensor, "3 x y z"], export: RegistrationExport
 ) -> list[Path]:
-    """Displacement as each reader wants it, and the warped image."""
+    """Write the displacement in each requested convention, and the warped image."""
     fixed, moving = source.fixed, source.moving
-    made = []
+    paths = []
     if export.field:
-        made.append(folder / FIELD)
-        field_files.write_field(made[-1], moves, fixed.affine)
+        paths.append(folder / FIELD)
+        field_files.write_field(paths[-1], moves, fixed.affine)
     if export.warped_image:
-        made.append(folder / WARPED_IMAGE)
+        paths.append(folder / WARPED_IMAGE)
         image = torch.from_numpy(source.image().array)[None].to(source.transform.field.device)
         warped = pull.pull_by(image, moves, fixed.affine, moving.affine)
-        volumes.write_image(made[-1], warped.numpy(), fixed.affine)
+        volumes.write_image(paths[-1], warped.numpy(), fixed.affine)
     if export.ras:
-        made.append(folder / FIELD_RAS)
-        field_files.write_field_ras(made[-1], moves, fixed.affine)
+        paths.append(folder / FIELD_RAS)
+        field_files.write_field_ras(paths[-1], moves, fixed.affine)
     if export.fsl:
-        made.append(folder / FIELD_FSL)
-        field_files.write_field_fsl(made[-1], moves, fixed.affine, moving.affine, moving.shape)
+        paths.append(folder / FIELD_FSL)
+        field_files.write_field_fsl(paths[-1], moves, fixed.affine, moving.affine, moving.shape)
     if export.learn2reg:
-        made.append(folder / learn2reg_name(*source.names))
-        field_files.write_field_learn2reg(made[-1], moves, fixed.affine, moving.affine)
-    return made
+        paths.append(folder / learn2reg_name(*source.names))
+        field_files.write_field_learn2reg(paths[-1], moves, fixed.affine, moving.affine)
+    return paths
 
 
 def _write_inverse(folder: Path, source: Source) -> tuple[list[Path], float]:
     inverse, residual_mm = source.transform.inverse()
     transforms.write_transform(folder / INVERSE, inverse)
-    moves = pull.displacement(source.transform, source.moving.affine, source.moving.shape, inverse=True)
+    moves = pull.displacement(
+        source.transform, source.moving.affine, source.moving.shape, inverse=True
+    )
     field_files.write_field(folder / INVERSE_FIELD, moves, source.moving.affine)
     return [folder / INVERSE, folder / INVERSE_FIELD], round(residual_mm, 4)

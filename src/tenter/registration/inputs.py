@@ -1,4 +1,4 @@
-"""Two images as a user names them: read to the last byte, and refused where `check` would refuse them."""
+"""The user's two images: read completely, and rejected for the same reasons as by `check`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Original:
 
     Attributes:
         side: `moving` or `fixed`.
-        volume: what it shows.
-        path: its file, or None for one in memory.
-        doubts: what is odd about it, but no reason to refuse it.
+        volume: its voxels and affine.
+        path: its file, or None for a volume in memory.
+        doubts: problems that cause warnings but do not prevent its use.
     """
 
     side: str
@@ -38,82 +38,84 @@ class Original:
 
     @property
     def shown(self) -> str:
-        """What complaints call it."""
+        """How messages refer to the image."""
         return str(self.path) if self.path else f"{self.side} image"
 
     @property
     def name(self) -> str:
-        """The file's name up to its first point, or the side."""
+        """The file's name up to its first dot, or the side."""
         return self.path.name.partition(".")[0] or self.side if self.path else self.side
 
     def warning(self, message: str, fix: str) -> Fault:
-        """Something to tell of it."""
+        """A warning about the image."""
         return Fault(self.shown, message, fix, severity="WARNING")
 
     def refusal(self, message: str, fix: str) -> InputError:
-        """Why it cannot be used."""
+        """The error if the image cannot be used."""
         return InputError([Fault(self.shown, message, fix)])
 
 
 def original(image: Path | Volume, side: str) -> Original:
-    """Read an image, or take one in memory.
+    """Read an image from a file, or check one in memory.
 
     Args:
         image: any readable file or folder, or a volume.
         side: `moving` or `fixed`.
 
     Raises:
-        InputError: it cannot be used, for the reason that `tenter check` would give.
+        InputError: it cannot be used; the reason is the one that `tenter check` would give.
     """
     if isinstance(image, Volume):
         return _checked(Original(side, _plain(image, side)))
-    head = _sound(image, integrity.examine(image, "image", LabelFiles(), quick=True))
+    header_finding = _sound(image, integrity.examine(image, "image", LabelFiles(), quick=True))
     try:
         volume = volumes.read_image(image)
     except DataError as error:
         _sound(image, integrity.examine(image, "image", LabelFiles()))
         raise told(error) from error
-    return _checked(Original(side, volume, image, head.problems))
+    return _checked(Original(side, volume, image, header_finding.problems))
 
 
 def require_two(moving: Original, fixed: Original) -> None:
-    """Refuse one image in the place of two.
+    """Reject a pair whose two images are the same.
 
     Raises:
-        InputError: both have the same content and place.
+        InputError: both have the same voxels and affine.
     """
-    one, other = moving.volume, fixed.volume
-    if np.array_equal(one.affine, other.affine) and np.array_equal(one.array, other.array):
+    moving_volume, fixed_volume = moving.volume, fixed.volume
+    if np.array_equal(moving_volume.affine, fixed_volume.affine) and np.array_equal(
+        moving_volume.array, fixed_volume.array
+    ):
         message = "has the same content as the moving image"
         raise fixed.refusal(message, "give two images")
 
 
-def apart(moving: Original, fixed: Original, placed: Matrix) -> Fault | None:
-    """A warning if the images share no place once aligned.
+def apart(moving: Original, fixed: Original, alignment: Matrix) -> Fault | None:
+    """A warning if the images do not overlap after alignment.
 
     Args:
         moving: the moving image.
         fixed: the fixed image.
-        placed: RAS mm to RAS mm, a fixed point to its moving point.
+        alignment: RAS mm to RAS mm, a fixed point to its moving point.
     """
-    if agreement.overlap(_finding(moving.volume), _finding(fixed.volume), placed):
+    if agreement.overlap(_finding(moving.volume), _finding(fixed.volume), alignment):
         return None
     ends = [
-        np.array([geometry.centre_mm(item.affine, item.array.shape[1:])])
-        for item in (moving.volume, fixed.volume)
+        np.array([geometry.centre_mm(volume.affine, volume.array.shape[1:])])
+        for volume in (moving.volume, fixed.volume)
     ]
-    distance = float(np.linalg.norm(ends[0] - geometry.apply(placed, ends[1])))
+    distance = float(np.linalg.norm(ends[0] - geometry.apply(alignment, ends[1])))
     message = f"does not overlap the fixed image at all (centres {distance:.1f} mm apart)"
     return moving.warning(message, "align by `centre`, or check both headers (unit, origin)")
 
 
 def told(error: TenterError) -> InputError:
-    """A complaint `file: what is wrong; mend` about what the user gave."""
-    file, _, rest = str(error).partition(": ")
-    if not rest:
-        file, rest = "registration", file
-    message, _, fix = rest.rpartition("; ")
-    return InputError([Fault(file, message or rest, fix if message else "give another")])
+    """Convert an error message `file: message; fix` into an `InputError`."""
+    file, _, details = str(error).partition(": ")
+    if not details:
+        file, details = "registration", file
+    message, _, fix = details.rpartition("; ")
+    return InputError([Fault(file, message or details, fix if message else "give another")])
 
 
 def _sound(path: Path, finding: Finding) -> Finding:
@@ -124,25 +126,37 @@ def _sound(path: Path, finding: Finding) -> Finding:
 
 
 def _plain(volume: Volume, side: str) -> Volume:
-    """A volume in memory as a file would have given it."""
+    """A volume in memory, checked and converted as if read from a file."""
     array, affine = np.asarray(volume.array), np.asarray(volume.affine, dtype=np.float64)
-    wrong = ""
+    message = ""
     if array.ndim != 4 or min(array.shape) < 1 or array.shape[1:].count(1) > 1:
-        wrong = f"has sizes {array.shape}, not channels and the voxels of a volume or of one slice"
-    elif affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
-        wrong = "has an affine that is no matrix from voxels to mm"
+        message = (
+            f"has sizes {array.shape}, not channels and the voxels of a volume or of one slice"
+        )
+    elif (
+        affine.shape != (4, 4)
+        or not np.isfinite(affine).all()
+        or abs(np.linalg.det(affine)) < 1e-12
+    ):
+        message = "has an affine that is not an invertible matrix from voxels to mm"
     elif not np.isfinite(array).all():
-        wrong = "holds values that are NaN or infinite"
-    if wrong:
+        message = "holds values that are NaN or infinite"
+    if message:
         fix = "give Volume(array [c, x, y, z], affine [4, 4])"
-        raise InputError([Fault(f"{side} image", wrong, fix)])
+        raise InputError([Fault(f"{side} image", message, fix)])
     return replace(volume, array=np.ascontiguousarray(array, dtype=np.float32), affine=affine)
 
 
 def _checked(image: Original) -> Original:
-    constant = [index for index, values in enumerate(image.volume.array) if values.min() == values.max()]
+    constant = [
+        index for index, values in enumerate(image.volume.array) if values.min() == values.max()
+    ]
     if constant:
-        message = f"is constant in channel {constant[0]}" if len(image.volume.array) > 1 else "is constant"
+        message = (
+            f"is constant in channel {constant[0]}"
+            if len(image.volume.array) > 1
+            else "is constant"
+        )
         raise image.refusal(message, "give an image that shows something")
     return image
 

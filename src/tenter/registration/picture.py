@@ -1,4 +1,4 @@
-"""Three slices through a registered pair, read from the original images at their own sharpness."""
+"""Three slices through a registered pair, sampled from the original images at their resolution."""
 
 from __future__ import annotations
 
@@ -17,39 +17,43 @@ from tenter.spatial.transform import Transform
 
 
 def cuts(transform: Transform, moving: Volume, fixed: Volume) -> tuple[Scene, ...]:
-    """A scene of one slice for each plane that the case grid has, through its middle.
+    """One scene for each plane of the case grid, through its centre.
 
     Args:
-        transform: fixed point to moving point; its grid is what is shown.
+        transform: fixed point to moving point; its grid defines the slices.
         moving: the original; its first channel is shown.
         fixed: the original, likewise.
     """
-    return tuple(_cut(transform, moving, fixed, plane.normal) for plane in planes(transform.field.shape[2:]))
+    return tuple(
+        _cut(transform, moving, fixed, plane.normal) for plane in planes(transform.field.shape[2:])
+    )
 
 
 def _cut(transform: Transform, moving: Volume, fixed: Volume, normal: int) -> Scene:
     affine, shape = _slice(transform, normal, min(geometry.spacing_mm(fixed.affine)))
-    still = torch.zeros((3, *shape), dtype=transform.field.dtype)
-    plain = pull.displacement(transform.without_field(), affine, shape)
+    zero = torch.zeros((3, *shape), dtype=transform.field.dtype)
+    aligned = pull.displacement(transform.without_field(), affine, shape)
     moved = pull.displacement(transform, affine, shape)
-    nothing = np.zeros((0, *shape))
+    no_labels = np.zeros((0, *shape))
     return Scene(
-        fixed=_read(fixed, still, affine),
-        moving=_read(moving, plain, affine),
+        fixed=_read(fixed, zero, affine),
+        moving=_read(moving, aligned, affine),
         warped=_read(moving, moved, affine),
         field=_voxels(transform, affine, shape),
         spacing_mm=geometry.spacing_mm(affine),
-        fixed_labels=nothing,
-        moving_labels=nothing,
-        warped_labels=nothing,
+        fixed_labels=no_labels,
+        moving_labels=no_labels,
+        warped_labels=no_labels,
     )
 
 
-def _slice(transform: Transform, normal: int, step_mm: float) -> tuple[Matrix, tuple[int, int, int]]:
-    """One layer of the case grid, its voxels split until they are about as small as `step_mm`."""
+def _slice(
+    transform: Transform, normal: int, step_mm: float
+) -> tuple[Matrix, tuple[int, int, int]]:
+    """One layer of the case grid, its voxels subdivided to a size of about `step_mm`."""
     sizes = np.array(transform.field.shape[2:])
-    wanted = np.round(np.array(geometry.spacing_mm(transform.affine)) / step_mm).astype(int)
-    parts = np.maximum(1, np.minimum(wanted, FINEST // sizes))
+    splits = np.round(np.array(geometry.spacing_mm(transform.affine)) / step_mm).astype(int)
+    parts = np.maximum(1, np.minimum(splits, FINEST // sizes))
     parts[normal] = 1
     start = 0.5 / parts - 0.5
     start[normal] = sizes[normal] // 2
@@ -64,12 +68,14 @@ def _slice(transform: Transform, normal: int, step_mm: float) -> tuple[Matrix, t
 
 def _read(image: Volume, displacement_mm: Tensor, affine: Matrix) -> np.ndarray:
     first = torch.from_numpy(image.array[:1])[None]
-    read: np.ndarray = pull.pull_by(first, displacement_mm, affine, image.affine)[0].double().numpy()
+    read: np.ndarray = (
+        pull.pull_by(first, displacement_mm, affine, image.affine)[0].double().numpy()
+    )
     return read
 
 
 def _voxels(transform: Transform, affine: Matrix, shape: tuple[int, int, int]) -> np.ndarray:
     """The network's displacement, without the alignment, in voxels of the slice."""
-    alone = replace(transform, alignment=np.eye(4))
-    moves = pull.displacement(alone, affine, shape).double().numpy()
+    field_only = replace(transform, alignment=np.eye(4))
+    moves = pull.displacement(field_only, affine, shape).double().numpy()
     return np.asarray(np.einsum("rc,cxyz->rxyz", np.linalg.inv(affine[:3, :3]), moves))

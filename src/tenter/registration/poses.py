@@ -1,4 +1,4 @@
-"""The same pair registered several times, each image under affine maps of its own: answers averaged."""
+"""Test-time augmentation: a pair registered under several affine poses, predictions averaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Network = Callable[[Tensor, Tensor], Field]
 """Moving and fixed image, `[b, c, *space]`, to the field in voxels."""
 
 SOURCE = Source(seed=0, fold=0)
-"""Of all draws: no pair, fold or seed has others."""
+"""The source of all draws: every pair, fold and seed gets the same poses."""
 
 
 def averaged(
@@ -29,10 +29,10 @@ def averaged(
     settings: Poses,
     spacing_mm: Sequence[float],
 ) -> Field:
-    """Mean of a network's answers for a pair as it is and under drawn poses, one after the other.
+    """Mean of a network's predictions for a pair as it is and under drawn poses.
 
     Args:
-        network: what answers.
+        network: evaluated once per pose.
         moving: `[1, c, x, y, z]`.
         fixed: likewise, on the same grid.
         settings: how many poses, and their bounds.
@@ -47,11 +47,13 @@ def averaged(
     return total / (settings.count + 1)
 
 
-def drawn(settings: Poses, shape: Sequence[int], spacing_mm: Sequence[float]) -> list[tuple[Matrix, Matrix]]:
+def drawn(
+    settings: Poses, shape: Sequence[int], spacing_mm: Sequence[float]
+) -> list[tuple[Matrix, Matrix]]:
     """The poses of the moving and of the fixed image, voxels to voxels; equal for equal arguments.
 
     Args:
-        settings: how many, and their bounds; more of them begin with the same.
+        settings: how many, and their bounds; a larger number extends the same sequence.
         shape: voxels of the grid.
         spacing_mm: voxel size of the grid.
     """
@@ -68,15 +70,15 @@ def answer(
     fixed: Float[Tensor, "1 f *space"],
     placed: tuple[Matrix, Matrix],
 ) -> Field:
-    """What a network says of a pair under poses, said of the pair itself.
+    """The prediction for a pair under poses, transformed back to the pair itself.
 
-    With m'(y') = m(M y') and f'(x') = f(F x') a network's map x' -> y' stands for the map
+    With m'(y') = m(M y') and f'(x') = f(F x'), the network's map x' -> y' corresponds to the map
     x -> M (y' of F^-1 x). Both matrices act exactly; the network's displacement is interpolated
-    linearly, and repeated from the border on.
+    linearly, and its border is continued outwards.
 
     Args:
-        network: what answers.
-        moving: m, `[1, c, x, y, z]`; repeated from its border on where a pose looks beyond it.
+        network: predicts the field.
+        moving: m, `[1, c, x, y, z]`; its border is continued outwards where a pose needs it.
         fixed: f, likewise.
         placed: M and F, voxels to voxels.
 
@@ -85,23 +87,28 @@ def answer(
     """
     shape = fixed.shape[2:]
     to_moving, back = placed[0], np.linalg.inv(placed[1])
-    seen = warp.sample(moving, _places(to_moving, moving)), warp.sample(fixed, _places(placed[1], fixed))
-    moves = network(*seen).float()
+    posed_images = (
+        warp.sample(moving, _mapped_voxels(to_moving, moving)),
+        warp.sample(fixed, _mapped_voxels(placed[1], fixed)),
+    )
+    moves = network(*posed_images).float()
     linear = torch.as_tensor(to_moving[:3, :3], dtype=moves.dtype, device=moves.device)
-    turned = torch.einsum("rc,bcxyz->brxyz", linear, warp.sample(moves, _places(back, moves)))
-    return grids.mapped(_rows(to_moving @ back - np.eye(4), moves), shape) + turned
+    rotated = torch.einsum(
+        "rc,bcxyz->brxyz", linear, warp.sample(moves, _mapped_voxels(back, moves))
+    )
+    return grids.mapped(_rows(to_moving @ back - np.eye(4), moves), shape) + rotated
 
 
 def _in_voxels(maps: Float[np.ndarray, "n 4 4"], shape: Sequence[int]) -> list[Matrix]:
-    """Maps of normalised coordinates, -1 and 1 being the outermost voxel centres, as maps of voxels."""
+    """Maps of normalised coordinates (-1 and 1: the outermost voxel centres) as maps of voxels."""
     half = np.maximum(np.array(shape) - 1, 1) / 2
     to_voxels = np.diag([*half, 1.0])
     to_voxels[:3, 3] = (np.array(shape) - 1) / 2
     return list(to_voxels @ maps @ np.linalg.inv(to_voxels))
 
 
-def _places(matrix: Matrix, like: Image) -> Float[Tensor, "1 3 x y z"]:
-    """Where a matrix takes each voxel of an image's grid."""
+def _mapped_voxels(matrix: Matrix, like: Image) -> Float[Tensor, "1 3 x y z"]:
+    """The images of a grid's voxels under a matrix."""
     return grids.mapped(_rows(matrix, like), like.shape[2:])
 
 

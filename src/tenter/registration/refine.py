@@ -1,4 +1,4 @@
-"""One pair's own optimisation: a smooth displacement before a network's map, found from the images alone."""
+"""Instance optimisation: a smooth displacement before a network's map, fitted to the images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenter.spatial import bspline, compose
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unlabelled:
-    """A pair as losses read it; it has no labels to be read.
+    """A pair without labels, in the form that losses read.
 
     Attributes:
         moving: `[1, c, x, y, z]`.
@@ -58,10 +58,11 @@ def refined(
     settings: Refine,
     spacing_mm: Sequence[float],
 ) -> tuple[Field, dict[str, Any]]:
-    """Optimise a displacement d, so that p -> p + d(p) and then the field's map fit the images best.
+    """Optimise a displacement d that is applied before the field's map, to fit the images best.
 
-    d is a cubic B-spline and zero at first. Of all iterates the one of least loss is kept. If a loss
-    or a gradient is no number, the field stays as it is; what is said tells the step.
+    d maps p -> p + d(p); it is a cubic B-spline, initially zero. The iterate with the lowest loss
+    is kept. If a loss or its gradient is not finite, the field is left unchanged and `failed_at`
+    is the step.
 
     Args:
         field: the network's, `[1, 3, x, y, z]`, voxels; any device.
@@ -72,36 +73,42 @@ def refined(
 
     Returns:
         The whole field in voxels; and `steps`, `best_step`, `loss_before`, `loss_after` and
-        `failed_at`, the step without a number or None.
+        `failed_at`, the step whose loss or gradient was not finite, or None.
 
     Raises:
-        DataError: a term cannot be taken of such images or such a grid.
+        DataError: a loss term cannot be computed for these images or this grid.
     """
-    # What was made in inference mode takes no part in a gradient; copies made outside of it do.
+    # Tensors created in inference mode cannot enter autograd; copies made outside of it can.
     with torch.inference_mode(mode=False), torch.enable_grad():
-        search = _Search(field.clone(), Unlabelled(moving.clone(), fixed.clone()), settings, spacing_mm)
+        search = _Search(
+            field.clone(), Unlabelled(moving.clone(), fixed.clone()), settings, spacing_mm
+        )
         try:
-            failed = search.run()
+            failed_step = search.run()
         except TrainingError as error:
             message = f"`refine` cannot be done: {error}"
             raise DataError(message) from error
-    said = {
+    report = {
         "steps": settings.steps,
-        "best_step": 0 if failed is not None else search.best_step,
+        "best_step": 0 if failed_step is not None else search.best_step,
         "loss_before": _number(search.first),
-        "loss_after": _number(search.first if failed is not None else search.least),
-        "failed_at": failed,
+        "loss_after": _number(search.first if failed_step is not None else search.least),
+        "failed_at": failed_step,
     }
-    unchanged = failed is not None or search.best_step == 0
-    return (field if unchanged else search.total(search.best).detach()), said
+    unchanged = failed_step is not None or search.best_step == 0
+    return (field if unchanged else search.total(search.best).detach()), report
 
 
 class _Search:
     """Adam over the control points of one pair, and the best iterate so far."""
 
-    def __init__(self, field: Field, pair: Unlabelled, settings: Refine, spacing_mm: Sequence[float]) -> None:
+    def __init__(
+        self, field: Field, pair: Unlabelled, settings: Refine, spacing_mm: Sequence[float]
+    ) -> None:
         self._field, self._pair, self._settings = field, pair, settings
-        self._voxels_per_mm = field.new_tensor([1 / size for size in spacing_mm]).view(1, -1, 1, 1, 1)
+        self._voxels_per_mm = field.new_tensor([1 / size for size in spacing_mm]).view(
+            1, -1, 1, 1, 1
+        )
         self._spacing = [settings.spacing_mm / size for size in spacing_mm]
         self._objective = Objective(settings.losses, tuple(spacing_mm))
         shape = bspline.lattice(field.shape[2:], self._spacing)
@@ -110,7 +117,7 @@ class _Search:
         self.first = self.least = math.inf
 
     def run(self) -> int | None:
-        """The step at which a loss or a gradient was no number, or None."""
+        """Optimise; the step at which a loss or its gradient was not finite, or None."""
         optimiser = torch.optim.Adam([self._controls], lr=self._settings.learning_rate)
         for step in range(self._settings.steps + 1):
             loss = self._objective(self.total(self._controls), self._pair)[TOTAL]
@@ -132,7 +139,9 @@ class _Search:
 
     def total(self, controls_mm: Float[Tensor, "1 3 *lattice"]) -> Field:
         """The whole field of control displacements in mm."""
-        moves = bspline.spline(controls_mm, self._spacing, self._field.shape[2:]) * self._voxels_per_mm
+        moves = (
+            bspline.spline(controls_mm, self._spacing, self._field.shape[2:]) * self._voxels_per_mm
+        )
         return compose.compose(self._field, moves)
 
 

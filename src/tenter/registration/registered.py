@@ -1,4 +1,4 @@
-"""A registered pair of a new patient: its map, what it looks like, and its folder of files."""
+"""A registered pair of a new patient: its map, its pictures, and its folder of files."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ RECORD = "register.json"
 OVERVIEW = "overview.png"
 NOTEBOOK_DPI = 65
 RETURN_MM = 0.5
-"""Points that return further than this from their place are told of."""
+"""Round-trip errors of the inverse above this cause a warning."""
 
 _log = logging.getLogger(__name__)
 
 PARTS = ("load model", "read", "prepare", "network", "measure", "write")
-"""What a registration's time is spent on."""
+"""The parts of a registration that are timed."""
 
 Extra = Literal["inverse", "ras", "fsl", "learn2reg"]
 
 
 @contextlib.contextmanager
 def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
-    """Add the time that a part of the work takes."""
+    """Add the time spent inside the block to a part of the work."""
     start = time.perf_counter()
     yield
     seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - start
@@ -57,7 +57,7 @@ def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Registration:
-    """Two images that a finished model has brought together.
+    """The registration of two images by a finished model.
 
     Attributes:
         transform: fixed point to moving point, RAS mm; alignment and field together.
@@ -66,12 +66,12 @@ class Registration:
         images: both on the case grid.
         plan: of the model.
         model: its name.
-        members: fold and sha256 of the weights, for each model that took part.
+        members: fold and sha256 of the weights of each member.
         alignment: rule that placed the moving image before the network.
-        test_time: what was asked for beyond the network's answer, or None.
-        done: what came of it, or None.
-        figures: what the field is like.
-        warnings: what should be known before the result is relied on.
+        test_time: the requested test-time options, or None.
+        done: what the test-time options did, or None.
+        figures: measures of the field.
+        warnings: to read before relying on the result.
         seconds: time of each part of the work.
     """
 
@@ -100,7 +100,9 @@ class Registration:
         """The original moving image on the fixed image's grid."""
         source = self.images.fixed_source
         image = torch.from_numpy(self.moving.volume.array)[None]
-        moved = pull.pull_by(image, torch.from_numpy(self.field_mm), source.affine, self.moving.volume.affine)
+        moved = pull.pull_by(
+            image, torch.from_numpy(self.field_mm), source.affine, self.moving.volume.affine
+        )
         return Volume(moved.numpy(), source.affine)
 
     def save(
@@ -109,41 +111,43 @@ class Registration:
         """Write transform, field, warped image, a picture and `register.json`.
 
         Args:
-            folder: made where absent.
-            export: further files: the `inverse`, or the field for readers of `ras`, `fsl` or `learn2reg`.
+            folder: created if absent.
+            export: further files: the `inverse`, or the field as `ras`, `fsl` or `learn2reg`.
             overwrite: replace an earlier registration in the folder.
 
         Returns:
             The files.
 
         Raises:
-            InputError: the folder holds something, or cannot be one.
+            InputError: the folder is not empty, or the path cannot be a folder.
             OutputError: a file could not be written whole.
         """
         folder = Path(folder)
         require_room(folder, overwrite=overwrite)
         earlier = _earlier(folder / RECORD)
         with timed(self.seconds, "write"):
-            made = exports.write_transforms(folder, self.transform, [])
-            wanted = RegistrationExport.model_validate(dict.fromkeys(export, True))
-            further, said = exports.write_exports(folder, self._source(), wanted)
-            made += [*further, folder / OVERVIEW]
+            paths = exports.write_transforms(folder, self.transform, [])
+            settings = RegistrationExport.model_validate(dict.fromkeys(export, True))
+            export_paths, figures = exports.write_exports(folder, self._source(), settings)
+            paths += [*export_paths, folder / OVERVIEW]
             with files.written_whole(folder / OVERVIEW) as temporary:
                 temporary.write_bytes(self.picture())
             for path in earlier:
-                if path not in made:
+                if path not in paths:
                     files.remove(path)
-        description = self.description() | said
-        if said.get("inverse_residual_mm", 0.0) > RETURN_MM:
-            gap = f"is led back to by inverse.h5 with errors of up to {said['inverse_residual_mm']} mm"
+        description = self.description() | figures
+        if figures.get("inverse_residual_mm", 0.0) > RETURN_MM:
+            residual_mm = figures["inverse_residual_mm"]
+            message = f"is mapped back by inverse.h5 with errors of up to {residual_mm} mm"
             fix = (
-                "where it matters use transform.h5 and `tenter warp --inverse`, which is exact but for folds"
+                "for an inverse that is exact except at folds, use transform.h5 and "
+                "`tenter warp --inverse`"
             )
-            fault = self.fixed.warning(gap, fix)
+            fault = self.fixed.warning(message, fix)
             tell(fault)
-            description["warnings"].append(_plain(fault))
-        pairwork.seal(folder / RECORD, files.digest(description["model"]), made, description)
-        return (*made, folder / RECORD)
+            description["warnings"].append(_without_folders(fault))
+        pairwork.seal(folder / RECORD, files.digest(description["model"]), paths, description)
+        return (*paths, folder / RECORD)
 
     def picture(self, dots_per_inch: int = 100) -> bytes:
         """Three planes of both images, checkerboards and the deformed grid, as PNG."""
@@ -151,7 +155,7 @@ class Registration:
         return overview.png(scenes, dots_per_inch)
 
     def description(self) -> dict[str, Any]:
-        """What `register.json` says; no folder of this machine is in it."""
+        """The content of `register.json`; it contains no paths of this machine."""
         return {
             "format": FORMAT,
             "model": {
@@ -159,15 +163,15 @@ class Registration:
                 "members": [{"fold": fold, "sha256": sha256} for fold, sha256 in self.members],
                 "plan": plans.plan_digest(self.plan),
             },
-            "moving": _told(self.moving),
-            "fixed": _told(self.fixed),
+            "moving": _image_record(self.moving),
+            "fixed": _image_record(self.fixed),
             "alignment": {"rule": self.alignment, "matrix": self.transform.alignment.tolist()},
             "displacement": {
                 name: None if value is None else round(value, 4)
                 for name, value in asdict(self.figures).items()
             },
             "test_time": self._test_time(),
-            "warnings": [_plain(fault) for fault in self.warnings],
+            "warnings": [_without_folders(fault) for fault in self.warnings],
             "seconds": {part: round(value, 3) for part, value in self.seconds.items()},
             "device": self.transform.field.device.type,
             "threads": torch.get_num_threads(),
@@ -180,11 +184,14 @@ class Registration:
         }
 
     def __repr__(self) -> str:
-        """One line: what was registered by what, and what came of it."""
-        found, count = self.figures, len(self.members)
-        who = f"{self.moving.name} to {self.fixed.name} by {self.model}, {count} fold{'s' * (count > 1)}"
-        moved = f"displacement mean {found.mean_mm:.2f} mm, largest {found.largest_mm:.2f} mm"
-        return f"Registration({who}: {moved}, {found.folding_percent:.2g} % folded)"
+        """One line: the images, the model, and measures of the field."""
+        figures, count = self.figures, len(self.members)
+        title = (
+            f"{self.moving.name} to {self.fixed.name} by {self.model}, "
+            f"{count} fold{'s' * (count > 1)}"
+        )
+        moved = f"displacement mean {figures.mean_mm:.2f} mm, largest {figures.largest_mm:.2f} mm"
+        return f"Registration({title}: {moved}, {figures.folding_percent:.2g} % folded)"
 
     def _repr_png_(self) -> bytes:
         """The picture that a notebook shows."""
@@ -193,7 +200,10 @@ class Registration:
     def _test_time(self) -> dict[str, Any] | None:
         if self.test_time is None:
             return None
-        return {"settings": self.test_time.model_dump(mode="json", exclude={"ensemble"}), **(self.done or {})}
+        return {
+            "settings": self.test_time.model_dump(mode="json", exclude={"ensemble"}),
+            **(self.done or {}),
+        }
 
     def _source(self) -> exports.Source:
         return exports.Source(
@@ -206,43 +216,45 @@ class Registration:
 
 
 def tell(warning: Fault) -> None:
-    """Show a warning to whoever is looking."""
+    """Log a warning."""
     _log.warning("%s: %s; %s", warning.file, warning.message, warning.fix)
 
 
 def require_room(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that results cannot or should not be written to.
+    """Reject a folder that results cannot or should not be written to.
 
     Raises:
-        InputError: it is a file, holds something and `overwrite` is not set, or is not writable.
+        InputError: it is a file, is not writable, or is not empty and `overwrite` is not set.
     """
-    wrong = fix = ""
-    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not above.is_dir():
-        wrong, fix = f"cannot be a folder ({above.name} is a file)", "name another folder"
-    elif not os.access(above, os.W_OK | os.X_OK):
-        wrong, fix = "cannot be written to", "choose another folder"
+    message = fix = ""
+    ancestor = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not ancestor.is_dir():
+        message, fix = f"cannot be a folder ({ancestor.name} is a file)", "name another folder"
+    elif not os.access(ancestor, os.W_OK | os.X_OK):
+        message, fix = "cannot be written to", "choose another folder"
     elif folder.exists() and not overwrite and any(folder.iterdir()):
-        wrong, fix = "is not empty", "name another folder, or overwrite it (`--overwrite`)"
-    if wrong:
-        raise InputError([Fault(str(folder), wrong, fix)])
+        message, fix = "is not empty", "name another folder, or overwrite it (`--overwrite`)"
+    if message:
+        raise InputError([Fault(str(folder), message, fix)])
 
 
 def _earlier(record: Path) -> tuple[Path, ...]:
-    """The files that an earlier registration left, as far as its record can be read."""
+    """The files of an earlier registration, if its record can be read."""
     try:
-        found = pairwork.sealed_files(record)
+        sealed = pairwork.sealed_files(record)
     except (DataError, TypeError, KeyError):
         return ()
-    return tuple(path for path in found if path.parent == record.parent and path != record)
+    return tuple(path for path in sealed if path.parent == record.parent and path != record)
 
 
-def _plain(warning: Fault) -> dict[str, str]:
-    """A warning without the machine's folders."""
+def _without_folders(warning: Fault) -> dict[str, str]:
+    """A warning without paths of this machine."""
     return {"file": Path(warning.file).name, "message": warning.message, "fix": warning.fix}
 
 
-def _told(image: Original) -> dict[str, Any]:
+def _image_record(image: Original) -> dict[str, Any]:
     return {
         "file": image.path.name if image.path else None,
         "sha256": volumes.sha256(image.path) if image.path else None,

@@ -1,4 +1,4 @@
-"""One new patient: two images and a finished model to a registration; no manifest, no labels."""
+"""Registration of a new patient by a finished model: two images, no manifest, no labels."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def register(
 
     Args:
         model: folder of a model (its folds are averaged) or of one fold; or several, such as the
-            seeds of one model, of which all folds are averaged.
-        moving: image that is brought to the other: a file, a DICOM folder, or a volume.
-        fixed: image that stays.
+            seeds of one model, whose folds are all averaged.
+        moving: image that is warped: a file, a DICOM folder, or a volume.
+        fixed: image that defines the space.
         alignment: rule that places the moving image before the network; default: the model's, or
-            `file` where a transform is given.
-        initial_transform: ITK transform of the rule `file`, fixed to moving points.
-        test_time: what is done beyond the networks' answer: `poses`, `refine`.
+            `file` if a transform is given.
+        initial_transform: ITK transform for the rule `file`, fixed to moving points.
+        test_time: test-time options: `poses`, `refine`.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
-        The registration; what should be known of it is in its `warnings`, and logged.
+        The registration; its `warnings` are logged, too.
 
     Raises:
         InputError: the model or an image cannot be used, with the reason.
-        DataError: the network gave what is no number.
+        DataError: the network's field is not finite.
         DeviceError: there is no such device, or it has too little memory.
     """
     seconds: dict[str, float] = {}
@@ -69,8 +69,8 @@ def register(
         answer = _answer(images, members, test_time)
         transform = answer.transform(images)
     with timed(seconds, "measure"):
-        found = figures(transform, answer.members)
-        warnings = (*concerns(*pair, plan, images, found), *_unrefined(pair[1], answer))
+        field_figures = figures(transform, answer.members)
+        warnings = (*concerns(*pair, plan, images, field_figures), *_unrefined(pair[1], answer))
     for warning in warnings:
         tell(warning)
     return Registration(
@@ -84,35 +84,39 @@ def register(
         alignment=rule,
         test_time=test_time,
         done=answer.done,
-        figures=found,
+        figures=field_figures,
         warnings=warnings,
         seconds=seconds,
     )
 
 
 def _loaded(models: Sequence[Path], device: str) -> tuple[tuple[LoadedModel, ...], Plan]:
-    where = select_device(device)
+    torch_device = select_device(device)
     try:
-        members = ensemble.load([fold for model in models for fold in finished.members(model)], where)
+        members = ensemble.load(
+            [fold for model in models for fold in finished.members(model)], torch_device
+        )
         return members, ensemble.common_plan(members)
     except CheckpointError as error:
         raise told(error) from error
 
 
-def _rule(plan: Plan, asked: AlignmentRule | None, transform: Path | None) -> AlignmentRule:
+def _rule(plan: Plan, requested: AlignmentRule | None, transform: Path | None) -> AlignmentRule:
     """The rule that places the moving image.
 
     Raises:
-        InputError: it needs a transform and there is none, or the other way round.
+        InputError: the rule needs a transform and none is given, or the other way round.
     """
-    rule = asked or ("file" if transform is not None else plan.alignment)
+    rule = requested or ("file" if transform is not None else plan.alignment)
     if rule == "file" and transform is None:
-        whose = "was asked for" if asked else "is the model's rule"
+        origin = "was asked for" if requested else "is the model's rule"
         fix = "give an initial transform, or choose another alignment"
-        raise InputError([Fault("alignment", f"`file` {whose}, but no transform is given", fix)])
+        raise InputError([Fault("alignment", f"`file` {origin}, but no transform is given", fix)])
     if rule != "file" and transform is not None:
         fix = "leave one of them out"
-        raise InputError([Fault(str(transform), f"would be ignored: the alignment is `{rule}`", fix)])
+        raise InputError(
+            [Fault(str(transform), f"would be ignored: the alignment is `{rule}`", fix)]
+        )
     return rule
 
 
@@ -124,13 +128,14 @@ def _prepared(
     for image, channels in ((moving, plan.moving_channels), (fixed, plan.fixed_channels)):
         if len(image.volume.array) != channels:
             message = (
-                f"has {len(image.volume.array)} channels, the model's {image.side} images have {channels}"
+                f"has {len(image.volume.array)} channels, "
+                f"the model's {image.side} images have {channels}"
             )
             raise image.refusal(message, "give an image of the kind that the model was trained on")
     try:
-        placed = align(rule, moving.volume, fixed.volume, transform)
+        start = align(rule, moving.volume, fixed.volume, transform)
         names = (moving.shown, fixed.shown)
-        return preparation.prepared(moving.volume, fixed.volume, plan, placed, names)
+        return preparation.prepared(moving.volume, fixed.volume, plan, start, names)
     except DataError as error:
         raise told(error) from error
 
@@ -143,10 +148,14 @@ def _require_no_ensemble(option: TestTime | None) -> None:
 
 def _unrefined(fixed: Original, answer: Answer) -> Iterator[Fault]:
     if answer.complaint is not None:
-        yield fixed.warning(answer.complaint, "look at the pair, or choose other terms for `refine`")
+        yield fixed.warning(
+            answer.complaint, "inspect the pair, or choose other terms for `refine`"
+        )
 
 
-def _answer(images: PreparedImages, members: Sequence[LoadedModel], option: TestTime | None) -> Answer:
+def _answer(
+    images: PreparedImages, members: Sequence[LoadedModel], option: TestTime | None
+) -> Answer:
     try:
         return answers.answer(images, members, option)
     except torch.OutOfMemoryError as error:
@@ -155,6 +164,6 @@ def _answer(images: PreparedImages, members: Sequence[LoadedModel], option: Test
 
 
 def _name(model: Path) -> str:
-    """A model's name, with the fold where one is meant."""
+    """A model's name, with the fold if the folder is that of a fold."""
     folder = model.resolve()
     return f"{folder.parent.name}/{folder.name}" if folder.name.startswith("fold-") else folder.name

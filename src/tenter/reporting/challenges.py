@@ -1,4 +1,4 @@
-"""Figures by the rules of challenges, apart from all others, with what these rules do differently."""
+"""Challenge metrics in a section of their own, and how programs differ from descriptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXT = False
 
 
 class Deviation(NamedTuple):
-    """A figure that is not what its description says."""
+    """A figure that is computed differently from its description."""
 
     figure: str
     said: str
@@ -37,23 +37,27 @@ _LEARN2REG = (
     Deviation(
         "30",
         "robustness, of the 30 % worst cases",
-        "The quantile 0.3 for hd95 too, the edge of its best cases; 0.7 for tre and sd_log_jacobian.",
+        "The quantile 0.3 for hd95 too, which is the edge of its best cases; 0.7 for tre and "
+        "sd_log_jacobian.",
     ),
     Deviation(
         "sd_log_jacobian",
         "standard deviation of the logarithm of the Jacobian determinant",
         "The logarithm is of the determinant plus 3, which makes it several times smaller.",
     ),
-    Deviation("foldings", "number of folded voxels", "Counted after 3 was added and clipped: always 0."),
+    Deviation(
+        "foldings", "number of folded voxels", "Counted after 3 was added and clipped: always 0."
+    ),
 )
 
 _MUREGPRO = (
     Deviation(
         "tre, rtre, rts",
         "root mean square over landmarks of errors by the l1 norm",
-        "An error is the mean of the three distances along the axes, in voxels: a third of the l1 norm, and "
-        "half the Euclidean distance in the mean over directions. Centroids are cut to whole voxels; that of "
-        "an empty label is voxel (0, 0, 0). The gland counts as a landmark.",
+        "An error is the mean of the three distances along the axes, in voxels: a third of the l1 "
+        "norm, and on average over directions half the Euclidean distance. Centroids are truncated "
+        "to whole voxels; that of an empty label is voxel (0, 0, 0). The gland counts as a "
+        "landmark.",
     ),
     Deviation(
         "rts",
@@ -63,20 +67,22 @@ _MUREGPRO = (
     Deviation(
         "tre, rtre, rts, score",
         "divided by the largest error of a landmark before registration",
-        "Divided by the same aggregate of unregistered pairs, whose array indices are compared wherever the "
-        "images lie in space.",
+        "Divided by the same aggregate of unregistered pairs, whose array indices are compared "
+        "regardless of where the images lie in space.",
     ),
     Deviation(
         "hd95",
         "distances between points of the organ's boundary",
-        "Distances between all voxels of all labels: the boundary is looked for in five dimensions, two of "
-        "them one voxel wide, so that every voxel is on it. A warped label counts wherever it is above 0.",
+        "Distances between all voxels of all labels: the boundary is searched in five dimensions, "
+        "two of them one voxel wide, so that every voxel is on it. A warped label counts wherever "
+        "it is above 0.",
     ),
     Deviation(
         "whole numbers",
         "nothing",
-        "With TensorFlow before 2.16, as when the challenge was held, means of an error over axes and of "
-        "squared errors over labels are cut to whole numbers; later ones do not cut them.",
+        "With TensorFlow before 2.16, as when the challenge was held, means of an error over axes "
+        "and of squared errors over labels are truncated to whole numbers; later versions do not "
+        "truncate them.",
     ),
 )
 
@@ -87,34 +93,46 @@ FAMILIES = {
 """Challenges in the order in which they are shown."""
 
 _TEXT_OF_SECTION = (
-    "As the challenges' own programs compute them, for comparison with figures published there. They see "
-    "arrays without space, differ from what the challenges describe, and are used nowhere else on this page."
+    "Computed as the challenges' own programs do, for comparison with figures published there. "
+    "These programs ignore where images lie in space and differ from what the challenges describe; "
+    "their figures are used nowhere else on this page."
 )
 
 
 def section(lines: Sequence[Aggregate]) -> Section | None:
-    """Tables of every challenge measured, over all folds; None where there is none."""
+    """Tables of each challenge that was measured, over all folds; None if there is none."""
     blocks = []
-    for name, known in FAMILIES.items():
-        own = [line for line in lines if line.family == name and line.fold == ALL]
-        if own:
-            blocks.append(Block(known.title, tables=(_figures(own), _deviations(known))))
-    title = "By the rules of challenges"
+    for name, family in FAMILIES.items():
+        aggregates = [line for line in lines if line.family == name and line.fold == ALL]
+        if aggregates:
+            blocks.append(Block(family.title, tables=(_figures(aggregates), _deviations(family))))
+    title = "Challenge metrics"
     return Section("challenges", title, tuple(blocks), _TEXT_OF_SECTION) if blocks else None
 
 
 def _figures(lines: Sequence[Aggregate]) -> Table:
-    """A line for each figure; what µ-RegPro divides by, and the quotient, only where it does."""
+    """One row per figure; µ-RegPro's divisor and quotient only where there is a divisor."""
     divides = any(line.unregistered is not None for line in lines)
-    columns = [Column("Metric", _TEXT), Column("model", _TEXT), Column("pairs of", _TEXT), Column("n")]
+    columns = [
+        Column("Metric", _TEXT),
+        Column("model", _TEXT),
+        Column("pairs of", _TEXT),
+        Column("n"),
+    ]
     columns += [Column("unit", _TEXT), Column("before"), Column("after")]
     columns += [Column("unregistered"), Column("after / unregistered")] if divides else []
     rows = []
     for line in lines:
         figures = [line.before, line.after]
         figures += [line.unregistered, _quotient(line)] if divides else []
-        head = (_title(line), line.model, line.set, str(line.cases), "" if line.unit == "1" else line.unit)
-        rows.append((*head, *map(_number, figures)))
+        leading = (
+            _title(line),
+            line.model,
+            line.set,
+            str(line.cases),
+            "" if line.unit == "1" else line.unit,
+        )
+        rows.append((*leading, *map(_number, figures)))
     note = "Over all pairs of the set. Before: with the alignment alone."
     return Table("Figures of the cohort", tuple(columns), tuple(rows), note)
 
@@ -135,8 +153,9 @@ def _number(value: float | None) -> str:
     return f"{value:.3f}".replace("-", words.MINUS) if math.isfinite(value) else "infinite"
 
 
-def _deviations(known: Family) -> Table:
+def _deviations(family: Family) -> Table:
     columns = tuple(
-        Column(title, _TEXT) for title in ("Figure", "what the challenge says", "what its program does")
+        Column(title, _TEXT)
+        for title in ("Figure", "what the challenge says", "what its program does")
     )
-    return Table("Where the program differs from its description", columns, known.deviations)
+    return Table("Where the program differs from its description", columns, family.deviations)

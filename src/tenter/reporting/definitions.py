@@ -1,4 +1,4 @@
-"""What each metric is called, measured in, means, and which way is better."""
+"""Title, unit, meaning and better direction of each metric, for the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenter.metrics.definitions import Better, Metric, strict_metric
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One metric, for people.
+    """One metric as the report presents it.
 
     Attributes:
         metric: name in `metrics.tsv`.
@@ -35,7 +35,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What the report says of a metric."""
+    """The report's text for a metric."""
 
     metric: str
     title: str
@@ -43,7 +43,7 @@ class _Text:
     meaning: str
 
     def of(self, metric: Metric) -> Definition:
-        """With the unit and the better direction."""
+        """The definition, with the metric's unit and better direction."""
         unit = "" if metric.unit == "1" else metric.unit
         return Definition(metric.name, self.title, unit, metric.better, self.decimals, self.meaning)
 
@@ -51,26 +51,27 @@ class _Text:
 _TEXTS = (
     _Text(
         "dice", "Dice", 2,
-        "Overlap of a warped and a fixed label: twice their common volume over the sum of their volumes; "
-        "0 is none, 1 is perfect.",
+        "Overlap of a warped and a fixed label: twice their common volume over the sum of their "
+        "volumes; 0 is none, 1 is perfect.",
     ),
     _Text(
         "tre", "TRE", 1,
-        "Target registration error: distance between the centroids of a label warped and of the same label "
-        "in the fixed image.",
+        "Target registration error: distance between the centroid of a warped label and that of "
+        "the same label in the fixed image.",
     ),
     _Text(
         "rms_tre", "RMS TRE of a pair", 1,
-        "Root mean square of the TRE over all landmarks of one pair: one number a pair.",
+        "Root mean square of the TRE over all landmarks of one pair: one number per pair.",
     ),
     _Text(
         "point_tre", "Point TRE", 1,
-        "Distance between a fixed point mapped by the transform and its partner in the moving image; "
-        "unlike a centroid it cannot vanish.",
+        "Distance between a fixed point mapped by the transform and its partner in the moving "
+        "image; unlike a centroid it cannot vanish.",
     ),
     _Text(
         "hd95", "95\N{NO-BREAK SPACE}% Hausdorff distance", 1,
-        "The distance within which 95 % of either surface of a structure lies to the other surface.",
+        "The distance within which 95 % of either surface of a structure lies to the other "
+        "surface.",
     ),
     _Text(
         "surface_distance", "Mean surface distance", 1,
@@ -78,18 +79,18 @@ _TEXTS = (
     ),
     _Text(
         "folding", "Folding", 2,
-        "Share of voxels where the map turns space inside out (Jacobian determinant at or below zero); "
-        "a physically possible deformation has none.",
+        "Share of voxels where the map turns space inside out (Jacobian determinant at or below "
+        "zero); a physically possible deformation has none.",
     ),
     _Text(
         "ndv", "Non-diffeomorphic volume", 3,
-        "Share of volume that the map turns inside out, measured between neighbouring voxels: it sees folds "
-        "that the determinant at voxels steps over.",
+        "Share of volume that the map turns inside out, measured between neighbouring voxels: it "
+        "detects folds that the determinant at voxels misses.",
     ),
     _Text(
         "sd_log_jacobian", "SD of log Jacobian", 3,
-        "Standard deviation of the logarithm of the local change of volume: 0 for a rigid move, larger for "
-        "a rougher deformation.",
+        "Standard deviation of the logarithm of the local change of volume: 0 for a rigid motion, "
+        "larger for a rougher deformation.",
     ),
 )  # fmt: skip
 
@@ -98,14 +99,16 @@ DEFINITIONS = {text.metric: text.of(strict_metric(text.metric)) for text in _TEX
 
 
 def definition(metric: str, unit: str = "") -> Definition:
-    """The definition of a metric; one that is not known is shown under its own name.
+    """The definition of a metric; an unknown metric is shown under its own name.
 
     Args:
         metric: name in `metrics.tsv`.
-        unit: unit in `metrics.tsv`, used where the metric is not known.
+        unit: unit in `metrics.tsv`, used if the metric is unknown.
     """
     unit = "" if unit == "1" else unit
-    fallback = Definition(metric, metric.replace("_", " "), unit, "neither", 3, "Not described here.")
+    fallback = Definition(
+        metric, metric.replace("_", " "), unit, "neither", 3, "Not described here."
+    )
     return DEFINITIONS.get(metric, fallback)
 
 

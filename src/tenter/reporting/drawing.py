@@ -20,7 +20,7 @@ WORSE = "#d55e00"
 VANISHED = "#8f2f77"
 BEFORE = "#6d7886"
 SERIES = ("#0072b2", "#d55e00", "#007a59", "#aa4a8b", "#7a5c00", "#3d3d8f", "#3a9bd1", "#55606e")
-"""Colours told apart with any colour vision (after Okabe and Ito), dark enough on white."""
+"""Colours that differ for any colour vision (after Okabe and Ito) and are dark enough on white."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -46,15 +46,15 @@ _STYLE: dict[Any, Any] = {
 
 
 def style(salt: str = "tenter") -> AbstractContextManager[None]:
-    """Context within which figures are drawn and written; the defaults come back after it."""
+    """Context in which figures are drawn and written; it restores the defaults afterwards."""
     return mpl.rc_context({**_STYLE, "svg.hashsalt": salt})
 
 
 def figure(width: float, height: float, *, laid_out: bool = True) -> Figure:
-    """An empty figure of `width` by `height` inches, belonging to no window and no pyplot.
+    """An empty figure of `width` by `height` inches, without a window and without pyplot.
 
     Args:
-        width: inches; a page shows about 100 pixels an inch.
+        width: inches; a page shows about 100 pixels per inch.
         height: inches.
         laid_out: whether axes are moved until their labels fit.
     """
@@ -68,19 +68,21 @@ def inline(drawn: Figure, alt: str, name: str) -> Markup:
 
     Args:
         drawn: the figure.
-        alt: what a person who cannot see it should be told.
+        alt: text alternative for people who cannot see the figure.
         name: unique within the page; prefixes every id inside.
     """
     stream = io.StringIO()
     with style(name):
-        drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return Markup(_clean(stream.getvalue(), alt, name))  # noqa: S704 - our own drawing; its words are escaped
+        drawn.savefig(
+            stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True
+        )
+    return Markup(_clean(stream.getvalue(), alt, name))  # noqa: S704 - our own drawing, text escaped
 
 
 def standalone(drawing: Markup) -> str:
-    """A drawing as a file of its own: with the size that a page would give it.
+    """A drawing as a separate file, with the size that it has on a page.
 
-    Without one, MLflow shows it with no width.
+    Without a size, MLflow shows it with zero width.
     """
     size = re.search(r'viewBox="0 0 (\S+) ([^"\s]+)"', drawing)
     if size is None:
@@ -89,24 +91,30 @@ def standalone(drawing: Markup) -> str:
 
 
 def _clean(svg: str, alt: str, name: str) -> str:
-    """Leave what a page needs: no prolog, metadata, global style, unused id or needless digit."""
+    """Remove what a page does not need: prolog, metadata, global style, unused ids, digits."""
     body = svg[svg.index("<svg") :]
     box = re.search(r'viewBox="[^"]+"', body)
     body = body[body.index(">") + 1 :]
-    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", body, flags=re.DOTALL)
-    body = body.replace("image-rendering:crisp-edges;image-rendering:pixelated", "image-rendering:auto")
+    body = re.sub(
+        r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", body, flags=re.DOTALL
+    )
+    body = body.replace(
+        "image-rendering:crisp-edges;image-rendering:pixelated", "image-rendering:auto"
+    )
     body = re.sub(r"; font-family: [^;\"]*|font-family: [^;\"]*; ?", "", body)
     body = re.sub(r"(?<=[\s(])(-?\d+\.\d\d)\d+", r"\1", body)
     body = re.sub(r'(?<=[ "])(x|y|width|height)="(-?\d+\.\d\d)\d+"', r'\1="\2"', body)
-    used = set(re.findall(r'url\(#([^)]+)\)|xlink:href="#([^"]+)"', body))
-    kept = {first or second for first, second in used}
-    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in kept else "", body)
+    references = set(re.findall(r'url\(#([^)]+)\)|xlink:href="#([^"]+)"', body))
+    used_ids = {first or second for first, second in references}
+    body = re.sub(
+        r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used_ids else "", body
+    )
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
     body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
     body = re.sub(r"\s*\n\s*", "\n", body).strip()
-    head = (
+    opening = (
         f'<svg {box.group() if box else ""} role="img" aria-labelledby="{name}-title" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
         f'<title id="{name}-title">{escape(alt)}</title>'
     )
-    return head + body
+    return opening + body

@@ -1,4 +1,4 @@
-"""Which pairs are shown as pictures, and how their case and transform become a scene."""
+"""The choice of pairs that are shown as pictures, and the scene of a case and its transform."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ _RANKED_BY = (
     ("point_tre", "points"),
     ("sd_log_jacobian", "field"),
 )
-"""Figures that order pairs, the first that there is before the others."""
+"""Figures that rank pairs: the first available one decides, the others break ties."""
 
-_SAID = {("structure", "dice"), ("landmark", "tre"), ("landmark", "rms_tre"), ("field", "folding")}
+_CAPTIONED = {
+    ("structure", "dice"),
+    ("landmark", "tre"),
+    ("landmark", "rms_tre"),
+    ("field", "folding"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,12 @@ class Example:
     """A pair worth showing.
 
     Attributes:
-        place: `best`, `median`, `worst` or its rank; `smoothest` and `roughest` where nothing was measured.
+        place: `best`, `median`, `worst` or its rank; `smoothest` and `roughest` if nothing was
+            measured.
         pair: its id.
         patient: its patient.
-        fold: whose network registered it.
-        measured: whether the order is that of its labels or points.
+        fold: fold whose network registered it.
+        measured: whether pairs are ranked by their labels or points.
     """
 
     place: str
@@ -64,38 +70,43 @@ class Example:
 
 
 def choose(groups: Sequence[Group], number: int) -> tuple[Example, ...]:
-    """Pairs evenly spread from the best to the worst: 1 the median, 2 best and worst, 3 all of these.
+    """Pairs spread evenly from best to worst: 1 gives the median, 2 best and worst, 3 all of these.
 
     Pairs are ranked by the RMS TRE of their landmarks (a vanished one being worst), then by
-    the Dice of their structures; without labels by the roughness of the deformation, which says nothing
-    of how well they match.
+    the Dice of their structures; without labels by the roughness of the deformation, which says
+    nothing about how well they match.
 
     Args:
         groups: all of one model and set.
-        number: how many pairs are wanted.
+        number: how many pairs to choose.
     """
     ranked = _ranked(groups)
     measured = any(group.role != "field" for group in groups)
     number = min(number, len(ranked))
     middle = (len(ranked) - 1) // 2
-    places = [middle] if number == 1 else [round(x) for x in np.linspace(0, len(ranked) - 1, number)]
+    ranks = [middle] if number == 1 else [round(x) for x in np.linspace(0, len(ranked) - 1, number)]
     ends = ("best", "worst") if measured else ("smoothest", "roughest")
     names = {0: ends[0], len(ranked) - 1: ends[1]} if number > 1 else {}
     return tuple(
         Example(
-            names.get(place, "median" if abs(place - middle) <= 1 else f"rank {place + 1} of {len(ranked)}"),
-            ranked[place].pair,
-            ranked[place].patient,
-            ranked[place].fold,
+            names.get(
+                rank,
+                "median" if abs(rank - middle) <= 1 else f"rank {rank + 1} of {len(ranked)}",
+            ),
+            ranked[rank].pair,
+            ranked[rank].patient,
+            ranked[rank].fold,
             measured,
         )
-        for place in places[:number]
+        for rank in ranks[:number]
     )
 
 
 def _ranked(groups: Sequence[Group]) -> list[MetricRow]:
     """One row for each pair, best first."""
-    telling = [g for metric, role in _RANKED_BY for g in groups if (g.metric, g.role) == (metric, role)]
+    telling = [
+        g for metric, role in _RANKED_BY for g in groups if (g.metric, g.role) == (metric, role)
+    ]
     keys: dict[str, list[float]] = {}
     rows: dict[str, MetricRow] = {}
     for column, group in enumerate(telling):
@@ -103,14 +114,14 @@ def _ranked(groups: Sequence[Group]) -> list[MetricRow]:
         for row in group.rows:
             after = metric_tables.counted(row)[1]
             cost = math.inf if after is None else sign * after
-            own = keys.setdefault(row.pair, [-math.inf] * len(telling))
-            own[column] = max(own[column], cost)
+            pair_key = keys.setdefault(row.pair, [-math.inf] * len(telling))
+            pair_key[column] = max(pair_key[column], cost)
             rows.setdefault(row.pair, row)
     return [rows[pair] for pair in sorted(keys, key=lambda pair: (keys[pair], pair))]
 
 
 def scene(case: Path, transform: Path) -> Scene:
-    """What a panel shows of a pair, on the case grid.
+    """The content of a pair's panel, on the case grid.
 
     A case that was prepared without labels is shown without contours.
 
@@ -142,10 +153,16 @@ def _labels(case: Path, shape: tuple[int, ...]) -> tuple[int, np.ndarray, np.nda
     if not (case / case_files.LABELS_SIDECAR).is_file():
         nothing = np.zeros((0, *shape))
         return 0, nothing, nothing
-    found = case_files.read_labels(case)
-    order = sorted(range(len(found.labels)), key=lambda place: found.labels[place].role != "structure")
-    moving, fixed = (np.asarray(side, dtype=np.float64)[order] / 255 for side in (found.moving, found.fixed))
-    return sum(label.role == "structure" for label in found.labels), moving, fixed
+    case_labels = case_files.read_labels(case)
+    order = sorted(
+        range(len(case_labels.labels)),
+        key=lambda index: case_labels.labels[index].role != "structure",
+    )
+    moving, fixed = (
+        np.asarray(side, dtype=np.float64)[order] / 255
+        for side in (case_labels.moving, case_labels.fixed)
+    )
+    return sum(label.role == "structure" for label in case_labels.labels), moving, fixed
 
 
 def _warped(image: np.ndarray, field: Tensor, padding: warp.Padding) -> np.ndarray:
@@ -155,18 +172,22 @@ def _warped(image: np.ndarray, field: Tensor, padding: warp.Padding) -> np.ndarr
 
 
 def caption(example: Example, groups: Sequence[Group]) -> str:
-    """The pair's own figures before and after, in one line."""
-    said = []
+    """The pair's figures before and after, in one line."""
+    parts = []
     for group in groups:
-        if (group.role, group.metric) not in _SAID:
+        if (group.role, group.metric) not in _CAPTIONED:
             continue
-        own = [row for row in group.rows if row.pair == example.pair]
-        said += [_said(row, group) for row in own if row.after is not None]
-        said += [f"{row.label} vanished" for row in own if row.after is None and vanished(row) and row.label]
-    return "; ".join(said)
+        rows = [row for row in group.rows if row.pair == example.pair]
+        parts += [_figure_text(row, group) for row in rows if row.after is not None]
+        parts += [
+            f"{row.label} vanished"
+            for row in rows
+            if row.after is None and vanished(row) and row.label
+        ]
+    return "; ".join(parts)
 
 
-def _said(row: MetricRow, group: Group) -> str:
+def _figure_text(row: MetricRow, group: Group) -> str:
     meaning = group.definition
     after = words.number(row.after, meaning)
     change = (
@@ -174,4 +195,5 @@ def _said(row: MetricRow, group: Group) -> str:
         if row.before is None or row.role == "field"
         else f"{words.number(row.before, meaning, unit=False)} → {after}"
     )
-    return f"{row.label} {meaning.title if row.role != 'field' else meaning.title.lower()} {change}".strip()
+    title = meaning.title if row.role != "field" else meaning.title.lower()
+    return f"{row.label} {title} {change}".strip()

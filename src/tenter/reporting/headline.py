@@ -19,9 +19,11 @@ _NAMES = {
 
 
 def headline(lines: Sequence[Line], model: str, kind: str) -> list[Line]:
-    """The lines that a model is judged by, over all folds and labels, as far as they were measured."""
-    found = [pick(lines, model=model, set=kind, role=role, metric=metric) for role, metric in HEADLINE]
-    return [line for line in found if line is not None]
+    """The measured lines by which a model is judged, over all folds and labels."""
+    candidates = [
+        pick(lines, model=model, set=kind, role=role, metric=metric) for role, metric in HEADLINE
+    ]
+    return [line for line in candidates if line is not None]
 
 
 def summary(
@@ -39,36 +41,39 @@ def summary(
         lines: of `summary.tsv`.
         model: the model.
         kind: `cv` or `test`.
-        structure: what the structures are called: the name of the only one, or `structures`.
-        of_two: whether the two images of a pair are of two patients.
-        applied: whether a finished model was applied, so that nothing was trained in this study.
+        structure: name for the structures: that of the only one, or `structures`.
+        of_two: whether the two images of a pair show two patients.
+        applied: whether a finished model was applied, without training in this study.
     """
     known = headline(lines, model, kind)
     if not known:
         return _unlabelled(lines, model, kind)
-    sentences = [_who(known, model, _by(kind, of_two=of_two, applied=applied))]
-    sentences += [_moved(line, structure) for line in known if line.metric in _NAMES]
+    sentences = [_subject_sentence(known, model, _by_network(kind, of_two=of_two, applied=applied))]
+    sentences += [_change_sentence(line, structure) for line in known if line.metric in _NAMES]
     sentences += _failures(known, structure)
     return " ".join(sentences)
 
 
-def _by(kind: str, *, of_two: bool, applied: bool) -> str:
-    """By which network pairs were registered, in words."""
+def _by_network(kind: str, *, of_two: bool, applied: bool) -> str:
+    """Which network registered the pairs, in words."""
     if applied:
         return ", none of which was used for training in this study"
     if kind == "test":
         return " that took no part in cross-validation"
-    whom = "either of its patients" if of_two else "its patient"
-    return f", each with a network that had never seen {whom}"
+    patients = "either of its patients" if of_two else "its patient"
+    return f", each with a network that had never seen {patients}"
 
 
-def _who(known: Sequence[Line], model: str, how: str) -> str:
+def _subject_sentence(known: Sequence[Line], model: str, how: str) -> str:
     widest = max(known, key=lambda line: line.pairs)
-    pairs, patients = words.count(widest.pairs, "image pair"), words.count(widest.patients, "patient")
+    pairs, patients = (
+        words.count(widest.pairs, "image pair"),
+        words.count(widest.patients, "patient"),
+    )
     return f"Model {model} registered {pairs} of {patients}{how}."
 
 
-def _moved(line: Line, structure: str) -> str:
+def _change_sentence(line: Line, structure: str) -> str:
     meaning = line.definition
     name = _NAMES[line.metric].format(structure=structure)
     before, after = line.before.median, line.after.median
@@ -76,37 +81,38 @@ def _moved(line: Line, structure: str) -> str:
         return f"{name} was {words.number(after, meaning)} in the median{_interval(line)}."
     figures = words.number(before, meaning), words.number(after, meaning)
     if figures[0] == figures[1]:
-        return (
-            f"{name} did not change: its median is {figures[1]} before and after{_interval(line, 'after')}."
-        )
+        bounds = _interval(line, "after")
+        return f"{name} did not change: its median is {figures[1]} before and after{bounds}."
     change = f"{'rose' if after > before else 'fell'} from a median of {figures[0]} to {figures[1]}"
     return f"{name} {change}{_interval(line, 'of the latter')}."
 
 
-def _interval(line: Line, whose: str = "") -> str:
+def _interval(line: Line, subject: str = "") -> str:
     low, high = line.after.low, line.after.high
     if low is None or high is None:
         return ""
     unit = f"\N{NO-BREAK SPACE}{line.definition.unit}" if line.definition.unit else ""
     bounds = f"{words.interval(low, high, line.definition)}{unit}"
-    return f" (95\N{NO-BREAK SPACE}% interval {f'{whose}: ' if whose else ''}{bounds})"
+    return f" (95\N{NO-BREAK SPACE}% interval {f'{subject}: ' if subject else ''}{bounds})"
 
 
 def _failures(known: Sequence[Line], structure: str) -> list[str]:
-    by = {line.metric: line for line in known}
-    said = []
+    by_metric = {line.metric: line for line in known}
+    shares = []
     for metric, name in (
         ("dice", f"by the Dice of the {structure}"),
         ("rms_tre", "by the RMS TRE of their landmarks"),
     ):
-        line = by.get(metric)
+        line = by_metric.get(metric)
         if line is not None and line.worse_pairs is not None:
-            said.append(f"{words.share(line.worse_pairs, line.pairs)} {name}")
-    sentences = [f"Pairs that registration made worse: {words.listed(said)}."] if said else []
-    landmarks = by.get("tre")
+            shares.append(f"{words.share(line.worse_pairs, line.pairs)} {name}")
+    sentences = [f"Pairs that registration made worse: {words.listed(shares)}."] if shares else []
+    landmarks = by_metric.get("tre")
     if landmarks is not None:
         gone = words.share(landmarks.vanished, landmarks.n)
-        sentences.append(f"Landmarks that vanished when they were warped, and count as worst: {gone}.")
+        sentences.append(
+            f"Landmarks that vanished when they were warped, and count as worst: {gone}."
+        )
     return sentences
 
 
@@ -117,42 +123,46 @@ def _unlabelled(lines: Sequence[Line], model: str, kind: str) -> str:
     median = words.number(folding.after.median, folding.definition)
     return (
         f"Model {model} registered {words.count(folding.pairs, 'image pair')} of "
-        f"{words.count(folding.patients, 'patient')}. No labels or points came with them, so how "
-        "well they match is not known. What is known is how plausible the deformations are: in the median "
-        f"pair {median} of the voxels fold."
+        f"{words.count(folding.patients, 'patient')}. They have no labels or points, so how well "
+        "they match is not known. Only the plausibility of the deformations is known: in the "
+        f"median pair {median} of the voxels fold."
     )
 
 
 def cards(lines: Sequence[Line], model: str, kind: str, structure: str) -> tuple[Card, ...]:
-    """A model's main figures, before and after, with their intervals and counts."""
+    """A model's main figures before and after, with intervals and counts."""
     titles = {
         "dice": f"Dice of the {structure}",
         "tre": "Landmark TRE",
         "rms_tre": "RMS TRE of a pair",
         "point_tre": "Point TRE",
     }
-    found = []
+    shown_cards = []
     for line in headline(lines, model, kind):
         before = words.number(line.before.median, line.definition, unit=False)
         after = words.number(line.after.median, line.definition)
         labelled = "" if line.n == line.pairs else f"{words.count(line.n, 'label')}, "
-        behind = f"{labelled}{words.count(line.pairs, 'pair')}, {words.count(line.patients, 'patient')}"
+        behind = (
+            f"{labelled}{words.count(line.pairs, 'pair')}, {words.count(line.patients, 'patient')}"
+        )
         interval = words.interval(line.after.low, line.after.high, line.definition)
         known = f"95\N{NO-BREAK SPACE}% interval {interval}"
         detail = ("too few patients for an interval" if interval == words.NONE else known, behind)
-        found.append(Card(titles[line.metric], before, after, detail))
+        shown_cards.append(Card(titles[line.metric], before, after, detail))
     folding = pick(lines, model=model, set=kind, role="field", metric="folding")
-    if folding is not None and len(found) < 4:
+    if folding is not None and len(shown_cards) < 4:
         detail = ("of the voxels fold", words.count(folding.pairs, "pair"))
-        found.append(Card("Folding", "", words.number(folding.after.median, folding.definition), detail))
-    return tuple(found)
+        shown_cards.append(
+            Card("Folding", "", words.number(folding.after.median, folding.definition), detail)
+        )
+    return tuple(shown_cards)
 
 
 def by_model(lines: Sequence[Line], models: Sequence[str], kind: str) -> Table:
     """The main figures of every model, metric by metric, with intervals."""
-    found = [line for model in models for line in headline(lines, model, kind)]
-    metrics = list(dict.fromkeys(line.metric for line in found))
-    found.sort(key=lambda line: metrics.index(line.metric))
+    main_lines = [line for model in models for line in headline(lines, model, kind)]
+    metrics = list(dict.fromkeys(line.metric for line in main_lines))
+    main_lines.sort(key=lambda line: metrics.index(line.metric))
     columns = [
         Column("Metric", _TEXT),
         Column("model", _TEXT),
@@ -173,17 +183,18 @@ def by_model(lines: Sequence[Line], models: Sequence[str], kind: str) -> Table:
             words.NONE if line.worse_pairs is None else _rate(line.worse_pairs, line.pairs),
             _rate(line.vanished, line.n),
         )
-        for line in found
+        for line in main_lines
     ]
     note = (
-        "Medians with 95\N{NO-BREAK SPACE}% intervals, where there are enough patients for one. Worse pairs: "
-        "those whose figure was better with the alignment alone; a vanished landmark makes its pair worse."
+        "Medians with 95\N{NO-BREAK SPACE}% intervals, if there are enough patients. Worse pairs: "
+        "those whose figure was better with the alignment alone; a vanished landmark makes its "
+        "pair worse."
     )
     return Table("Models side by side", tuple(columns), tuple(rows), note)
 
 
-def _rate(part: int, whole: int) -> str:
-    return words.share(part, whole).replace(f" of {whole}", "")
+def _rate(part: int, total: int) -> str:
+    return words.share(part, total).replace(f" of {total}", "")
 
 
 def _bounded(line: Line, side: Figures) -> str:
@@ -194,7 +205,12 @@ def _bounded(line: Line, side: Figures) -> str:
 
 def compared(contrasts: Sequence[Contrast]) -> Table:
     """Each model against the reference."""
-    columns = [Column("Metric", _TEXT), Column("of", _TEXT), Column("model", _TEXT), Column("units")]
+    columns = [
+        Column("Metric", _TEXT),
+        Column("of", _TEXT),
+        Column("model", _TEXT),
+        Column("units"),
+    ]
     columns += [Column("median, model"), Column("median, reference"), Column("difference")]
     columns += [
         Column("95\N{NO-BREAK SPACE}% interval"),
@@ -204,81 +220,102 @@ def compared(contrasts: Sequence[Contrast]) -> Table:
     ]
     rows = [
         (
-            item.definition.axis,
-            item.role,
-            item.model,
-            _units(item),
-            words.number(item.model_median, item.definition, unit=False),
-            words.number(item.reference_median, item.definition, unit=False),
-            words.number(item.difference, item.definition, unit=False, sign=True),
-            words.interval(item.low, item.high, item.definition),
-            words.p_value(item.p),
-            words.p_value(item.p_holm),
-            _better(item),
+            contrast.definition.axis,
+            contrast.role,
+            contrast.model,
+            _units(contrast),
+            words.number(contrast.model_median, contrast.definition, unit=False),
+            words.number(contrast.reference_median, contrast.definition, unit=False),
+            words.number(contrast.difference, contrast.definition, unit=False, sign=True),
+            words.interval(contrast.low, contrast.high, contrast.definition),
+            words.p_value(contrast.p),
+            words.p_value(contrast.p_holm),
+            _better(contrast),
         )
-        for item in sorted(contrasts, key=_order)
+        for contrast in sorted(contrasts, key=_order)
     ]
     note = (
-        "Difference: model less reference, pair by pair and label by label; the median over units of each "
-        "unit's median. p: Wilcoxon's signed-rank test over units, two-sided. Interval and p allow for "
-        "patients that several units share, and are missing where patients are too few. p (Holm): corrected "
-        "for the number of models and primary outcomes; other metrics are exploratory and have none. Better: "
-        "named where the interval leaves out 0 and p (Holm) is below 0.05."
+        "Difference: model minus reference, paired by image pair and label; the median over units "
+        "of each unit's median. p: Wilcoxon's signed-rank test over units, two-sided. Interval and "
+        "p account for patients that several units share, and are missing if there are too few "
+        "patients. p (Holm): corrected for the number of models and primary outcomes; other "
+        "metrics are exploratory and have none. Better: named if the interval excludes 0 and "
+        "p (Holm) is below 0.05."
     )
-    reference = words.listed(sorted({item.reference for item in contrasts}))
-    return Table(f"Differences from the reference model {reference}", tuple(columns), tuple(rows), note)
+    reference = words.listed(sorted({contrast.reference for contrast in contrasts}))
+    return Table(
+        f"Differences from the reference model {reference}", tuple(columns), tuple(rows), note
+    )
 
 
-def _units(item: Contrast) -> str:
-    units = words.count(item.units, item.test_unit)
-    if item.patients is None or item.patients == item.units:
+def _units(contrast: Contrast) -> str:
+    units = words.count(contrast.units, contrast.test_unit)
+    if contrast.patients is None or contrast.patients == contrast.units:
         return units
-    return f"{units} ({words.count(item.patients, 'patient')})"
+    return f"{units} ({words.count(contrast.patients, 'patient')})"
 
 
-def _order(item: Contrast) -> tuple[object, ...]:
-    key = (item.role, item.metric)
-    return (HEADLINE.index(key) if key in HEADLINE else len(HEADLINE), order(item.metric), item.role)
+def _order(contrast: Contrast) -> tuple[object, ...]:
+    key = (contrast.role, contrast.metric)
+    return (
+        HEADLINE.index(key) if key in HEADLINE else len(HEADLINE),
+        order(contrast.metric),
+        contrast.role,
+    )
 
 
 def versus(
     lines: Sequence[Line], contrasts: Sequence[Contrast], model: str, kind: str, structure: str
 ) -> str:
-    """A further model in one line: its main figures, and how it differs from the reference."""
-    said = []
+    """Another model in one line: its main figures and its differences from the reference."""
+    parts = []
     for line in headline(lines, model, kind):
         if line.metric not in _NAMES:
             continue
         name = f"{structure} Dice" if line.metric == "dice" else f"{line.role} TRE"
-        told = next((item for item in contrasts if _same(item, line)), None)
-        said.append(f"{name} {words.number(line.after.median, line.definition)}{_difference(told)}")
-    return f"Model {model}: {'; '.join(said)}." if said else ""
+        contrast = next((candidate for candidate in contrasts if _same(candidate, line)), None)
+        parts.append(
+            f"{name} {words.number(line.after.median, line.definition)}{_difference(contrast)}"
+        )
+    return f"Model {model}: {'; '.join(parts)}." if parts else ""
 
 
-def _same(item: Contrast, line: Line) -> bool:
-    return (item.model, item.set, item.role, item.metric) == (line.model, line.set, line.role, line.metric)
+def _same(contrast: Contrast, line: Line) -> bool:
+    return (contrast.model, contrast.set, contrast.role, contrast.metric) == (
+        line.model,
+        line.set,
+        line.role,
+        line.metric,
+    )
 
 
-def _difference(item: Contrast | None) -> str:
-    if item is None:
+def _difference(contrast: Contrast | None) -> str:
+    if contrast is None:
         return ""
-    bounds = words.interval(item.low, item.high, item.definition)
-    difference = words.number(item.difference, item.definition, unit=False, sign=True)
+    bounds = words.interval(contrast.low, contrast.high, contrast.definition)
+    difference = words.number(contrast.difference, contrast.definition, unit=False, sign=True)
     if bounds == words.NONE:
-        return f" ({difference} against {item.reference}; too few patients for an interval)"
-    better = _better(item)
-    verdict = f"{better} is better" if better in {item.model, item.reference} else better
-    return f" ({difference} against {item.reference}, 95\N{NO-BREAK SPACE}% interval {bounds}: {verdict})"
+        return f" ({difference} against {contrast.reference}; too few patients for an interval)"
+    better = _better(contrast)
+    verdict = f"{better} is better" if better in {contrast.model, contrast.reference} else better
+    return (
+        f" ({difference} against {contrast.reference}, "
+        f"95\N{NO-BREAK SPACE}% interval {bounds}: {verdict})"
+    )
 
 
-def _better(item: Contrast) -> str:
-    if (item.role, item.metric) not in HEADLINE:
+def _better(contrast: Contrast) -> str:
+    if (contrast.role, contrast.metric) not in HEADLINE:
         return words.NONE
-    if item.low is None or item.high is None or item.p_holm is None:
+    if contrast.low is None or contrast.high is None or contrast.p_holm is None:
         return "not\N{NO-BREAK SPACE}told\N{NO-BREAK SPACE}apart"
-    if item.p_holm >= 0.05 or item.low <= 0 <= item.high:
+    if contrast.p_holm >= 0.05 or contrast.low <= 0 <= contrast.high:
         return "not\N{NO-BREAK SPACE}told\N{NO-BREAK SPACE}apart"
-    if item.definition.better == "neither":
+    if contrast.definition.better == "neither":
         return "differs"
-    model_higher = item.low > 0
-    return item.model if model_higher == (item.definition.better == "higher") else item.reference
+    model_higher = contrast.low > 0
+    return (
+        contrast.model
+        if model_higher == (contrast.definition.better == "higher")
+        else contrast.reference
+    )

@@ -14,8 +14,8 @@ Rows = Sequence[Mapping[str, float]]
 
 _SHOWN = (
     ("loss", "Training loss", True),
-    ("val_dice", "Dice of patients set aside", False),
-    ("val_tre_mm", "TRE of patients set aside (mm)", False),
+    ("val_dice", "Dice of validation patients", False),
+    ("val_tre_mm", "TRE of validation patients (mm)", False),
 )
 
 
@@ -23,19 +23,19 @@ def panels(folds: Mapping[str, Rows]) -> tuple[Curve, ...]:
     """The quantities that any fold recorded, one panel each.
 
     Args:
-        folds: for each fold the rows of its history, as far as they hold a figure.
+        folds: for each fold the rows of its history that hold a figure.
     """
-    found = []
+    curves = []
     for column, title, noisy in _SHOWN:
         lines = {fold: _line(rows, column) for fold, rows in folds.items()}
         lines = {fold: line for fold, line in lines.items() if line[0]}
         if lines:
-            found.append(Curve(title, lines, noisy))
-    return tuple(found)
+            curves.append(Curve(title, lines, noisy))
+    return tuple(curves)
 
 
 def concerns(model: str, folds: Mapping[str, Rows]) -> Iterator[str]:
-    """What training curves say against a model: a loss that did not fall, with what to do about it.
+    """Warnings about a model's training curves: a loss that did not fall, and what to do about it.
 
     Args:
         model: the model's name.
@@ -46,24 +46,27 @@ def concerns(model: str, folds: Mapping[str, Rows]) -> Iterator[str]:
     flat = {fold: both for fold, both in known.items() if not _fell(*both)}
     if flat:
         which = (
-            "any fold" if len(flat) == len(folds) and len(flat) > 1 else f"fold {words.listed(list(flat))}"
+            "any fold"
+            if len(flat) == len(folds) and len(flat) > 1
+            else f"fold {words.listed(list(flat))}"
         )
         first, last = (sum(both[end].mean for both in flat.values()) / len(flat) for end in (0, 1))
         yield (
-            f"Model {model}: the training loss did not fall in {which} ({first:.3g} at the beginning, "
-            f"{last:.3g} at the end): the networks have hardly learnt. Raise training.learning_rate "
-            "or training.steps."
+            f"Model {model}: the training loss did not fall in {which} ({first:.3g} at the "
+            f"beginning, {last:.3g} at the end): the networks have hardly learnt. Raise "
+            "training.learning_rate or training.steps."
         )
     short = [fold for fold in folds if ends[fold] is None]
     if short:
         yield (
-            f"Model {model}: the loss of fold {words.listed(short)} was recorded less than twice, so nobody "
-            "can tell whether it fell. Raise training.steps, or lower runtime.log_every."
+            f"Model {model}: the loss of fold {words.listed(short)} was recorded fewer than two "
+            "times, so it is not known whether it fell. Raise training.steps, or lower "
+            "runtime.log_every."
         )
 
 
 def validation(pairs: Mapping[str, int]) -> Iterator[str]:
-    """What to know of validation curves that stand on a single pair.
+    """Warnings about validation curves of a single pair.
 
     Args:
         pairs: number of validation pairs of each fold.
@@ -71,11 +74,13 @@ def validation(pairs: Mapping[str, int]) -> Iterator[str]:
     single = [fold for fold, count in pairs.items() if count == 1]
     if single:
         which = (
-            "every fold" if len(single) == len(pairs) and len(pairs) > 1 else f"fold {words.listed(single)}"
+            "every fold"
+            if len(single) == len(pairs) and len(pairs) > 1
+            else f"fold {words.listed(single)}"
         )
         yield (
-            f"Validation of {which} is on a single pair: its curve is that pair's, and says little of other "
-            "patients. Raise validation.fraction, or have more patients."
+            f"Validation of {which} is on a single pair: its curve shows that pair alone and says "
+            "little about other patients. Raise validation.fraction, or add patients."
         )
 
 
@@ -88,7 +93,7 @@ class End:
 
 
 def loss_ends(rows: Rows) -> tuple[End, End] | None:
-    """The loss of the first and of the last fifth of a history; None of less than two figures."""
+    """The loss of the first and of the last fifth of a history; None for fewer than two values."""
     values = _line(rows, "loss")[1]
     if len(values) < 2:
         return None
@@ -102,7 +107,7 @@ def _end(values: Sequence[float]) -> End:
 
 
 def _fell(first: End, last: End) -> bool:
-    """Whether a loss fell by more than a hundredth of it, and by more than its noise at the end."""
+    """Whether a loss fell by more than 1 % and by more than its noise at the end."""
     return first.mean - last.mean > max(abs(first.mean) / 100, 3 * last.error)
 
 
@@ -117,6 +122,5 @@ def alternative(model: str, curves: Sequence[Curve]) -> str:
     for curve in curves:
         last = [values[-1] for _, values in curve.folds.values()]
         ends.append(f"{curve.title} ends between {min(last):.3g} and {max(last):.3g}")
-    return (
-        f"Training curves of model {model}, {words.count(len(curves[0].folds), 'fold')}: {'; '.join(ends)}."
-    )
+    folds = words.count(len(curves[0].folds), "fold")
+    return f"Training curves of model {model}, {folds}: {'; '.join(ends)}."

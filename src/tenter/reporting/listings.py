@@ -13,16 +13,16 @@ from tenter.reporting.results import Group, change, quantile, vanished, worse
 from tenter.reporting.statistics import Figures, Line
 
 HEADLINE = PRIMARY
-"""Roles and metrics that a registration is judged by."""
+"""Roles and metrics by which a registration is judged."""
 
 MOST = 40
-"""Rows after which a list refers to the file instead."""
+"""Number of rows after which a list refers to the file."""
 
 _TEXT = False
 
 
 def spread(figures: Figures, meaning: Definition) -> str:
-    """Median and quartiles as `0.87 (0.85-0.89)`; a quartile that no label reached is `vanished`."""
+    """Median and quartiles as `0.87 (0.85-0.89)`; an infinite quartile reads `vanished`."""
     if figures.median is None:
         return words.NONE
     quartiles = words.span(figures.q1, figures.q3, meaning)
@@ -33,9 +33,9 @@ def by_label(lines: Sequence[Line], caption: str, *, failures: bool) -> Table:
     """Median and quartiles of every label, before and after.
 
     Args:
-        lines: of one model and set, over all folds, that speak of one label each.
+        lines: of one model and set, over all folds, for one label each.
         caption: what the table shows.
-        failures: whether it counts vanished, absent and worse labels too.
+        failures: whether to count vanished, absent and worse labels too.
     """
     metrics = sorted({line.metric for line in lines}, key=order)
     labels = sorted({(line.role != "structure", line.role, line.label) for line in lines})
@@ -43,17 +43,20 @@ def by_label(lines: Sequence[Line], caption: str, *, failures: bool) -> Table:
     columns += [Column(title) for title in ("vanished", "absent", "worse") if failures]
     rows = []
     for _, role, label in labels:
-        own = {line.metric: line for line in lines if (line.role, line.label) == (role, label)}
-        telling = own.get(telling_metric(role)) or next(iter(own.values()))
+        by_metric = {
+            line.metric: line for line in lines if (line.role, line.label) == (role, label)
+        }
+        telling = by_metric.get(telling_metric(role)) or next(iter(by_metric.values()))
         failed = _failures(telling) if failures else ()
-        rows.append((label, role, str(telling.n), *_cells(metrics, own), *failed))
+        rows.append((label, role, str(telling.n), *_cells(metrics, by_metric), *failed))
     note = (
-        "Median (quartiles) over n pairs that have the label on both sides; a vanished one counts as worst."
+        "Median (quartiles) over n pairs that have the label on both sides; a vanished one counts "
+        "as worst."
     )
     if failures:
         note += (
-            " Absent: pairs with the label on one side only. Worse: pairs with a lower Dice (structures) or "
-            "a larger TRE (landmarks) than before."
+            " Absent: pairs with the label on one side only. Worse: pairs with a lower Dice "
+            "(structures) or a larger TRE (landmarks) than before."
         )
     return limited(caption, columns, rows, most=MOST, where="summary.tsv", note=note)
 
@@ -66,18 +69,24 @@ def by_fold(lines: Sequence[Line], caption: str, note: str) -> Table:
         caption: what the table shows.
         note: what to know when reading it.
     """
-    wanted = [key for key in HEADLINE if any((line.role, line.metric) == key for line in lines)]
-    metrics = [metric for _, metric in wanted]
+    outcomes = [key for key in HEADLINE if any((line.role, line.metric) == key for line in lines)]
+    metrics = [metric for _, metric in outcomes]
     columns = [Column("Fold", _TEXT), Column("pairs"), Column("patients"), *_sides(metrics)]
     columns += [Column("vanished")]
     rows = []
     for fold in sorted({line.fold for line in lines}, key=_fold_order):
-        own = {
-            line.metric: line for line in lines if line.fold == fold and (line.role, line.metric) in wanted
+        by_metric = {
+            line.metric: line
+            for line in lines
+            if line.fold == fold and (line.role, line.metric) in outcomes
         }
-        widest = max(own.values(), key=lambda line: line.pairs)
-        gone = sum(line.vanished for line in own.values() if line.metric == telling_metric(line.role))
-        rows.append((fold, str(widest.pairs), str(widest.patients), *_cells(metrics, own), str(gone)))
+        widest = max(by_metric.values(), key=lambda line: line.pairs)
+        gone = sum(
+            line.vanished for line in by_metric.values() if line.metric == telling_metric(line.role)
+        )
+        rows.append(
+            (fold, str(widest.pairs), str(widest.patients), *_cells(metrics, by_metric), str(gone))
+        )
     return Table(caption, tuple(columns), tuple(rows), note)
 
 
@@ -86,16 +95,20 @@ def _fold_order(fold: str) -> tuple[bool, int, str]:
 
 
 def _sides(metrics: Sequence[str]) -> list[Column]:
-    heads = [definition(metric).axis for metric in metrics]
-    return [Column(side, group=head) for head in heads for side in ("before", "after")]
+    titles = [definition(metric).axis for metric in metrics]
+    return [Column(side, group=title) for title in titles for side in ("before", "after")]
 
 
-def _cells(metrics: Sequence[str], own: Mapping[str, Line]) -> list[str]:
+def _cells(metrics: Sequence[str], by_metric: Mapping[str, Line]) -> list[str]:
     nothing = [words.NONE, words.NONE]
     cells = []
     for metric in metrics:
-        line = own.get(metric)
-        cells += [spread(side, line.definition) for side in (line.before, line.after)] if line else nothing
+        line = by_metric.get(metric)
+        cells += (
+            [spread(side, line.definition) for side in (line.before, line.after)]
+            if line
+            else nothing
+        )
     return cells
 
 
@@ -110,28 +123,36 @@ def telling_metric(role: str) -> str:
 
 
 def lost(groups: Sequence[Group]) -> Table:
-    """Every label of which nothing was left, and by which models."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """Every label that vanished, with the models that lost it."""
+    models_by_label: dict[tuple[str, ...], list[str]] = {}
     for group in groups:
         for row in group.rows:
             if vanished(row) and row.label and telling_metric(row.role) == row.metric:
-                key = (row.pair, row.patient, row.fold, row.label, words.number(row.before, group.definition))
-                found.setdefault(key, []).append(group.model)
+                key = (
+                    row.pair,
+                    row.patient,
+                    row.fold,
+                    row.label,
+                    words.number(row.before, group.definition),
+                )
+                models_by_label.setdefault(key, []).append(group.model)
     columns = [Column(title, _TEXT) for title in ("Pair", "patient", "fold", "label")]
     columns += [Column("before"), Column("models", _TEXT)]
-    rows = [(*key, ", ".join(models)) for key, models in sorted(found.items())]
+    rows = [(*key, ", ".join(models)) for key, models in sorted(models_by_label.items())]
     note = "Before: the TRE of a landmark, or the Dice of a structure, with the alignment alone."
     return limited("Labels that vanished", columns, rows, most=MOST, where="metrics.tsv", note=note)
 
 
 def worsened(groups: Sequence[Group]) -> Table:
-    """Pairs that the registration made worse by one of these figures, the worst first.
+    """Pairs that registration made worse by one of these figures, the worst first.
 
     Args:
         groups: figures by which a pair is judged.
     """
-    found = [(row, group) for group in groups for row in group.rows if worse(row) and not vanished(row)]
-    found.sort(key=lambda item: _relative(*item))
+    losses = [
+        (row, group) for group in groups for row in group.rows if worse(row) and not vanished(row)
+    ]
+    losses.sort(key=lambda loss: _relative(*loss))
     columns = [Column(title, _TEXT) for title in ("Pair", "patient", "fold", "model", "figure")]
     columns += [Column("before"), Column("after")]
     rows = [
@@ -144,7 +165,7 @@ def worsened(groups: Sequence[Group]) -> Table:
             words.number(row.before, group.definition, unit=False),
             words.number(row.after, group.definition),
         )
-        for row, group in found
+        for row, group in losses
     ]
     note = "The largest losses first. Pairs in which a landmark vanished are in the other list."
     return limited("Pairs that got worse", columns, rows, most=MOST, where="metrics.tsv", note=note)
@@ -157,36 +178,50 @@ def _relative(row: MetricRow, group: Group) -> float:
 
 
 def unmeasured(rows: Sequence[MetricRow], keep: Callable[[MetricRow], bool]) -> Table:
-    """Labels that could not be measured, with the reason that evaluation noted."""
-    found = sorted({(row.pair, row.patient, row.label, row.note) for row in rows if keep(row)})
+    """Labels that could not be measured, with the reason that evaluation recorded."""
+    entries = sorted({(row.pair, row.patient, row.label, row.note) for row in rows if keep(row)})
     columns = [Column(title, _TEXT) for title in ("Pair", "patient", "label", "why")]
-    return limited("Labels that were not measured", columns, found, most=MOST, where="metrics.tsv")
+    return limited(
+        "Labels that were not measured", columns, entries, most=MOST, where="metrics.tsv"
+    )
 
 
 def meanings(metrics: Collection[str]) -> Table:
     """One line for each metric: what it is, in which unit, and which way is better."""
     columns = tuple(Column(title, _TEXT) for title in ("Metric", "unit", "better", "what it says"))
     rows = tuple(
-        (item.title, item.unit or "none", item.better, item.meaning)
-        for item in DEFINITIONS.values()
-        if item.metric in metrics
+        (entry.title, entry.unit or "none", entry.better, entry.meaning)
+        for entry in DEFINITIONS.values()
+        if entry.metric in metrics
     )
     return Table("Metrics", columns, rows)
 
 
 _TERMS = (
-    ("before", "The moving image placed by the alignment alone (headers, centres or a given transform)."),
+    (
+        "before",
+        "The moving image placed by the alignment alone (headers, centres or a given transform).",
+    ),
     ("after", "The moving image placed by the alignment and the network's displacement field."),
-    ("out-of-fold", "Measured on a pair whose patient the network that registered it has never seen."),
-    ("vanished", "Nothing of a label is left once it is warped: it has no centroid, and counts as worst."),
-    ("worse pair", "A pair that the alignment alone had registered better, by the mean over its labels."),
+    (
+        "out-of-fold",
+        "Measured on a pair whose patient the network that registered it has never seen.",
+    ),
+    (
+        "vanished",
+        "Nothing of a label is left once it is warped: it has no centroid, and counts as worst.",
+    ),
+    (
+        "worse pair",
+        "A pair that the alignment alone had registered better, by the mean over its labels.",
+    ),
     (
         "95\N{NO-BREAK SPACE}% interval",
-        "Bounds of the median over all such patients, with 95 % confidence; none if patients are too few.",
+        "Bounds of the median over such patients, with 95 % confidence; none for too few patients.",
     ),
 )
 
 
 def terms() -> Table:
-    """What this page's own words mean."""
-    return Table("Words", (Column("Word", _TEXT), Column("what it means", _TEXT)), _TERMS)
+    """Definitions of the terms used on this page."""
+    return Table("Terms", (Column("Term", _TEXT), Column("what it means", _TEXT)), _TERMS)

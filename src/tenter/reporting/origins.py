@@ -1,4 +1,4 @@
-"""Where the figures come from: versions, code, settings, files and accepted changes of code."""
+"""Where the figures come from: versions, code, settings, files and accepted code changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenter.reporting import words
 from tenter.reporting.page import Column, Table
 
 DIGITS = 10
-"""Of a fingerprint, in a table."""
+"""Digits of a fingerprint that a table shows."""
 
 _TEXT = False
 
@@ -31,47 +31,73 @@ def software(code: str, settings: str) -> Table:
         ("code of the report", code),
         ("settings of the report (sha256)", settings[:DIGITS]),
     )
-    return Table("Software that wrote this page", (Column("What", _TEXT), Column("Version", _TEXT)), rows)
+    return Table(
+        "Software that wrote this page", (Column("What", _TEXT), Column("Version", _TEXT)), rows
+    )
 
 
 def commit() -> str | None:
-    """Commit of the clone that the package runs from, `-dirty` with uncommitted changes; None without one."""
+    """Commit of the clone that the package runs from; None without a clone.
+
+    It ends with `-dirty` if there are uncommitted changes.
+    """
     root = provenance.PACKAGE.parents[1]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    command = [
+        "git",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - no outside word
+        completed = subprocess.run(  # noqa: S603 - no outside input
+            command, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stdout.strip() or None
+    return completed.stdout.strip() or None
 
 
 def models(root: Path, names: Sequence[str]) -> Table | None:
-    """What each trained network was made from; None where none was trained here."""
+    """How each network was trained; None if none was trained here."""
     rows = []
     for name in names:
         for path in sorted((root / name).glob("fold-*/model.json")):
-            said = files.read_object(path, {"provenance": dict, "identity": dict})
-            made, identity = said["provenance"], said["identity"]
+            description = files.read_object(path, {"provenance": dict, "identity": dict})
+            origin, identity = description["provenance"], description["identity"]
             rows.append(
                 (
                     name,
                     path.parent.name.removeprefix("fold-"),
-                    _count(said.get("trained_on")),
-                    _text(said.get("steps")),
-                    _duration(said.get("seconds")),
-                    _short(made.get("tenter")),
-                    _short(made.get("commit")),
-                    _short(identity.get("code") or made.get("code")),
+                    _count(description.get("trained_on")),
+                    _text(description.get("steps")),
+                    _duration(description.get("seconds")),
+                    _short(origin.get("tenter")),
+                    _short(origin.get("commit")),
+                    _short(identity.get("code") or origin.get("code")),
                     _short(identity.get("settings")),
-                    _short(said.get("weights_sha256")),
+                    _short(description.get("weights_sha256")),
                 )
             )
-    columns = [Column("Model", _TEXT), Column("Fold", _TEXT), Column("pairs learnt from"), Column("steps")]
+    columns = [
+        Column("Model", _TEXT),
+        Column("Fold", _TEXT),
+        Column("training pairs"),
+        Column("steps"),
+    ]
     columns += [Column("time")]
-    columns += [Column(title, _TEXT) for title in ("tenter", "commit", "code", "settings", "weights")]
-    note = "Code, settings and weights by the first digits of their fingerprints; whole in each model.json."
+    columns += [
+        Column(title, _TEXT) for title in ("tenter", "commit", "code", "settings", "weights")
+    ]
+    note = (
+        "Code, settings and weights are given by the first digits of their fingerprints; each "
+        "model.json holds them in full."
+    )
     return Table("Trained networks", tuple(columns), tuple(rows), note) if rows else None
 
 
@@ -79,7 +105,7 @@ def made(paths: Sequence[tuple[str, Path, str]]) -> Table:
     """The files that the report was written from.
 
     Args:
-        paths: name to show (relative to the study's results), file, and the command that made it.
+        paths: name to show (relative to the study's results), file, and what made it.
     """
     rows = tuple(
         (
@@ -91,16 +117,21 @@ def made(paths: Sequence[tuple[str, Path, str]]) -> Table:
         for name, path, command in paths
         if path.is_file()
     )
-    columns = (Column("File", _TEXT), Column("made by", _TEXT), Column("bytes"), Column("sha256", _TEXT))
+    columns = (
+        Column("File", _TEXT),
+        Column("made by", _TEXT),
+        Column("bytes"),
+        Column("sha256", _TEXT),
+    )
     note = (
-        "Paths are relative to the study's results. Each command is a line that Snakemake prints with -p; "
-        "beside each result lies its provenance.json."
+        "Paths are relative to the study's results. With -p, Snakemake prints each job's command "
+        "with all arguments; a provenance.json lies beside each job's results."
     )
     return Table("Files behind this page", columns, rows, note)
 
 
 def accepted(path: Path | None) -> Table | None:
-    """Changes of code that a person declared harmless; None where there are none."""
+    """Code changes that a person accepted as harmless; None if there are none."""
     changes = [] if path is None else provenance.accepted_changes(path)
     rows = tuple(
         (
@@ -115,8 +146,11 @@ def accepted(path: Path | None) -> Table | None:
     )
     columns = [Column("Step", _TEXT), Column("when", _TEXT), Column("results kept")]
     columns += [Column(title, _TEXT) for title in ("made by code", "accepted as", "reason")]
-    note = "Made by earlier code, and kept because a person said that the change cannot alter them."
-    return Table("Accepted changes of code", tuple(columns), rows, note) if rows else None
+    note = (
+        "Results of earlier code that are kept because a person declared that the change cannot "
+        "alter them."
+    )
+    return Table("Accepted code changes", tuple(columns), rows, note) if rows else None
 
 
 def _text(value: object) -> str:
@@ -136,5 +170,7 @@ def _duration(value: object) -> str:
         return words.NONE
     minutes = value / 60
     return (
-        f"{minutes / 60:.1f}\N{NO-BREAK SPACE}h" if minutes >= 90 else f"{minutes:.1f}\N{NO-BREAK SPACE}min"
+        f"{minutes / 60:.1f}\N{NO-BREAK SPACE}h"
+        if minutes >= 90
+        else f"{minutes:.1f}\N{NO-BREAK SPACE}min"
     )

@@ -1,4 +1,4 @@
-"""One registration in one picture: both images, checkerboards before and after, and the deformed grid."""
+"""One registration in one picture: both images, checkerboards and the deformed grid."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ WIDTH = 15.4
 """Inches."""
 
 SQUARES = 8
-"""Of a checkerboard, along the longest side shown."""
+"""Squares of a checkerboard along the longest side shown."""
 
 Window = tuple[float, float]
 
 
 def png(scenes: Sequence[Scene], dots_per_inch: int = 100) -> bytes:
-    """Draw three planes (rows), or that of a slice, of `COLUMNS`.
+    """Draw `COLUMNS` for three planes (rows), or for the one plane of a slice.
 
-    Checkerboards show the fixed and the moving image in turn: edges go on from square to square
-    where they agree.
+    Checkerboards alternate between the fixed and the moving image: edges continue from square
+    to square where the images agree.
 
     Args:
-        scenes: one slice for each of `PLANES`, or for one of them, a voxel thick.
+        scenes: one slice, a voxel thick, for each of `PLANES` or for one of them.
         dots_per_inch: of the picture.
 
     Returns:
@@ -46,12 +46,14 @@ def png(scenes: Sequence[Scene], dots_per_inch: int = 100) -> bytes:
     stream = io.BytesIO()
     with drawing.style():
         drawn = _figure(scenes)
-        drawn.savefig(stream, format="png", dpi=dots_per_inch, metadata={"Software": None}, facecolor="white")
+        drawn.savefig(
+            stream, format="png", dpi=dots_per_inch, metadata={"Software": None}, facecolor="white"
+        )
     return stream.getvalue()
 
 
 def checkerboard(first: Volume, second: Volume, square: tuple[int, int, int]) -> Volume:
-    """Two volumes in turn, beginning with the first.
+    """Two volumes in alternating squares, beginning with the first.
 
     Args:
         first: shown in the corner.
@@ -65,7 +67,9 @@ def checkerboard(first: Volume, second: Volume, square: tuple[int, int, int]) ->
 def _figure(scenes: Sequence[Scene]) -> Figure:
     extents = [np.array(scene.fixed.shape) * scene.spacing_mm for scene in scenes]
     cut = PLANES if len(scenes) > 1 else planes(scenes[0].fixed.shape)
-    ratios = [float(size[plane.up] / size[plane.across]) for size, plane in zip(extents, cut, strict=True)]
+    ratios = [
+        float(size[plane.up] / size[plane.across]) for size, plane in zip(extents, cut, strict=True)
+    ]
     layout = Layout(ratios, len(COLUMNS), WIDTH)
     drawn = drawing.figure(WIDTH, layout.height, laid_out=False)
     for column, title in enumerate(COLUMNS):
@@ -75,18 +79,20 @@ def _figure(scenes: Sequence[Scene]) -> Figure:
     longest = max(float(scene.magnitude_mm().max()) for scene in scenes)
     square_mm = float(np.max(extents)) / SQUARES
     for row, (scene, plane) in enumerate(zip(scenes, cut, strict=True)):
-        tiles = [Tile(layout.axes(drawn, row, column), scene, plane) for column in range(len(COLUMNS))]
+        tiles = [
+            Tile(layout.axes(drawn, row, column), scene, plane) for column in range(len(COLUMNS))
+        ]
         for tile, image in zip(tiles, _images(scene, fixed, moving, square_mm), strict=False):
             tile.show(image, (0.0, 1.0), "gray")
         tiles[0].letters()
-        shown = tiles[-1].displacement(longest)
+        displacement = tiles[-1].displacement(longest)
         layout.write(drawn, plane.title, -1, row)
-    layout.scale_bar(drawn, shown)
+    layout.scale_bar(drawn, displacement)
     return drawn
 
 
 def _images(scene: Scene, fixed: Window, moving: Window, square_mm: float) -> list[Volume]:
-    """What the columns but the last show, black being 0 and white 1."""
+    """Images of all columns except the last, from 0 (black) to 1 (white)."""
     still = _scaled(scene.fixed, fixed)
     before, after = (_scaled(image, moving) for image in (scene.moving, scene.warped))
     x, y, z = (max(1, round(square_mm / step)) for step in scene.spacing_mm)
@@ -95,7 +101,7 @@ def _images(scene: Scene, fixed: Window, moving: Window, square_mm: float) -> li
 
 
 def _window(images: Sequence[Float[np.ndarray, "..."]]) -> Window:
-    """Black and white of one image's slices together."""
+    """Values shown as black and as white, the same for all slices of an image."""
     return window(np.concatenate([image.ravel() for image in images]).reshape(-1, 1, 1))
 
 

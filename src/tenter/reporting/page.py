@@ -1,4 +1,4 @@
-"""The page: what it consists of, and how it becomes one HTML file without any outside reference."""
+"""The parts of the page, and its rendering as one HTML file without external references."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Column:
     """A column of a table.
 
     Attributes:
-        title: its head.
-        numeric: whether its cells are figures, set flush right.
-        group: a head above, shared with its neighbours of the same group.
+        title: its heading.
+        numeric: whether its cells are figures, aligned to the right.
+        group: a heading above, shared with neighbours of the same group.
     """
 
     title: str
@@ -27,14 +27,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; the first cell of each row is the row's head.
+    """A table; the first cell of each row is the row's header.
 
     Attributes:
         caption: what it shows.
         columns: its columns.
         rows: cells as text.
         note: what to know when reading it.
-        more: rows left out, and where they are to be found; empty if none.
+        more: how many rows are left out and where to find them; empty if none.
     """
 
     caption: str
@@ -45,11 +45,12 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """The upper row of heads with its spans; empty where no column has a group."""
+        """The upper row of headings with their spans; empty if no column has a group."""
         if not any(column.group for column in self.columns):
             return []
         return [
-            (name, len(list(some))) for name, some in groupby(self.columns, key=lambda column: column.group)
+            (name, len(list(members)))
+            for name, members in groupby(self.columns, key=lambda column: column.group)
         ]
 
 
@@ -64,7 +65,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One headline figure: what, before, after, and what lies behind it."""
+    """One main figure: title, before, after, and details."""
 
     title: str
     before: str
@@ -82,7 +83,7 @@ class Block:
         figures: drawn two in a row.
         tables: one below the other.
         wide: whether each figure takes the whole width.
-        beside: whether tables stand side by side where there is room.
+        beside: whether tables stand side by side if there is room.
     """
 
     title: str = ""
@@ -95,7 +96,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page that the contents name."""
+    """A part of the page that the table of contents lists."""
 
     key: str
     title: str
@@ -105,7 +106,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All that the report says, in the order in which it is said."""
+    """The content of the report, in reading order."""
 
     title: str
     subtitle: str
@@ -128,12 +129,12 @@ def limited(
 ) -> Table:
     """A table of at most `most` rows that says how many more there are, and where."""
     left = len(rows) - most
-    more = f"{left} more in {where}" if left > 0 else ""
-    return Table(caption, tuple(columns), tuple(rows[:most]), note, more)
+    remark = f"{left} more in {where}" if left > 0 else ""
+    return Table(caption, tuple(columns), tuple(rows[:most]), note, remark)
 
 
 def render(page: Page) -> str:
-    """The page as HTML; every word of it is escaped."""
+    """The page as HTML; all text is escaped."""
     environment = Environment(
         loader=PackageLoader("tenter.reporting"),
         autoescape=True,

@@ -54,9 +54,9 @@ class Scene:
         """Voxel at the centroid of the first fixed label, or the grid's middle without one."""
         middle = tuple(size // 2 for size in self.fixed.shape)
         if len(self.fixed_labels):
-            where = np.argwhere(self.fixed_labels[0] >= 0.5)
-            if len(where):
-                middle = tuple(round(float(place)) for place in where.mean(axis=0))
+            voxels = np.argwhere(self.fixed_labels[0] >= 0.5)
+            if len(voxels):
+                middle = tuple(round(float(coordinate)) for coordinate in voxels.mean(axis=0))
         return (middle[0], middle[1], middle[2])
 
     def magnitude_mm(self) -> Volume:
@@ -66,16 +66,16 @@ class Scene:
 
 
 WIDTH, TALLEST = 10.4, 12.0
-"""Size of a panel in inches, and its largest height."""
+"""Width of a panel and its largest height, in inches."""
 
 FINEST = 160
-"""Samples across a slice at most."""
+"""Largest number of samples across a slice."""
 
 COLUMNS = ("Fixed", "Moving, aligned only", "Moving, registered", "Displacement")
 
 
 def panel(scene: Scene, alt: str, name: str) -> Markup:
-    """Draw three planes (rows), or that of a slice, of fixed, moving, registered, displacement (columns).
+    """Draw three planes (rows), or the one plane of a slice, with `COLUMNS`.
 
     Args:
         scene: the pair.
@@ -91,15 +91,15 @@ def panel(scene: Scene, alt: str, name: str) -> Markup:
             layout.write(drawn, title, column)
         for row, plane in enumerate(cut):
             axes = [layout.axes(drawn, row, column) for column in range(len(COLUMNS))]
-            shown = _row(scene, plane, axes)
-            place = f", slice {scene.centre()[plane.normal] + 1}" if len(cut) > 1 else ""
-            layout.write(drawn, f"{plane.title}{place}", -1, row)
-        layout.scale_bar(drawn, shown)
+            displacement = _row(scene, plane, axes)
+            slice_number = f", slice {scene.centre()[plane.normal] + 1}" if len(cut) > 1 else ""
+            layout.write(drawn, f"{plane.title}{slice_number}", -1, row)
+        layout.scale_bar(drawn, displacement)
     return drawing.inline(drawn, alt, name)
 
 
 class Layout:
-    """Where the tiles of a panel stand, in inches from the top left; no text has to be measured.
+    """Positions of a panel's tiles in inches from the top left, independent of text sizes.
 
     Args:
         ratios: height over width of each row's tiles.
@@ -136,7 +136,7 @@ class Layout:
         return axes
 
     def write(self, drawn: Figure, text: str, column: int, row: int = 0) -> None:
-        """A head above a column, or (column -1) beside a row."""
+        """Write a heading above a column or, for column -1, beside a row."""
         left, low, width, height = self.box(row, max(column, 0))
         if column < 0:
             drawn.text(
@@ -149,13 +149,15 @@ class Layout:
                 color=drawing.MUTED,
             )
         else:
-            drawn.text(left + width / 2, 1 - 0.06 / self.height, text, ha="center", va="top", fontsize=10)
+            drawn.text(
+                left + width / 2, 1 - 0.06 / self.height, text, ha="center", va="top", fontsize=10
+            )
 
-    def scale_bar(self, drawn: Figure, shown: AxesImage) -> None:
-        """What the colours of the last column mean, in mm."""
+    def scale_bar(self, drawn: Figure, image: AxesImage) -> None:
+        """Draw the colour bar of the last column, in mm."""
         left, low, width, height = self.box(0, self._columns - 1)
-        place = drawn.add_axes((left + width + 0.01, low + 0.15 * height, 0.01, 0.7 * height))
-        bar = drawn.colorbar(shown, cax=place)
+        colour_axes = drawn.add_axes((left + width + 0.01, low + 0.15 * height, 0.01, 0.7 * height))
+        bar = drawn.colorbar(image, cax=colour_axes)
         bar.set_label("mm")
         bar.outline.set_visible(False)
 
@@ -163,8 +165,8 @@ class Layout:
 def _row(scene: Scene, plane: Plane, axes: list[Axes]) -> AxesImage:
     tiles = [Tile(each, scene, plane) for each in axes]
     images = (scene.fixed, scene.moving, scene.warped)
-    others = (None, scene.moving_labels, scene.warped_labels)
-    for tile, image, labels in zip(tiles, images, others, strict=False):
+    overlays = (None, scene.moving_labels, scene.warped_labels)
+    for tile, image, labels in zip(tiles, images, overlays, strict=False):
         tile.show(image, window(image), "gray")
         tile.contours(scene.fixed_labels, FIXED, "solid")
         if labels is not None:
@@ -174,7 +176,7 @@ def _row(scene: Scene, plane: Plane, axes: list[Axes]) -> AxesImage:
 
 
 def window(image: Volume) -> tuple[float, float]:
-    """Values that are shown as black and as white."""
+    """Values shown as black and as white."""
     low, high = (float(edge) for edge in np.percentile(image, (1, 99.5)))
     return low, max(high, low + 1e-6)
 
@@ -205,12 +207,14 @@ class Tile:
 
     def contours(self, labels: Stack, colour: str, dashes: str) -> None:
         """Outline labels at a half, structures with a bolder line."""
-        x, y = self._places(self.plane.across), self._places(self.plane.up)
-        for place, label in enumerate(labels):
+        x, y = self._coordinates(self.plane.across), self._coordinates(self.plane.up)
+        for index, label in enumerate(labels):
             cut = self._cut(label)
             if cut.max() >= 0.5 > cut.min():
-                width = 1.6 if place < self.scene.structures else 1.0
-                self.axes.contour(x, y, cut, levels=[0.5], colors=colour, linewidths=width, linestyles=dashes)
+                width = 1.6 if index < self.scene.structures else 1.0
+                self.axes.contour(
+                    x, y, cut, levels=[0.5], colors=colour, linewidths=width, linestyles=dashes
+                )
 
     def displacement(self, longest_mm: float | None = None) -> AxesImage:
         """Draw the length of the displacement, the deformed grid and the outline of structures.
@@ -220,18 +224,20 @@ class Tile:
         """
         length = self.scene.magnitude_mm()
         longest = float(length.max()) if longest_mm is None else longest_mm
-        shown = self.show(length, (0.0, max(longest, 1e-3)), "cividis")
+        image = self.show(length, (0.0, max(longest, 1e-3)), "cividis")
         self.grid()
         self.contours(self.scene.fixed_labels[: self.scene.structures], FIXED, "solid")
-        return shown
+        return image
 
     def grid(self) -> None:
-        """Lines of the fixed grid, drawn where the map takes them in the aligned moving image."""
+        """Draw the lines of the fixed grid where the map takes them in the aligned moving image."""
         moved = []
         for axis in (self.plane.across, self.plane.up):
-            along = [-1 if other == axis else 1 for other in range(3)]
-            places = np.arange(self.scene.fixed.shape[axis]).reshape(along) + self.scene.field[axis]
-            moved.append(self._cut(places * self.scene.spacing_mm[axis]))
+            along = [-1 if dimension == axis else 1 for dimension in range(3)]
+            coordinates = (
+                np.arange(self.scene.fixed.shape[axis]).reshape(along) + self.scene.field[axis]
+            )
+            moved.append(self._cut(coordinates * self.scene.spacing_mm[axis]))
         points = np.stack(moved, axis=-1)
         step = max(2, round(max(points.shape[:2]) / 14))
         lines = [*points[::step], *np.swapaxes(points, 0, 1)[::step]]
@@ -244,19 +250,21 @@ class Tile:
         outline = [patheffects.withStroke(linewidth=2, foreground="black")]
         for letter, x, align in zip(self.plane.sides, (0.02, 0.98), ("left", "right"), strict=True):
             self.axes.text(
-                x, 0.03, letter, transform=self.axes.transAxes, ha=align, va="bottom", color="white",
-                fontsize=9, path_effects=outline,
+                x, 0.03, letter, transform=self.axes.transAxes, ha=align, va="bottom",
+                color="white", fontsize=9, path_effects=outline,
             )  # fmt: skip
 
     def _cut(self, volume: Volume) -> Slice:
-        """The slice with rows upwards and columns along the paper's first axis."""
-        taken = np.take(volume, self.scene.centre()[self.plane.normal], axis=self.plane.normal)
-        return np.asarray(taken.T, dtype=np.float64)
+        """The slice, with rows upwards and columns to the right."""
+        section = np.take(volume, self.scene.centre()[self.plane.normal], axis=self.plane.normal)
+        return np.asarray(section.T, dtype=np.float64)
 
-    def _places(self, axis: int) -> Float[np.ndarray, "n"]:
+    def _coordinates(self, axis: int) -> Float[np.ndarray, "n"]:
         size = self.scene.fixed.shape[axis]
-        places: Float[np.ndarray, "n"] = np.linspace(0.0, (size - 1) * self.scene.spacing_mm[axis], size)
-        return places
+        coordinates: Float[np.ndarray, "n"] = np.linspace(
+            0.0, (size - 1) * self.scene.spacing_mm[axis], size
+        )
+        return coordinates
 
     def _edges(self, axis: int) -> tuple[float, float]:
         step = self.scene.spacing_mm[axis]
@@ -264,7 +272,7 @@ class Tile:
 
 
 def _coarse(cut: Slice) -> Float[np.ndarray, "i j"]:
-    """At most `FINEST` samples across: means over blocks, so that a page of fine images stays small."""
+    """At most `FINEST` samples across: means over blocks keep a page of fine images small."""
     block = -(-max(cut.shape) // FINEST)
     if block == 1:
         return cut

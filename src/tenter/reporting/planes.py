@@ -1,4 +1,4 @@
-"""The planes through a grid and how their slices are laid on paper."""
+"""The planes through a grid and how their slices are laid out on paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenter.spatial import slices
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """How a slice is laid on paper: patient's right on the reader's left, front or head up.
+    """How a slice is laid out on paper: patient's right on the reader's left, front or head up.
 
     Attributes:
         title: name of the plane.

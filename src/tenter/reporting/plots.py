@@ -19,7 +19,7 @@ from tenter.reporting import drawing, words
 from tenter.reporting.results import Group, quantile, vanished, worse
 
 DENSE = 3000
-"""From this many points on they are drawn as pixels, so that the page stays small."""
+"""More points than this are drawn as pixels, which keeps the page small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Scale:
     Attributes:
         low: smallest value shown.
         high: largest value shown.
-        rail: where vanished labels stand, beyond the bad end; None if none vanished.
+        rail: where vanished labels stand, beyond the worse end; None if none vanished.
     """
 
     low: float
@@ -37,12 +37,12 @@ class Scale:
     rail: float | None
 
     def place(self, value: float) -> float:
-        """Where a figure stands: itself, or the rail where it is infinite."""
+        """Position of a figure on the axis: its value, or the rail if it is infinite."""
         return value if math.isfinite(value) or self.rail is None else self.rail
 
 
 def scale(groups: Sequence[Group]) -> Scale:
-    """The axis for some groups of one metric."""
+    """The common axis of groups of one metric."""
     values = [value for group in groups for value in (*group.before(), *group.after())]
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     definition = groups[0].definition
@@ -71,15 +71,15 @@ def before_after(group: Group, axis: Scale, name: str) -> Markup:
             "worse": group.only(lambda row: worse(row) and not vanished(row)),
             "vanished": group.only(vanished),
         }
-        for kind, some in kinds.items():
-            _pairs(axes, some.rows, axis, kind)
+        for kind, subset in kinds.items():
+            _pairs(axes, subset.rows, axis, kind)
         _box(axes, group.before(), axis, -0.2, drawing.BEFORE)
         _box(axes, group.after(), axis, 1.2, drawing.BETTER)
         _medians(axes, group, axis)
     return drawing.inline(drawn, words.alternative(group), name)
 
 
-_LOOK = {
+_STYLES = {
     "better": (drawing.BETTER, "o", 9.0, 0.28),
     "worse": (drawing.WORSE, "^", 16.0, 0.8),
     "vanished": (drawing.VANISHED, "x", 20.0, 0.6),
@@ -93,7 +93,9 @@ def _prepare(axes: Axes, group: Group, axis: Scale) -> None:
     axes.set_ylim(min(ends) - margin, max(ends) + margin)
     axes.set_xticks([0, 1], ["before (alignment only)", "after"])
     axes.tick_params(axis="x", length=0, labelcolor=drawing.INK)
-    axes.set_yticks([tick for tick in axes.get_yticks() if axis.low - 1e-9 <= tick <= axis.high + 1e-9])
+    axes.set_yticks(
+        [tick for tick in axes.get_yticks() if axis.low - 1e-9 <= tick <= axis.high + 1e-9]
+    )
     axes.set_ylabel(group.definition.axis)
     axes.grid(axis="y", color=drawing.RULE, linewidth=0.6)
     axes.spines["bottom"].set_visible(False)
@@ -111,38 +113,54 @@ def _prepare(axes: Axes, group: Group, axis: Scale) -> None:
 def _pairs(axes: Axes, rows: Sequence[MetricRow], axis: Scale, kind: str) -> None:
     if not rows:
         return
-    colour, marker, size, strength = _LOOK[kind]
+    colour, marker, size, strength = _STYLES[kind]
     sides = zip(*(metric_tables.counted(row) for row in rows), strict=True)
-    before, after = (np.array([math.nan if v is None else axis.place(v) for v in side]) for side in sides)
+    before, after = (
+        np.array([math.nan if v is None else axis.place(v) for v in side]) for side in sides
+    )
     x = _spread(len(rows))
     lines = np.stack([np.stack([x, before], 1), np.stack([1 + x, after], 1)], 1)
-    whole = np.isfinite(lines).all(axis=(1, 2))
+    finite = np.isfinite(lines).all(axis=(1, 2))
     dense = len(rows) > DENSE
     axes.add_collection(
         LineCollection(
-            list(lines[whole]), colors=colour, linewidths=0.7, alpha=strength, zorder=2, rasterized=dense,
-            linestyles="dashed" if kind == "vanished" else "solid",
+            list(lines[finite]), colors=colour, linewidths=0.7, alpha=strength, zorder=2,
+            rasterized=dense, linestyles="dashed" if kind == "vanished" else "solid",
         )
     )  # fmt: skip
     first = "o" if kind == "vanished" else marker
     axes.scatter(
-        x, before, s=9.0, marker=first, color=drawing.BEFORE, linewidths=0, zorder=3, rasterized=dense
+        x,
+        before,
+        s=9.0,
+        marker=first,
+        color=drawing.BEFORE,
+        linewidths=0,
+        zorder=3,
+        rasterized=dense,
     )
     edge = 1.1 if marker == "x" else 0.0
     axes.scatter(
-        1 + x, after, s=size, marker=marker, color=colour, linewidths=edge, zorder=4, rasterized=dense
+        1 + x,
+        after,
+        s=size,
+        marker=marker,
+        color=colour,
+        linewidths=edge,
+        zorder=4,
+        rasterized=dense,
     )
 
 
 def _spread(count: int) -> np.ndarray:
-    """Small sideways moves that keep points apart, the same each time."""
+    """Small deterministic sideways offsets that keep points apart."""
     return (np.arange(count) * 0.618034 % 1.0 - 0.5) * 0.13
 
 
 def _box(axes: Axes, values: Sequence[float], axis: Scale, x: float, colour: str) -> None:
     shares = {"whislo": 0.1, "q1": 0.25, "med": 0.5, "q3": 0.75, "whishi": 0.9}
-    found = {key: quantile(values, share) for key, share in shares.items()}
-    stats = {key: axis.place(value) for key, value in found.items() if value is not None}
+    quantiles = {key: quantile(values, share) for key, share in shares.items()}
+    stats = {key: axis.place(value) for key, value in quantiles.items() if value is not None}
     if len(stats) < len(shares):
         return
     axes.bxp(
@@ -150,38 +168,44 @@ def _box(axes: Axes, values: Sequence[float], axis: Scale, x: float, colour: str
         patch_artist=True, zorder=5,
         boxprops={"facecolor": "white", "edgecolor": colour, "linewidth": 1.2},
         medianprops={"color": colour, "linewidth": 2.4},
-        whiskerprops={"color": colour, "linewidth": 1.0}, capprops={"color": colour, "linewidth": 1.0},
+        whiskerprops={"color": colour, "linewidth": 1.0},
+        capprops={"color": colour, "linewidth": 1.0},
     )  # fmt: skip
 
 
 def _medians(axes: Axes, group: Group, axis: Scale) -> None:
-    sides = ((group.before(), -0.31, "right", drawing.INK), (group.after(), 1.31, "left", drawing.INK))
+    sides = (
+        (group.before(), -0.31, "right", drawing.INK),
+        (group.after(), 1.31, "left", drawing.INK),
+    )
     for values, x, align, colour in sides:
         median = quantile(values, 0.5)
         if median is not None:
             text = words.number(median, group.definition, unit=False)
-            axes.text(x, axis.place(median), text, ha=align, va="center", color=colour, fontweight="bold")
+            axes.text(
+                x, axis.place(median), text, ha=align, va="center", color=colour, fontweight="bold"
+            )
 
 
 def strips(groups: Sequence[Group], name: str) -> Markup:
-    """Every figure after registration, one column a model, beside boxes of quartiles.
+    """Every figure after registration, one column per model, beside boxes of quartiles.
 
     Args:
-        groups: one group a model, all of one metric.
+        groups: one group per model, all of one metric.
         name: unique within the page.
     """
     with drawing.style():
         drawn = drawing.figure(5.2, 3.2)
         axes = drawn.add_subplot()
         axis = scale(groups)
-        for place, group in enumerate(groups):
+        for column, group in enumerate(groups):
             values = np.array([axis.place(value) for value in group.after()])
-            x = place + 2.2 * _spread(len(values)) - 0.05
+            x = column + 2.2 * _spread(len(values)) - 0.05
             axes.scatter(
-                x, values, s=10, color=drawing.BETTER, alpha=0.45, linewidths=0, zorder=3, clip_on=False,
-                rasterized=len(values) > DENSE,
+                x, values, s=10, color=drawing.BETTER, alpha=0.45, linewidths=0, zorder=3,
+                clip_on=False, rasterized=len(values) > DENSE,
             )  # fmt: skip
-            _box(axes, group.after(), axis, place + 0.27, drawing.INK)
+            _box(axes, group.after(), axis, column + 0.27, drawing.INK)
         axes.set_xlim(-0.6, len(groups) - 0.4)
         axes.set_xticks(range(len(groups)), [group.model for group in groups])
         axes.set_ylim(axis.low, max(axis.high, axis.low + 1e-6))
@@ -198,7 +222,7 @@ class Curve:
     Attributes:
         title: its name, with unit.
         folds: for each fold its steps and values.
-        noisy: whether single values say little, so that a running mean is drawn over them.
+        noisy: whether values are noisy, so that a running mean is drawn over them.
     """
 
     title: str
@@ -207,7 +231,7 @@ class Curve:
 
 
 def curves(panels: Sequence[Curve], alt: str, name: str) -> Markup:
-    """Training curves: one panel a quantity, one line a fold.
+    """Training curves: one panel per quantity, one line per fold.
 
     Args:
         panels: the quantities, left to right.
@@ -223,9 +247,10 @@ def curves(panels: Sequence[Curve], alt: str, name: str) -> Markup:
             axes.set_title(panel.title, loc="left")
             axes.set_xlabel("training step")
             axes.grid(color=drawing.RULE, linewidth=0.6)
-        looks = [(fold, *_line(folds, fold)) for fold in folds]
+        styles = [(fold, *_line(folds, fold)) for fold in folds]
         handles = [
-            Line2D([], [], color=colour, linestyle=dash, label=f"fold {fold}") for fold, colour, dash in looks
+            Line2D([], [], color=colour, linestyle=dash, label=f"fold {fold}")
+            for fold, colour, dash in styles
         ]
         drawn.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8.5)
     return drawing.inline(drawn, alt, name)
@@ -238,18 +263,25 @@ _DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 
 def _line(folds: Sequence[str], fold: str) -> tuple[str, Dashes]:
     """Colour and dashes of a fold; colours repeat with other dashes."""
-    turn, place = divmod(folds.index(fold), len(drawing.SERIES))
-    return drawing.SERIES[place], _DASHES[turn % len(_DASHES)]
+    cycle, index = divmod(folds.index(fold), len(drawing.SERIES))
+    return drawing.SERIES[index], _DASHES[cycle % len(_DASHES)]
 
 
 def _curve(
-    axes: Axes, steps: Sequence[float], values: Sequence[float], line: tuple[str, Dashes], *, noisy: bool
+    axes: Axes,
+    steps: Sequence[float],
+    values: Sequence[float],
+    line: tuple[str, Dashes],
+    *,
+    noisy: bool,
 ) -> None:
     x, y = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
     window = len(y) // 20
     if not noisy or window < 2:
         marker = "o" if len(y) < 25 else ""
-        axes.plot(x, y, color=line[0], linestyle=line[1], linewidth=1.4, marker=marker, markersize=3)
+        axes.plot(
+            x, y, color=line[0], linestyle=line[1], linewidth=1.4, marker=marker, markersize=3
+        )
         return
     axes.plot(x, y, color=line[0], linewidth=0.5, alpha=0.25)
     weights = np.convolve(np.ones_like(y), np.ones(2 * window + 1), mode="same")

@@ -1,6 +1,6 @@
-"""The figures of summary.tsv and comparison.tsv by the names that they are published under.
+"""The figures of summary.tsv and comparison.tsv under the names that they are published with.
 
-Columns are looked up by name; one that a table does not have is left out.
+Columns are looked up by name; a missing column is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COLUMNS = {
     "worse_rate": ("", "worse_rate"),
     "vanished": ("", "vanished"),
 }
-"""Columns of the summary: a prefix of the group, and the metric's last word."""
+"""Columns of the summary, with the prefix of the group and the suffix of the metric."""
 
 OF_ALL = {
     "after_low": ("", "median_low"),
@@ -28,7 +28,7 @@ OF_ALL = {
     "n": ("", "n"),
     "patients": ("", "patients"),
 }
-"""More of them for all folds together: the 95 % interval of the median, labels and patients behind it."""
+"""Further columns for all folds together: interval of the median, number of labels and patients."""
 
 CONTRASTS = {
     "difference": "difference",
@@ -36,10 +36,10 @@ CONTRASTS = {
     "high": "difference_high",
     "p_holm": "p_holm",
 }
-"""Columns of the comparison with the reference."""
+"""Columns of the comparison with the reference, with the suffix of the metric."""
 
 SETS = {"cv": "test", "test": "testset"}
-"""Pairs that no fold's network learnt from, by cross-validation or as the test set."""
+"""Names of the sets of pairs not trained on: by cross-validation, and the test set."""
 
 UNITS = {"1": "", "%": "_pct"}
 
@@ -53,20 +53,21 @@ def rows(path: Path) -> list[Row]:
 
 
 def figures(summary: Sequence[Row], comparison: Sequence[Row], model: str) -> dict[str, float]:
-    """A model's figures over all folds and all labels of a role, such as `test/landmark_tre_mm_median`.
+    """A model's figures over all folds and all labels of a role.
 
-    Differences from the reference are called `versus_reference/...`.
+    Names are such as `test/landmark_tre_mm_median`. Differences from the reference are called
+    `versus_reference/...`.
     """
-    found = _figures(summary, model, ALL, COLUMNS | OF_ALL)
+    named_figures = _figures(summary, model, ALL, COLUMNS | OF_ALL)
     for row in comparison:
         if row["model"] == model:
             kind = "" if row["set"] == "cv" else f"_{SETS[row['set']]}"
-            named = {column: word for column, word in CONTRASTS.items() if row.get(column)}
-            found |= {
-                f"versus_reference{kind}/{_name(row)}_{word}": float(row[column])
-                for column, word in named.items()
+            columns = {column: suffix for column, suffix in CONTRASTS.items() if row.get(column)}
+            named_figures |= {
+                f"versus_reference{kind}/{_name(row)}_{suffix}": float(row[column])
+                for column, suffix in columns.items()
             }
-    return found
+    return named_figures
 
 
 def fold_figures(summary: Sequence[Row], model: str, fold: str) -> dict[str, float]:
@@ -82,15 +83,17 @@ def reference(comparison: Sequence[Row], model: str) -> str | None:
 def _figures(
     summary: Sequence[Row], model: str, fold: str, columns: Mapping[str, tuple[str, str]]
 ) -> dict[str, float]:
-    chosen = [row for row in summary if (row["model"], row["fold"], row["label"]) == (model, fold, "")]
+    chosen = [
+        row for row in summary if (row["model"], row["fold"], row["label"]) == (model, fold, "")
+    ]
     return dict(figure for row in chosen for figure in _named(row, columns))
 
 
 def _named(row: Row, columns: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, float]]:
-    for column, (prefix, word) in columns.items():
+    for column, (prefix, suffix) in columns.items():
         if row.get(column):
             group = "_".join(part for part in (prefix, SETS[row["set"]]) if part)
-            yield f"{group}/{_name(row)}_{word}", float(row[column])
+            yield f"{group}/{_name(row)}_{suffix}", float(row[column])
 
 
 def _name(row: Row) -> str:

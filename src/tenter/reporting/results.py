@@ -1,4 +1,4 @@
-"""The figures of `metrics.tsv` in the groups that a report speaks of."""
+"""The figures of `metrics.tsv` in the groups that a report shows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def vanished(row: MetricRow) -> bool:
-    """Whether the label was there before registration and nothing of it was left after."""
+    """Whether the label was present before registration and nothing of it was left after."""
     return metric_tables.VANISHED in row.note
 
 
 def change(row: MetricRow) -> float | None:
-    """How much better (positive) or worse a figure became, in its unit; None where it has no meaning."""
+    """How much better (positive) or worse a figure became, in its unit; None if undefined."""
     better = definition(row.metric).better
     before, after = metric_tables.counted(row)
     if before is None or after is None or better == "neither":
@@ -41,7 +41,7 @@ def worse(row: MetricRow) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All figures of one metric, one role and one way of registering.
+    """All figures of one metric, one role, one model and one set.
 
     Attributes:
         model: the model's name.
@@ -77,11 +77,11 @@ class Group:
 
     @property
     def patients(self) -> int:
-        """Number of patients, those of a pair of two subjects counted each."""
+        """Number of patients; both patients of a pair of two subjects count."""
         return len({patient for row in self.rows for patient in row.patient.split("--")})
 
     def before(self) -> tuple[float, ...]:
-        """Figures before registration, of those rows that have one; +inf where nothing was there."""
+        """Figures before registration of the rows that have one; +inf where the label was empty."""
         counted = (metric_tables.counted(row)[0] for row in self.rows)
         return tuple(value for value in counted if value is not None)
 
@@ -94,8 +94,8 @@ class Group:
 def groups(rows: Iterable[MetricRow], models: Sequence[str]) -> tuple[Group, ...]:
     """Group rows by model, set, role and metric: models as configured, metrics as defined.
 
-    Pairs of the test set are registered by every fold's network and by their ensemble: the
-    ensemble stands for the set where there is one.
+    Pairs of the test set are registered by every fold's network and by their ensemble: if there
+    is an ensemble, it represents the set.
     """
     rows = tuple(rows)
     together = {(row.model, row.set) for row in rows if row.fold == "ensemble"}
@@ -105,32 +105,39 @@ def groups(rows: Iterable[MetricRow], models: Sequence[str]) -> tuple[Group, ...
             gathered.setdefault((row.model, row.set, row.role, row.metric), []).append(row)
     known = list(models)
 
-    def key(item: tuple[str, str, str, str]) -> tuple[object, ...]:
-        model, kind, role, metric = item
-        place = known.index(model) if model in known else len(known)
-        return (kind, order(metric), role, place, model)
+    def key(group_key: tuple[str, str, str, str]) -> tuple[object, ...]:
+        model, kind, role, metric = group_key
+        position = known.index(model) if model in known else len(known)
+        return (kind, order(metric), role, position, model)
 
-    def sort(found: list[MetricRow]) -> tuple[MetricRow, ...]:
-        return tuple(sorted(found, key=lambda row: (row.pair, row.label)))
+    def sort(members: list[MetricRow]) -> tuple[MetricRow, ...]:
+        return tuple(sorted(members, key=lambda row: (row.pair, row.label)))
 
-    return tuple(Group(*item, sort(gathered[item])) for item in sorted(gathered, key=key))
+    return tuple(
+        Group(*group_key, sort(gathered[group_key])) for group_key in sorted(gathered, key=key)
+    )
 
 
-def find(found: Iterable[Group], model: str, kind: str, metric: str, role: str | None = None) -> Group | None:
+def find(
+    candidates: Iterable[Group], model: str, kind: str, metric: str, role: str | None = None
+) -> Group | None:
     """The group of a model, a set and a metric (and a role), or None."""
-    for group in found:
-        if (group.model, group.set, group.metric) == (model, kind, metric) and role in {None, group.role}:
+    for group in candidates:
+        if (group.model, group.set, group.metric) == (model, kind, metric) and role in {
+            None,
+            group.role,
+        }:
             return group
     return None
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """Quantile in which infinite values keep their rank, as in `summary.tsv`; None of no values."""
+    """Quantile where infinite values keep their rank, as in `summary.tsv`; None without values."""
     if not values:
         return None
     return float(quantiles(np.asarray(values, dtype=np.float64), (share,))[0])
 
 
 def notes(rows: Iterable[MetricRow]) -> dict[str, int]:
-    """Why figures are absent: each note with how many rows carry it, vanished labels left out."""
+    """Why figures are absent: each note with the number of its rows, without vanished labels."""
     return dict(Counter(row.note for row in rows if row.note and not vanished(row)).most_common())

@@ -1,4 +1,4 @@
-"""The parts of the page, each from the figures it speaks of; knows no file."""
+"""The sections of the page, each built from its figures; reads no files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ _ALIGNMENTS = {
 }
 
 
-def cohort(rows: Sequence[MetricRow], plan: Plan, folds: Mapping[str, str], models: Sequence[str]) -> Section:
-    """What was registered: pairs, patients, sets, folds, labels, plan.
+def cohort(
+    rows: Sequence[MetricRow], plan: Plan, folds: Mapping[str, str], models: Sequence[str]
+) -> Section:
+    """The registered cohort: pairs, patients, sets, folds, labels, plan.
 
     Args:
         rows: all figures.
         plan: the common grid and its rules.
-        folds: patient to fold; empty where a finished model was applied.
+        folds: patient to fold; empty if a finished model was applied.
         models: names of the models.
     """
     facts = [("Image pairs measured", _by_set(rows)), ("Patients", str(len(_patients(rows))))]
@@ -53,11 +55,11 @@ def cohort(rows: Sequence[MetricRow], plan: Plan, folds: Mapping[str, str], mode
 
 
 def _by_set(rows: Sequence[MetricRow]) -> str:
-    said = []
+    counts = []
     for kind, heading in KINDS.items():
         count = len({row.pair for row in rows if row.set == kind})
-        said += [f"{count} {heading.split()[0].lower()}"] if count else []
-    return ", ".join(said)
+        counts += [f"{count} {heading.split()[0].lower()}"] if count else []
+    return ", ".join(counts)
 
 
 def _patients(rows: Sequence[MetricRow]) -> set[str]:
@@ -66,12 +68,14 @@ def _patients(rows: Sequence[MetricRow]) -> set[str]:
 
 def _fold_sizes(folds: Mapping[str, str], rows: Sequence[MetricRow]) -> str:
     names = sorted(set(folds.values()), key=lambda name: (len(name), name))
-    said = []
+    sizes = []
     for name in names:
         pairs = len({row.pair for row in rows if row.set == "cv" and row.fold == name})
         patients = sum(fold == name for fold in folds.values())
-        said.append(f"fold {name}: {words.count(patients, 'patient')}, {words.count(pairs, 'pair')}")
-    return "; ".join(said)
+        sizes.append(
+            f"fold {name}: {words.count(patients, 'patient')}, {words.count(pairs, 'pair')}"
+        )
+    return "; ".join(sizes)
 
 
 def _labels(rows: Sequence[MetricRow]) -> Table | None:
@@ -82,8 +86,15 @@ def _labels(rows: Sequence[MetricRow]) -> Table | None:
             target = absent if row.note.startswith("absent") else seen
             target.setdefault((row.role, row.label), set()).add(row.pair)
     keys = sorted(seen.keys() | absent.keys(), key=lambda key: (key[0] != "structure", key))
-    lines = [(label, role, str(len(seen.get((role, label), ()))), str(len(absent.get((role, label), ()))))
-             for role, label in keys]  # fmt: skip
+    lines = [
+        (
+            label,
+            role,
+            str(len(seen.get((role, label), ()))),
+            str(len(absent.get((role, label), ()))),
+        )
+        for role, label in keys
+    ]
     columns = [Column("Label", numeric=False), Column("kind", numeric=False)]
     columns += [Column("pairs with it on both sides"), Column("on one side only")]
     if not lines:
@@ -95,18 +106,24 @@ def distributions(groups: Sequence[Group], models: Sequence[str]) -> Section | N
     """Every figure before and after, one plot for each metric and model; None without labels."""
     blocks = []
     for kind in _kinds(groups):
-        found = []
+        metric_blocks = []
         for role, metric in _DISTRIBUTIONS:
-            own = [group for model in models if (group := find(groups, model, kind, metric, role))]
-            found += [_distribution(own, kind, alone=len(models) == 1)] if own else []
+            model_groups = [
+                group for model in models if (group := find(groups, model, kind, metric, role))
+            ]
+            metric_blocks += (
+                [_distribution(model_groups, kind, alone=len(models) == 1)] if model_groups else []
+            )
         heading = KINDS[kind] if len(_kinds(groups)) > 1 else ""
-        blocks += _merged(found, heading) if len(models) == 1 else _headed(found, heading)
+        blocks += (
+            _merged(metric_blocks, heading) if len(models) == 1 else _headed(metric_blocks, heading)
+        )
     text = (
         "Each line is one label of one pair (RMS TRE: one pair), from the alignment alone to the "
-        "registration. Blue circles: better or equal. Orange triangles: worse than before. Purple crosses: "
-        "vanished, so that no distance can be measured; they stand on the dashed rail beyond the worst "
-        "figure and count as worst. Boxes: quartiles around the median, whiskers to the 10th and 90th "
-        "percentile."
+        "registration. Blue circles: better or equal. Orange triangles: worse than before. Purple "
+        "crosses: vanished, so that no distance can be measured; they stand on the dashed rail "
+        "beyond the worst figure and count as worst. Boxes: quartiles around the median, whiskers "
+        "to the 10th and 90th percentile."
     )
     return Section("distributions", "Before and after", tuple(blocks), text) if blocks else None
 
@@ -116,7 +133,7 @@ def _kinds(groups: Sequence[Group]) -> list[str]:
 
 
 def _merged(blocks: Sequence[Block], heading: str) -> list[Block]:
-    """One block of all figures: with a single model its metrics stand side by side."""
+    """One block of all figures: the metrics of a single model stand side by side."""
     return (
         [Block(heading, figures=tuple(figure for block in blocks for figure in block.figures))]
         if blocks
@@ -125,66 +142,90 @@ def _merged(blocks: Sequence[Block], heading: str) -> list[Block]:
 
 
 def _headed(blocks: Sequence[Block], heading: str) -> list[Block]:
-    return [replace(block, title=f"{heading}: {block.title}" if heading else block.title) for block in blocks]
+    return [
+        replace(block, title=f"{heading}: {block.title}" if heading else block.title)
+        for block in blocks
+    ]
 
 
-def _distribution(own: Sequence[Group], kind: str, *, alone: bool) -> Block:
-    """One metric: a figure a model, on one axis."""
-    axis = plots.scale(own)
-    names = {row.label for group in own for row in group.rows}
-    of = f" of the {names.pop()}" if len(names) == 1 and own[0].role == "structure" else _OF[own[0].role]
-    title = f"{own[0].definition.title}{of if own[0].metric != 'rms_tre' else ''}"
+def _distribution(groups: Sequence[Group], kind: str, *, alone: bool) -> Block:
+    """One metric: a figure per model, on a common axis."""
+    axis = plots.scale(groups)
+    names = {row.label for group in groups for row in group.rows}
+    suffix = (
+        f" of the {names.pop()}"
+        if len(names) == 1 and groups[0].role == "structure"
+        else _OF[groups[0].role]
+    )
+    title = f"{groups[0].definition.title}{suffix if groups[0].metric != 'rms_tre' else ''}"
     figures = []
-    for place, group in enumerate(own):
-        name = f"change-{kind}-{group.role}-{group.metric}-{place}"
+    for index, group in enumerate(groups):
+        name = f"change-{kind}-{group.role}-{group.metric}-{index}"
         lost, bad = group.count(vanished), group.count(lambda row: worse(row) and not vanished(row))
         measured = words.count(len(group.after()), "point")
         caption = f"{measured} of {words.count(group.pairs, 'pair')}; {bad} worse, {lost} vanished."
         figures.append(
-            Figure(plots.before_after(group, axis, name), caption, title if alone else f"Model {group.model}")
+            Figure(
+                plots.before_after(group, axis, name),
+                caption,
+                title if alone else f"Model {group.model}",
+            )
         )
     return Block(title, figures=tuple(figures))
 
 
 def deformation(groups: Sequence[Group], models: Sequence[str]) -> Section | None:
-    """How plausible the deformations are: folding, turned volume and roughness, every pair shown."""
+    """How plausible the deformations are: folding, inverted volume and roughness of every pair."""
     blocks = []
     for kind in _kinds(groups):
         figures = []
         for metric in ("folding", "ndv", "sd_log_jacobian"):
-            own = [group for model in models if (group := find(groups, model, kind, metric, "field"))]
-            if own:
-                drawing = plots.strips(own, f"field-{kind}-{metric}")
-                figures.append(Figure(drawing, own[0].definition.meaning, own[0].definition.axis))
+            model_groups = [
+                group for model in models if (group := find(groups, model, kind, metric, "field"))
+            ]
+            if model_groups:
+                drawing = plots.strips(model_groups, f"field-{kind}-{metric}")
+                figures.append(
+                    Figure(
+                        drawing, model_groups[0].definition.meaning, model_groups[0].definition.axis
+                    )
+                )
         if figures:
             title = "" if len(_kinds(groups)) == 1 else KINDS[kind]
             blocks.append(Block(title, figures=tuple(figures)))
-    text = "One point a pair, measured on the whole map from the fixed to the moving image."
-    return Section("deformation", "Plausibility of the deformations", tuple(blocks), text) if blocks else None
+    text = "One point per pair, measured on the whole map from the fixed to the moving image."
+    return (
+        Section("deformation", "Plausibility of the deformations", tuple(blocks), text)
+        if blocks
+        else None
+    )
 
 
 def training(
     folds: Mapping[str, Mapping[str, histories.Rows]],
     validated: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Section | None:
-    """Curves of every fold's training, for each model; None where nothing was trained.
+    """Curves of every fold's training, for each model; None if nothing was trained.
 
     Args:
         folds: for each model and fold the rows of its history.
-        validated: for each model and fold the number of validation pairs, as far as it is known.
+        validated: for each model and fold the number of validation pairs, where known.
     """
     blocks = []
-    for place, (model, own) in enumerate(folds.items()):
-        curves = histories.panels(own)
+    for index, (model, fold_rows) in enumerate(folds.items()):
+        curves = histories.panels(fold_rows)
         if curves:
             alt = histories.alternative(model, curves)
-            drawn = Figure(plots.curves(curves, alt, f"training-{place}"), alt)
-            notes = [*histories.concerns(model, own), *histories.validation((validated or {}).get(model, {}))]
+            drawn = Figure(plots.curves(curves, alt, f"training-{index}"), alt)
+            notes = [
+                *histories.concerns(model, fold_rows),
+                *histories.validation((validated or {}).get(model, {})),
+            ]
             blocks.append(Block(f"Model {model}", " ".join(notes), figures=(drawn,), wide=True))
     text = (
-        "One line a fold. Patients set aside for validation belong to the fold's training part: they are "
-        "measured during training, on the common grid, and are not those that the results are measured on. "
-        "Faint: single reports; bold: their running mean."
+        "One line per fold. Validation patients belong to the fold's training part: they are "
+        "measured during training, on the common grid, and are not the patients on whom the "
+        "results are measured. Faint: single values; bold: their running mean."
     )
     return Section("training", "Training curves", tuple(blocks), text) if blocks else None
 
@@ -195,26 +236,29 @@ def details(lines: Sequence[Line], models: Sequence[str]) -> Section | None:
     blocks = []
     for kind, heading in KINDS.items():
         for model in models:
-            own = [line for line in lines if line.model == model and line.set == kind]
-            tables = [*_label_tables(own), *_fold_tables(own, kind)]
+            model_lines = [line for line in lines if line.model == model and line.set == kind]
+            tables = [*_label_tables(model_lines), *_fold_tables(model_lines, kind)]
             if tables:
                 title = f"Model {model}, {heading.lower()}" if several else f"Model {model}"
                 blocks.append(Block(title, tables=tuple(tables)))
     return Section("details", "By label and by fold", tuple(blocks)) if blocks else None
 
 
-def _label_tables(own: Sequence[Line]) -> list[Table]:
+def _label_tables(model_lines: Sequence[Line]) -> list[Table]:
     tables = []
-    pooled = [line for line in own if line.fold == ALL and line.label]
-    for caption, metrics in (("By label", {"dice", "tre"}), ("Surfaces", {"hd95", "surface_distance"})):
+    pooled = [line for line in model_lines if line.fold == ALL and line.label]
+    for caption, metrics in (
+        ("By label", {"dice", "tre"}),
+        ("Surfaces", {"hd95", "surface_distance"}),
+    ):
         lines = [line for line in pooled if line.metric in metrics]
         if lines:
             tables.append(listings.by_label(lines, caption, failures=caption == "By label"))
     return tables
 
 
-def _fold_tables(own: Sequence[Line], kind: str) -> list[Table]:
-    lines = [line for line in own if line.fold != ALL and not line.label]
+def _fold_tables(model_lines: Sequence[Line], kind: str) -> list[Table]:
+    lines = [line for line in model_lines if line.fold != ALL and not line.label]
     lines = [line for line in lines if (line.role, line.metric) in listings.HEADLINE]
     if len({line.fold for line in lines}) < 2:
         return []
@@ -225,23 +269,28 @@ def _fold_tables(own: Sequence[Line], kind: str) -> list[Table]:
     return [listings.by_fold(lines, "By fold", notes[kind])]
 
 
-def comparison(lines: Sequence[Line], contrasts: Sequence[Contrast], models: Sequence[str]) -> Section | None:
-    """Models side by side and against the reference; None where there is only one."""
+def comparison(
+    lines: Sequence[Line], contrasts: Sequence[Contrast], models: Sequence[str]
+) -> Section | None:
+    """Models side by side and against the reference; None if there is only one."""
     if len(models) < 2:
         return None
     several = len({line.set for line in lines}) > 1
     blocks = []
     for kind, heading in KINDS.items():
         side = headline.by_model([line for line in lines if line.set == kind], models, kind)
-        told = [item for item in contrasts if item.set == kind]
-        tables = [*([side] if side.rows else []), *([headline.compared(told)] if told else [])]
+        set_contrasts = [contrast for contrast in contrasts if contrast.set == kind]
+        tables = [
+            *([side] if side.rows else []),
+            *([headline.compared(set_contrasts)] if set_contrasts else []),
+        ]
         if tables:
             blocks.append(Block(heading if several else "", tables=tuple(tables)))
     return Section("models", "Models compared", tuple(blocks)) if blocks else None
 
 
 def failures(groups: Sequence[Group]) -> Section | None:
-    """Which labels vanished, which pairs got worse, what was not measured; None without labels."""
+    """Labels that vanished, pairs that got worse, labels not measured; None without labels."""
     labelled = [group for group in groups if group.role != "field"]
     if not labelled:
         return None
@@ -263,6 +312,6 @@ def failures(groups: Sequence[Group]) -> Section | None:
 
 
 def definitions(metrics: Collection[str]) -> Section:
-    """What the metrics and the words of this page mean."""
+    """Definitions of the metrics and terms of this page."""
     tables = (listings.meanings(metrics), listings.terms())
     return Section("definitions", "Definitions", (Block(tables=tables),))

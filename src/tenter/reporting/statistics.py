@@ -19,7 +19,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Median, quartiles, and the 95 % interval of the median; None where there is none."""
+    """Median, quartiles and the 95 % interval of the median; None for what is missing."""
 
     median: float | None
     q1: float | None
@@ -30,10 +30,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What a metric came to, for a model, set, fold, role and label (empty: all labels of the role).
+    """A metric's statistics for a model, set, fold, role and label (empty: all labels of the role).
 
     Attributes:
-        worse_pairs: pairs that the registration made worse; None where it has no meaning.
+        worse_pairs: number of pairs that registration made worse; None where undefined.
         worse_low: lower bound of their share.
         worse_high: upper bound of their share.
     """
@@ -59,7 +59,7 @@ class Line:
 
     @property
     def definition(self) -> Definition:
-        """What the metric is called."""
+        """The definition of the metric."""
         return definition(self.metric, self.unit)
 
 
@@ -68,10 +68,10 @@ class Contrast:
     """A model against the reference, by one metric over all labels of a role.
 
     Attributes:
-        test_unit: what counts once: a patient, or a pair of patients.
+        test_unit: the unit of the test: a patient, or a pair of patients.
         units: how many of them.
-        difference: model less reference, median over units of paired differences.
-        p: of the signed-rank test; None where units are too few.
+        difference: model minus reference, median over units of paired differences.
+        p: of the signed-rank test; None if there are too few units.
         p_holm: p corrected for the number of primary comparisons; None for other metrics.
         patients: how many the units belong to.
     """
@@ -95,7 +95,7 @@ class Contrast:
 
     @property
     def definition(self) -> Definition:
-        """What the metric is called."""
+        """The definition of the metric."""
         return definition(self.metric, self.unit)
 
 
@@ -124,13 +124,17 @@ def read_comparison(path: Path) -> tuple[Contrast, ...]:
     return tuple(_read(path, _CONTRAST, _contrast))
 
 
-def pick(lines: Iterable[Line], **wanted: str) -> Line | None:
-    """The first line with these values, by default over all folds and labels; None without one."""
-    wanted = {"fold": ALL, "label": "", **wanted}
-    return next((line for line in lines if all(getattr(line, k) == v for k, v in wanted.items())), None)
+def pick(lines: Iterable[Line], **criteria: str) -> Line | None:
+    """The first line with these values, by default over all folds and labels; None if none has."""
+    criteria = {"fold": ALL, "label": "", **criteria}
+    return next(
+        (line for line in lines if all(getattr(line, k) == v for k, v in criteria.items())), None
+    )
 
 
-def _read(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]], Read]) -> Iterator[Read]:
+def _read(
+    path: Path, columns: Sequence[str], make: Callable[[dict[str, str]], Read]
+) -> Iterator[Read]:
     for number, cells in files.read_table(path, columns):
         try:
             yield make(cells)
@@ -162,7 +166,9 @@ def _line(cells: dict[str, str]) -> Line:
 
 
 def _figures(cells: dict[str, str], side: str) -> Figures:
-    return Figures(**{field.name: _number(cells[f"{side}_{field.name}"]) for field in fields(Figures)})
+    return Figures(
+        **{field.name: _number(cells[f"{side}_{field.name}"]) for field in fields(Figures)}
+    )
 
 
 def _contrast(cells: dict[str, str]) -> Contrast:

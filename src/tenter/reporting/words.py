@@ -1,4 +1,4 @@
-"""How figures are said: numbers, intervals, and the sentences of the summary."""
+"""Figures as text: numbers, intervals, counts and text alternatives of plots."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 
 
-def number(value: float | None, definition: Definition, *, unit: bool = True, sign: bool = False) -> str:
-    """A figure with the metric's digits; `vanished` where it is infinite, a dash where it is none."""
+def number(
+    value: float | None, definition: Definition, *, unit: bool = True, sign: bool = False
+) -> str:
+    """A figure with the metric's digits; `vanished` if it is infinite, a dash if there is none."""
     if value is None or math.isnan(value):
         return NONE
     if math.isinf(value):
@@ -28,54 +30,59 @@ def number(value: float | None, definition: Definition, *, unit: bool = True, si
 
 
 def interval(low: float | None, high: float | None, definition: Definition) -> str:
-    """Two figures as `0.85 to 0.88`; a dash where there are none."""
+    """Two figures as `0.85 to 0.88`; a dash if there are none."""
     if low is None or high is None:
         return NONE
     return f"{number(low, definition, unit=False)} to {number(high, definition, unit=False)}"
 
 
 def span(low: float | None, high: float | None, definition: Definition) -> str:
-    """Two figures that are never negative, in little room: `0.85\N{EN DASH}0.88`."""
+    """Two figures that are never negative, in short form: `0.85\N{EN DASH}0.88`."""
     if low is None or high is None:
         return NONE
     return f"{number(low, definition, unit=False)}\N{EN DASH}{number(high, definition, unit=False)}"
 
 
-def share(part: int, whole: int) -> str:
+def share(part: int, total: int) -> str:
     """`3 of 84 (4 %)`."""
-    if not whole:
+    if not total:
         return "0 of 0"
-    percent = 100 * part / whole
+    percent = 100 * part / total
     digits = 1 if 0 < percent < 1 else 0
-    return f"{part} of {whole} ({percent:.{digits}f}\N{NO-BREAK SPACE}%)"
+    return f"{part} of {total} ({percent:.{digits}f}\N{NO-BREAK SPACE}%)"
 
 
 def count(quantity: int, noun: str) -> str:
     """`1 pair`, `2 pairs`, `2 pairs of patients`."""
-    first, *rest = noun.split(" of ")
-    plural = " of ".join([f"{first}s", *rest])
-    return f"{quantity:,} {noun if quantity == 1 else plural}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    first, *complements = noun.split(" of ")
+    plural = " of ".join([f"{first}s", *complements])
+    return f"{quantity:,} {noun if quantity == 1 else plural}".replace(
+        ",", "\N{NARROW NO-BREAK SPACE}"
+    )
 
 
-def listed(items: list[str] | tuple[str, ...]) -> str:
+def listed(texts: list[str] | tuple[str, ...]) -> str:
     """`a, b and c`."""
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
 
 
 def alternative(group: Group) -> str:
-    """What a plot of a group shows, for people who cannot see it."""
+    """The content of a group's plot in words, for people who cannot see it."""
     definition = group.definition
-    before, after = (number(quantile(values, 0.5), definition) for values in (group.before(), group.after()))
+    before, after = (
+        number(quantile(values, 0.5), definition) for values in (group.before(), group.after())
+    )
     paired = bool(group.before()) and group.role != "field"
     medians = f"median {before} before and {after} after" if paired else f"median {after}"
     tail = [f"{group.count(worse)} worse than before"] if paired else []
     tail += [f"{group.count(vanished)} vanished"] if group.count(vanished) else []
     end = f" ({', '.join(tail)})" if tail else ""
-    return f"{definition.title}, model {group.model}: {medians} over {count(len(group.rows), 'figure')}{end}."
+    figures = count(len(group.rows), "figure")
+    return f"{definition.title}, model {group.model}: {medians} over {figures}{end}."
 
 
 def p_value(value: float | None) -> str:
-    """Three digits, or that it is below 0.001."""
+    """A p value with three digits, or `< 0.001`."""
     if value is None:
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""From prepared cases to batches: what a draw describes, applied without any randomness."""
+"""Assembles batches from prepared cases as a draw describes; nothing here is random."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tenter.spatial import grids, warp
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one step learns from.
+    """The batch of one training step.
 
     Attributes:
         moving: `[b, c, x, y, z]`.
         fixed: `[b, c, x, y, z]`.
-        moving_labels: `[b, l, x, y, z]` in [0, 1]; of zeros where a pair has fewer than l labels.
+        moving_labels: `[b, l, x, y, z]` in [0, 1]; zeros if a pair has fewer than l labels.
         fixed_labels: likewise.
-        present: `[b, l]`, which of them are labels.
-        structures: `[b, l]`, which of these have the role of a structure.
+        present: `[b, l]`, channels that hold a label.
+        structures: `[b, l]`, labels that have the role of a structure.
     """
 
     moving: Image
@@ -56,12 +56,12 @@ def apply(drawn: Draw, cohort: Sequence[Case], device: torch.device) -> Batch:
 
     Args:
         drawn: from `draw`, with the outline of this cohort.
-        cohort: all cases of one grid, in the order that was drawn from.
-        device: where the batch is wanted.
+        cohort: all cases, on one grid, in the order of that outline.
+        device: device of the batch.
 
     Returns:
-        the batch in float32; image and labels of a side lie under the same map, the two sides
-        under independent ones, but mirrored together.
+        The batch in float32. Image and labels of a side are warped by the same map; the two sides
+        by independent maps, but they are mirrored together.
     """
     sides = []
     for side, change in zip(SIDES, drawn.changes, strict=True):
@@ -77,7 +77,7 @@ def apply(drawn: Draw, cohort: Sequence[Case], device: torch.device) -> Batch:
 def _kinds(
     drawn: Draw, cohort: Sequence[Case], device: torch.device
 ) -> tuple[Bool[Tensor, "b l"], Bool[Tensor, "b l"]]:
-    """Which labels are there, and which of them are structures."""
+    """Masks of the channels that hold a label, and of those that are structures."""
     shape = len(drawn.labels), max(len(labels) for labels in drawn.labels)
     present, structures = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     for index, (pair, labels) in enumerate(zip(drawn.pairs, drawn.labels, strict=True)):
@@ -85,10 +85,14 @@ def _kinds(
         structures[index, : len(labels)] = [
             cohort[pair].labels[position].role == "structure" for position in labels
         ]
-    return uploads.uploaded(present, device, torch.bool), uploads.uploaded(structures, device, torch.bool)
+    return uploads.uploaded(present, device, torch.bool), uploads.uploaded(
+        structures, device, torch.bool
+    )
 
 
-def _assembled(drawn: Draw, cohort: Sequence[Case], side: Side, device: torch.device) -> tuple[Image, Labels]:
+def _assembled(
+    drawn: Draw, cohort: Sequence[Case], side: Side, device: torch.device
+) -> tuple[Image, Labels]:
     number = SIDES.index(side)
     cases = [cohort[pair] for pair in (drawn.pairs, drawn.partners)[number]]
     shape = cases[0].image(side).shape
@@ -119,10 +123,12 @@ def warp_together(image: Image, labels: Labels, field: Field) -> tuple[Image, La
         field: `[b, d, *space]`, voxels.
 
     Returns:
-        image and labels, warped.
+        The warped image and labels.
     """
     margin = (1, 1) * (image.ndim - 2)
-    both = torch.cat([functional.pad(image, margin, mode="replicate"), functional.pad(labels, margin)], dim=1)
+    both = torch.cat(
+        [functional.pad(image, margin, mode="replicate"), functional.pad(labels, margin)], dim=1
+    )
     start = grids.identity(field.shape[2:], dtype=field.dtype, device=field.device) + 1
     warped = warp.sample(both, start + field, padding="border")
     return warped[:, : image.shape[1]], warped[:, image.shape[1] :]

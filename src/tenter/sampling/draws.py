@@ -1,7 +1,7 @@
-"""What a step learns from, drawn as plain numbers that `sampling` applies without any randomness.
+"""The random numbers of a training step, drawn in advance; `batches` applies them.
 
-A draw is a pure function of (seed, fold, step): no generator lives on between steps, so that
-resuming, or dealing a batch to several workers, cannot change what is drawn.
+A draw is a pure function of (seed, fold, step): no generator is kept between steps, so that
+resuming, or splitting a batch over several workers, cannot change what is drawn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tenter.sampling.cohort import Case
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """All that drawing needs to know of a cohort.
+    """The properties of a cohort that drawing depends on.
 
     Attributes:
         labels: of each pair.
@@ -50,18 +50,18 @@ def outline(cohort: Sequence[Case], spacing_mm: Sequence[float]) -> Outline:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The plain numbers of one step's global batch of b pairs.
+    """The random numbers of one step's global batch of b pairs.
 
     Attributes:
-        step: the step that it is for, from 0.
-        pairs: for each sample, the position of its pair in the cohort.
-        partners: for each sample, the pair that its fixed side is taken from; mostly its own.
-        labels: for each sample, positions of distinct labels among its pair's.
+        step: index of the step, from 0.
+        pairs: for each sample, the index of its pair in the cohort.
+        partners: for each sample, the pair that its fixed side comes from; usually the same pair.
+        labels: for each sample, indices of distinct labels of its pair.
         mirrored: for each sample, whether left and right are exchanged.
-        sources: of the moving and of the fixed side, for each sample, the labels whose voxels stand
-            for those of `labels`: of the partner on the fixed side, and mirror twins where the
+        sources: for the moving and the fixed side and each sample, indices of the labels whose
+            voxels are used for `labels`: the partner's on the fixed side, and mirror twins if the
             sample is mirrored and has them.
-        changes: what else happens to the moving and to the fixed side.
+        changes: further augmentation of the moving and the fixed side.
     """
 
     step: int
@@ -73,7 +73,7 @@ class Draw:
     changes: tuple[Change, Change]
 
     def of(self, samples: Sequence[int]) -> Draw:
-        """The draw of some of the samples, in the order given, as they are in the whole batch."""
+        """The draw restricted to some samples of the batch, in the given order."""
         chosen: dict[str, Any] = {
             name: tuple(getattr(self, name)[sample] for sample in samples)
             for name in ("pairs", "partners", "labels", "mirrored")
@@ -86,18 +86,18 @@ class Draw:
 def draw(cohort: Outline, settings: TrainSettings, *, fold: str, step: int) -> Draw:
     """Draw the global batch of one step.
 
-    Two stages, as label-reg does (Hu et al., 2018): distinct pairs in shuffled passes over the
-    cohort, then labels of each pair. A pass drops the remainder that fills no batch; a cohort
-    smaller than a batch is repeated, shuffled anew each time.
+    Two stages, as in label-reg (Hu et al., 2018): distinct pairs in shuffled passes over the
+    cohort, then labels of each pair. A pass drops an incomplete last batch; a cohort smaller than
+    a batch is repeated, with a new shuffle each time.
 
     Args:
         cohort: outline of the cases, in their order.
-        settings: seed, batch, labels a pair and how they are drawn, augmentation.
+        settings: seed, batch, labels per pair, label sampling, augmentation.
         fold: of the training.
         step: from 0.
 
     Returns:
-        the numbers of the step; equal for equal arguments, on any machine.
+        The numbers of the step; equal for equal arguments, on any machine.
     """
     training, source = settings.training, Source.of(settings.seed, fold)
     pairs = _pairs(len(cohort.labels), training.batch, source, step)
@@ -108,14 +108,17 @@ def draw(cohort: Outline, settings: TrainSettings, *, fold: str, step: int) -> D
     labels = _labels(cohort, pairs, common, training, chances)
     mirrored = (False,) * training.batch
     if settings.augmentation.mirror:
-        mirrored = tuple(bool(u < 0.5) for u in source.uniform((training.batch,), Stream.MIRROR, step))
+        mirrored = tuple(
+            bool(u < 0.5) for u in source.uniform((training.batch,), Stream.MIRROR, step)
+        )
     names = [
-        [cohort.labels[pair][one].name for one in some] for pair, some in zip(pairs, labels, strict=True)
+        [cohort.labels[pair][position].name for position in chosen]
+        for pair, chosen in zip(pairs, labels, strict=True)
     ]
     moving, fixed = (
         tuple(
-            _sources(cohort.labels[pair], wanted, settings.twins if flipped else ())
-            for pair, wanted, flipped in zip(side, names, mirrored, strict=True)
+            _sources(cohort.labels[pair], chosen_names, settings.twins if flipped else ())
+            for pair, chosen_names, flipped in zip(side, names, mirrored, strict=True)
         )
         for side in (pairs, partners)
     )
@@ -125,34 +128,38 @@ def draw(cohort: Outline, settings: TrainSettings, *, fold: str, step: int) -> D
 
 
 def _pairs(count: int, batch: int, source: Source, step: int) -> tuple[int, ...]:
-    number, place = divmod(step, max(count // batch, 1))
+    shuffle, batch_index = divmod(step, max(count // batch, 1))
     shuffles = max(-(-batch // count), 1)
-    chances = source.uniform((shuffles, count), Stream.ORDER, number)
+    chances = source.uniform((shuffles, count), Stream.ORDER, shuffle)
     order = np.argsort(chances, axis=1, kind="stable").ravel()
-    return tuple(int(index) for index in order[place * batch : (place + 1) * batch])
+    return tuple(int(index) for index in order[batch_index * batch : (batch_index + 1) * batch])
 
 
 def _partners(
     cohort: Outline, pairs: Sequence[int], share: float, source: Source, step: int
 ) -> tuple[int, ...]:
-    """For each sample its own pair or, with a given chance, another that has a structure in common."""
+    """For each sample its own pair or, with probability `share`, one with a common structure."""
     if not share:
         return tuple(pairs)
     chances = source.uniform((len(pairs), 2), Stream.PARTNERS, step)
-    others = (int(u * len(cohort.labels)) for u in chances[:, 1])
+    candidates = (int(u * len(cohort.labels)) for u in chances[:, 1])
     return tuple(
-        other if u < share and _common(cohort, pair, other) else pair
-        for pair, other, u in zip(pairs, others, chances[:, 0], strict=True)
+        candidate if u < share and _common(cohort, pair, candidate) else pair
+        for pair, candidate, u in zip(pairs, candidates, chances[:, 0], strict=True)
     )
 
 
 def _common(cohort: Outline, pair: int, partner: int) -> list[int]:
-    """Positions of a pair's labels that its fixed side has too: of another pair's the structures alone."""
+    """Indices of a pair's labels that its partner has too; of another pair only structures."""
     if pair == partner:
         return list(range(len(cohort.labels[pair])))
-    theirs = {label.name for label in cohort.labels[partner] if label.role == "structure"}
-    own = enumerate(cohort.labels[pair])
-    return [position for position, label in own if label.role == "structure" and label.name in theirs]
+    partner_names = {label.name for label in cohort.labels[partner] if label.role == "structure"}
+    numbered = enumerate(cohort.labels[pair])
+    return [
+        position
+        for position, label in numbered
+        if label.role == "structure" and label.name in partner_names
+    ]
 
 
 def _labels(
@@ -162,28 +169,30 @@ def _labels(
     training: Training,
     chances: Float[np.ndarray, "b n"],
 ) -> tuple[tuple[int, ...], ...]:
-    """For each sample distinct ones of the labels that both of its sides have."""
-    found = []
+    """For each sample, distinct labels among those that both of its sides have."""
+    drawn = []
     for pair, positions, row in zip(pairs, common, chances, strict=True):
         roles = [cohort.labels[pair][position].role for position in positions]
         order = _order(roles, training, row[list(positions)])
-        found.append(tuple(positions[index] for index in order))
-    return tuple(found)
+        drawn.append(tuple(positions[index] for index in order))
+    return tuple(drawn)
 
 
-def _order(roles: Sequence[Role], training: Training, chances: Float[np.ndarray, "n"]) -> tuple[int, ...]:
-    """Distinct labels with given weights: the smallest -log(u)/w (Efraimidis and Spirakis, 2006)."""
+def _order(
+    roles: Sequence[Role], training: Training, chances: Float[np.ndarray, "n"]
+) -> tuple[int, ...]:
+    """Weighted sampling without replacement: smallest -log(u)/w (Efraimidis, Spirakis 2006)."""
     balanced = training.label_sampling == "balanced"
     weights = np.array([1 / roles.count(role) if balanced else 1.0 for role in roles])
     order = np.argsort(-np.log(chances) / weights, kind="stable")
-    wanted = len(roles) if training.labels_per_pair == "all" else training.labels_per_pair
-    return tuple(int(index) for index in order[:wanted])
+    count = len(roles) if training.labels_per_pair == "all" else training.labels_per_pair
+    return tuple(int(index) for index in order[:count])
 
 
 def _sources(
     labels: Sequence[Label], names: Sequence[str], twins: Sequence[tuple[str, str]]
 ) -> tuple[int, ...]:
-    """Positions of named labels, or of those that turn into them when left and right are exchanged."""
+    """Indices of named labels, or of those that become them when left and right are exchanged."""
     positions = {label.name: position for position, label in enumerate(labels)}
-    other = dict(twins) | {right: left for left, right in twins}
-    return tuple(positions.get(other.get(name, name), positions[name]) for name in names)
+    twin_of = dict(twins) | {right: left for left, right in twins}
+    return tuple(positions.get(twin_of.get(name, name), positions[name]) for name in names)

@@ -1,4 +1,4 @@
-"""From the host to where work runs, so that a GPU is never waited for."""
+"""Copies from the host to a device without waiting for a GPU."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 
-def uploaded(values: Shaped[np.ndarray, "..."] | Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Numbers of the host on a device.
+def uploaded(
+    values: Shaped[np.ndarray, "..."] | Tensor, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Copy numbers from the host to a device.
 
-    A GPU copies from page-locked memory while the host goes on; before it copies from any other, the
-    host waits for all that the GPU was told to do. PyTorch keeps page-locked memory for the next use.
+    A GPU copies from page-locked memory while the host continues; before a copy from other memory
+    the host waits until the GPU has finished all queued work. PyTorch caches page-locked memory.
 
     Args:
         values: on the host.
-        device: where they are wanted.
+        device: destination.
         dtype: of the result.
     """
     source = values if isinstance(values, Tensor) else torch.from_numpy(values)

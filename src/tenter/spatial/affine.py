@@ -22,14 +22,14 @@ def corner_affine(moves: Float[Tensor, "b k d"]) -> Affine:
         moves: `[b, d + 1, d]`, how far each corner moves inwards along each axis, in half-widths.
 
     Returns:
-        `[b, d + 1, d + 1]` homogeneous; maps each corner to its moved place.
+        `[b, d + 1, d + 1]` homogeneous; maps each corner to its moved position.
     """
     batch, _, dimensions = moves.shape
     first = moves.new_full((1, dimensions), -1.0)
     flips = 1 - 2 * torch.eye(dimensions, dtype=moves.dtype, device=moves.device).flip(0)
     corners = torch.cat([first, first * flips])
     targets = corners * (1 - moves)
-    # Corner 1 + j differs from corner 0 in axis d - 1 - j alone, by 2.
+    # Corner 1 + j differs from corner 0 only in axis d - 1 - j, by 2.
     columns = ((targets[:, 1:] - targets[:, :1]) / 2).flip(1).transpose(1, 2)
     shift = targets[:, 0] + columns.sum(dim=2)
     result = torch.eye(dimensions + 1, dtype=moves.dtype, device=moves.device).repeat(batch, 1, 1)

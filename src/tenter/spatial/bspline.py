@@ -14,7 +14,7 @@ from tenter.spatial import constants
 
 
 def lattice(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
-    """Control points along each axis that the spline needs so as to cover every voxel of a grid.
+    """Number of control points along each axis that a spline needs to cover a grid.
 
     Args:
         shape: voxels along each axis.
@@ -24,13 +24,16 @@ def lattice(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
         an odd number for each axis: one point lies at the grid's centre, two beyond either end.
     """
     return tuple(
-        2 * (math.floor((size - 1) / 2 / step) + 2) + 1 for size, step in zip(shape, spacing, strict=True)
+        2 * (math.floor((size - 1) / 2 / step) + 2) + 1
+        for size, step in zip(shape, spacing, strict=True)
     )
 
 
 @constants.Kept
-def weights(size: int, spacing: float, *, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "n k"]:
-    """What each control point of a line adds to each voxel of it; each voxel's weights sum to 1.
+def weights(
+    size: int, spacing: float, *, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "n k"]:
+    """Weights of a line's control points at each of its voxels; each voxel's weights sum to 1.
 
     Args:
         size: voxels of the line.
@@ -39,7 +42,7 @@ def weights(size: int, spacing: float, *, dtype: torch.dtype, device: torch.devi
         device: of the result.
 
     Returns:
-        `[size, k]` with k from `lattice`; kept between calls, so it must not be written to.
+        `[size, k]` with k from `lattice`; cached, so it must not be modified.
     """
     (count,) = lattice((size,), (spacing,))
     voxels = torch.arange(size, dtype=torch.float64, device=device) - (size - 1) / 2
@@ -50,11 +53,13 @@ def weights(size: int, spacing: float, *, dtype: torch.dtype, device: torch.devi
     return torch.where(distance < 1, near, far).to(dtype)
 
 
-def spline(controls: Float[Tensor, "b c *lattice"], spacing: Sequence[float], shape: Sequence[int]) -> Image:
+def spline(
+    controls: Float[Tensor, "b c *lattice"], spacing: Sequence[float], shape: Sequence[int]
+) -> Image:
     """The uniform cubic B-spline of control values, at each voxel of a grid; differentiable.
 
-    It stays between the least and the greatest control value, and a lattice that is linear in
-    place gives the same linear function.
+    It stays between the smallest and the largest control value, and control values that are
+    linear in position give the same linear function.
 
     Args:
         controls: `[b, c, *lattice(shape, spacing)]`.
@@ -65,7 +70,7 @@ def spline(controls: Float[Tensor, "b c *lattice"], spacing: Sequence[float], sh
         `[b, c, *shape]`.
     """
     values: Tensor = controls
-    # From the last axis on, so that the largest product is with the shortest axis left.
+    # From the last axis to the first: the largest product contracts the shortest remaining axis.
     for axis in reversed(range(len(shape))):
         matrix = weights.beside(controls)(
             shape[axis], float(spacing[axis]), dtype=controls.dtype, device=controls.device

@@ -1,4 +1,4 @@
-"""One displacement field after another."""
+"""Composition of displacement fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def compose(outer: Field, inner: Field) -> Field:
     """The displacement of x -> outer(inner(x)) as maps: inner(x) + outer(x + inner(x)).
 
     Warping an image by the result equals warping it by `outer` first and the outcome by
-    `inner`, but interpolates once. Beyond the grid `outer` continues as at its border.
+    `inner`, but interpolates once. Outside the grid `outer` has its border values.
 
     Args:
         outer: `[b, d, *space]` in voxels, applied second to a point.

@@ -1,4 +1,4 @@
-"""Small constants beside a tensor, made where it lives: an upload would make a GPU's host wait."""
+"""Small constant tensors, created on the device: copying from the host would synchronise a GPU."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ P = ParamSpec("P")
 
 
 class Kept(Generic[P]):
-    """A function whose tensors are kept between calls, and so must not be written to.
+    """A function whose tensors are cached, and so must not be modified.
 
     Args:
-        make: makes a tensor from what can be told apart by value; on the device that it is given.
+        make: creates a tensor from hashable arguments, on the device among them.
     """
 
     def __init__(self, make: Callable[P, Tensor]) -> None:
         self._make = make
-        self._kept: Callable[P, Tensor] = functools.lru_cache(maxsize=256)(self._lasting)
+        self._cached: Callable[P, Tensor] = functools.lru_cache(maxsize=256)(
+            self._make_for_training
+        )
         functools.update_wrapper(self, make)
 
     def __call__(self, *values: P.args, **named: P.kwargs) -> Tensor:
-        """The tensor, made once."""
-        return self._kept(*values, **named)
+        """The cached tensor."""
+        return self._cached(*values, **named)
 
     def beside(self, like: Tensor) -> Callable[P, Tensor]:
-        """This function, for use with a tensor.
+        """This function, for use together with a tensor.
 
-        Where arithmetic is counted, played or compiled, tensors are of another kind, and those made
-        there are not for later: nothing is kept.
+        While operations are counted, traced or compiled, tensors are of special types that must
+        not be reused later, so nothing is cached.
         """
-        kept = type(like) is Tensor and not torch.compiler.is_compiling()
-        return self if kept else self._make
+        cacheable = type(like) is Tensor and not torch.compiler.is_compiling()
+        return self if cacheable else self._make
 
-    def _lasting(self, *values: P.args, **named: P.kwargs) -> Tensor:
-        # A tensor made inside inference mode could not take part in a later training step.
+    def _make_for_training(self, *values: P.args, **named: P.kwargs) -> Tensor:
+        # A tensor created in inference mode could not be used in a later training step.
         with torch.inference_mode(mode=False), torch.no_grad():
             return self._make(*values, **named)
 
@@ -49,14 +51,16 @@ def numbers(values: Sequence[float] | Sequence[int], like: Tensor) -> Float[Tens
 
     Args:
         values: such as one for each axis.
-        like: whose dtype and device the result has.
+        like: defines the dtype and device of the result.
 
     Returns:
-        `[n]`; kept between calls, so it must not be written to.
+        `[n]`; cached, so it must not be modified.
     """
     return _numbers.beside(like)(tuple(float(value) for value in values), like.dtype, like.device)
 
 
 @Kept
-def _numbers(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Float[Tensor, " n"]:
+def _numbers(
+    values: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, " n"]:
     return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in values])

@@ -27,24 +27,24 @@ def apply(matrix: Matrix, points: PointsMm) -> PointsMm:
 
 
 def translation(shift_mm: Float[np.ndarray, "3"] | Sequence[float]) -> Matrix:
-    """The matrix that shifts by three mm."""
+    """The matrix of a translation, mm along each axis."""
     result = np.eye(4)
     result[:3, 3] = shift_mm
     return result
 
 
 def centre_mm(affine: Matrix, shape: Sequence[int]) -> tuple[float, float, float]:
-    """The middle of a block of voxels, RAS mm: the place of voxel (shape - 1) / 2."""
+    """The centre of a voxel grid, RAS mm: the position of voxel (shape - 1) / 2."""
     middle = (np.asarray(shape[:3], dtype=np.float64) - 1) / 2
-    x, y, z = (float(place) for place in apply(affine, middle[None])[0])
+    x, y, z = (float(coordinate) for coordinate in apply(affine, middle[None])[0])
     return x, y, z
 
 
 def canonical_directions(affine: Matrix) -> Float[np.ndarray, "3 3"]:
     """Unit axes of an image, re-ordered and flipped to point closest to R, A and S.
 
-    Depends on where the axes lie in the world alone, not on how the image is stored;
-    shear (of a header's rounding) is taken out by the nearest rotation or reflection.
+    Depends only on the axes' directions in physical space, not on how the image is stored;
+    shear (from a header's rounding) is removed by the nearest rotation or reflection.
 
     Args:
         affine: voxel to RAS mm.
@@ -58,12 +58,14 @@ def canonical_directions(affine: Matrix) -> Float[np.ndarray, "3 3"]:
     for order in itertools.permutations(range(3)):
         columns = axes[:, order]
         candidates.append(columns * np.where(np.diag(columns) < 0, -1.0, 1.0))
-    # Rounded, so that an image at 45 degrees is not decided by the last digit of its header.
-    return max(candidates, key=lambda axes: (round(float(np.trace(axes)), 4), *np.round(axes, 4).flat))
+    # Rounded, so that the last digit of a header does not decide for an image at 45 degrees.
+    return max(
+        candidates, key=lambda axes: (round(float(np.trace(axes)), 4), *np.round(axes, 4).flat)
+    )
 
 
 def canonical_order(affine: Matrix) -> tuple[int, int, int]:
-    """Which axes of an image run along R, A and S, as `canonical_directions` re-orders them."""
+    """The axes of an image that run along R, A and S, in the order of `canonical_directions`."""
     steps = canonical_directions(affine).T @ affine[:3, :3] / np.asarray(spacing_mm(affine))
     x, y, z = (int(axis) for axis in np.abs(steps).argmax(axis=1))
     return x, y, z

@@ -1,6 +1,6 @@
-"""The inverse of a field as a field of its own, on a grid that holds the image of the first one's.
+"""The inverse of a field as a field on a grid that covers the image of the first grid.
 
-Here a field acts on its grid and half a voxel around, and not beyond, as in ITK.
+Here a field acts on its grid and half a voxel around it, and is zero beyond, as in ITK.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from tenter.shapes import Points
 from tenter.spatial import grids, invert, jacobian, slices
 
 FURTHEST = 1.5
-"""Grid sizes from its middle that the image of a grid may reach; what a wild voxel flings further is cut."""
+"""Extent of the inverse's grid from its middle, at most, in grid sizes: outliers beyond are cut."""
 
 TOLERANCE = 1e-6
-"""Voxels by which the inverse may miss at its voxels: a field in float32 cannot say more."""
+"""Largest error of the inverse at its voxels, in voxels: the precision of a float32 field."""
 
 NEAR_FOLDS = 3
-"""Voxels around a fold where several points may land in one place."""
+"""Distance in voxels around a fold within which several points may be mapped to the same one."""
 
 POINTS = 8
-"""Points looked at in each cell of a grid."""
+"""Sample points in each cell of a grid."""
 
 MOSTLY = 0.5
-"""Share of voxels near folds above which a field is not worth a finer inverse."""
+"""Share of voxels near folds above which the inverse is not refined."""
 
 GOLDEN = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
-"""Steps of the evenest sequence in a cube (Roberts, 2018): powers of the root of x^4 = x + 1."""
+"""Steps of a low-discrepancy sequence (Roberts, 2018): powers of the root of x^4 = x + 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,33 +43,33 @@ class InverseGrid:
 
     Attributes:
         field: `[1, 3, x, y, z]`, voxels of this grid.
-        first: where this grid's first voxel lies, voxels of the field's grid.
-        factor: voxels of this grid along one of the field's.
+        first: position of this grid's first voxel, in voxels of the field's grid.
+        factor: voxels of this grid per voxel of the field's, along each axis.
     """
 
     field: Float[Tensor, "1 3 x y z"]
     first: tuple[float, float, float]
     factor: int
 
-    def displaced(self, places: Points) -> Points:
-        """Where places of the field's grid came from, by this field between its voxels.
+    def displaced(self, points: Points) -> Points:
+        """Points of the field's grid mapped by this inverse, interpolated between its voxels.
 
         Args:
-            places: `[n, 3]`, voxels of the field's grid, in this field's dtype.
+            points: `[n, 3]`, voxels of the field's grid, in this field's dtype.
         """
-        own = (places - places.new_tensor(self.first)) * self.factor
-        steps = invert.moves(self.field, own) * acts(own, self.field)[:, None]
-        return places + steps / self.factor
+        voxels = (points - points.new_tensor(self.first)) * self.factor
+        steps = invert.moves(self.field, voxels) * acts(voxels, self.field)[:, None]
+        return points + steps / self.factor
 
 
-def acts(places: Points, field: Float[Tensor, "1 3 x y z"], margin: float = 0.5) -> Tensor:
-    """Which voxel coordinates `[n, 3]` lie on a field's grid or within so many voxels of it."""
-    sizes = places.new_tensor(field.shape[2:])
-    return ((places >= -margin) & (places < sizes - 1 + margin)).all(dim=1)
+def acts(points: Points, field: Float[Tensor, "1 3 x y z"], margin: float = 0.5) -> Tensor:
+    """Which voxel coordinates `[n, 3]` lie on a field's grid, or within `margin` voxels of it."""
+    sizes = points.new_tensor(field.shape[2:])
+    return ((points >= -margin) & (points < sizes - 1 + margin)).all(dim=1)
 
 
 def origins(field: Float[Tensor, "1 3 x y z"], targets: Points) -> Points:
-    """Where targets came from: by the field if from its grid, else from where they are.
+    """Preimages of targets: by the field if they lie on its grid, else the targets themselves.
 
     Args:
         field: `[1, 3, x, y, z]`, voxels; float64.
@@ -78,19 +78,19 @@ def origins(field: Float[Tensor, "1 3 x y z"], targets: Points) -> Points:
     Returns:
         `[n, 3]`, voxel coordinates.
     """
-    places = invert.preimages(field, targets)
-    return torch.where(acts(places, field)[:, None], places, targets)
+    sources = invert.preimages(field, targets)
+    return torch.where(acts(sources, field)[:, None], sources, targets)
 
 
 def inverse_grid(
     field: Float[Tensor, "1 3 x y z"], factor: int, coarser: InverseGrid | None = None
 ) -> InverseGrid:
-    """The inverse at the voxels of a grid that holds the image of the field's own.
+    """The inverse at the voxels of a grid that covers the image of the field's own grid.
 
     Args:
         field: `[1, 3, x, y, z]`, voxels.
-        factor: voxels along one of the field's.
-        coarser: an inverse of the same field, to start from.
+        factor: voxels per voxel of the field's grid, along each axis.
+        coarser: an inverse of the same field, used as the initial guess.
     """
     low, high = _reach(field)
     shape = [int(size) * factor + 1 for size in high - low]
@@ -98,18 +98,20 @@ def inverse_grid(
     coarser = coarser and _double(coarser)
     result = torch.empty((1, 3, *shape), dtype=field.dtype, device=field.device)
     thickness = max(1, invert.BLOCK // (shape[1] * shape[2]))
-    scale = torch.cat([torch.eye(3, dtype=torch.float64) / factor, low[:, None]], dim=1).to(field.device)
+    scale = torch.cat([torch.eye(3, dtype=torch.float64) / factor, low[:, None]], dim=1).to(
+        field.device
+    )
     for start in range(0, shape[0], thickness):
         count = min(thickness, shape[0] - start)
-        here = scale.clone()
-        here[0, 3] += start / factor
-        targets = grids.mapped(here[None], (count, *shape[1:]))
+        block_affine = scale.clone()
+        block_affine[0, 3] += start / factor
+        targets = grids.mapped(block_affine[None], (count, *shape[1:]))
         columns = targets[0].flatten(1).T
         guess = columns if coarser is None else coarser.displaced(columns)
-        places = invert.preimages(exact, columns, start=guess, tolerance=TOLERANCE)
-        # As at its border for two voxels more, so that what is read between voxels is right up to it.
-        held = acts(places, exact, 0.5 + 2 / factor)[:, None]
-        steps = torch.where(held, places - columns, 0.0) * factor
+        sources = invert.preimages(exact, columns, start=guess, tolerance=TOLERANCE)
+        # Extended by two voxels, so that interpolation is correct up to the border.
+        active = acts(sources, exact, 0.5 + 2 / factor)[:, None]
+        steps = torch.where(active, sources - columns, 0.0) * factor
         result[:, :, start : start + count] = steps.T.reshape(targets.shape).to(field.dtype)
     x, y, z = (float(value) for value in low)
     return InverseGrid(result, (x, y, z), factor)
@@ -118,9 +120,9 @@ def inverse_grid(
 def return_errors(
     field: Float[Tensor, "1 3 x y z"], inverse: InverseGrid, to_mm: Float[Tensor, "3 3"]
 ) -> tuple[float, float]:
-    """How far points are from home after the field and its inverse, read between voxels.
+    """Round-trip errors of the field and its inverse, interpolated between voxels.
 
-    Some points in each cell of the field's grid, but the outermost cells.
+    They are measured at several points in each cell of the field's grid except the outermost.
 
     Args:
         field: `[1, 3, x, y, z]`, voxels.
@@ -128,18 +130,19 @@ def return_errors(
         to_mm: voxels to mm.
 
     Returns:
-        The largest, mm; and the largest where the field does not fold, NaN if it folds nearly everywhere.
+        The largest error, mm; and the largest where the field does not fold, NaN if it folds
+        nearly everywhere.
     """
     exact, back = field.double(), _double(inverse)
     folds = _near_folds(exact)
-    largest, soundest = 0.0, math.nan if bool(folds.double().mean() > MOSTLY) else 0.0
+    largest, largest_unfolded = 0.0, math.nan if bool(folds.double().mean() > MOSTLY) else 0.0
     for block in _inner_points(exact):
-        home = back.displaced(block + invert.moves(exact, block))
-        errors = ((home - block) @ to_mm.T).norm(dim=1)
-        sound = ~folds[tuple(block.long().T)]
+        returned = back.displaced(block + invert.moves(exact, block))
+        errors = ((returned - block) @ to_mm.T).norm(dim=1)
+        unfolded = ~folds[tuple(block.long().T)]
         largest = max(largest, float(errors.max()))
-        soundest = max(soundest, float((errors * sound).max()))
-    return largest, soundest
+        largest_unfolded = max(largest_unfolded, float((errors * unfolded).max()))
+    return largest, largest_unfolded
 
 
 def _double(inverse: InverseGrid) -> InverseGrid:
@@ -147,15 +150,21 @@ def _double(inverse: InverseGrid) -> InverseGrid:
 
 
 def _inner_points(field: Tensor) -> Iterator[Tensor]:
-    """Points `[n, 3]` spread evenly over the insides of a grid's cells."""
+    """Points `[n, 3]` spread evenly over the inner cells of a grid, in blocks."""
     margins = [1 if size > 3 else 0 for size in field.shape[2:]]
-    cells = [max(1, size - 1 - 2 * margin) for size, margin in zip(field.shape[2:], margins, strict=True)]
+    cells = [
+        max(1, size - 1 - 2 * margin) for size, margin in zip(field.shape[2:], margins, strict=True)
+    ]
     corners = grids.identity(cells, dtype=field.dtype, device=field.device)[0].flatten(1).T
     corners = corners + field.new_tensor(margins)
     last = field.new_tensor(field.shape[2:]) - 1
     for turn, first in itertools.product(range(POINTS), range(0, len(corners), invert.BLOCK)):
         block = corners[first : first + invert.BLOCK]
-        count = torch.arange(len(block), dtype=field.dtype, device=field.device) + turn * len(corners) + first
+        count = (
+            torch.arange(len(block), dtype=field.dtype, device=field.device)
+            + turn * len(corners)
+            + first
+        )
         yield torch.minimum(block + torch.frac(count[:, None] * field.new_tensor(GOLDEN)), last)
 
 
@@ -172,11 +181,11 @@ def _near_folds(field: Tensor) -> Tensor:
 
 
 def _reach(field: Tensor) -> tuple[Tensor, Tensor]:
-    """Lowest and highest whole voxel coordinates that hold the image of the grid, float64."""
+    """Lowest and highest integer voxel coordinates that enclose the image of the grid, float64."""
     start = grids.identity(field.shape[2:], dtype=torch.float64, device=field.device)
-    landed = (start + field)[0].flatten(1).cpu()
+    images = (start + field)[0].flatten(1).cpu()
     half = torch.tensor(field.shape[2:], dtype=torch.float64) * FURTHEST
-    middle = landed.mean(dim=1)
-    low = torch.maximum(landed.amin(dim=1) - 0.5, middle - half).floor()
-    high = torch.minimum(landed.amax(dim=1) + 0.5, middle + half).ceil()
+    middle = images.mean(dim=1)
+    low = torch.maximum(images.amin(dim=1) - 0.5, middle - half).floor()
+    high = torch.minimum(images.amax(dim=1) + 0.5, middle + half).ceil()
     return low, high

@@ -1,4 +1,4 @@
-"""How a deformation changes volume."""
+"""Change of volume by a deformation: Jacobian determinants and non-diffeomorphic volume."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from tenter.spatial import constants, slices
 SLAB_VOXELS = 2**17
 
 
-def determinant(field: Field, spacing_mm: Sequence[float] | None = None) -> Float[Tensor, "b *interior"]:
+def determinant(
+    field: Field, spacing_mm: Sequence[float] | None = None
+) -> Float[Tensor, "b *interior"]:
     """Jacobian determinant det(I + grad u) of x -> x + u(x), by central differences.
 
-    Values at or below 0 are folds. The outermost voxels are left out: a one-sided
-    difference there would not be comparable. On a grid of one slice it is its plane's.
+    Values at or below 0 are folds. The outermost voxels are left out: one-sided differences
+    there would not be comparable. On a grid of one slice it is the determinant in the plane.
 
     Args:
         field: `[b, d, *space]`, displacement in voxels; or in mm along the grid's axes.
-        spacing_mm: voxel size where the field is in mm; None where it is in voxels (the
-            determinant of the same deformation is then the same).
+        spacing_mm: voxel size if the field is in mm; None if it is in voxels (the determinant
+            of the same deformation is the same).
 
     Returns:
-        `[b, *interior]`, each axis shorter by 2, but for the one voxel across a slice.
+        `[b, *interior]`, each axis shorter by 2, except the normal of a slice.
     """
     dimensions = field.shape[1]
     steps = (1.0,) * dimensions if spacing_mm is None else tuple(spacing_mm)
@@ -55,22 +57,22 @@ def _slope(field: Field, axis: int, step: float) -> Tensor:
 
 
 def non_diffeomorphic_map(field: Float[Tensor, "b 3 x y z"]) -> Float[Tensor, "b i j k"]:
-    """How much volume is turned inside out around each voxel, in voxels: 0 where nothing is.
+    """Volume turned inside out around each voxel, in voxels; 0 where there is none.
 
     Liu et al., On finite difference Jacobian computation in deformable image registration, IJCV
-    2024, as LUMIR's evaluation counts it. A cube of eight neighbouring voxels falls into five
-    tetrahedra in two ways. Around a voxel lie the right-angled ones with their corner there (the
-    determinants by forward or backward differences along each axis, eight in all) and two central
-    ones that start there. Each determinant is six times a signed volume, and each of the two
-    ways counts for half. On a grid of one slice the square of four neighbouring voxels falls into
-    two triangles in two ways, and around a voxel lie four of them.
+    2024, as LUMIR's evaluation counts it. A cube of eight neighbouring voxels can be split into
+    five tetrahedra in two ways. Around a voxel lie the right-angled ones with their corner there
+    (the determinants by forward or backward differences along each axis, eight in all) and two
+    central ones that start there. Each determinant is six times a signed volume, and each of the
+    two ways counts for half. On a grid of one slice, the square of four neighbouring voxels can be
+    split into two triangles in two ways, and around a voxel lie four of them.
 
     Args:
         field: `[b, 3, x, y, z]`, displacement in voxels.
 
     Returns:
-        `[b, x - 2, y - 2, z - 2]`, with one voxel across a slice: the outermost voxels lack
-        neighbours and are left out.
+        `[b, x - 2, y - 2, z - 2]`, with one voxel along the normal of a slice: the outermost
+        voxels lack neighbours and are left out.
     """
     normal = slices.normal(field.shape[2:])
     if normal is None:
@@ -87,10 +89,10 @@ def non_diffeomorphic_volume(
 
     Args:
         field: `[b, 3, x, y, z]`, displacement in voxels.
-        inside: voxels to look at, such as a body; all by default. The outermost ones never count.
+        inside: voxels that count, such as a body; all by default. The outermost ones never count.
 
     Returns:
-        Each sample's; NaN where no voxel counts.
+        The share of each sample; NaN if no voxel counts.
     """
     return _share(non_diffeomorphic_map(field), inside)
 
@@ -108,21 +110,25 @@ def non_diffeomorphic_voxels(
         inside: as in `non_diffeomorphic_volume`.
 
     Returns:
-        Each sample's, from 0 to 1; NaN where no voxel counts.
+        The share of each sample, from 0 to 1; NaN if no voxel counts.
     """
     return _share(_by_slabs(field, _unsound), inside)
 
 
 def _by_slabs(field: Tensor, measure: Callable[[Tensor], Tensor]) -> Tensor:
-    """A measure of inner voxels, a few layers of them at a time: bounds memory, and is the faster way."""
+    """A measure of inner voxels, computed a few layers at a time: bounds memory, and is faster."""
     inner = field.shape[2] - 2
     thickness = max(1, SLAB_VOXELS // field[:, 0, 0].numel())
-    slabs = [measure(field[:, :, first : first + thickness + 2]) for first in range(0, inner, thickness)]
+    slabs = [
+        measure(field[:, :, first : first + thickness + 2]) for first in range(0, inner, thickness)
+    ]
     return torch.cat(slabs, dim=1) if slabs else measure(field)
 
 
 def _turned(field: Tensor) -> Tensor:
-    return -functools.reduce(torch.add, (volume.clamp(max=0) for volume in _six_volumes(field))) / 12
+    return (
+        -functools.reduce(torch.add, (volume.clamp(max=0) for volume in _six_volumes(field))) / 12
+    )
 
 
 def _unsound(field: Tensor) -> Tensor:
@@ -139,7 +145,10 @@ def _six_volumes(field: Tensor) -> Iterator[Tensor]:
         for third in edges[2]:
             yield _dot(face, third)
     # The central tetrahedron of the cube ahead of the voxel, and of the one behind it.
-    for sign, diagonals in ((1, ((1, 1, 0), (0, 1, 1), (1, 0, 1))), (-1, ((1, 1, 0), (1, 0, 1), (0, 1, 1)))):
+    for sign, diagonals in (
+        (1, ((1, 1, 0), (0, 1, 1), (1, 0, 1))),
+        (-1, ((1, 1, 0), (1, 0, 1), (0, 1, 1))),
+    ):
         yield _triple(*(_edge(field, diagonal, sign) for diagonal in diagonals))
 
 
@@ -151,24 +160,30 @@ def _twice_areas(plane: Tensor) -> Iterator[Tensor]:
 
 
 def _edge(field: Tensor, steps: Sequence[int], sign: int) -> Tensor:
-    """From where each inner voxel lands to where its neighbour lands, voxels."""
+    """The vector from each mapped inner voxel to its mapped neighbour, voxels."""
     step = constants.numbers(steps, field).reshape(1, -1, *[1] * len(steps)) * sign
-    return _neighbour(field, [sign * size for size in steps]) - _neighbour(field, [0] * len(steps)) + step
+    return (
+        _neighbour(field, [sign * size for size in steps])
+        - _neighbour(field, [0] * len(steps))
+        + step
+    )
 
 
 def _neighbour(field: Tensor, steps: Sequence[int]) -> Tensor:
-    """Values so many voxels away from each inner voxel."""
-    ranges = [slice(1 + step, size - 1 + step) for step, size in zip(steps, field.shape[2:], strict=True)]
+    """Values at an offset of `steps` voxels from each inner voxel."""
+    ranges = [
+        slice(1 + step, size - 1 + step) for step, size in zip(steps, field.shape[2:], strict=True)
+    ]
     return field[(slice(None), slice(None), *ranges)]
 
 
 def _triple(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
-    """First x second . third."""
+    """The triple product: first x second . third."""
     return _dot(_cross(first, second), third)
 
 
 def _cross(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Written out: torch's cross product is much slower."""
+    """The cross product, written out because torch's is much slower."""
     (a, b, c), (d, e, f) = first.unbind(1), second.unbind(1)
     return b * f - c * e, c * d - a * f, a * e - b * d
 

@@ -1,4 +1,4 @@
-"""Reading a volume on a grid whose axes run along its own: one matrix an axis, and faster than by points."""
+"""Separable interpolation on a grid with axes parallel to the volume's: one matrix per axis."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 from tenter.shapes import Matrix
 
 NEGLIGIBLE = 1e-6
-"""Voxels."""
+"""Deviations up to this are ignored, in voxels."""
 
 ROWS = 16
-"""Places that are read together; the fastest of those tried on lines of 70 to 90 voxels."""
+"""Positions interpolated together; the fastest number tried for lines of 70 to 90 voxels."""
 
 Shape = tuple[int, ...]
 Places = Float[np.ndarray, " n"]
 
 
 def are_apart(to_volume: Matrix, shape: Shape) -> bool:
-    """Whether each axis of a grid runs along one axis of a volume, to a millionth of a voxel at its end.
+    """Whether each axis of a grid is parallel to one of a volume, to 1e-6 voxels at its end.
 
     Args:
         to_volume: voxel of the grid to voxel of the volume.
@@ -31,7 +31,7 @@ def are_apart(to_volume: Matrix, shape: Shape) -> bool:
 
 
 def places(to_volume: Matrix, shape: Shape) -> list[tuple[int, Places]]:
-    """For each axis of the volume: the grid's axis along it, and where on it the grid's voxels lie.
+    """For each axis of the volume: the grid's parallel axis, and the grid's positions along it.
 
     Args:
         to_volume: voxel of the grid to voxel of the volume; their axes are apart.
@@ -45,11 +45,11 @@ def places(to_volume: Matrix, shape: Shape) -> list[tuple[int, Places]]:
 
 
 def linear(size: int, along: Places) -> Float[Tensor, "n {size}"]:
-    """What each voxel of a line adds at each place, float64; nothing a voxel beyond its ends.
+    """Weights of a line's voxels at each position, float64; zero a voxel or more beyond its ends.
 
     Args:
         size: voxels of the line.
-        along: places on it, in voxels.
+        along: positions on it, in voxels.
     """
     distance = torch.from_numpy(np.abs(along[:, None] - np.arange(size)))
     return (1 - distance).clamp(min=0)
@@ -58,15 +58,16 @@ def linear(size: int, along: Places) -> Float[Tensor, "n {size}"]:
 def read(
     volume: Float[Tensor, "*channels x y z"], weights: list[Tensor], order: list[int]
 ) -> Float[Tensor, "*channels i j k"]:
-    """Bring a volume onto a grid, a line after the other along each axis.
+    """Resample a volume onto a grid, line by line along each axis.
 
-    Each place needs few of a line's voxels: some places at a time are read from those alone that any of
-    them needs.
+    Each position needs few of a line's voxels: blocks of positions are computed from those voxels
+    alone that they need.
 
     Args:
         volume: with any axes before its last three.
-        weights: for each of these what the line's voxels add at each place, on the CPU.
-        order: for each of these the grid's axis that runs along it.
+        weights: for each of these three, the weights of the line's voxels at each position, on
+            the CPU.
+        order: for each of these three, the grid's parallel axis.
     """
     first = volume.ndim - 3
     needed = [_extent(matrix) for matrix in weights]
@@ -78,7 +79,7 @@ def read(
 
 
 def _extent(weights: Tensor) -> slice:
-    """The columns that are not nothing, and those between; one where all are."""
+    """The range of columns that are not zero; the first column if all are zero."""
     used = np.flatnonzero(weights.numpy().any(axis=0))
     return slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1)
 

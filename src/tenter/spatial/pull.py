@@ -1,4 +1,4 @@
-"""Images and displacements on whole grids of any size, made slab by slab so that memory stays bounded."""
+"""Images and displacements on whole grids, computed slab by slab so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenter.spatial import geometry, warp
 from tenter.spatial.transform import Transform, moving_voxels
 
 SLAB_VOXELS = 2**19
-"""Voxels worked on at a time: bounds memory, and small slabs are the faster ones."""
+"""Voxels processed at a time: bounds memory, and small slabs are faster."""
 
 
 @torch.no_grad()
@@ -24,10 +24,10 @@ def displacement(
 
     Args:
         transform: fixed point to moving point.
-        affine: the grid's, voxel to RAS mm of the fixed image's world; of the moving image's
+        affine: the grid's, voxel to RAS mm of the fixed image's space; of the moving image's
             with `inverse`.
         shape: the grid's voxels.
-        inverse: take moving points to fixed points.
+        inverse: map moving points to fixed points.
 
     Returns:
         `[3, *shape]` RAS mm, in the field's dtype, on the CPU.
@@ -49,17 +49,17 @@ def pull(
     padding: warp.Padding = "border",
     inverse: bool = False,
 ) -> Float[Tensor, "c *grid"]:
-    """A moving image on a fixed grid; interpolated once, at the place where each voxel's centre lies.
+    """A moving image on a fixed grid; interpolated once, at the image of each voxel's centre.
 
     Args:
         image: `[1, c, *in]`, the moving image; the fixed one with `inverse`.
         transform: fixed point to moving point.
-        fixed: affine (voxel to RAS mm) and voxels of the grid to fill, in the fixed image's
-            world; in the moving image's with `inverse`.
+        fixed: affine (voxel to RAS mm) and shape of the grid to fill, in the fixed image's
+            space; in the moving image's with `inverse`.
         moving_affine: voxel to RAS mm of `image`.
         mode: `linear`, or the `nearest` voxel for a map of labels.
         padding: beyond the image, `border` for images, `zeros` for labels.
-        inverse: bring a fixed image onto a grid of the moving one's world.
+        inverse: warp a fixed image onto a grid in the moving image's space.
 
     Returns:
         `[c, *shape]`, in the field's dtype, on the CPU.
@@ -67,9 +67,9 @@ def pull(
     affine, shape = fixed
     source = image.to(transform.field)
     result = torch.empty((image.shape[1], *shape), dtype=source.dtype)
-    for slab, moves, here in _slabs(transform, affine, shape, inverse=inverse):
-        places = moving_voxels(moves, here, moving_affine)
-        result[:, slab] = warp.sample(source, places, mode=mode, padding=padding)[0].to(result)
+    for slab, moves, slab_affine in _slabs(transform, affine, shape, inverse=inverse):
+        voxels = moving_voxels(moves, slab_affine, moving_affine)
+        result[:, slab] = warp.sample(source, voxels, mode=mode, padding=padding)[0].to(result)
     return result
 
 
@@ -83,10 +83,10 @@ def pull_by(
     mode: warp.Mode = "linear",
     padding: warp.Padding = "border",
 ) -> Float[Tensor, "c *grid"]:
-    """A moving image on a fixed grid where the displacement is known already; as `pull`.
+    """A moving image on a fixed grid, by a displacement that is already computed; as `pull`.
 
     Args:
-        image: `[1, c, *in]`, on the device to work on.
+        image: `[1, c, *in]`, on the device that computes.
         displacement_mm: `[3, *shape]` RAS mm, as `displacement` gives it.
         affine: voxel to RAS mm of the grid that the displacement lies on.
         moving_affine: voxel to RAS mm of `image`.
@@ -99,19 +99,21 @@ def pull_by(
     shape = displacement_mm.shape[1:]
     source = image.to(displacement_mm.dtype)
     result = torch.empty((image.shape[1], *shape), dtype=source.dtype)
-    for slab, here in _ranges(affine, shape):
-        places = moving_voxels(displacement_mm[:, slab].to(source.device), here, moving_affine)
-        result[:, slab] = warp.sample(source, places, mode=mode, padding=padding)[0].to(result)
+    for slab, slab_affine in _ranges(affine, shape):
+        voxels = moving_voxels(
+            displacement_mm[:, slab].to(source.device), slab_affine, moving_affine
+        )
+        result[:, slab] = warp.sample(source, voxels, mode=mode, padding=padding)[0].to(result)
     return result
 
 
 def _slabs(
     transform: Transform, affine: Matrix, shape: Sequence[int], *, inverse: bool
 ) -> Iterator[tuple[slice, Tensor, Matrix]]:
-    """Range along the first axis, displacement `[3, slab, y, z]` RAS mm, and affine of each slab."""
-    moved = transform.inverse_displacement_mm if inverse else transform.displacement_mm
-    for slab, here in _ranges(affine, shape):
-        yield slab, moved(here, (slab.stop - slab.start, *shape[1:])), here
+    """Each slab's range along the first axis, displacement `[3, slab, y, z]` RAS mm, and affine."""
+    displacement_of = transform.inverse_displacement_mm if inverse else transform.displacement_mm
+    for slab, slab_affine in _ranges(affine, shape):
+        yield slab, displacement_of(slab_affine, (slab.stop - slab.start, *shape[1:])), slab_affine
 
 
 def _ranges(affine: Matrix, shape: Sequence[int]) -> Iterator[tuple[slice, Matrix]]:

@@ -1,4 +1,4 @@
-"""A 2-D image is a volume of one slice: which axis that is, and fields of the plane alone."""
+"""2-D images, which are volumes of one slice: the slice's normal, and fields in its plane."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def normal(shape: Sequence[int]) -> int | None:
-    """The axis that a slice is perpendicular to: the only one of one voxel among three; else None."""
+    """The normal axis of a slice: the only axis with one voxel among three; None for a volume."""
     thin = [axis for axis, size in enumerate(shape) if size == 1]
     return thin[0] if len(thin) == 1 and len(shape) == 3 else None
 
@@ -25,13 +25,13 @@ def to_plane(field: Float[Tensor, "b 3 *space"], axis: int) -> Float[Tensor, "b 
     Returns:
         `[b, 2, *plane]`.
     """
-    # A list as an index would be uploaded, and a GPU waited for.
-    kept = [field.select(1, other) for other in range(3) if other != axis]
-    return torch.stack(kept, dim=1).squeeze(2 + axis)
+    # Indexing by a list would copy it to the device and synchronise with a GPU.
+    components = [field.select(1, component) for component in range(3) if component != axis]
+    return torch.stack(components, dim=1).squeeze(2 + axis)
 
 
 def to_space(field: Float[Tensor, "b 2 *plane"], axis: int) -> Float[Tensor, "b 3 *space"]:
-    """The field of a plane as one of a slice, with nothing along the normal.
+    """The field of a plane as one of a slice, zero along the normal.
 
     Args:
         field: `[b, 2, *plane]`.

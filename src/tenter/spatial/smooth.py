@@ -1,4 +1,4 @@
-"""Separable smoothing with label-reg's kernels, exactly, one matrix product an axis."""
+"""Separable smoothing with label-reg's kernels, exactly, by one matrix product per axis."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from tenter.spatial import constants
 Kind = Literal["gaussian", "cauchy", "box"]
 
 _TAILS = {"gaussian": 3, "cauchy": 5, "box": 1}
-"""Where a kernel is cut, in its widths."""
+"""Cut-off of each kernel, in multiples of its width."""
 
 
-def kernel(sigma: float, kind: Kind = "gaussian", device: torch.device | None = None) -> Float[Tensor, " k"]:
+def kernel(
+    sigma: float, kind: Kind = "gaussian", device: torch.device | None = None
+) -> Float[Tensor, " k"]:
     """Weights of a symmetric kernel, summing to 1 (Hu et al., 2018, label-reg's `losses.py`).
 
     Args:
@@ -29,7 +31,7 @@ def kernel(sigma: float, kind: Kind = "gaussian", device: torch.device | None = 
         device: of the result; the CPU by default.
 
     Returns:
-        `[2 tail + 1]` weights, float64; the tail is where the kernel is cut.
+        `[2 tail + 1]` weights, float64; `tail` is the cut-off.
     """
     tail = int(_TAILS[kind] * sigma)
     if tail == 0 or kind == "box":
@@ -49,12 +51,12 @@ def matrix(
         size: voxels of the line.
         sigma: as in `kernel`, voxels.
         kind: as in `kernel`.
-        times: how often in a row.
+        times: number of times that the kernel is applied.
         dtype: of the result.
         device: of the result.
 
     Returns:
-        `[size, size]`; kept between calls, so it must not be written to.
+        `[size, size]`; cached, so it must not be modified.
     """
     weights = kernel(sigma, kind, device)
     tail = len(weights) // 2
@@ -65,7 +67,9 @@ def matrix(
     return power.to(dtype)
 
 
-def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian", *, times: int = 1) -> Image:
+def smooth(
+    volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian", *, times: int = 1
+) -> Image:
     """Convolve each channel with the separable kernel, zeros beyond the border; differentiable.
 
     The matrix is the convolution itself, not an approximation of it: label-reg pads with
@@ -75,7 +79,8 @@ def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian"
         volume: `[b, c, *space]`.
         sigma_voxels: kernel width along each axis; 0 leaves an axis as it is.
         kind: as in `kernel`.
-        times: how often in a row, zeros beyond the border each time; costs as much as once.
+        times: number of times that the kernel is applied, with zeros beyond the border each time;
+            costs as much as once.
 
     Returns:
         `[b, c, *space]`.
@@ -84,7 +89,9 @@ def smooth(volume: Image, sigma_voxels: Sequence[float], kind: Kind = "gaussian"
         if sigma > 0:
             size = volume.shape[axis + 2]
             device, dtype = volume.device, volume.dtype
-            weights = matrix.beside(volume)(size, float(sigma), kind, times=times, dtype=dtype, device=device)
+            weights = matrix.beside(volume)(
+                size, float(sigma), kind, times=times, dtype=dtype, device=device
+            )
             volume = _along(volume, weights, axis + 2)
     return volume
 

@@ -1,4 +1,4 @@
-"""Reading an image at other places than its voxels."""
+"""Interpolation of images at arbitrary coordinates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sample(
         `[b, c, *out]`.
     """
     sizes = constants.numbers(image.shape[2:], coordinates)
-    # Cell-edge normalisation on both sides: exact voxel coordinates, also for an axis of one voxel.
+    # With `align_corners=False`, -1 and 1 are the outer edges: exact also for an axis of one voxel.
     normalised = (coordinates.movedim(1, -1) * 2 + 1) / sizes - 1
     result: Tensor = functional.grid_sample(
         image,
@@ -67,7 +67,7 @@ def warp(
 
 
 def inside(field: Field) -> Bool[Tensor, "b 1 *space"]:
-    """Which voxels a field takes to places within the grid, its outermost voxels whole.
+    """Which voxels a field maps into the grid, including the whole of its outermost voxels.
 
     Args:
         field: `[b, d, *space]`, displacement in voxels on the same grid.
@@ -75,9 +75,11 @@ def inside(field: Field) -> Bool[Tensor, "b 1 *space"]:
     Returns:
         `[b, 1, *space]`, whether p + u(p) lies in [-0.5, n - 0.5] along each axis; no gradient.
     """
-    places = grids.identity(field.shape[2:], dtype=field.dtype, device=field.device) + field.detach()
+    points = (
+        grids.identity(field.shape[2:], dtype=field.dtype, device=field.device) + field.detach()
+    )
     within = [
-        (place >= -0.5) & (place <= size - 0.5)
-        for place, size in zip(places.unbind(1), field.shape[2:], strict=True)
+        (coordinate >= -0.5) & (coordinate <= size - 0.5)
+        for coordinate, size in zip(points.unbind(1), field.shape[2:], strict=True)
     ]
     return torch.stack(within, dim=1).all(dim=1, keepdim=True)

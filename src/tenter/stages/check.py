@@ -24,33 +24,35 @@ from tenter.tracking import examine, place_of
 
 FORMAT = 1
 NO_MODEL = Path(os.devnull)
-"""Stands for a finished model where the cohort of a faulty configuration is checked."""
+"""Placeholder for a finished model while the cohort of a faulty configuration is checked."""
 SETS: dict[Set, str] = {
     "cv": "cross-validated",
     "train": "always for training",
     "test": "for testing alone",
 }
 SHOWN = 3
-"""Warnings of one kind that are printed; the file holds all."""
+"""Number of warnings of one kind that are printed; the output file holds all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a sound study is told: warnings, what it holds, and what it will take."""
+    """The result for a study without errors: warnings, contents, and expected cost."""
 
     warnings: tuple[Fault, ...]
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Warnings, the first few of each kind, then the summary."""
+        """Return the first few warnings of each kind, then the summary."""
         kinds: dict[tuple[str | None, str], list[Fault]] = defaultdict(list)
         for fault in self.warnings:
             kinds[fault.column, fault.fix].append(fault)
-        told = []
-        for alike in kinds.values():
-            told += [str(fault) for fault in alike[:SHOWN]]
-            told += [f"WARNING ... and {len(alike) - SHOWN} more like it"] if len(alike) > SHOWN else []
-        return "\n".join([*told, *self.lines])
+        lines = []
+        for group in kinds.values():
+            lines += [str(fault) for fault in group[:SHOWN]]
+            lines += (
+                [f"WARNING ... and {len(group) - SHOWN} more like it"] if len(group) > SHOWN else []
+            )
+        return "\n".join([*lines, *self.lines])
 
 
 def check(
@@ -69,26 +71,26 @@ def check(
 
     Args:
         config: Configuration file (YAML).
-        content: JSON of top-level keys that take the place of the configuration's.
-        output: Where to write what was found, JSON; nothing is written for a faulty study.
-        plan: The study's plan where there is one; told is how far the cohort has drifted from it.
-        cache: File that remembers sound files, so that unchanged ones are not read again.
-        quick: Read the headers of images and labels only.
-        threads: Files read at a time; default: one for each core, at most 4.
+        content: JSON object of top-level keys that replace those of the configuration.
+        output: JSON file for the result; not written if the study has errors.
+        plan: Plan of the study, if it exists; differences of the cohort from it are reported.
+        cache: File that remembers valid files, so that unchanged ones are not read again.
+        quick: Read only the headers of images and labels.
+        threads: Number of files read at a time; default: one per core, at most 4.
         tracking: Ask the tracking server whether runs can be mirrored to it.
 
     Returns:
         Warnings and a summary.
 
     Raises:
-        InputError: with every fault found.
+        InputError: the study has errors; all of them are listed.
     """
     settings, faults = _settings(config, content)
     if settings is None:
         raise InputError(faults)
     if settings.model != NO_MODEL:
-        settings, unfit = planned.settled(settings, config, quick=quick)
-        faults += unfit
+        settings, model_faults = planned.settled(settings, config, quick=quick)
+        faults += model_faults
     table = Table.read(config, settings)
     obstacles = tuple(folders.faults(config, settings))
     faults += [*table.faults, *obstacles]
@@ -106,23 +108,23 @@ def check(
     faults += _study_faults(study, findings) if study else []
     if study is None or _errors(faults):
         raise InputError(_sorted(faults))
-    known, drift = planned.compared(study, plan)
-    faults += [*drift, *planned.misfits(study, known)]
+    cohort_plan, drift = planned.compared(study, plan)
+    faults += [*drift, *planned.misfits(study, cohort_plan)]
     if _errors(faults):
         raise InputError(_sorted(faults))
-    placed = overlap.overlaps(study.pairs, findings, known.alignment)
-    faults += overlap.worse(placed, config, study.applied)
-    needs = forecast.forecast(study, known, findings)
+    overlaps = overlap.overlaps(study.pairs, findings, cohort_plan.alignment)
+    faults += overlap.worse(overlaps, config, study.applied)
+    needs = forecast.forecast(study, cohort_plan, findings)
     faults += [*_disk(study, needs), *_unused(study)]
     faults += _tracking_faults(study) if tracking else []
     splits = learning.splits(study, findings)
     faults += learning.advice(study, findings, splits, needs)
     lines = (
         *_cohort(study, findings),
-        *overlap.line(placed),
+        *overlap.line(overlaps),
         *_folds(study),
         *learning.lines(splits),
-        *_grid(study, known),
+        *_grid(study, cohort_plan),
         *needs.lines(),
     )
     verdict = Verdict(warnings=tuple(_sorted(faults)), lines=lines)
@@ -136,14 +138,16 @@ def _errors(faults: Iterable[Fault]) -> bool:
 
 
 def _sorted(faults: Iterable[Fault]) -> list[Fault]:
-    return sorted(faults, key=lambda fault: (fault.severity, fault.file, fault.row or 0, fault.column or ""))
+    return sorted(
+        faults, key=lambda fault: (fault.severity, fault.file, fault.row or 0, fault.column or "")
+    )
 
 
 # ---- the configuration
 
 
 def _tracking_faults(study: Study) -> Iterator[Fault]:
-    """Warnings of what keeps runs from being mirrored; training does not need it."""
+    """Yield warnings about obstacles to mirroring runs; training works without the mirror."""
     if not study.models:
         return
     file, column = str(study.path), "tracking.uri"
@@ -159,24 +163,27 @@ def _tracking_faults(study: Study) -> Iterator[Fault]:
 
 
 def _settings(path: Path, content: str) -> tuple[Config | None, list[Fault]]:
-    """The configuration; of a faulty one what is sound, so that the cohort can be checked with it."""
-    stated: object = None
+    """Parse the configuration and return it with its faults.
+
+    A faulty configuration is reduced to its valid sections, so that the cohort can be checked too.
+    """
+    document: object = None
     try:
-        stated = yaml_files.read(path)
-        if isinstance(stated, dict):
-            stated |= _overrides(content, path)
-        return configuration.parse(stated, path), []
+        document = yaml_files.read(path)
+        if isinstance(document, dict):
+            document |= _overrides(content, path)
+        return configuration.parse(document, path), []
     except InputError as error:
         faults = list(error.faults)
-    if not isinstance(stated, dict):
+    if not isinstance(document, dict):
         return None, faults
-    wrong = {(fault.column or "").split(".")[0] for fault in faults}
-    sound = {key: value for key, value in stated.items() if key not in wrong}
-    # The cohort's faults do not depend on what registers it.
-    plain = {"study": "unnamed", **sound, "models": {}, "summary": {}}
-    plain["model"] = sound.get("model") or NO_MODEL
+    faulty_sections = {(fault.column or "").split(".")[0] for fault in faults}
+    sound = {key: value for key, value in document.items() if key not in faulty_sections}
+    # The cohort's faults do not depend on the models that register it.
+    substitute = {"study": "unnamed", **sound, "models": {}, "summary": {}}
+    substitute["model"] = sound.get("model") or NO_MODEL
     try:
-        return configuration.parse(plain, path), faults
+        return configuration.parse(substitute, path), faults
     except InputError:
         return None, faults
 
@@ -189,7 +196,9 @@ def _overrides(content: str, path: Path) -> dict[str, object]:
     if isinstance(stated, dict):
         return stated
     fault = Fault(
-        str(path), "`--content` is not a JSON object", "give an object of top-level keys and their values"
+        str(path),
+        "`--content` is not a JSON object",
+        "give an object of top-level keys and their values",
     )
     raise InputError([fault])
 
@@ -198,7 +207,7 @@ def _overrides(content: str, path: Path) -> dict[str, object]:
 
 
 def _study_faults(study: Study, findings: Findings) -> Iterator[Fault]:
-    """Folds that cannot be dealt or learnt from, and folders that the configuration names in vain."""
+    """Yield faults of folds that cannot be assigned or trained, and of missing folders."""
     yield from _folder_faults(study)
     yield from folders.locks(study)
     if study.applied is not None:
@@ -216,7 +225,7 @@ def _study_faults(study: Study, findings: Findings) -> Iterator[Fault]:
 
 
 def _untested(study: Study) -> Iterator[Fault]:
-    """Folds without a pair whose patients are all in them."""
+    """Yield folds without any pair whose patients are all in that fold."""
     tested = {chunks.tested_by(chunk) for chunk in study.chunks}
     empty = [fold for fold in study.folds if fold not in tested]
     if empty:
@@ -237,11 +246,11 @@ def _folder_faults(study: Study) -> Iterator[Fault]:
             yield Fault(str(study.path), message, fix, column=f"models.{name}.warm_start")
 
 
-# ---- what the study will take, and what is told
+# ---- the study's expected cost, and the summary
 
 
 def _unused(study: Study) -> Iterator[Fault]:
-    """Keys that older configurations have and that do nothing any more."""
+    """Yield warnings about keys of older configurations that no longer have any effect."""
     for key in sorted({"bootstrap", "seed"} & study.config.summary.model_fields_set):
         message = "has no effect any more: intervals are computed without resampling"
         yield Fault(str(study.path), message, "remove the key", None, f"summary.{key}", "WARNING")
@@ -255,13 +264,19 @@ def _disk(study: Study, needs: Forecast) -> Iterator[Fault]:
 
 
 def _cohort(study: Study, findings: Findings) -> Iterator[str]:
-    """Pairs, files and labels."""
+    """Summarise pairs, files and labels."""
     pairs = study.pairs
     patients = {patient for pair in pairs for patient in pair.patients}
     volume = sum(finding.bytes for finding in findings.values())
     labels = Counter(key for pair in pairs for key in agreement.common_keys(pair, findings))
-    names = [f"{study.config.labels.label(key).name} in {count}" for key, count in sorted(labels.items())]
-    depth = "to the last byte" if all(finding.sha256 for finding in findings.values()) else "by their headers"
+    names = [
+        f"{study.config.labels.label(key).name} in {count}" for key, count in sorted(labels.items())
+    ]
+    depth = (
+        "to the last byte"
+        if all(finding.sha256 for finding in findings.values())
+        else "by their headers"
+    )
     counts = learning.span([len(pairs)], "image pair"), learning.span([len(patients)], "patient")
     yield f"{' of '.join(counts)}: {_sets(study)}"
     yield f"{learning.span([len(findings)], 'file')}, {forecast.size(volume)}, read {depth}"
@@ -278,11 +293,13 @@ def _sets(study: Study) -> str:
     sets = Counter(pair.set for pair in study.pairs)
     if len(sets) == 1:
         return f"all {SETS[next(iter(sets))]}"
-    return ", ".join(f"{sets[name]} {said}" for name, said in SETS.items() if sets[name])
+    return ", ".join(
+        f"{sets[name]} {description}" for name, description in SETS.items() if sets[name]
+    )
 
 
 def _folds(study: Study) -> Iterator[str]:
-    """How patients are dealt; of pairs of two patients also who is tested."""
+    """Summarise the folds; for pairs of two patients, also which pairs are tested."""
     sizes = list(Counter(study.assignment.values()).values())
     if not sizes:
         return
@@ -294,33 +311,42 @@ def _folds(study: Study) -> Iterator[str]:
     yield f"registered and measured: {tested}, by models that saw neither patient"
     across = sum(pair.set == "cv" and pair.id not in study.registered for pair in study.pairs)
     if across:
-        use = "models of the other folds learn from them" if len(sizes) > 2 else "no model learns from them"
-        yield f"never tested: {learning.span([across], 'pair')} whose patients are in two folds; {use}"
+        use = (
+            "models of the other folds learn from them"
+            if len(sizes) > 2
+            else "no model learns from them"
+        )
+        untested = learning.span([across], "pair")
+        yield f"never tested: {untested} whose patients are in two folds; {use}"
 
 
 def _grid(study: Study, plan: Plan) -> Iterator[str]:
-    shape, spacing = (" x ".join(f"{value:g}" for value in item) for item in (plan.shape, plan.spacing_mm))
-    whose = "common grid" if study.applied is None else "common grid, the model's"
-    yield f"{whose}: {shape} voxels of {spacing} mm"
+    shape, spacing = (
+        " x ".join(f"{value:g}" for value in values) for values in (plan.shape, plan.spacing_mm)
+    )
+    title = "common grid" if study.applied is None else "common grid, the model's"
+    yield f"{title}: {shape} voxels of {spacing} mm"
 
 
-def _report(table: Table, verdict: Verdict, needs: Forecast, findings: Findings) -> dict[str, object]:
-    def told(fault: Fault) -> dict[str, object]:
+def _report(
+    table: Table, verdict: Verdict, needs: Forecast, findings: Findings
+) -> dict[str, object]:
+    def described(fault: Fault) -> dict[str, object]:
         return asdict(fault) | {"file": Path(fault.file).name}
 
     return {
         "format": FORMAT,
-        "faults": [told(fault) for fault in verdict.warnings],
+        "faults": [described(fault) for fault in verdict.warnings],
         "summary": list(verdict.lines),
         "pairs": len(table.cohort.pairs),
         "patients": len({patient for pair in table.cohort.pairs for patient in pair.patients}),
         "forecast": asdict(needs) | {"bytes": needs.bytes},
         "files": {
             table.named(path): {
-                "bytes": item.bytes,
+                "bytes": finding.bytes,
                 "mtime": int(path.stat().st_mtime),
-                "sha256": item.sha256,
+                "sha256": finding.sha256,
             }
-            for (path, _), item in findings.items()
+            for (path, _), finding in findings.items()
         },
     }

@@ -33,8 +33,8 @@ TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
-    """What all rows of one pair and one transform share."""
+class _RowBuilder:
+    """Builds metric rows from the fields that all rows of one pair and one transform share."""
 
     model: str
     fold: str
@@ -82,30 +82,30 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
 ) -> None:
     """Measure pairs, each before (alignment alone) and after registration.
 
-    A pair without labels or points gets the figures of its field only. A label that
+    A pair without labels or points gets only the metrics of its displacement field. A label that
     vanished keeps its rows: its Dice is 0, its distances are absent with the note
     `vanished`, and summaries count them as worst. A label that only one side has gives one
-    Dice row without figures that says so. Rows of challenges' families, where settings name
-    them, follow these challenges' own rules for such labels.
+    Dice row without values and with a note. Rows of challenge families, if the settings name
+    any, follow the challenges' own rules for such labels.
 
     Args:
-        manifest: table of pairs.
-        pairs: ids of the pairs to measure.
-        fields: table of the files that registration made for them.
-        transforms: folder that this table describes.
-        model: name of the model.
-        fold: fold whose model registered them; or `test` for pairs that every fold's model
-            registered: their main transform is measured as fold `ensemble`, and that of each
+        manifest: Table of pairs.
+        pairs: Ids of the pairs to measure.
+        fields: Table of the files that registration wrote for these pairs.
+        transforms: Folder of the files in that table.
+        model: Name of the model.
+        fold: Fold whose model registered the pairs; or `test` for pairs that the models of all
+            folds registered: their main transform is measured as fold `ensemble`, and that of each
             member (`fold-<k>/`) as fold `<k>`. Members of several models (`<model>/fold-<k>/`)
-            are not measured: they are where these models register.
-        settings: how labels are read and measured.
-        code: fingerprint of the stage's code.
-        output: table of figures to write.
-        warped_labels: folder for the warped labels, where settings ask for them.
-        mapped_points: folder for tables of mapped points, likewise.
+            are not measured here, but with their own model.
+        settings: How labels are read and measured (JSON).
+        code: Fingerprint of this stage's code.
+        output: Table of metrics to write.
+        warped_labels: Folder for the warped labels; required if the settings ask for them.
+        mapped_points: Folder for tables of mapped points; required if the settings ask for them.
 
     Raises:
-        DataError: naming every pair that could not be measured; no table is written then.
+        DataError: some pairs could not be measured; all of them are named, and no table is written.
     """
     entries = _by_pair(tables.read(fields))
     threshold = settings.evaluation.threshold
@@ -117,86 +117,96 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         rows: list[MetricRow] = []
         for name, path in paths.items():
             transform = read_transform(path)
-            rows.extend(_rows(_Head(model, name, kind, pair), truth, transform, settings))
+            rows.extend(_rows(_RowBuilder(model, name, kind, pair), truth, transform, settings))
             if path == transforms / pair.id / TRANSFORM:
-                _carry(pair, truth, transform, settings, (warped_labels, mapped_points))
+                _write_warped(pair, truth, transform, settings, (warped_labels, mapped_points))
         return rows
 
     measured = pairwork.each_pair(manifest_pairs(manifest, pairs), measure, "evaluate")
     metric_tables.write(output, (row for rows in measured for row in rows))
 
 
-def _carry(
+def _write_warped(
     pair: Pair,
     truth: Truth,
     transform: Transform,
     settings: EvaluateSettings,
     folders: tuple[Path | None, Path | None],
 ) -> None:
-    """Write the pair's labels on the fixed grid and its points in the moving image, where asked for."""
+    """Write the labels on the fixed grid and the points in the moving image, if requested."""
     labels, fixed = truth.labels, truth.fixed_points
-    path = _place(folders[0], f"{pair.id}.nii.gz", wanted=settings.warped_labels and labels is not None)
+    path = _output_path(
+        folders[0], f"{pair.id}.nii.gz", requested=settings.warped_labels and labels is not None
+    )
     if path is not None and labels is not None:
         carried.write_warped_labels(labels.moving, truth.image, transform, path)
-    path = _place(folders[1], f"{pair.id}.tsv", wanted=settings.mapped_points and bool(fixed))
+    path = _output_path(
+        folders[1], f"{pair.id}.tsv", requested=settings.mapped_points and bool(fixed)
+    )
     if path is not None:
         carried.write_mapped_points(fixed, truth.moving_points, transform, path)
 
 
-def _place(folder: Path | None, name: str, *, wanted: bool) -> Path | None:
-    """Where to write a file, or None where it is not wanted; then none stays from an earlier run."""
-    if folder is None and wanted:
-        message = "settings ask for labels or points; say where by --warped-labels and --mapped-points"
+def _output_path(folder: Path | None, name: str, *, requested: bool) -> Path | None:
+    """Return the path to write, or None; an earlier file that is no longer requested is removed."""
+    if folder is None and requested:
+        message = (
+            "settings ask for labels or points; say where by --warped-labels and --mapped-points"
+        )
         raise DataError(message)
-    if folder is not None and not wanted:
+    if folder is not None and not requested:
         files.remove(folder / name)
-    return folder / name if folder is not None and wanted else None
+    return folder / name if folder is not None and requested else None
 
 
 def _by_pair(entries: Iterable[FileEntry]) -> dict[str, list[FileEntry]]:
-    """The transforms of each pair."""
-    found: dict[str, list[FileEntry]] = {}
-    for item in entries:
-        if Path(item.file).name == TRANSFORM:
-            found.setdefault(item.pair, []).append(item)
-    return found
+    """Group the entries of transforms by pair."""
+    by_pair: dict[str, list[FileEntry]] = {}
+    for entry in entries:
+        if Path(entry.file).name == TRANSFORM:
+            by_pair.setdefault(entry.pair, []).append(entry)
+    return by_pair
 
 
-def _folds(pair: Pair, own: Sequence[FileEntry], root: Path, fold: str) -> dict[str, Path]:
-    """The pair's transforms by fold, the main one first; each verified to be what was written."""
-    wrong = tables.faults(own, root, content=True)
-    if wrong:
+def _folds(pair: Pair, entries: Sequence[FileEntry], root: Path, fold: str) -> dict[str, Path]:
+    """Return the pair's transforms by fold, the main one first, after verifying their sha256."""
+    faults = tables.faults(entries, root, content=True)
+    if faults:
         fix = "delete it, if it is still there, and run the same command again"
-        raise DataError("; ".join([*wrong, fix]))
-    main = [root / item.file for item in own if item.file == f"{pair.id}/{TRANSFORM}"]
+        raise DataError("; ".join([*faults, fix]))
+    main = [root / entry.file for entry in entries if entry.file == f"{pair.id}/{TRANSFORM}"]
     if not main:
         message = f"no {TRANSFORM} in the table of registered pairs; delete the table and run again"
         raise DataError(message)
-    places = {Path(item.file).parent.relative_to(pair.id).parts: root / item.file for item in own}
-    members = {place[0]: path for place, path in places.items() if len(place) == 1}
-    found = {ENSEMBLE if members or fold == TEST else fold: main[0]}
-    return found | {name.removeprefix("fold-"): path for name, path in sorted(members.items())}
+    paths = {
+        Path(entry.file).parent.relative_to(pair.id).parts: root / entry.file for entry in entries
+    }
+    members = {parts[0]: path for parts, path in paths.items() if len(parts) == 1}
+    folds = {ENSEMBLE if members or fold == TEST else fold: main[0]}
+    return folds | {name.removeprefix("fold-"): path for name, path in sorted(members.items())}
 
 
-def _rows(head: _Head, truth: Truth, transform: Transform, settings: EvaluateSettings) -> Iterator[MetricRow]:
+def _rows(
+    builder: _RowBuilder, truth: Truth, transform: Transform, settings: EvaluateSettings
+) -> Iterator[MetricRow]:
     labels = truth.labels
     moving = labels.moving.affine if labels else truth.image.affine
-    boxes = [item.own for item in labels.pieces.values()] if labels else []
-    found = survey(transform, truth.image, moving, boxes)
-    yield from _field_rows(head, transform, found)
-    yield from _point_rows(head, truth, transform)
+    boxes = [piece.own for piece in labels.pieces.values()] if labels else []
+    surveyed = survey(transform, truth.image, moving, boxes)
+    yield from _field_rows(builder, transform, surveyed)
+    yield from _point_rows(builder, truth, transform)
     if labels is not None:
         if not same_grid(labels.grid, truth.image):
-            found = survey(transform, labels.grid, moving, boxes)
-        warped = _warped(labels, transform, found.landings, settings.evaluation.threshold)
-        yield from _label_rows(head, labels, warped, settings)
-    yield from _challenge_rows(head, truth, transform, settings)
+            surveyed = survey(transform, labels.grid, moving, boxes)
+        warped = _warped(labels, transform, surveyed.landings, settings.evaluation.threshold)
+        yield from _label_rows(builder, labels, warped, settings)
+    yield from _challenge_rows(builder, truth, transform, settings)
 
 
 def _warped(
     labels: LabelTruth, transform: Transform, landings: Sequence[Box | None], threshold: float
 ) -> dict[int, tuple[Region, Region]]:
-    """The moving labels on the fixed grid by key: by the alignment alone, and by the whole map."""
+    """Warp the moving labels to the fixed grid: by the alignment alone, and by the whole map."""
     precise = replace(transform, field=transform.field.to(torch.float64))
     warper = Warper(precise, labels.grid, labels.moving.affine, threshold)
     pieces = tuple(labels.pieces.values())
@@ -204,44 +214,53 @@ def _warped(
     return dict(zip(labels.pieces, zip(*states, strict=True), strict=True))
 
 
-def _field_rows(head: _Head, transform: Transform, found: Survey) -> Iterator[MetricRow]:
-    """The alignment alone is one matrix: its Jacobian is the same everywhere."""
-    plain = np.linalg.det(transform.alignment[:3, :3]).reshape(1)
+def _field_rows(
+    builder: _RowBuilder, transform: Transform, surveyed: Survey
+) -> Iterator[MetricRow]:
+    """Rows of the field's regularity; before, the Jacobian of the alignment matrix is constant."""
+    determinant = np.linalg.det(transform.alignment[:3, :3]).reshape(1)
     for metric, figure in (
         ("folding", deformation.folding_percent),
         ("sd_log_jacobian", deformation.sd_log_jacobian),
     ):
-        yield head.row(metric, (figure(plain), figure(found.determinants)), role="field")
-    turned = 100 * max(0.0, -float(plain[0]))
-    yield head.row("ndv", (turned, found.ndv_percent), role="field")
+        yield builder.row(
+            metric, (figure(determinant), figure(surveyed.determinants)), role="field"
+        )
+    inverted = 100 * max(0.0, -float(determinant[0]))
+    yield builder.row("ndv", (inverted, surveyed.ndv_percent), role="field")
 
 
-def _point_rows(head: _Head, truth: Truth, transform: Transform) -> Iterator[MetricRow]:
+def _point_rows(builder: _RowBuilder, truth: Truth, transform: Transform) -> Iterator[MetricRow]:
     fixed, moving = truth.fixed_points, truth.moving_points
-    for side, lacking in (("fixed", moving.keys() - fixed.keys()), ("moving", fixed.keys() - moving.keys())):
-        for name in sorted(lacking):
+    for side, missing in (
+        ("fixed", moving.keys() - fixed.keys()),
+        ("moving", fixed.keys() - moving.keys()),
+    ):
+        for name in sorted(missing):
             label, note = metric_tables.plain(name), ABSENT.format(side)
-            yield head.row("point_tre", (None, None), label=label, role="points", note=note)
+            yield builder.row("point_tre", (None, None), label=label, role="points", note=note)
     names = sorted(fixed.keys() & moving.keys())
     if not names:
         return
-    starts, ends = (np.array([side[name] for name in names], dtype=np.float64) for side in (fixed, moving))
+    starts, ends = (
+        np.array([side[name] for name in names], dtype=np.float64) for side in (fixed, moving)
+    )
     before = point_errors_mm(transform.without_field().map_points(starts), ends)
     after = point_errors_mm(transform.map_points(starts), ends)
     for index, name in enumerate(names):
         figures = (float(before[index]), float(after[index]))
-        yield head.row("point_tre", figures, label=metric_tables.plain(name), role="points")
+        yield builder.row("point_tre", figures, label=metric_tables.plain(name), role="points")
 
 
 def _label_rows(
-    head: _Head,
+    builder: _RowBuilder,
     labels: LabelTruth,
     warped: Mapping[int, tuple[Region, Region]],
     settings: EvaluateSettings,
 ) -> Iterator[MetricRow]:
     """Rows of every label, from the moving labels on the fixed grid, before and after."""
-    yield from _absent_rows(head, settings, warped.keys() - labels.fixed.keys(), "fixed")
-    yield from _absent_rows(head, settings, labels.fixed.keys() - warped.keys(), "moving")
+    yield from _absent_rows(builder, settings, warped.keys() - labels.fixed.keys(), "fixed")
+    yield from _absent_rows(builder, settings, labels.fixed.keys() - warped.keys(), "moving")
     errors = []
     normal = slices.normal(labels.grid.shape)
     for key in sorted(warped.keys() & labels.fixed.keys()):
@@ -256,34 +275,46 @@ def _label_rows(
         note = metric_tables.note(empty_before=warped[key][0].empty, vanished=warped[key][1].empty)
         for metric in before:
             figures = (before[metric], after[metric])
-            yield head.row(metric, figures, label=label.name, role=label.role, note=note)
+            yield builder.row(metric, figures, label=label.name, role=label.role, note=note)
         if label.role == "landmark":
             errors.append((before["tre"], after["tre"]))
-    yield from _case_rows(head, errors)
+    yield from _case_rows(builder, errors)
 
 
 def _challenge_rows(
-    head: _Head, truth: Truth, transform: Transform, settings: EvaluateSettings
+    builder: _RowBuilder, truth: Truth, transform: Transform, settings: EvaluateSettings
 ) -> Iterator[MetricRow]:
-    """Figures of the families that settings name beside the strict one."""
+    """Rows of the challenge families that the settings name."""
     chosen = settings.evaluation
-    of = challenges.Measurand(head.pair, truth, transform, settings.labels, chosen.threshold)
+    measurand = challenges.Measurand(
+        builder.pair, truth, transform, settings.labels, chosen.threshold
+    )
     for family in dict.fromkeys(chosen.families):
-        for item in challenges.findings(of, family):
-            yield head.row(item.metric, item.figures, label=item.label, role=item.role, note=item.note)
+        for finding in challenges.findings(measurand, family):
+            yield builder.row(
+                finding.metric,
+                finding.figures,
+                label=finding.label,
+                role=finding.role,
+                note=finding.note,
+            )
 
 
 def _absent_rows(
-    head: _Head, settings: EvaluateSettings, keys: Iterable[int], side: str
+    builder: _RowBuilder, settings: EvaluateSettings, keys: Iterable[int], side: str
 ) -> Iterator[MetricRow]:
-    """One row without figures for each label that `side` lacks."""
+    """One row without values for each label that is missing on `side`."""
     for label in (settings.labels.label(key) for key in sorted(keys)):
-        yield head.row("dice", (None, None), label=label.name, role=label.role, note=ABSENT.format(side))
+        yield builder.row(
+            "dice", (None, None), label=label.name, role=label.role, note=ABSENT.format(side)
+        )
 
 
-def _case_rows(head: _Head, errors: Sequence[tuple[float | None, float | None]]) -> Iterator[MetricRow]:
-    """The pair's root mean square over its landmarks; absent, and so worst, if one vanished."""
+def _case_rows(
+    builder: _RowBuilder, errors: Sequence[tuple[float | None, float | None]]
+) -> Iterator[MetricRow]:
+    """The pair's root mean square error over its landmarks; absent (worst) if one vanished."""
     if errors:
         before, after = (root_mean_square(side) for side in zip(*errors, strict=True))
         note = metric_tables.note(empty_before=before is None, vanished=after is None)
-        yield head.row("rms_tre", (before, after), role="landmark", note=note)
+        yield builder.row("rms_tre", (before, after), role="landmark", note=note)

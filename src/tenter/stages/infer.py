@@ -1,4 +1,4 @@
-"""Register prepared pairs with finished models: two images in, the whole map out. Sees no label."""
+"""Register prepared pairs with finished models: two images in, one transform out. No labels."""
 
 from __future__ import annotations
 
@@ -39,31 +39,31 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     table: Path,
     device: str = "auto",
 ) -> None:
-    """Register pairs; those that are whole and up to date are kept.
+    """Register pairs; results that are complete and up to date are kept.
 
     With several models the fields are averaged, and each member's transform is written too, as
     `<pair>/fold-<k>/transform.h5`, or `<pair>/<model>/fold-<k>/transform.h5` where folds repeat.
 
     Args:
-        manifest: table of pairs.
-        pairs: ids of the pairs to register.
-        images: table of the pairs' prepared images.
-        cases: folder that this table describes.
-        models: folders of finished folds; several make an ensemble.
-        settings: files to write for each pair, and what is done beyond the networks' answer.
-        code: fingerprint of this stage's code.
-        output: folder of the model's transforms, one folder a pair.
-        table: table of the files made, written last.
+        manifest: Table of pairs.
+        pairs: Ids of the pairs to register.
+        images: Table of the pairs' prepared images.
+        cases: Folder of the files in that table.
+        models: Folders of finished folds; several form an ensemble.
+        settings: Files to write for each pair, and test-time steps after the networks (JSON).
+        code: Fingerprint of this stage's code.
+        output: Folder of the model's transforms, with one folder per pair.
+        table: Table of the files written; it is written last.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        CheckpointError: a model is damaged, or was trained on cases prepared otherwise.
-        DataError: naming every pair that failed; the others are done.
-        DeviceError: a GPU was asked for and there is none.
+        CheckpointError: a model is damaged, or was trained on differently prepared cases.
+        DataError: some pairs failed; all of them are named, and the others are finished.
+        DeviceError: a GPU was requested but none is available.
         OutputError: a result could not be written.
     """
-    where = select_device(device)
-    members = ensemble.load(models, where)
+    torch_device = select_device(device)
+    members = ensemble.load(models, torch_device)
     prepared = _by_pair(images)
     basis = {
         "code": code,
@@ -74,12 +74,14 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
 
     def register(pair: ImagePair) -> list[FileEntry]:
         entries = _sound(prepared.get(pair.id, ()), cases, images)
-        fingerprint = files.digest({**basis, "images": sorted((item.file, item.sha256) for item in entries)})
+        fingerprint = files.digest(
+            {**basis, "images": sorted((entry.file, entry.sha256) for entry in entries)}
+        )
         sidecar = output / pair.id / SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
             files.remove(sidecar)
-            made, said = _register(pair, cases / pair.id, members, settings, sidecar.parent)
-            pairwork.seal(sidecar, fingerprint, made, said)
+            paths, fields = _register(pair, cases / pair.id, members, settings, sidecar.parent)
+            pairwork.seal(sidecar, fingerprint, paths, fields)
         return pairwork.entries(pair.id, sidecar, output, fingerprint)
 
     registered = pairwork.each_pair(rows.image_pairs(manifest, pairs), register, "infer")
@@ -87,16 +89,16 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
 
 
 def _by_pair(table: Path) -> dict[str, tuple[FileEntry, ...]]:
-    found: dict[str, tuple[FileEntry, ...]] = {}
-    for item in tables.read(table):
-        found[item.pair] = (*found.get(item.pair, ()), item)
-    return found
+    by_pair: dict[str, tuple[FileEntry, ...]] = {}
+    for entry in tables.read(table):
+        by_pair[entry.pair] = (*by_pair.get(entry.pair, ()), entry)
+    return by_pair
 
 
 def _sound(entries: Sequence[FileEntry], root: Path, table: Path) -> Sequence[FileEntry]:
-    wrong = tables.faults(entries, root, content=True) if entries else [f"not in {table}"]
-    if wrong:
-        raise DataError("; ".join([*wrong, tables.PREPARE_AGAIN]))
+    faults = tables.faults(entries, root, content=True) if entries else [f"not in {table}"]
+    if faults:
+        raise DataError("; ".join([*faults, tables.PREPARE_AGAIN]))
     return entries
 
 
@@ -107,33 +109,33 @@ def _register(
     settings: InferSettings,
     folder: Path,
 ) -> tuple[list[Path], dict[str, Any]]:
-    """The files written for a pair, and what its sidecar says of it."""
+    """Register one pair; return the paths of the files written and the content of its sidecar."""
     start = time.perf_counter()
-    images, said = _prepared(case_folder)
+    images, sidecar = _prepared(case_folder)
     for member in members:
-        ensemble.require_same_plan(member, images, pair.id, said["plan"])
+        ensemble.require_same_plan(member, images, pair.id, sidecar["plan"])
     answer = answers.answer(images, members, settings.test_time)
     transform = answer.transform(images)
     seconds = time.perf_counter() - start
     if answer.complaint is not None:
         _log.warning("%s: %s", pair.id, answer.complaint)
-    named = zip(ensemble.names(members), answer.members, strict=True)
-    made = exports.write_transforms(folder, transform, list(named))
+    named_members = zip(ensemble.names(members), answer.members, strict=True)
+    paths = exports.write_transforms(folder, transform, list(named_members))
     source = exports.Source(
         transform=transform,
         moving=images.moving_source,
         fixed=images.fixed_source,
         names=(pair.patients[0], pair.patients[-1]),
-        image=lambda: _original(pair.moving, said["sources"]["moving"]),
+        image=lambda: _original(pair.moving, sidecar["sources"]["moving"]),
     )
-    further, told = exports.write_exports(folder, source, settings.export)
-    made += further
-    exports.remove_others(folder, made)
-    return made, {
+    export_paths, export_fields = exports.write_exports(folder, source, settings.export)
+    paths += export_paths
+    exports.remove_others(folder, paths)
+    return paths, {
         "pair": pair.id,
         "models": [{"fold": member.fold, "sha256": member.sha256} for member in members],
         "largest_displacement_mm": ensemble.largest_mm(transform),
-        **told,
+        **export_fields,
         **({} if answer.done is None else {"test_time": answer.done}),
         "seconds": {"network": round(seconds, 3), "all": round(time.perf_counter() - start, 3)},
         "device": answer.field.device.type,
@@ -141,9 +143,9 @@ def _register(
 
 
 def _prepared(folder: Path) -> tuple[PreparedImages, dict[str, Any]]:
-    """A prepared pair, and what its sidecar says."""
+    """Read a prepared pair and its sidecar."""
     case = layout.read_images(folder)
-    said = layout.read_sidecar(folder)
+    sidecar = layout.read_sidecar(folder)
     images = PreparedImages(
         affine=case.affine,
         alignment=case.alignment,
@@ -152,7 +154,7 @@ def _prepared(folder: Path) -> tuple[PreparedImages, dict[str, Any]]:
         moving_source=case.moving_source,
         fixed_source=case.fixed_source,
     )
-    return images, said
+    return images, sidecar
 
 
 def _original(path: Path, sha256: str) -> Volume:

@@ -1,4 +1,4 @@
-"""Derive the common grid and rules from a cohort's headers, or take a model's; reads no voxel."""
+"""Derive a cohort's common grid and rules from its headers, or copy those of a model."""
 
 from __future__ import annotations
 
@@ -22,30 +22,37 @@ def plan(
     model: Path | None = None,
     model_plan: str = "",
 ) -> None:
-    """Derive the plan of a cohort, or take that of the finished model which registers it.
+    """Derive the plan of a cohort, or copy that of the finished model that registers it.
+
+    Only headers are read, no voxels.
 
     Args:
-        manifest: table of pairs, or of subjects.
-        settings: what overrides the derivation.
-        output: the plan, JSON.
-        pairs: list of the pairs drawn from subjects; default: all that they can make.
-        model: folder of a finished model; its plan is taken whole.
-        model_plan: hash of the model's plan when the job was planned; empty: it is not compared.
+        manifest: Table of pairs, or of subjects.
+        settings: Values that override the derived ones (JSON).
+        output: Plan to write (JSON).
+        pairs: List of the pairs drawn from subjects; default: all possible pairs.
+        model: Folder of a finished model, whose plan is copied.
+        model_plan: Hash of the model's plan when the job was planned; empty: it is not compared.
 
     Raises:
-        DataError: naming every image whose header cannot be used, or that the model cannot register.
-        InputError: the manifest is faulty, or lacks a pair of the list; the model is damaged, or its
-            plan differs from the settings.
+        DataError: the headers of some images cannot be used, or the model cannot register them; all
+            of them are named.
+        InputError: the manifest is faulty, or lacks a pair of the list; the model is damaged, or
+            its plan differs from the settings.
     """
-    rows = table.read(manifest) if pairs is None else table.pairs(manifest, pairing.read_lock(pairs))
+    rows = (
+        table.read(manifest) if pairs is None else table.pairs(manifest, pairing.read_lock(pairs))
+    )
     images = tuple(pair.images() for pair in rows)
     if model is None:
         plans.write_plan(output, planning.derive(images, settings))
         return
     applied = finished.load(model)
-    wrong = finished.conflicts(settings, applied, Path("--settings"))
+    conflicts = finished.conflicts(settings, applied, Path("--settings"))
     if model_plan not in {"", applied.digest}:
-        wrong = (Fault(str(model), "has another plan since this job was planned", "run snakemake again"),)
-    if wrong:
-        raise InputError(wrong)
+        conflicts = (
+            Fault(str(model), "has another plan since this job was planned", "run snakemake again"),
+        )
+    if conflicts:
+        raise InputError(conflicts)
     plans.write_plan(output, planning.adopt(images, applied.plan))

@@ -1,4 +1,4 @@
-"""Bring the images of pairs onto the case grid: aligned, resampled, normalised. Sees no label."""
+"""Align the images of pairs, resample them to the case grid and normalise them. No labels."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def prepare_images(
     cases: Path,
     table: Path,
 ) -> None:
-    """Prepare the images of some pairs; those that are whole and up to date are kept.
+    """Prepare the images of some pairs; results that are complete and up to date are kept.
 
     Args:
-        manifest: table of pairs.
-        pairs: ids of the pairs to prepare.
-        plan: the cohort's plan.
-        settings: what shaped the plan.
-        code: fingerprint of this stage's code.
-        cases: folder of cases, one folder a pair.
-        table: table of the files made, written last.
+        manifest: Table of pairs.
+        pairs: Ids of the pairs to prepare.
+        plan: Plan of the cohort.
+        settings: Settings that the plan depends on (JSON).
+        code: Fingerprint of this stage's code.
+        cases: Folder of prepared cases, with one folder per pair.
+        table: Table of the files written; it is written last.
 
     Raises:
-        DataError: naming every pair that failed; the others are done.
+        DataError: some pairs failed; all of them are named, and the others are finished.
     """
     planned = plans.read_plan(plan)
     digest = plans.plan_digest(planned)
@@ -49,12 +49,14 @@ def prepare_images(
         sources = _sources(pair, planned)
         fingerprint = files.digest({**basis, **_identity(pair), "sources": sources})
         if not pairwork.is_finished(sidecar, fingerprint):
-            made, said = _prepare_pair(pair, planned, sidecar.parent)
-            pairwork.seal(sidecar, fingerprint, made, {**said, "plan": digest, "sources": sources})
+            paths, fields = _prepare_pair(pair, planned, sidecar.parent)
+            pairwork.seal(
+                sidecar, fingerprint, paths, {**fields, "plan": digest, "sources": sources}
+            )
         return pairwork.entries(pair.id, sidecar, cases, fingerprint)
 
-    made = pairwork.each_pair(rows.image_pairs(manifest, pairs), prepare, "prepare_images")
-    tables.write(table, [entry for entries in made for entry in entries])
+    prepared = pairwork.each_pair(rows.image_pairs(manifest, pairs), prepare, "prepare_images")
+    tables.write(table, [entry for entries in prepared for entry in entries])
 
 
 def _identity(pair: ImagePair) -> dict[str, object]:
@@ -62,7 +64,7 @@ def _identity(pair: ImagePair) -> dict[str, object]:
 
 
 def _sources(pair: ImagePair, plan: Plan) -> dict[str, str]:
-    """Sha256 of every file that the case is made from."""
+    """Return the sha256 of every file that the case is made from."""
     hashes = {"moving": volumes.sha256(pair.moving), "fixed": volumes.sha256(pair.fixed)}
     transform = pair.initial_transform
     if plan.alignment == "file" and transform is not None:
@@ -73,30 +75,38 @@ def _sources(pair: ImagePair, plan: Plan) -> dict[str, str]:
     return hashes
 
 
-def _prepare_pair(pair: ImagePair, plan: Plan, folder: Path) -> tuple[list[Path], dict[str, object]]:
-    """Write a pair's images; they, and what its sidecar says of them."""
-    moving, fixed = _image(pair.moving, plan.moving_channels), _image(pair.fixed, plan.fixed_channels)
-    placed = align(plan.alignment, moving, fixed, pair.initial_transform)
-    images = preparation.prepared(moving, fixed, plan, placed, (str(pair.moving), str(pair.fixed)))
-    said: dict[str, object] = {
+def _prepare_pair(
+    pair: ImagePair, plan: Plan, folder: Path
+) -> tuple[list[Path], dict[str, object]]:
+    """Write a pair's images; return their paths and the content of the sidecar."""
+    moving, fixed = (
+        _image(pair.moving, plan.moving_channels),
+        _image(pair.fixed, plan.fixed_channels),
+    )
+    alignment = align(plan.alignment, moving, fixed, pair.initial_transform)
+    images = preparation.prepared(
+        moving, fixed, plan, alignment, (str(pair.moving), str(pair.fixed))
+    )
+    fields: dict[str, object] = {
         **_identity(pair),
         "shape": plan.shape,
         "affine": images.affine.tolist(),
-        "alignment": placed.tolist(),
+        "alignment": alignment.tolist(),
     }
     sides = ((images.moving, images.moving_source), (images.fixed, images.fixed_source))
-    made = [layout.images_file(folder, side) for side in layout.SIDES]
-    for path, side, (case, source) in zip(made, layout.SIDES, sides, strict=True):
+    paths = [layout.images_file(folder, side) for side in layout.SIDES]
+    for path, side, (case, source) in zip(paths, layout.SIDES, sides, strict=True):
         volumes.write_image(path, case, images.affine)
-        said[side] = {"shape": source.shape, "affine": source.affine.tolist()}
-    return made, said
+        fields[side] = {"shape": source.shape, "affine": source.affine.tolist()}
+    return paths, fields
 
 
 def _image(path: Path, channels: int) -> Volume:
     volume = volumes.read_image(path)
     if len(volume.array) != channels:
         message = (
-            f"{path}: has {len(volume.array)} channels, the plan {channels}; delete the plan to renew it"
+            f"{path}: has {len(volume.array)} channels, the plan {channels}; "
+            "delete the plan to renew it"
         )
         raise DataError(message)
     return volume

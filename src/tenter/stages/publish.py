@@ -1,4 +1,4 @@
-"""Mirror a study's finished models to MLflow, from their files; doing it again changes nothing."""
+"""Mirror a study's finished models to MLflow, from their files; repeating it changes nothing."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ def publish(
     content: str = "",
     rebuild: int | None = None,
 ) -> str:
-    """Make the mirror of a study whole: for each model a run with figures and files, below it a run a fold.
+    """Mirror a finished study to MLflow: one run per model, and a child run for each of its folds.
 
-    Each test-time option of a model has a run of its own beside the folds, with its figures. All of it is
-    made from the study's files: where the database was deleted, it is written again.
+    The run of a model holds its metrics and files. Each test-time option of a model has a child run
+    of its own, with its metrics. Everything is taken from the study's files: if the database was
+    deleted, it is written again.
 
     Args:
         config: Configuration file (YAML) of a finished study.
-        models: Models to publish; default: all of the study.
-        content: JSON of top-level keys that take the place of the configuration's.
-        rebuild: How often runs have been made anew as they were gone; the workflow counts this.
+        models: Models to publish; default: all models of the study.
+        content: JSON object of top-level keys that replace those of the configuration.
+        rebuild: How often missing runs have been created again; the workflow counts this.
 
     Returns:
-        How to look at the runs; for each model it is also kept as `tracking/<model>.txt`.
+        How to view the runs; for each model this text is also kept as `tracking/<model>.txt`.
 
     Raises:
         DataError: a model is not finished, or a table is damaged.
@@ -64,17 +65,19 @@ def publish(
 def _require_finished(study: Study, names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in study.models]
     if unknown or not names:
-        wrong = f"has no model {unknown[0]!r}" if unknown else "trains no model"
+        fault = f"has no model {unknown[0]!r}" if unknown else "trains no model"
         known = ", ".join(study.models) or "none"
-        message = f"{study.path}: the study {wrong}; those that can be published: {known}"
+        message = f"{study.path}: the study {fault}; those that can be published: {known}"
         raise DataError(message)
-    wanted = [study.results / table for table in (*_TABLES, "report.html")]
-    wanted += [folder / finished.DESCRIPTION for name in names for folder in _folders(study, name)]
-    missing = [path for path in wanted if not path.is_file()]
+    required = [study.results / table for table in (*_TABLES, "report.html")]
+    required += [
+        folder / finished.DESCRIPTION for name in names for folder in _folders(study, name)
+    ]
+    missing = [path for path in required if not path.is_file()]
     if missing:
-        more = f" and {len(missing) - 1} more are missing" if len(missing) > 1 else " is missing"
+        suffix = f" and {len(missing) - 1} more are missing" if len(missing) > 1 else " is missing"
         message = (
-            f"{missing[0]}{more}; finish the study first: "
+            f"{missing[0]}{suffix}; finish the study first: "
             f"snakemake --profile profiles/local --configfile {study.path}"
         )
         raise DataError(message)
@@ -116,32 +119,36 @@ def _fold(folder: Path, rows: Sequence[published.Row], model: str) -> tracking.F
         description=description,
         history=read_history(history),
         figures={} if fold == ALL else published.fold_figures(rows, model, fold),
-        artifacts=[folder / name for name in (finished.WEIGHTS, finished.DESCRIPTION, models.HISTORY)],
+        artifacts=[
+            folder / name for name in (finished.WEIGHTS, finished.DESCRIPTION, models.HISTORY)
+        ],
         span=None if seconds is None else (end - int(1000 * seconds), end),
     )
 
 
 def _sentences(lines: Sequence[statistics.Line], model: str) -> str:
-    """What the report says of the model first."""
-    kinds = [kind for kind in ("cv", "test") if any((x.model, x.set) == (model, kind) for x in lines)]
+    """Return the sentences about the model that the report begins with."""
+    kinds = [
+        kind for kind in ("cv", "test") if any((x.model, x.set) == (model, kind) for x in lines)
+    ]
     labels = {line.label for line in lines if line.role == "structure" and line.label}
     structure = labels.pop() if len(labels) == 1 else "structures"
     return " ".join(headline.summary(lines, model, kind, structure) for kind in kinds)
 
 
 def _artifacts(study: Study, model: str) -> dict[str, Path | str]:
-    """What people look at, by its name among the run's artifacts."""
+    """Return the files to upload, by their path among the run's artifacts."""
     root = study.results
-    found: dict[str, Path | str] = {"report.html": root / "report.html"}
-    found |= {f"tables/{name}": root / name for name in _TABLES}
+    artifacts: dict[str, Path | str] = {"report.html": root / "report.html"}
+    artifacts |= {f"tables/{name}": root / name for name in _TABLES}
     cohort = (root / f"cohort/{name}" for name in ("plan.json", "folds.tsv"))
-    found |= {f"study/{path.name}": path for path in cohort if path.is_file()}
-    found["study/configuration.yaml"] = _configuration(study.config)
-    return found | dict(_pictures(study, model))
+    artifacts |= {f"study/{path.name}": path for path in cohort if path.is_file()}
+    artifacts["study/configuration.yaml"] = _configuration(study.config)
+    return artifacts | dict(_pictures(study, model))
 
 
 def _configuration(config: Config) -> str:
-    """The configuration with all defaults; without a login, and no folder of this machine."""
+    """Return the configuration with all defaults, without logins and folders of this machine."""
     value = config.model_dump(mode="python")
     plain = addresses.masked_values(_portable(value))
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
@@ -149,20 +156,24 @@ def _configuration(config: Config) -> str:
 
 def _portable(value: object) -> object:
     if isinstance(value, dict):
-        return {str(key): _portable(item) for key, item in value.items()}
+        return {str(key): _portable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_portable(item) for item in value]
+        return [_portable(entry) for entry in value]
     if isinstance(value, Path):
         return value.name if value.is_absolute() else str(value)
     return value
 
 
 def _pictures(study: Study, model: str) -> Iterator[tuple[str, str]]:
-    """The best, the median and the worst pair, as in the report; as many as that shows."""
-    wanted = min(_PICTURES, study.config.report.examples)
+    """Draw the best, the median and the worst pair, at most as many as the report shows."""
+    count = min(_PICTURES, study.config.report.examples)
     rows = [row for row in metric_tables.read(study.results / "metrics.tsv") if row.model == model]
-    found = groups([row for row in rows if family(row.metric) == STRICT], [model])
-    for example in examples.choose([group for group in found if group.set == "cv"], wanted) if wanted else ():
+    model_groups = groups([row for row in rows if family(row.metric) == STRICT], [model])
+    for example in (
+        examples.choose([group for group in model_groups if group.set == "cv"], count)
+        if count
+        else ()
+    ):
         case = study.results / f"cases/{example.pair}"
         transform = study.results / f"fields/{model}/{example.pair}/transform.h5"
         try:

@@ -1,4 +1,4 @@
-"""Write the report: one self-contained HTML page that says what a study came to."""
+"""Write the report: one self-contained HTML page with the results of a study."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ from tenter.reporting.page import Block, Figure, Page, Section, render
 from tenter.reporting.results import Group, groups
 from tenter.training.recorder import read_history
 
-REREGISTER = "delete the pair's folder and its chunk's table in fields/tables, and run the workflow again"
+REREGISTER = (
+    "delete the pair's folder and its chunk's table in fields/tables, and run the workflow again"
+)
+
+BEFORE_FIRST_JOB = "the workflow, before the first job"
+"""Maker of the files that no command writes."""
 
 TRANSFORM, SIDECAR = "transform.h5", "infer.json"
 
@@ -53,26 +58,26 @@ def report(  # noqa: PLR0913 - flags of a command
     code: str,
     output: Path,
 ) -> None:
-    """Write the report of a study: figures, plots, pictures and where they come from.
+    """Write the report of a study: results, plots, pictures and their provenance.
 
-    Pictures need the prepared case and the transform of the pairs that are shown; where one
-    of them is gone the page says so in its place.
+    Pictures need the prepared case and the transform of the pairs that are shown; if one
+    of them is missing, the page says so in place of the picture.
 
     Args:
-        metrics: all figures in one table.
-        summary: table of distributions.
-        comparison: table of models against the reference.
-        challenges: table of what the cohort comes to by the rules of challenges.
-        cases: folder of prepared cases.
-        fields: folder of transforms, by model.
-        models: folder of trained models.
-        plan: the cohort's plan.
-        folds: table of patients and folds; none where a finished model was applied.
-        provenance: file of accepted changes of code; default: the one that the environment
+        metrics: Table of all metrics.
+        summary: Table of distributions.
+        comparison: Table of models against the reference.
+        challenges: Table of the cohort's results by the rules of challenges.
+        cases: Folder of prepared cases.
+        fields: Folder of transforms, by model.
+        models: Folder of trained models.
+        plan: Plan of the cohort.
+        folds: Table of patients and folds; omitted if a finished model was applied.
+        provenance: File of accepted code changes; default: the file that the environment
             variable TENTER_ACCEPTED names.
-        settings: what is shown.
-        code: fingerprint of the stage's code.
-        output: the page to write.
+        settings: What the report shows (JSON).
+        code: Fingerprint of this stage's code.
+        output: HTML page to write.
 
     Raises:
         DataError: a table is damaged.
@@ -83,22 +88,33 @@ def report(  # noqa: PLR0913 - flags of a command
     names = [model for model in settings.models if any(row.model == model for row in rows)]
     if rows and not names:
         raise files.damaged(metrics, f"holds no figure of the models {', '.join(settings.models)}")
-    found = groups(rows, names)
+    all_groups = groups(rows, names)
     trained = _histories(models, names)
+    made_by = (
+        (metrics, "tenter summarise"),
+        (summary, "tenter summarise"),
+        (comparison, "tenter summarise"),
+        (plan, "tenter plan"),
+        (folds, BEFORE_FIRST_JOB),
+    )
     parts: list[Section | None] = [
         sections.cohort(rows, plans.read_plan(plan), _folds(folds), names),
         sections.comparison(lines, contrasts, names),
         costs.section(_costs(rows, fields), lines, names, dict(settings.options), sections.KINDS),
-        sections.distributions(found, names),
-        _pictures(found, settings, cases, fields),
+        sections.distributions(all_groups, names),
+        _pictures(all_groups, settings, cases, fields),
         sections.details(lines, names),
-        sections.failures(found),
-        sections.deformation(found, names),
+        sections.failures(all_groups),
+        sections.deformation(all_groups, names),
         challenge_section(challenge_tables.read(challenges)),
         sections.training(trained, _validated(models, names)),
         sections.definitions({row.metric for row in rows}),
         _origin(
-            settings, code, provenance, models, _sources(output, metrics, summary, comparison, plan, folds)
+            settings,
+            code,
+            provenance,
+            models,
+            _sources(output, made_by),
         ),
     ]
     kinds = _kinds(rows)
@@ -110,7 +126,9 @@ def report(  # noqa: PLR0913 - flags of a command
         cards_of=f"Medians before and after, model {names[0]}" if names else "",
         cards=headline.cards(lines, names[0], kinds[0], _structure(rows)) if rows else (),
         sections=tuple(part for part in parts if part is not None),
-        colophon="Written by tenter. Every figure stands in metrics.tsv and summary.tsv beside this page.",
+        colophon=(
+            "Written by tenter. All values are in metrics.tsv and summary.tsv beside this page."
+        ),
     )
     files.write_text(output, render(page))
 
@@ -123,16 +141,20 @@ def _summary(
     *,
     applied: bool,
 ) -> tuple[str, ...]:
-    """The first model in full for each set, then a line for each other model."""
+    """Summarise the first model in full for each set, then each other model in one line."""
     structure, kinds = _structure(rows), _kinds(rows)
     of_two = any("--" in row.patient for row in rows)
-    said = [
+    summaries = [
         headline.summary(lines, name, kind, structure, of_two=of_two, applied=applied)
         for name in names[:1]
         for kind in kinds
     ]
-    more = [headline.versus(lines, contrasts, name, kind, structure) for kind in kinds for name in names[1:]]
-    return (*said, *filter(None, more))
+    comparisons = [
+        headline.versus(lines, contrasts, name, kind, structure)
+        for kind in kinds
+        for name in names[1:]
+    ]
+    return (*summaries, *filter(None, comparisons))
 
 
 def _kinds(rows: Sequence[MetricRow]) -> list[str]:
@@ -140,13 +162,15 @@ def _kinds(rows: Sequence[MetricRow]) -> list[str]:
 
 
 def _costs(rows: Sequence[MetricRow], fields: Path) -> dict[tuple[str, str], list[costs.Cost]]:
-    """What each pair took, by set and model, as far as its files say."""
-    found: dict[tuple[str, str], list[costs.Cost]] = {}
+    """Return the cost of each pair, by set and model, where its files record it."""
+    pair_costs: dict[tuple[str, str], list[costs.Cost]] = {}
     for kind, model, pair in dict.fromkeys((row.set, row.model, row.pair) for row in rows):
         path = fields / model / pair / SIDECAR
         if path.is_file():
-            found.setdefault((kind, model), []).append(costs.cost(files.read_object(path, {}, REREGISTER)))
-    return found
+            pair_costs.setdefault((kind, model), []).append(
+                costs.cost(files.read_object(path, {}, REREGISTER))
+            )
+    return pair_costs
 
 
 def _folds(path: Path | None) -> dict[str, str]:
@@ -157,9 +181,9 @@ def _folds(path: Path | None) -> dict[str, str]:
 
 
 def _structure(rows: Sequence[MetricRow]) -> str:
-    """The name of the only structure, else `structures`."""
-    found = {row.label for row in rows if row.role == "structure"}
-    return found.pop() if len(found) == 1 else "structures"
+    """Return the name of the only structure, else `structures`."""
+    labels = {row.label for row in rows if row.role == "structure"}
+    return labels.pop() if len(labels) == 1 else "structures"
 
 
 def _subtitle(settings: ReportSettings, rows: Sequence[MetricRow]) -> str:
@@ -170,106 +194,139 @@ def _subtitle(settings: ReportSettings, rows: Sequence[MetricRow]) -> str:
 
 
 def _cautions(rows: Sequence[MetricRow], kinds: Sequence[str], *, applied: bool) -> tuple[str, ...]:
-    said = []
+    cautions = []
     if "cv" in kinds:
-        said.append(
-            "Figures of cross-validated pairs are out-of-fold: each pair was registered by the network of "
-            "the fold that its patient is in, which never learnt from that patient. They estimate how such a "
-            "network does on new patients of the same kind, scanners and annotators; they are no clinical "
-            "validation."
+        cautions.append(
+            "Figures of cross-validated pairs are out-of-fold: each pair was registered by the "
+            "network of the fold that its patient is in, which was not trained on that patient. "
+            "They estimate the performance of such a network on new patients of the same kind, "
+            "scanners and annotators; they are not a clinical validation."
         )
     if "test" in kinds:
-        where = "A finished model was applied" if applied else "Test pairs took no part in cross-validation"
-        said.append(
-            f"{where}. Whether a network that was trained elsewhere has seen one of these patients is not "
-            "known here."
+        context = (
+            "A finished model was applied"
+            if applied
+            else "Test pairs took no part in cross-validation"
+        )
+        cautions.append(
+            f"{context}. Whether a network that was trained elsewhere has seen one of these "
+            "patients is not known here."
         )
     if all(row.role == "field" for row in rows):
-        said.append("Without labels or points nothing on this page says how accurate the registration is.")
-    return tuple(said)
+        cautions.append(
+            "Without labels or points nothing on this page says how accurate the registration is."
+        )
+    return tuple(cautions)
 
 
 def _learning(trained: Mapping[str, Mapping[str, histories.Rows]]) -> tuple[str, ...]:
-    return tuple(said for model, folds in trained.items() for said in histories.concerns(model, folds))
+    return tuple(
+        concern for model, folds in trained.items() for concern in histories.concerns(model, folds)
+    )
 
 
 def _validated(models: Path, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Number of validation pairs of each model and fold, as far as their descriptions say."""
-    found: dict[str, dict[str, int]] = {}
+    """Count the validation pairs of each model and fold, where `model.json` lists them."""
+    counts: dict[str, dict[str, int]] = {}
     for name in names:
         for path in sorted((models / name).glob(f"fold-*/{finished.DESCRIPTION}")):
             pairs = files.read_object(path, {}).get("validated_on")
             if pairs is not None:
-                found.setdefault(name, {})[path.parent.name.removeprefix("fold-")] = len(pairs)
-    return found
+                counts.setdefault(name, {})[path.parent.name.removeprefix("fold-")] = len(pairs)
+    return counts
 
 
-def _histories(models: Path, names: Sequence[str]) -> dict[str, dict[str, Sequence[Mapping[str, float]]]]:
-    found: dict[str, dict[str, Sequence[Mapping[str, float]]]] = {}
+def _histories(
+    models: Path, names: Sequence[str]
+) -> dict[str, dict[str, Sequence[Mapping[str, float]]]]:
+    by_model: dict[str, dict[str, Sequence[Mapping[str, float]]]] = {}
     for name in names:
         paths = sorted(
-            (models / name).glob("fold-*/history.csv"), key=lambda path: (len(path.parent.name), path)
+            (models / name).glob("fold-*/history.csv"),
+            key=lambda path: (len(path.parent.name), path),
         )
         if paths:
-            found[name] = {path.parent.name.removeprefix("fold-"): read_history(path) for path in paths}
-    return found
+            by_model[name] = {
+                path.parent.name.removeprefix("fold-"): read_history(path) for path in paths
+            }
+    return by_model
 
 
-def _pictures(found: Sequence[Group], settings: ReportSettings, cases: Path, fields: Path) -> Section | None:
-    """Image panels of chosen pairs, for each model and set."""
+def _pictures(
+    all_groups: Sequence[Group], settings: ReportSettings, cases: Path, fields: Path
+) -> Section | None:
+    """Draw image panels of chosen pairs, for each model and set."""
     blocks = []
-    wanted = (
-        list(dict.fromkeys((group.set, group.model) for group in found)) if settings.report.examples else []
+    combinations = (
+        list(dict.fromkeys((group.set, group.model) for group in all_groups))
+        if settings.report.examples
+        else []
     )
-    for kind, model in tqdm(wanted, desc="report: pictures", disable=None):
-        own = [group for group in found if (group.set, group.model) == (kind, model)]
-        for place, example in enumerate(examples.choose(own, settings.report.examples)):
-            name = f"{kind}-{settings.models.index(model)}-{place}"
+    for kind, model in tqdm(combinations, desc="report: pictures", disable=None):
+        model_groups = [group for group in all_groups if (group.set, group.model) == (kind, model)]
+        for index, example in enumerate(examples.choose(model_groups, settings.report.examples)):
+            name = f"{kind}-{settings.models.index(model)}-{index}"
             title = f"{example.title} of model {model}: {example.pair}"
             blocks.append(
-                _picture(example, own, title, name, (cases / example.pair, fields / model / example.pair))
+                _picture(
+                    example,
+                    model_groups,
+                    title,
+                    name,
+                    (cases / example.pair, fields / model / example.pair),
+                )
             )
     text = (
-        "Three planes (of slices theirs) through the centre of the first structure, or of the grid. Orange, "
-        "solid: labels of the fixed image. Blue, dashed: those of the moving image, with the alignment alone "
-        "and registered. Last column: length of the displacement, and the fixed image's grid where the map "
-        "takes it in the moving image."
+        "Three planes (of slices, the plane of the slice) through the centre of the first "
+        "structure, or of the grid. Orange, solid: labels of the fixed image. Blue, dashed: those "
+        "of the moving image, with the alignment alone and registered. Last column: length of the "
+        "displacement, and the fixed image's grid, mapped to the moving image."
     )
-    if all(group.role == "field" for group in found):
+    if all(group.role == "field" for group in all_groups):
         text += (
-            " Nothing was measured here: the order is that of how rough the deformations are, which says "
-            "nothing of how well the images match."
+            " Nothing was measured here: pairs are ordered by the roughness of their deformations, "
+            "which says nothing about how well the images match."
         )
     return Section("examples", "Pairs in pictures", tuple(blocks), text) if blocks else None
 
 
 def _picture(
-    example: examples.Example, own: Sequence[Group], title: str, name: str, folders: tuple[Path, Path]
+    example: examples.Example,
+    model_groups: Sequence[Group],
+    title: str,
+    name: str,
+    folders: tuple[Path, Path],
 ) -> Block:
-    figures = examples.caption(example, own)
-    said = f"{example.origin}. {figures}."
+    figures = examples.caption(example, model_groups)
+    caption = f"{example.origin}. {figures}."
     try:
         scene = examples.scene(folders[0], folders[1] / TRANSFORM)
     except (DataError, OSError):
         return Block(
             title,
-            f"{said} No picture: the prepared case or the transform of this pair is missing or damaged.",
+            f"{caption} No picture: the prepared case or the transform of this pair is missing or "
+            "damaged.",
         )
-    alt = f"{title}. Slices of fixed, aligned and registered image, and of the displacement. {figures}."
-    without = "" if len(scene.fixed_labels) else " No contours: this case was prepared without labels."
+    slices = "Slices of fixed, aligned and registered image, and of the displacement"
+    alt = f"{title}. {slices}. {figures}."
+    note = "" if len(scene.fixed_labels) else " No contours: this case was prepared without labels."
     return Block(
-        title, figures=(Figure(panels.panel(scene, alt, f"panel-{name}"), said + without),), wide=True
+        title,
+        figures=(Figure(panels.panel(scene, alt, f"panel-{name}"), caption + note),),
+        wide=True,
     )
 
 
-def _sources(output: Path, *paths: Path | None) -> list[tuple[str, Path, str]]:
-    commands = ("tenter summarise", "tenter summarise", "tenter summarise", "tenter plan", "tenter split")
-    known = [(path, command) for path, command in zip(paths, commands, strict=True) if path is not None]
-    return [(_shown(path, output.parent), path, command) for path, command in known]
+def _sources(
+    output: Path, made_by: Sequence[tuple[Path | None, str]]
+) -> list[tuple[str, Path, str]]:
+    """Return the name to show, the path and the maker of each source file."""
+    root = output.parent
+    return [(_display_path(path, root), path, maker) for path, maker in made_by if path is not None]
 
 
-def _shown(path: Path, root: Path) -> str:
-    """A path below the results, or its name alone: never a path of this machine."""
+def _display_path(path: Path, root: Path) -> str:
+    """Return a path relative to the results, or its name alone: never a path of this machine."""
     path, root = path.absolute(), root.absolute()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
@@ -281,8 +338,8 @@ def _origin(
     models: Path,
     sources: Sequence[tuple[str, Path, str]],
 ) -> Section:
-    named = os.environ.get(code_provenance.ACCEPTED)
-    record = provenance or (Path(named) if named else None)
+    accepted_path = os.environ.get(code_provenance.ACCEPTED)
+    record = provenance or (Path(accepted_path) if accepted_path else None)
     digest = files.digest(settings.model_dump(mode="json"))
     tables = (
         origins.software(code, digest),

@@ -1,4 +1,4 @@
-"""Make the MLflow database and experiment, once, before any fold wants them."""
+"""Create the MLflow database and experiment once, before any fold needs them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tenter import files, tracking
 def start_tracking(
     *, uri: str, experiment: str, study: str, manifest: Path, output: Path, timeout_s: float = 10.0
 ) -> None:
-    """Make the place where runs are mirrored; several processes may do so at once.
+    """Create the MLflow database and experiment; several processes may do so at once.
 
-    A store that cannot be used as it is now stops nothing: a warning says what to do about it.
+    A store that is unusable at present does not stop the study: a warning says what to do about it.
 
     Args:
-        uri: MLflow's tracking address, such as sqlite:///results/demo/tracking/mlflow.db. A login in it may
-            read `***` where the environment variable TENTER_TRACKING_URI holds the whole address.
-        experiment: its name; made if it is not there yet.
-        study: name of the study, which tells its runs from others of the experiment.
-        manifest: the cohort's table of pairs, whose sha256 becomes a tag of every run.
-        output: record of the place, for `train`; it holds no login.
-        timeout_s: longest time in all that a training may lose to the server.
+        uri: Tracking URI of MLflow, such as sqlite:///results/demo/tracking/mlflow.db. Its login
+            may be `***` if the environment variable TENTER_TRACKING_URI holds the whole address.
+        experiment: Name of the experiment; created if it does not exist.
+        study: Name of the study, which distinguishes its runs from others of the experiment.
+        manifest: Table of pairs, whose sha256 becomes a tag of every run.
+        output: Record of the tracking server for `train`; it contains no login.
+        timeout_s: Longest total time in seconds that a training may lose to the server.
 
     Raises:
-        InputError: nothing can ever answer at the address.
-        TrackingError: a SQLite database cannot be made.
+        InputError: the address can never be valid.
+        TrackingError: the SQLite database cannot be created.
     """
     digest = files.sha256(manifest)
     place = tracking.start(uri, experiment, study, timeout_s, manifest=digest, folder=output.parent)

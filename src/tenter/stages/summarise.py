@@ -1,7 +1,7 @@
-"""Gather all figures of a study, and say what they come to: by label, fold and model.
+"""Collect all metrics of a study and summarise them by label, fold and model.
 
 Patients are the sample: intervals hold for patients drawn at random, and models are compared by
-one value a patient. Labels that vanished count as worst, everywhere.
+one value per patient. Labels that vanished always count as worst.
 """
 
 from __future__ import annotations
@@ -41,18 +41,26 @@ SUMMARY = (
     *(f"after_{name}" for name in FIGURES),
     *WORSE,
 )
-"""Columns of summary.tsv; `low` and `high` bound the median with 95 % confidence, empty where they cannot."""
+"""Columns of summary.tsv.
+
+`low` and `high` are the 95 % confidence interval of the median; empty if it cannot be computed.
+"""
 
 COMPARISON = (
-    "set", "role", "metric", "unit", "model", "reference", "pairs", "patients", "test_unit", "units",
-    "reference_median", "model_median", "difference", "low", "high", "higher", "lower", "p", "p_holm",
+    "set", "role", "metric", "unit", "model", "reference",
+    "pairs", "patients", "test_unit", "units",
+    "reference_median", "model_median", "difference", "low", "high",
+    "higher", "lower", "p", "p_holm",
 )  # fmt: skip
-"""Columns of comparison.tsv; `difference` is model less reference, the median of paired differences."""
+"""Columns of comparison.tsv.
+
+`difference` is the median of the paired differences, model minus reference.
+"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Group:
-    """What a line of the summary speaks of; an empty label stands for all of the role."""
+    """The group of rows that a line of the summary covers; an empty label means all of the role."""
 
     model: str
     set: str
@@ -73,38 +81,40 @@ def summarise(
     comparison: Path,
     challenges: Path,
 ) -> None:
-    """Gather tables of figures; summarise each model, and compare it with the reference.
+    """Collect tables of metrics; summarise each model, and compare it with the reference.
 
     The summary has a line for each label, and one with an empty label for all labels of a
-    role; each for every fold, and for fold `all`: all out-of-fold pairs, or for tested
-    pairs the ensemble where there is one. `worse_rate` is the share of pairs that
+    role; each for every fold, and for fold `all`: all out-of-fold pairs, or for test
+    pairs the ensemble, if there is one. `worse_rate` is the share of pairs that
     registration made worse than the alignment alone (by the mean over the pair's labels):
     with role `structure` and metric `dice`, and with metric `rms_tre`, it is the failure rate.
 
     Models are compared for all labels of a role together, on the pairs and labels that both
     measured. Each patient's paired differences are reduced to their median first, so that
     several pairs of one patient count once; pairs of two subjects are units of their own,
-    and p allows for the subjects that they share. P-values of the primary outcomes
+    and p accounts for the subjects that they share. P-values of the primary outcomes
     (`metrics.definitions`) are corrected for the number of models and primary outcomes
-    (Holm), within each set of pairs; other metrics have no corrected one, and change none.
+    (Holm), within each set of pairs; other metrics are not corrected and do not affect this.
 
-    Both are of the strict family alone: figures by the rules of challenges have a table of
+    Both tables cover the strict family only: metrics by the rules of challenges have a table of
     their own, where they are aggregated by these rules.
 
     Args:
-        metrics: tables written by `evaluate`.
-        settings: the reference, the models in order.
-        code: fingerprint of the stage's code.
-        output: all figures in one table.
-        summary: table of distributions.
-        comparison: table of models against the reference.
-        challenges: table of what the cohort comes to by the rules of challenges; only a header
-            where no such family was measured.
+        metrics: Tables written by `evaluate`.
+        settings: The reference, and the models in order (JSON).
+        code: Fingerprint of this stage's code.
+        output: Table of all metrics to write.
+        summary: Table of distributions to write.
+        comparison: Table of models against the reference to write.
+        challenges: Table of the cohort's results by the rules of challenges to write; only a
+            header if no such family was measured.
 
     Raises:
         DataError: a table is damaged, two tables hold the same figure, or the reference has none.
     """
-    rows = sorted((row for path in metrics for row in metric_tables.read(path)), key=metric_tables.key)
+    rows = sorted(
+        (row for path in metrics for row in metric_tables.read(path)), key=metric_tables.key
+    )
     metric_tables.write(output, rows)
     order = _order(rows, settings.models)
     challenge_tables.write(challenges, rows, order)
@@ -118,14 +128,15 @@ def summarise(
 
 
 def _order(rows: Iterable[MetricRow], models: Sequence[str]) -> list[str]:
-    """Models as in the configuration, then any other that was measured."""
+    """Return the models in the order of the configuration, then any other that was measured."""
     return list(dict.fromkeys([*models, *sorted({row.model for row in rows})]))
 
 
 def _grouped(rows: Sequence[MetricRow]) -> dict[_Group, list[MetricRow]]:
-    """Rows by the lines that they count in: own fold and all, own label and all of its role.
+    """Group rows by the lines of the summary that they count in.
 
-    Points are many and differ from pair to pair: they have no line of their own.
+    Each row counts in its own fold and in `all`, for its own label and for all labels of its role.
+    Points are many and differ from pair to pair, so single points have no line.
     """
     together = {(row.model, row.set) for row in rows if row.fold == ENSEMBLE}
     groups: dict[_Group, list[MetricRow]] = {}
@@ -142,14 +153,16 @@ def _grouped(rows: Sequence[MetricRow]) -> dict[_Group, list[MetricRow]]:
 
 
 def _absences(rows: Iterable[MetricRow]) -> dict[tuple[str, ...], set[tuple[str, str]]]:
-    """Labels that only one side of a pair has: (pair, label) by model, set, fold and role."""
+    """Group labels that only one side has: (pair, label) by model, set, fold and role."""
     notes = {ABSENT.format(side) for side in ("moving", "fixed")}
-    found: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+    absences: dict[tuple[str, ...], set[tuple[str, str]]] = {}
     for row in rows:
         if row.note in notes:
             for fold in (row.fold, ALL):
-                found.setdefault((row.model, row.set, fold, row.role), set()).add((row.pair, row.label))
-    return found
+                absences.setdefault((row.model, row.set, fold, row.role), set()).add(
+                    (row.pair, row.label)
+                )
+    return absences
 
 
 def _line(
@@ -177,8 +190,12 @@ def _distribution(rows: Sequence[MetricRow], side: int) -> Distribution:
 
 
 def _values(rows: Sequence[MetricRow], side: int) -> tuple[Values, Patients]:
-    found = [(value, _patients(row)) for row in rows if (value := counted(row)[side]) is not None]
-    return np.array([value for value, _ in found], dtype=np.float64), [patients for _, patients in found]
+    measured = [
+        (value, _patients(row)) for row in rows if (value := counted(row)[side]) is not None
+    ]
+    return np.array([value for value, _ in measured], dtype=np.float64), [
+        patients for _, patients in measured
+    ]
 
 
 def _patients(row: MetricRow) -> tuple[str, ...]:
@@ -186,7 +203,7 @@ def _patients(row: MetricRow) -> tuple[str, ...]:
 
 
 def _worse(group: _Group, rows: Sequence[MetricRow]) -> tuple[int | None, float, float, float]:
-    """Pairs that registration made worse: how many, their share, and its interval."""
+    """Return the number and share of pairs that registration made worse, and its interval."""
     metric = strict_metric(group.metric)
     pairs: dict[str, list[tuple[float, float]]] = {}
     patients: dict[str, tuple[str, ...]] = {}
@@ -205,8 +222,12 @@ def _worse(group: _Group, rows: Sequence[MetricRow]) -> tuple[int | None, float,
 def _comparisons(
     groups: dict[_Group, list[MetricRow]], order: Sequence[str], settings: Summary
 ) -> Iterator[tuple[object, ...]]:
-    """Lines of comparison.tsv."""
-    pooled = {group: rows for group, rows in sorted(groups.items()) if group.fold == ALL and not group.label}
+    """Yield the lines of comparison.tsv."""
+    pooled = {
+        group: rows
+        for group, rows in sorted(groups.items())
+        if group.fold == ALL and not group.label
+    }
     reference = settings.reference or next(iter(order), "")
     if pooled and not any(group.model == reference for group in pooled):
         message = f"the reference model {reference!r} has no figures; correct summary.reference"
@@ -216,15 +237,19 @@ def _comparisons(
         results = list(_compared(of_set, reference, order))
         adjusted = _adjusted({group: result.p for group, _, result in results})
         for group, rows, result in results:
-            unit = "pair of patients" if any("--" in row.patient for row in of_set[group]) else "patient"
+            unit = (
+                "pair of patients"
+                if any("--" in row.patient for row in of_set[group])
+                else "patient"
+            )
             patients = {name for row in rows for name in _patients(row)}
             sample = (len({row.pair for row in rows}), len(patients), unit)
-            head = (kind, group.role, group.metric, group.unit, group.model, reference)
-            yield (*head, *sample, *astuple(result), adjusted.get(group))
+            names = (kind, group.role, group.metric, group.unit, group.model, reference)
+            yield (*names, *sample, *astuple(result), adjusted.get(group))
 
 
 def _adjusted(p_values: dict[_Group, float]) -> dict[_Group, float]:
-    """Holm's correction within the primary outcomes: which others were measured changes nothing."""
+    """Apply Holm's correction to the primary outcomes, whichever other metrics were measured."""
     primary = [group for group in p_values if (group.role, group.metric) in PRIMARY]
     return dict(zip(primary, holm([p_values[group] for group in primary]), strict=True))
 
@@ -232,18 +257,28 @@ def _adjusted(p_values: dict[_Group, float]) -> dict[_Group, float]:
 def _compared(
     groups: dict[_Group, list[MetricRow]], reference: str, order: Sequence[str]
 ) -> Iterator[tuple[_Group, list[MetricRow], Comparison]]:
-    by_place = sorted(groups, key=lambda group: (group.role, group.metric, order.index(group.model)))
-    theirs = {(group.role, group.metric): groups[group] for group in groups if group.model == reference}
-    for group in by_place:
-        other = {(row.pair, row.label): row for row in theirs.get((group.role, group.metric), ())}
-        both = [(row, other[row.pair, row.label]) for row in groups[group] if (row.pair, row.label) in other]
-        sides = [(row, counted(row)[1], counted(match)[1]) for row, match in both]
-        kept = [(row, a, b) for row, a, b in sides if a is not None and b is not None]
-        if group.model == reference or not kept:
+    ordered_groups = sorted(
+        groups, key=lambda group: (group.role, group.metric, order.index(group.model))
+    )
+    reference_rows = {
+        (group.role, group.metric): groups[group] for group in groups if group.model == reference
+    }
+    for group in ordered_groups:
+        reference_by_key = {
+            (row.pair, row.label): row for row in reference_rows.get((group.role, group.metric), ())
+        }
+        matches = [
+            (row, reference_by_key[row.pair, row.label])
+            for row in groups[group]
+            if (row.pair, row.label) in reference_by_key
+        ]
+        compared = [(row, counted(row)[1], counted(match)[1]) for row, match in matches]
+        complete = [(row, a, b) for row, a, b in compared if a is not None and b is not None]
+        if group.model == reference or not complete:
             continue
         result = compare(
-            np.array([value for _, value, _ in kept], dtype=np.float64),
-            np.array([value for _, _, value in kept], dtype=np.float64),
-            [_patients(row) for row, _, _ in kept],
+            np.array([value for _, value, _ in complete], dtype=np.float64),
+            np.array([value for _, _, value in complete], dtype=np.float64),
+            [_patients(row) for row, _, _ in complete],
         )
-        yield group, [row for row, _, _ in kept], result
+        yield group, [row for row, _, _ in complete], result

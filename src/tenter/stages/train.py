@@ -57,116 +57,129 @@ def train(  # noqa: PLR0913 - flags of a command
     deadline: float | None = None,
     tracking: Path | None = None,
 ) -> None:
-    """Train a network on the cases of a fold's training part, going on where it was interrupted.
+    """Train a network on the training cases of a fold; an interrupted training is resumed.
 
-    SIGTERM, SIGUSR1 and SIGINT make it write a checkpoint after the step that runs, and exit
-    with 143 (or 130); started again, it goes on from there. At its deadline it does the same by itself,
-    and inside a Slurm job has that job requeued: a training may last longer than a job. Started by
-    torchrun, its processes share each batch; one of them writes.
+    SIGTERM, SIGUSR1 and SIGINT make it write a checkpoint after the current step and exit
+    with 143 (or 130); started again, it resumes from there. At its deadline it does the same by
+    itself, and inside a Slurm job requeues that job: a training may last longer than a job. If
+    started by torchrun, its processes share each batch, and one of them writes the results.
 
     Args:
-        images: tables of the prepared images of the training part.
-        labels: tables of its prepared labels.
-        cases: folder of prepared cases.
-        plan: the cohort's plan.
-        fold: the fold that is not trained on, or `all`: no patient is held back then.
-        settings: of the training, as JSON.
-        code: fingerprint of this stage's code.
-        output: folder of the finished model (model.safetensors, model.json, history.csv); the name
-            of the folder above it is the model's name.
-        checkpoints: folder of checkpoints; no declared output of a workflow.
+        images: Tables of the prepared images of the training cases.
+        labels: Tables of the prepared labels of the training cases.
+        cases: Folder of prepared cases.
+        plan: Plan of the cohort.
+        fold: The held-out fold, or `all` to train on all patients.
+        settings: Settings of the training (JSON).
+        code: Fingerprint of this stage's code.
+        output: Folder of the finished model (model.safetensors, model.json, history.csv); the name
+            of its parent folder is the model's name.
+        checkpoints: Folder of checkpoints; not a declared output of the workflow.
         device: `auto`, `cpu` or `cuda`.
-        execution: how the network is run: `eager`, or `compiled` by torch.compile.
-        memory_format: how weights lie on a GPU: `contiguous`, or `channels_last`.
-        checkpoint_s: seconds between checkpoints.
-        log_every: steps between log lines and rows of the history.
-        deadline: seconds after the beginning of the Slurm job, or outside one from now, after which to
-            write a checkpoint and leave; default: never.
-        tracking: where runs are mirrored while they go, as `start-tracking` wrote it.
+        execution: How the network runs: `eager`, or `compiled` by torch.compile.
+        memory_format: Memory layout of weights on a GPU: `contiguous` or `channels_last`.
+        checkpoint_s: Seconds between checkpoints.
+        log_every: Steps between log lines and rows of the history.
+        deadline: Seconds after which to write a checkpoint and exit, counted from the start of the
+            Slurm job, or from now outside of one; default: never.
+        tracking: Record of the tracking server, as `start-tracking` wrote it, to mirror the run to.
 
     Raises:
-        CheckpointError: checkpoints of another fold, or weights to start from that do not fit.
-        DataError: cases that are missing, damaged, without labels or on different grids.
-        DeviceError: a GPU was asked for and there is none.
+        CheckpointError: checkpoints belong to another fold, or the initial weights do not fit.
+        DataError: cases are missing, damaged, without labels or on different grids.
+        DeviceError: a GPU was requested but none is available.
         OutputError: a result could not be written.
-        TrainingError: the loss was not finite in several steps in a row, memory ran out, losses compare
-            images that differ in channels, or the deadline left no time for a single step.
+        TrainingError: the loss was not finite in several consecutive steps, memory ran out, losses
+            compare images that differ in channels, or the deadline left no time for a single step.
     """
-    how = Execution(execution == "compiled", memory_format == "channels_last")
+    run_mode = Execution(execution == "compiled", memory_format == "channels_last")
     begin = time.monotonic()
-    with team.joined(select_device(device)) as (comrades, where):
+    with team.joined(select_device(device)) as (peers, torch_device):
         grid = plans.read_plan(plan)
-        found, digest = _cohort((images, labels), cases, where, unlabelled=bool(settings.losses.images))
-        channels = _channels(found[0])
+        all_cases, digest = _cohort(
+            (images, labels), cases, torch_device, unlabelled=bool(settings.losses.images)
+        )
+        channels = _channels(all_cases[0])
         objective.require_equal_channels(channels["moving"], channels["fixed"], settings.losses)
-        split = _split(found, settings, fold)
+        split = _split(all_cases, settings, fold)
         start = _warm_start(settings.warm_start, fold)
         identity = {"code": code, "fold": fold, **_identity(settings, digest, grid, start)}
-        network = _network(settings, fold, found[0], start).to(where)
-        kept = Checkpoints(checkpoints, identity)
-        if comrades.leads:
-            kept.renew(fixed=("fold",))
+        network = _network(settings, fold, all_cases[0], start).to(torch_device)
+        checkpoint_store = Checkpoints(checkpoints, identity)
+        if peers.leads:
+            checkpoint_store.renew(fixed=("fold",))
         task = loop.Task(
             settings=settings,
             fold=fold,
-            training=[case for case in found if case.pair in set(split.training)],
-            validation=[case for case in found if case.pair in set(split.validation)],
+            training=[case for case in all_cases if case.pair in set(split.training)],
+            validation=[case for case in all_cases if case.pair in set(split.validation)],
             spacing_mm=grid.spacing_mm,
             checkpoint_s=checkpoint_s,
             log_every=log_every,
             deadline=None if deadline is None else begin - job_age_s() + deadline,
         )
         description = _description(task, split, grid, identity)
-        learner = Learner(network, settings, grid.spacing_mm, team=comrades, execution=how)
+        learner = Learner(network, settings, grid.spacing_mm, team=peers, execution=run_mode)
         with contextlib.ExitStack() as stack:
             mirrors = []
-            stack.enter_context(begun_anew(leads=comrades.leads))
-            if comrades.leads:
+            stack.enter_context(begun_anew(leads=peers.leads))
+            if peers.leads:
                 stack.enter_context(kept_log(checkpoints))
-            if tracking is not None and comrades.leads:
+            if tracking is not None and peers.leads:
                 mirror = Mirror(read_place(tracking), output.parent.name, description)
                 mirrors.append(stack.enter_context(mirror))
-            outcome = loop.fit(learner, task, kept, mirrors)
-        if comrades.leads:
+            outcome = loop.fit(learner, task, checkpoint_store, mirrors)
+        if peers.leads:
             _finish(output, outcome, description)
-            kept.prune(1)
-        comrades.told(None)  # nobody goes on before the model is there
+            checkpoint_store.prune(1)
+        peers.told(None)  # all processes wait until the model is written
 
 
 def _finish(output: Path, outcome: loop.Outcome, description: Mapping[str, Any]) -> None:
     recorder.write_history(output / models.HISTORY, outcome.history)
-    finished = {"steps": outcome.steps, "kept_step": outcome.kept, "seconds": round(outcome.seconds, 3)}
+    finished = {
+        "steps": outcome.steps,
+        "kept_step": outcome.kept,
+        "seconds": round(outcome.seconds, 3),
+    }
     models.save(output, outcome.weights, dict(description) | finished)
 
 
 def _cohort(
-    kinds: tuple[Sequence[Path], Sequence[Path]], root: Path, device: torch.device, *, unlabelled: bool
+    kinds: tuple[Sequence[Path], Sequence[Path]],
+    root: Path,
+    device: torch.device,
+    *,
+    unlabelled: bool,
 ) -> tuple[tuple[Case, ...], str]:
-    """The cases that both kinds of tables, of images and of labels, name, and a digest of all their bytes."""
-    pictured, labelled = (tables.verified(kind, root) for kind in kinds)
-    pairs = sorted(pictured.keys() & labelled.keys())
+    """Load the cases that have both images and labels, and a digest of all their bytes."""
+    image_entries, label_entries = (tables.verified(kind, root) for kind in kinds)
+    pairs = sorted(image_entries.keys() & label_entries.keys())
     if not pairs:
         message = f"{root}: the training part has no prepared pairs; training needs some"
         raise DataError(message)
-    entries = [entry for pair in pairs for entry in (*pictured[pair], *labelled[pair])]
+    entries = [entry for pair in pairs for entry in (*image_entries[pair], *label_entries[pair])]
     digest = files.digest(sorted((entry.pair, entry.file, entry.sha256) for entry in entries))
     return cohort.load(root, pairs, device, unlabelled=unlabelled), digest
 
 
-def _split(found: Sequence[Case], settings: TrainSettings, fold: str) -> Split:
+def _split(cases: Sequence[Case], settings: TrainSettings, fold: str) -> Split:
     fraction = 0.0 if fold == ALL else settings.validation.fraction
-    patients = {case.pair: case.patients for case in found}
+    patients = {case.pair: case.patients for case in cases}
     split = set_aside(patients, fraction, seed=settings.seed, fold=fold)
     if fraction and not split.validation:
         _log.warning("fold %s: too few patients to set some aside: no validation", fold)
     counts = len(split.training), len(split.validation), len(split.left_out)
-    text = "fold %s: %d pairs to train on, %d for validation, %d left out (one patient is in validation)"
+    text = (
+        "fold %s: %d pairs to train on, %d for validation, "
+        "%d left out (one patient is in validation)"
+    )
     _log.info(text, fold, *counts)
     return split
 
 
 def _warm_start(folder: Path | None, fold: str) -> Path | None:
-    """The folder of the finished fold whose weights training starts from: the same fold, or `all`."""
+    """Return the folder of the initial weights: the same fold of a finished model, or `all`."""
     if folder is None:
         return None
     candidates = (folder, folder / f"fold-{fold}", folder / f"fold-{ALL}")
@@ -179,10 +192,10 @@ def _warm_start(folder: Path | None, fold: str) -> Path | None:
 
 
 def _network(settings: TrainSettings, fold: str, case: Case, start: Path | None) -> nn.Module:
-    """A network with weights drawn for this seed and fold, or those of another model."""
-    words = hashlib.sha256(f"{settings.seed}/{fold}".encode()).digest()
+    """Create a network with weights drawn for this seed and fold, or those of another model."""
+    digest = hashlib.sha256(f"{settings.seed}/{fold}".encode()).digest()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int.from_bytes(words[:7]))
+        torch.manual_seed(int.from_bytes(digest[:7]))
         moving, fixed = case.images
         channels = (moving.shape[0], fixed.shape[0])
         network = networks.on_grid(settings.network, channels, fixed.shape[1:])
@@ -196,8 +209,10 @@ def _channels(case: Case) -> dict[str, int]:
     return {"moving": case.images[0].shape[0], "fixed": case.images[1].shape[0]}
 
 
-def _identity(settings: TrainSettings, digest: str, grid: Plan, start: Path | None) -> dict[str, str]:
-    """What the weights depend on, besides code and fold."""
+def _identity(
+    settings: TrainSettings, digest: str, grid: Plan, start: Path | None
+) -> dict[str, str]:
+    """Return what the weights depend on, besides code and fold."""
     return {
         "settings": files.digest(settings.model_dump(mode="json", exclude={"warm_start"})),
         "cohort": digest,
@@ -206,8 +221,10 @@ def _identity(settings: TrainSettings, digest: str, grid: Plan, start: Path | No
     }
 
 
-def _description(task: loop.Task, split: Split, grid: Plan, identity: Mapping[str, str]) -> dict[str, Any]:
-    """What `model.json` says, but for what is known at the end; no path of this machine."""
+def _description(
+    task: loop.Task, split: Split, grid: Plan, identity: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the content of `model.json` that is known before training, without local paths."""
     settings = task.settings.model_dump(mode="json")
     if task.settings.warm_start is not None:
         settings["warm_start"] = task.settings.warm_start.name
@@ -223,7 +240,9 @@ def _description(task: loop.Task, split: Split, grid: Plan, identity: Mapping[st
         "left_out": list(split.left_out),
         "patients": {
             "trained_on": sorted({patient for case in task.training for patient in case.patients}),
-            "validated_on": sorted({patient for case in task.validation for patient in case.patients}),
+            "validated_on": sorted(
+                {patient for case in task.validation for patient in case.patients}
+            ),
         },
         "provenance": {
             "code": identity["code"],
@@ -237,13 +256,13 @@ def _description(task: loop.Task, split: Split, grid: Plan, identity: Mapping[st
 
 
 def _commit() -> str | None:
-    """The commit of the package's own repository, where it runs from one."""
-    here = Path(__file__).parents[3]
-    if not (here / ".git").exists():
+    """Return the commit of the package's repository, if it runs from one."""
+    repository = Path(__file__).parents[3]
+    if not (repository / ".git").exists():
         return None
-    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    command = ["git", "-C", str(repository), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - fixed words
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - fixed words
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return completed.stdout.strip()

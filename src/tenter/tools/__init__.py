@@ -1,1 +1,1 @@
-"""What people run beside the workflow."""
+"""Commands that people run besides the workflow, and what the workflow shows to them."""

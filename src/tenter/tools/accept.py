@@ -1,4 +1,4 @@
-"""Declare that a change of code is harmless for results that are already there."""
+"""Declare that a code change is harmless for existing results."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from tenter.study import Study
 def accept(stage: str, config: Path, /, *, reason: str) -> str:
     """Keep finished results of a stage although the code behind them changed.
 
-    After an upgrade `tenter status` and the next run say what would be made again, and
-    because of which modules. Where you know that the change cannot alter these results,
-    accept it: they stay, and the report names the change and your reason.
+    After an upgrade, `tenter status` and the next run say which results would be computed again,
+    and because of which modules. If you know that the change cannot alter these results,
+    accept it: they are kept, and the report shows the change and your reason.
 
     Args:
-        stage: the step whose results stay, such as train.
-        config: the study's configuration file.
-        reason: why the change is harmless; kept with the study and shown in its report.
+        stage: Stage whose results are kept: prepare-images, prepare-labels, train, infer, evaluate,
+            summarise or report.
+        config: Configuration file (YAML) of the study.
+        reason: Why the change is harmless; kept with the study and shown in its report.
 
     Raises:
-        InputError: nothing is stale by code, or results of several versions are mixed.
+        InputError: no result is stale because of its code, or several code versions are mixed.
     """
     study = Study.load(config)
     stage = stage.replace("-", "_")
@@ -34,36 +35,40 @@ def accept(stage: str, config: Path, /, *, reason: str) -> str:
         recorded = provenance.read_record(path)
         if recorded["stage"] != stage:
             continue
-        now = provenance.fingerprint(stage, files.canonical(recorded["settings"]))
-        if recorded["code"] != now:
-            changes.setdefault(now, set()).add(recorded["code"])
-            counts[now] = counts.get(now, 0) + 1
+        current = provenance.fingerprint(stage, files.canonical(recorded["settings"]))
+        if recorded["code"] != current:
+            changes.setdefault(current, set()).add(recorded["code"])
+            counts[current] = counts.get(current, 0) + 1
     _refuse(stage, config, changes)
     earlier = provenance.accepted_changes(study.accepted)
-    kept = [change for change in earlier if change["now"] not in changes]
+    remaining = [change for change in earlier if change["now"] not in changes]
     today = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    added = [
+    new_entries = [
         {
             "stage": stage,
-            "now": now,
-            "then": then.pop(),
-            "results": counts[now],
+            "now": current,
+            "then": recorded_codes.pop(),
+            "results": counts[current],
             "reason": reason,
             "when": today,
         }
-        for now, then in changes.items()
+        for current, recorded_codes in changes.items()
     ]
-    files.write_json(study.accepted, kept + added)
-    return f"{sum(counts.values())} results of {stage} stay; recorded in {study.accepted}"
+    files.write_json(study.accepted, remaining + new_entries)
+    return f"{sum(counts.values())} results of {stage} are kept; recorded in {study.accepted}"
 
 
 def _refuse(stage: str, config: Path, changes: dict[str, set[str]]) -> None:
     if not changes:
-        fault = Fault(str(config), f"no result of {stage} is stale by its code", "nothing to accept")
+        fault = Fault(
+            str(config), f"no result of {stage} is stale because of its code", "nothing to accept"
+        )
         raise InputError([fault])
-    if any(len(then) > 1 for then in changes.values()):
+    if any(len(recorded_codes) > 1 for recorded_codes in changes.values()):
         message = f"results of {stage} were made by several versions of the code"
         fault = Fault(
-            str(config), message, "let the workflow make them again: it cannot tell them apart later"
+            str(config),
+            message,
+            "run the workflow to make them again: later it cannot distinguish them",
         )
         raise InputError([fault])

@@ -1,4 +1,4 @@
-"""Who works on a study now: jobs of Slurm's, and processes on this machine."""
+"""Find the Slurm jobs and local processes that are working on a study."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 WRITING = {"--output", "--table"}
-"""Flags of commands that name what they write."""
+"""Flags of commands that name their outputs."""
 
 TAIL = 5
-"""Lines of a failed job's log that are shown."""
+"""Number of lines of a failed job's log that are shown."""
 
 _SLURM_ENDED = re.compile(r"slurmstepd(-[\w.-]+)?: error:")
-"""How Slurm begins a line about a job that it ends; with the node's name where a machine has several."""
+"""Start of Slurm's log lines about a job that it ends; some contain the node's name."""
 
-_ENDING = {"COMPLETING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
+_ENDING = {
+    "COMPLETING",
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is under way in a working directory.
+    """The work in progress in a working directory.
 
     Attributes:
-        slurm: what Slurm says of each job, by its rule and wildcards joined by underscores.
-        here: what tenter's processes on this machine write: the tables and folders that their flags name.
-        silent: why Slurm said nothing, where it should have.
+        slurm: state of each Slurm job, by its rule and wildcards joined by underscores.
+        here: tables and folders that tenter's processes on this machine are writing.
+        silent: why Slurm did not answer; empty if it did or is not installed.
     """
 
     slurm: dict[str, str] = field(default_factory=dict)
@@ -38,7 +46,7 @@ class Work:
     silent: str = ""
 
     def on(self, job: str, output: Path) -> str:
-        """What is done about a job now, such as `running (Slurm job 7)`; empty where nothing is.
+        """Return the state of a job, such as `running (Slurm job 7)`; empty if it does not run.
 
         Args:
             job: its rule and wildcards, joined by underscores.
@@ -50,24 +58,24 @@ class Work:
 
 
 def look(folder: Path) -> Work:
-    """Ask Slurm, where there is one, and this machine for the work that was started from a folder."""
+    """Find the work that was started from a folder, in Slurm (if installed) and on this machine."""
     slurm, silent = _slurm(folder.resolve())
-    return Work(slurm, frozenset(_here(folder.resolve())), silent)
+    return Work(slurm, frozenset(_local_outputs(folder.resolve())), silent)
 
 
 def tail(log: Path) -> list[str]:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return [line for line in text.splitlines() if line.strip()][-TAIL:]
 
 
 def verdict(folder: Path, rule: str, wildcards: str) -> list[str]:
-    """Why Slurm ended a rule's latest failed job, such as its time limit, where Slurm itself did.
+    """Return Slurm's reason if it ended a rule's latest failed job itself, such as a time limit.
 
     Args:
         folder: where snakemake was started.
-        rule: its name.
-        wildcards: joined by underscores.
+        rule: name of the rule.
+        wildcards: its wildcards, joined by underscores.
     """
     logs = (folder / ".snakemake/slurm_logs" / f"rule_{rule}" / wildcards).glob("*.log")
     latest = max(logs, key=lambda log: log.stat().st_mtime, default=None)
@@ -76,61 +84,63 @@ def verdict(folder: Path, rule: str, wildcards: str) -> list[str]:
 
 
 def failed(lines: list[str]) -> bool:
-    """Whether a log's last lines tell of an error, rather than break off."""
+    """Whether a log's last lines report an error, rather than an interruption."""
     return any("ERROR" in line or "Error" in line or _SLURM_ENDED.match(line) for line in lines)
 
 
 def _slurm(folder: Path) -> tuple[dict[str, str], str]:
-    """Snakemake names a job's rule and wildcards in the comment that it gives to Slurm."""
+    """Return states of jobs by the comment in which Snakemake names the rule and wildcards."""
     if shutil.which("squeue") is None:
         return {}, ""
     command = ["squeue", "--me", "--noheader", "--format=%i|%T|%r|%Z|%k"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 - fixed words
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 - fixed words
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
-        return {}, f"Slurm does not answer ({reason}): what its jobs do is not known"
-    found = {}
-    for line in done.stdout.splitlines():
-        number, state, reason, place, comment = line.split("|", 4)
-        if Path(place) == folder and state not in _ENDING:
-            found[comment.removeprefix("rule_").replace("_wildcards_", "_", 1)] = _said(number, state, reason)
-    return found, ""
+        return {}, f"Slurm does not answer ({reason}): the state of its jobs is not known"
+    states = {}
+    for line in completed.stdout.splitlines():
+        number, state, reason, directory, comment = line.split("|", 4)
+        if Path(directory) == folder and state not in _ENDING:
+            states[comment.removeprefix("rule_").replace("_wildcards_", "_", 1)] = _state_text(
+                number, state, reason
+            )
+    return states, ""
 
 
-def _said(number: str, state: str, reason: str) -> str:
+def _state_text(number: str, state: str, reason: str) -> str:
     if state == "RUNNING":
         return f"running (Slurm job {number})"
     return f"queued (Slurm job {number}, {reason})"
 
 
-def _here(folder: Path) -> Iterator[str]:
-    for _, words in _processes(folder):
-        if any(Path(word).name == "tenter" for word in words[:2]):
-            yield from _written(words)
+def _local_outputs(folder: Path) -> Iterator[str]:
+    for _, arguments in _processes(folder):
+        if any(Path(argument).name == "tenter" for argument in arguments[:2]):
+            yield from _output_paths(arguments)
 
 
 def _processes(folder: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and command line of each process that runs in a folder."""
+    """Yield the id and the command line of each process that runs in a folder."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").resolve(strict=True) == folder:
                 text = (process / "cmdline").read_text(errors="replace")
                 yield int(process.name), text.rstrip("\0").split("\0")
-        except OSError:  # another user's, or ended meanwhile
+        except OSError:  # another user's process, or one that has ended
             continue
 
 
-def _written(words: list[str]) -> Iterator[str]:
-    """The paths that a command writes, by its flags; what it only reads is under way nowhere."""
-    for word, following in itertools.pairwise([*words, ""]):
-        flag, _, value = word.partition("=")
+def _output_paths(arguments: list[str]) -> Iterator[str]:
+    """Yield the paths that a command writes, according to its flags; not those that it reads."""
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        flag, _, value = argument.partition("=")
         if flag in WRITING:
             yield value or following
 
 
 def lock(folder: Path) -> str:
-    """Say that a folder is locked by a snakemake that no longer runs on this machine; empty where it is not.
+    """Say that a folder is locked by a snakemake that no longer runs here; else empty.
 
     Args:
         folder: where snakemake was started.
@@ -138,14 +148,20 @@ def lock(folder: Path) -> str:
     if not any((folder / ".snakemake/locks").glob("*.lock")) or any(snakemakes(folder)):
         return ""
     return (
-        "the folder is locked by a snakemake that does not run on this machine (any more): if it runs on no "
-        "other one either, add --unlock to your snakemake line, run it once, and then without --unlock"
+        "the folder is locked by a snakemake that is not running on this machine (any more): if it "
+        "is not running on another machine either, add --unlock to your snakemake line, run it "
+        "once, and then without --unlock"
     )
 
 
 def snakemakes(folder: Path) -> Iterator[int]:
-    """Process ids of the snakemakes that were started from a folder on this machine, this one excepted."""
-    for process, words in _processes(folder.resolve()):
-        named = any(Path(word).name in {"snakemake", "__main__.py"} for word in words[:3])
-        if (named or "snakemake" in words[:4]) and process not in {os.getpid(), os.getppid()}:
+    """Yield the ids of other snakemake processes on this machine that run in a folder."""
+    for process, arguments in _processes(folder.resolve()):
+        is_snakemake = any(
+            Path(argument).name in {"snakemake", "__main__.py"} for argument in arguments[:3]
+        )
+        if (is_snakemake or "snakemake" in arguments[:4]) and process not in {
+            os.getpid(),
+            os.getppid(),
+        }:
             yield process

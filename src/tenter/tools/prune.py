@@ -1,4 +1,4 @@
-"""Results of pairs, models and chunks that a study no longer has."""
+"""List or remove results of pairs, models and chunks that a study no longer has."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ TABLES = "tables"
 
 
 def prune(config: Path, /, *, yes: bool = False) -> str:
-    """List results that belong to no pair, model or chunk of the study any more.
+    """List results that no longer belong to any pair, model or chunk of the study.
 
-    Such results are never mixed into a summary; they only take room.
+    Such results never enter a summary; they only use disk space.
 
     Args:
-        config: the study's configuration file.
-        yes: remove what is listed.
+        config: Configuration file (YAML) of the study.
+        yes: Remove the listed results.
     """
     study = Study.load(config)
-    found = sorted(_leftovers(study))
+    leftovers = sorted(_leftovers(study))
     if yes:
-        for path in found:
+        for path in leftovers:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not found:
+    if not leftovers:
         return "nothing to prune"
     verb = "removed" if yes else "would remove (repeat with --yes)"
-    return "\n".join([*(str(path) for path in found), f"{verb} {len(found)} files and folders"])
+    return "\n".join(
+        [*(str(path) for path in leftovers), f"{verb} {len(leftovers)} files and folders"]
+    )
 
 
 def _leftovers(study: Study) -> Iterator[Path]:
@@ -36,25 +38,25 @@ def _leftovers(study: Study) -> Iterator[Path]:
     models = set(study.registering_models)
     pairs = {pair.id for pair in study.pairs}
     chunks = set(study.chunks)
-    yield from _others(root / "cases", pairs | {TABLES})
-    for room in ("models", "checkpoints", "metrics", "warped_labels", "mapped_points"):
-        yield from _others(root / room, models)
-    yield from _others(root / "fields", models | {TABLES})
+    yield from _unknown_entries(root / "cases", pairs | {TABLES})
+    for folder in ("models", "checkpoints", "metrics", "warped_labels", "mapped_points"):
+        yield from _unknown_entries(root / folder, models)
+    yield from _unknown_entries(root / "fields", models | {TABLES})
     for model in models:
-        yield from _others(root / "fields" / model, pairs)
-        yield from _others(root / "warped_labels" / model, pairs)
-        yield from _others(root / "mapped_points" / model, pairs)
-        yield from _others(root / "metrics" / model, chunks)
-        yield from _others(root / "fields" / TABLES / model, chunks)
+        yield from _unknown_entries(root / "fields" / model, pairs)
+        yield from _unknown_entries(root / "warped_labels" / model, pairs)
+        yield from _unknown_entries(root / "mapped_points" / model, pairs)
+        yield from _unknown_entries(root / "metrics" / model, chunks)
+        yield from _unknown_entries(root / "fields" / TABLES / model, chunks)
         if model in study.models:
             folds = {f"fold-{fold}" for fold in study.trained_folds(model)}
-            yield from _others(root / "models" / model, folds)
-            yield from _others(root / "checkpoints" / model, folds)
-    yield from _others(root / "fields" / TABLES, models)
-    yield from _others(root / "cases" / TABLES, chunks)
+            yield from _unknown_entries(root / "models" / model, folds)
+            yield from _unknown_entries(root / "checkpoints" / model, folds)
+    yield from _unknown_entries(root / "fields" / TABLES, models)
+    yield from _unknown_entries(root / "cases" / TABLES, chunks)
 
 
-def _others(folder: Path, known: set[str]) -> Iterator[Path]:
-    """What lies in a folder and is none of the known names (up to their first point)."""
+def _unknown_entries(folder: Path, known: set[str]) -> Iterator[Path]:
+    """Yield the entries of a folder whose name, up to its first point, is not known."""
     if folder.is_dir():
         yield from (path for path in folder.iterdir() if path.name.partition(".")[0] not in known)

@@ -1,4 +1,4 @@
-"""Register one new patient by a finished model: two image files in, a folder of results out."""
+"""Register a new patient with a finished model: two image files in, a folder of results out."""
 
 from __future__ import annotations
 
@@ -28,37 +28,39 @@ def register(  # noqa: PLR0913 - its arguments are the command's flags
     threads: int | None = None,
     overwrite: bool = False,
 ) -> str:
-    """Register a new patient's images; needs neither manifest nor labels.
+    """Register a new patient's images; neither a manifest nor labels are needed.
 
     Writes transform.h5, field.nii.gz, warped_image.nii.gz, overview.png and register.json.
 
     Args:
-        model: Folder of a finished model (its folds are averaged), or of one fold; several are averaged.
-        moving: Image that is brought to the other: NIfTI, MetaImage, NRRD, or a folder of DICOM files.
-        fixed: Image that stays.
-        out: Folder of the results; made where absent.
-        alignment: Rule that places the moving image before the network; default: the model's.
-        initial_transform: ITK transform (fixed to moving points) of the alignment `file`.
-        test_time: YAML file of one test-time option: `poses`, `refine` or both; more time for more care.
-        export: Further files: the inverse, and the field for readers of RAS, FSL or Learn2Reg.
+        model: Folder of a finished model (its folds are averaged), or of one fold; several folders
+            are averaged, too.
+        moving: Image to be warped: NIfTI, MetaImage, NRRD, or a folder of DICOM files.
+        fixed: Image that the moving image is registered to, in one of the same formats.
+        out: Folder of the results; created if it does not exist.
+        alignment: Rule that places the moving image before the network runs; default: the model's.
+        initial_transform: ITK transform (fixed to moving points) for the alignment rule `file`.
+        test_time: YAML file of one test-time option, `poses`, `refine` or both: slower, but often
+            more accurate.
+        export: Further files: the inverse, and the field as used by RAS readers, FSL or Learn2Reg.
         device: Where the network runs: auto, cpu or cuda.
-        threads: CPU threads; default: one for each core.
+        threads: Number of CPU threads; default: one per core.
         overwrite: Replace an earlier registration in the folder.
 
     Returns:
-        What was done, and where the seconds went.
+        What was done, and how long each part took.
 
     Raises:
         InputError: the model, an image or the folder cannot be used.
-        DeviceError: the device is not there, or too small.
-        OutputError: a file could not be written whole.
+        DeviceError: the device is missing, or has too little memory.
+        OutputError: a file could not be written completely.
     """
     importing = time.perf_counter() - tenter.STARTED
     require_room(out, overwrite=overwrite)
     option = None if test_time is None else read_test_time(test_time)
     if threads is not None:
         torch.set_num_threads(threads)
-    done = registering.register(
+    result = registering.register(
         model,
         moving,
         fixed,
@@ -67,35 +69,41 @@ def register(  # noqa: PLR0913 - its arguments are the command's flags
         test_time=option,
         device=device,
     )
-    done.seconds["import"] = importing
-    made = done.save(out, export=export, overwrite=overwrite)
-    return _summary(done, out, made)
+    result.seconds["import"] = importing
+    paths = result.save(out, export=export, overwrite=overwrite)
+    return _summary(result, out, paths)
 
 
-def _summary(done: Registration, out: Path, made: tuple[Path, ...]) -> str:
-    found = done.figures
-    folds = f"{len(done.members)} folds averaged" if len(done.members) > 1 else f"fold {done.members[0][0]}"
-    spread = f"; the folds differ by {found.spread_mm:.2f} mm" if found.spread_mm is not None else ""
-    parts = ", ".join(f"{part} {done.seconds[part]:.2f}" for part in ("import", *PARTS))
-    moved = f"mean {found.mean_mm:.2f} mm, largest {found.largest_mm:.2f} mm"
+def _summary(result: Registration, out: Path, paths: tuple[Path, ...]) -> str:
+    figures = result.figures
+    folds = (
+        f"{len(result.members)} folds averaged"
+        if len(result.members) > 1
+        else f"fold {result.members[0][0]}"
+    )
+    spread = (
+        f"; the folds differ by {figures.spread_mm:.2f} mm" if figures.spread_mm is not None else ""
+    )
+    parts = ", ".join(f"{part} {result.seconds[part]:.2f}" for part in ("import", *PARTS))
+    moved = f"mean {figures.mean_mm:.2f} mm, largest {figures.largest_mm:.2f} mm"
     return "\n".join(
         [
-            f"{done.moving.shown} registered to {done.fixed.shown}",
-            f"model: {done.model} ({folds}); alignment: {done.alignment}{_beyond(done)}",
-            f"displacement: {moved}; {found.folding_percent:.2g} % of voxels folded{spread}",
-            f"written to {out}: {', '.join(path.relative_to(out).as_posix() for path in made)}",
-            f"seconds: {parts}; in all {sum(done.seconds.values()):.2f}",
+            f"{result.moving.shown} registered to {result.fixed.shown}",
+            f"model: {result.model} ({folds}); alignment: {result.alignment}{_beyond(result)}",
+            f"displacement: {moved}; {figures.folding_percent:.2g} % of voxels folded{spread}",
+            f"written to {out}: {', '.join(path.relative_to(out).as_posix() for path in paths)}",
+            f"seconds: {parts}; in all {sum(result.seconds.values()):.2f}",
         ]
     )
 
 
-def _beyond(done: Registration) -> str:
-    """What was done beyond the networks' answer."""
-    said = ""
-    if done.done and done.done["poses"]:
-        said += f"; {done.done['poses']} further poses averaged"
-    refined = (done.done or {}).get("refine")
+def _beyond(result: Registration) -> str:
+    """Describe what was done beyond running the networks."""
+    text = ""
+    if result.done and result.done["poses"]:
+        text += f"; {result.done['poses']} further poses averaged"
+    refined = (result.done or {}).get("refine")
     if refined and refined["failed_at"] is None:
         losses = f"{refined['loss_before']:.4g} to {refined['loss_after']:.4g}"
-        said += f"; refined in {refined['steps']} steps, loss {losses}"
-    return said + ("; not refined" if refined and refined["failed_at"] is not None else "")
+        text += f"; refined in {refined['steps']} steps, loss {losses}"
+    return text + ("; not refined" if refined and refined["failed_at"] is not None else "")

@@ -1,6 +1,6 @@
-"""What a run of the workflow shows: Snakemake's messages, cut down to what a user can act on.
+"""Show Snakemake's messages during a run, reduced to what a user can act on.
 
-Snakemake's own log file (`.snakemake/log`) keeps every message whole.
+Snakemake's own log file (`.snakemake/log`) keeps every message in full.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from tenter.tools import jobs
 from tenter.tools.staleness import Staleness, listed
 
 SHOWN = 6
-"""Lines of a failed job's log that are shown."""
+"""Number of lines of a failed job's log, and of failed jobs, that are shown."""
 
 LONGEST = 160
-"""Characters of an error that are repeated at the end of a run."""
+"""Number of characters of an error that are repeated at the end of a run."""
 
 STOPPING = "stopping: running jobs save what they have; Ctrl-C again ends them at once"
 ENDING = "ending the running jobs; wait for a moment"
 
 SUPERFLUOUS = (
-    "Some jobs were triggered by provenance information",  # it advises to ignore what is stale
+    "Some jobs were triggered by provenance information",  # it advises to ignore stale results
     "Rules with provenance triggered jobs",
-    "Exiting because a job execution failed",  # `closing` says which, and why
+    "Exiting because a job execution failed",  # `closing` says which job failed, and why
 )
 WHILE_STOPPING = (
     "Will exit after finishing",
@@ -50,7 +50,9 @@ WHILE_STOPPING = (
 
 _COMMAND_FAILED = re.compile(r"CalledProcessError|returned non-zero exit status")
 _PARAMETERS = re.compile(r"Params have changed since last execution.*", re.DOTALL)
-_WORKFLOW_ERROR = re.compile(r"WorkflowError in file .*, line \d+:\n(.*?)((\n  File .*)*)", re.DOTALL)
+_WORKFLOW_ERROR = re.compile(
+    r"WorkflowError in file .*, line \d+:\n(.*?)((\n  File .*)*)", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,9 @@ class Failure:
     """A job that ended with an error.
 
     Attributes:
-        name: its rule and wildcards.
-        log: its log.
-        lines: what the log says of the error.
+        name: rule and wildcards.
+        log: path of the log.
+        lines: lines of the log about the error.
     """
 
     name: str
@@ -68,17 +70,17 @@ class Failure:
     lines: tuple[str, ...]
 
     def summary(self) -> str:
-        """The error in short, and where there is more of it."""
+        """Return the error in short, and the log with more of it."""
         first = next(iter(self.lines), "its log is empty")
         short = first if len(first) <= LONGEST else f"{first[: LONGEST - 3]}..."
         return f"{short} ({self.log})" if self.log else short
 
 
 class Screen(logging.Formatter):
-    """Formats what Snakemake logs to the terminal.
+    """Formats the messages that Snakemake logs to the terminal.
 
     Args:
-        study: what is run.
+        study: the study that is run.
         command: the command line that runs it.
     """
 
@@ -96,7 +98,7 @@ class Screen(logging.Formatter):
         return Staleness(self._study)
 
     def attach(self, logger: logging.Logger) -> None:
-        """Take the place of the formatter of what is written to the terminal."""
+        """Replace the formatter of messages that are written to the terminal."""
         for handler in logger.handlers:
             to_terminal = isinstance(handler, logging.StreamHandler)
             if to_terminal and not isinstance(handler, logging.FileHandler):
@@ -104,7 +106,7 @@ class Screen(logging.Formatter):
                 handler.setFormatter(self)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The text of a message; an empty one is not shown."""
+        """Return the text of a message; an empty one is not shown."""
         event = str(getattr(record, "event", None) or "")
         if self._closed:
             return ""
@@ -116,19 +118,19 @@ class Screen(logging.Formatter):
             self._failures.pop(getattr(record, "job_id", -1), None)
         return self._message(record, event)
 
-    def reason(self, job: str, said: str) -> str:
-        """Why a job runs, in short.
+    def reason(self, job: str, snakemake_reason: str) -> str:
+        """Say in short why a job runs.
 
         Args:
-            job: its rule and wildcards.
-            said: Snakemake's own reason.
+            job: rule and wildcards.
+            snakemake_reason: the reason that Snakemake gives.
         """
         step = self._staleness.steps.get(job)
-        own = self._staleness.causes(step) if step is not None else []
-        return "; ".join(own) or shortened(said)
+        causes = self._staleness.causes(step) if step is not None else []
+        return "; ".join(causes) or shortened(snakemake_reason)
 
     def closing(self, logs: Sequence[str] | str = ()) -> str:
-        """The last words of a run that did not come to its end; nothing is shown after them.
+        """Return the final message of a run that did not finish; nothing is shown after it.
 
         Args:
             logs: Snakemake's own log files.
@@ -136,21 +138,27 @@ class Screen(logging.Formatter):
         self._closed = True
         if self.interruptions:
             return self._stopped()
-        found = list(self._failures.values())
-        if not found:
-            return "the run ended before its end, for the reason above; correct it and run the same command"
-        head = "1 job failed:" if len(found) == 1 else f"{len(found)} jobs failed:"
-        lines = [f"  {item.name}: {item.summary()}" for item in found]
-        more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-        whole = [f"all messages: {path}" for path in ([logs] if isinstance(logs, str) else logs)]
-        last = "correct this and run the same command again: finished jobs are kept"
-        return "\n".join([head, *lines[:SHOWN], *more, *whole, last])
+        failures = list(self._failures.values())
+        if not failures:
+            return (
+                "the run did not finish, for the reason above; "
+                "correct it and run the same command again"
+            )
+        title = "1 job failed:" if len(failures) == 1 else f"{len(failures)} jobs failed:"
+        lines = [f"  {failure.name}: {failure.summary()}" for failure in failures]
+        remainder = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        log_lines = [
+            f"all messages: {path}" for path in ([logs] if isinstance(logs, str) else logs)
+        ]
+        advice = "correct this and run the same command again: finished jobs are kept"
+        return "\n".join([title, *lines[:SHOWN], *remainder, *log_lines, advice])
 
     def stop_on_interrupt(self, workflow: Any) -> None:  # noqa: ANN401 - Snakemake's
-        """Have Ctrl-C end a run in order, also when it is pressed again.
+        """Let Ctrl-C end a run in order, also when it is pressed again.
 
-        A terminal sends the signal to the jobs of this machine as well: they save and end. Snakemake then
-        only has to wait for them, while an exception inside its event loop would end it with a traceback.
+        A terminal sends the signal to the jobs of this machine as well: they save and end.
+        Snakemake then only has to wait for them, whereas an exception inside its event loop would
+        end it with a traceback.
         """
         if threading.current_thread() is not threading.main_thread():
             return
@@ -167,9 +175,9 @@ class Screen(logging.Formatter):
                 _tell(ENDING)
             elif workflow.local_exec:
                 _tell(STOPPING)
-                # In a thread: this one may hold the lock that is asked for.
+                # In another thread: the current one may hold the lock that this call needs.
                 threading.Thread(target=scheduler.exit_gracefully).start()
-            else:  # jobs of a cluster hear of it from Snakemake alone, which cancels them
+            else:  # jobs of a cluster do not get the signal: Snakemake cancels them
                 _tell("stopping: the jobs of the cluster are cancelled")
                 raise KeyboardInterrupt
 
@@ -192,21 +200,27 @@ class Screen(logging.Formatter):
         self._failures[values["jobid"]] = failure
         if self.interruptions:
             return ""
-        said = values.get("rule_msg")
-        told = [f"[{time.asctime()}]", f"Error in {name}:", *([f"    {said}"] if said else [])]
-        told += [f"    {line}" for line in failure.lines]
-        more = len(lines) - SHOWN
-        told += [f"    and {more} more lines"] if more > 0 else []
-        return "\n".join([*told, *(f"    log: {path}" for path in logs)])
+        message = values.get("rule_msg")
+        text = [
+            f"[{time.asctime()}]",
+            f"Error in {name}:",
+            *([f"    {message}"] if message else []),
+        ]
+        text += [f"    {line}" for line in failure.lines]
+        omitted = len(lines) - SHOWN
+        text += [f"    and {omitted} more lines"] if omitted > 0 else []
+        return "\n".join([*text, *(f"    log: {path}" for path in logs)])
 
     def _step(self, outputs: Sequence[object]) -> Step | None:
         written = {str(output).partition(" ")[0] for output in outputs}
-        found = (step for step in self._staleness.steps.values() if str(step.outputs[0]) in written)
-        return next(found, None)
+        matches = (
+            step for step in self._staleness.steps.values() if str(step.outputs[0]) in written
+        )
+        return next(matches, None)
 
     def _message(self, record: logging.LogRecord, event: str) -> str:
         text = self._full.format(record)
-        # A failed command is told with its whole text; the error of its job follows, and says why.
+        # Snakemake repeats the whole text of a failed command; the error of its job follows.
         hidden = event == "error" and _COMMAND_FAILED.search(text) is not None
         if hidden or text.startswith(SUPERFLUOUS + (WHILE_STOPPING if self.interruptions else ())):
             return ""
@@ -218,78 +232,87 @@ class Screen(logging.Formatter):
         return refused[1] if refused else text
 
     def _stopped(self) -> str:
-        """What was saved when the run was stopped."""
+        """Say what was saved when the run was stopped."""
         steps: dict[int, list[int]] = {}
-        others = 0
+        other_jobs = 0
         for failure in self._failures.values():
             rule, *wildcards = failure.name.split(" ")
             step = self._saved(*wildcards) if rule == "train" else None
             if step is None:
-                others += 1
+                other_jobs += 1
             else:
                 total = self._study.models[wildcards[0]].training.steps
                 steps.setdefault(total, []).append(step)
-        found = [saved(reached, total) for total, reached in steps.items()]
-        again = "begins" if others == 1 else "begin"
-        found += [f"{_number(others, 'other job' if steps else 'job')} {again} anew"] if others else []
-        return f"stopped; {', '.join(found) or 'no job was running'}; the same command continues"
+        progress = [saved(reached, total) for total, reached in steps.items()]
+        verb = "begins" if other_jobs == 1 else "begin"
+        progress += (
+            [f"{_number(other_jobs, 'other job' if steps else 'job')} {verb} anew"]
+            if other_jobs
+            else []
+        )
+        return f"stopped; {', '.join(progress) or 'no job was running'}; the same command continues"
 
     def _saved(self, model: str, fold: str) -> int | None:
-        """The step from which a stopped training will continue; None where nothing is saved."""
+        """Return the step from which a stopped training will continue; None if nothing is saved."""
         settings = json.loads(self._study.settings("train", model))
-        del settings["warm_start"]  # the identity has its weights
+        del settings["warm_start"]  # the identity has the hash of its weights
         identity = {"settings": files.digest(settings), "code": self._study.code("train", model)}
         folder = self._study.results / "checkpoints" / model / f"fold-{fold}"
-        found = [files.read_json(path) for path in folder.glob("step-*.json")]
-        same = (item["step"] for item in found if identity.items() <= item["identity"].items())
-        return max(same, default=None)
+        checkpoints = [files.read_json(path) for path in folder.glob("step-*.json")]
+        matching = (
+            checkpoint["step"]
+            for checkpoint in checkpoints
+            if identity.items() <= checkpoint["identity"].items()
+        )
+        return max(matching, default=None)
 
 
 def saved(steps: Sequence[int], total: int) -> str:
-    """How far stopped trainings are: `2 trainings saved at step 2 of 60`."""
+    """Say how far stopped trainings are: `2 trainings saved at step 2 of 60`."""
     first, last = min(steps), max(steps)
     reached = f"step {first}" if first == last else f"steps {first} to {last}"
     return f"{_number(len(steps), 'training')} saved at {reached} of {total}"
 
 
-def shortened(said: str) -> str:
-    """Snakemake's reason without whole settings and long lists of files."""
-    parts = _PARAMETERS.sub("parameters have changed", said).split("; ")
-    found = []
+def shortened(reason: str) -> str:
+    """Shorten Snakemake's reason: no full settings and no long lists of files."""
+    parts = _PARAMETERS.sub("parameters have changed", reason).split("; ")
+    short_parts = []
     for part in parts:
-        head, colon, names = part.partition(": ")
-        found.append(f"{head}: {listed(names.split(', '))}" if colon else part)
-    return "; ".join(found)
+        label, colon, names = part.partition(": ")
+        short_parts.append(f"{label}: {listed(names.split(', '))}" if colon else part)
+    return "; ".join(short_parts)
 
 
 def errors(log: Path) -> list[str]:
-    """The lines of a log that tell of an error, else its last line."""
+    """Return the lines of a log that report an error, else its last line."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return [line for line in lines if re.search(r"\bERROR\b", line)] or lines[-1:]
 
 
 def locked(command: str) -> str:
-    """What to do about a folder that Snakemake finds locked.
+    """Say what to do about a folder that Snakemake finds locked.
 
     Args:
-        command: the command line that found it so.
+        command: the command line that was refused.
     """
-    others = [str(number) for number in jobs.snakemakes(Path())]
-    if others:
+    processes = [str(number) for number in jobs.snakemakes(Path())]
+    if processes:
         return (
-            f"locked: another snakemake (process {', '.join(others)}) is at work on this study; "
+            f"locked: another snakemake (process {', '.join(processes)}) is running this study; "
             "wait until it has ended, or stop it with Ctrl-C"
         )
     return (
-        "locked by a snakemake that does not run on this machine (any more). If it runs on no other machine "
-        f"either, remove the lock and start again:\n  {command} --unlock\n  {command}"
+        "locked by a snakemake that is not running on this machine (any more). If it is not "
+        "running on another machine either, remove the lock and start again:\n"
+        f"  {command} --unlock\n  {command}"
     )
 
 
-def command_line(words: Sequence[str]) -> str:
-    """The command that was typed, to be repeated."""
-    return shlex.join(["snakemake", *words])
+def command_line(arguments: Sequence[str]) -> str:
+    """Return the command that was typed, for repeating it."""
+    return shlex.join(["snakemake", *arguments])
 
 
 def _number(count: int, noun: str) -> str:

@@ -1,7 +1,7 @@
-"""What the Snakefile does around its rules: it reads the study, and opens and ends a run.
+"""The Snakefile's work around its rules: it reads the study, and opens and ends a run.
 
-Snakemake's own objects are used here, in `screen` (the terminal) and in `hooks` (a workflow that is imported
-as a module), and nowhere else.
+Snakemake's own objects are used here, in `screen` (the terminal) and in `hooks` (a workflow that is
+imported as a module), and nowhere else.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tenter.tools.staleness import Staleness
 
 ONE_FILE = "give one configuration file (`configfile:` or --configfile): a study is one file"
 NO_PREFIX = (
-    "`prefix:` and `replace_prefix:` cannot be used with tenter's Snakefile, as its commands would not "
-    "know them; leave them out and set `results` in the study's configuration"
+    "`prefix:` and `replace_prefix:` cannot be used with tenter's Snakefile, as its commands would "
+    "not know them; leave them out and set `results` in the study's configuration"
 )
 
 
@@ -37,21 +37,21 @@ def is_imported(workflow: Any) -> bool:  # noqa: ANN401 - Snakemake's
 
 
 class Session:
-    """One reading of the workflow, by the process that plans a run or by a job's own Snakemake.
+    """One reading of the Snakefile, by the process that plans a run or by a job's own Snakemake.
 
     Args:
-        workflow: Snakemake's.
-        config: the configuration, with what the command line overrides.
+        workflow: Snakemake's workflow.
+        config: the configuration, with overrides from the command line.
 
     Attributes:
         path: the configuration file.
-        study: what it describes.
+        study: the study that it describes.
         chunks: names of the chunks whose pairs are registered.
         plan: file of the common grid.
-        plan_is_current: whether that file was made by today's rules.
+        plan_is_current: whether that file was made by the current rules.
         tracking: record of the tracking server.
-        overrides: flags that repeat what the command line overrides.
-        rebuilds: how often the runs of each model were found gone from MLflow.
+        overrides: flags that repeat the overrides from the command line.
+        rebuilds: how often the runs of each model were missing in MLflow.
 
     Raises:
         WorkflowError: the study cannot be read; the message says why.
@@ -67,7 +67,7 @@ class Session:
         except Exception as error:
             if message(error) is None:
                 raise
-            advice = f"`tenter check {shlex.quote(str(self.path))}` tells more"
+            advice = f"`tenter check {shlex.quote(str(self.path))}` says more"
             refusal = f"{message(error)}\n{advice}"
             raise WorkflowError(refusal) from None
         self.tracking = self.study.results / "tracking/tracking.json"
@@ -106,7 +106,7 @@ class Session:
         _show(*stale)
 
     def fail(self, log: str) -> None:
-        """End a run in which a job failed, or that was stopped.
+        """Close a run in which a job failed, or that was stopped.
 
         Args:
             log: Snakemake's own log file.
@@ -115,7 +115,7 @@ class Session:
         _show(self._terminal.closing(log))
 
     def finish(self) -> None:
-        """End a run that came to its end; one of some steps alone (--until) may have no report."""
+        """Close a finished run; one of single steps (--until) may have no report."""
         memory.save(self.study.results)
         page = self.study.results / "report.html"
         if page.exists():
@@ -123,7 +123,7 @@ class Session:
         _show(*tracking.of_study(self._place, list(self.study.models)).splitlines())
 
     def join(self, names: Mapping[str, Any]) -> None:
-        """Of a workflow that is imported: let its hooks run beside those of the Snakefile that imports it.
+        """If the workflow is imported, run its hooks besides those of the importing Snakefile.
 
         Args:
             names: globals of the imported Snakefile.
@@ -140,9 +140,9 @@ class Session:
 
     def _read(self) -> None:
         starts = self._workflow.is_main_process
-        yaml_files.read(self.path)  # Snakemake's own reader lets a key come twice
+        yaml_files.read(self.path)  # Snakemake's own reader accepts duplicate keys
         self.study = study = Study.load(self.path, dict(self._config))
-        study.plan_rules  # noqa: B018 - refuses a damaged model, or one that the configuration contradicts
+        study.plan_rules  # noqa: B018 - raises for a damaged or contradicting model
         self.chunks = study.registered_chunks()
         self.plan = study.results / "cohort/plan.json"
         self.plan_is_current = study.plan_is_current(self.plan)
@@ -158,30 +158,31 @@ class Session:
             memory.restore(study.results)
 
     def _take_over(self) -> None:
-        """Show on the terminal what a user can act on; the Snakemake of a job writes all to its log."""
+        """Reduce messages on the terminal; the Snakemake of a job writes all to its log."""
         if self._workflow.is_main_process and not is_imported(self._workflow):
             self._terminal.attach(logger)
             self._terminal.stop_on_interrupt(self._workflow)
 
     def _relieve_scheduler(self) -> None:
-        """Lift Snakemake's default limit of starts (100 a second); a user's own limit stays.
+        """Lift Snakemake's default limit of job starts (100 per second); a user's own limit stays.
 
-        With it, Snakemake looks through ready jobs and their files once a second for each job that ended.
+        With the limit, Snakemake checks ready jobs and their files once a second for each job that
+        has ended.
         """
         limiter = getattr(self._workflow.scheduler, "job_rate_limiter", None)
         if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
             self._workflow.scheduler.job_rate_limiter = None
 
     def _limit_submissions(self) -> None:
-        """Submit no more jobs than Slurm takes: one that it refuses counts as failed."""
+        """Submit no more jobs than Slurm accepts: a job that it refuses counts as failed."""
         workflow = self._workflow
         slurm = getattr(workflow.executor_plugin, "name", "") == "slurm"
         most = launching.submission_limit() if slurm else None
         if most is None or most >= workflow.nodes:
             return
         _show(
-            f"this cluster takes {most} jobs of yours at a time (MaxSubmitJobs): as many are submitted, "
-            f"not {workflow.nodes}"
+            f"this cluster takes {most} jobs of yours at a time (MaxSubmitJobs): as many are "
+            f"submitted, not {workflow.nodes}"
         )
         for pool in (workflow.scheduler.global_resources, workflow.scheduler.resources):
             pool["_nodes"] = most

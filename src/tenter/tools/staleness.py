@@ -1,7 +1,7 @@
-"""What of a study is stale, and why: what its files were made from, compared with what is asked for now.
+"""Say which results of a study are stale, and why, by comparing their provenance with the study.
 
-Snakemake decides by its own records and says why in whole settings; this reads the provenance beside each
-output and says what differs. A test compares both.
+Snakemake decides by its own records and gives full settings as the reason; this module reads the
+provenance beside each output and says what differs. A test compares both.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from tenter.study import Study
 from tenter.tools import wholeness
 
 SHOWN = 3
-"""Differences of one kind that are named before the others are only counted."""
+"""Number of differences of one kind that are named; the others are only counted."""
 
 LARGEST = 1_000_000_000
-"""Bytes up to which a newer input is compared by content, as the profiles set `max-checksum-file-size`."""
+"""Largest size in bytes of a newer input that is compared by content.
+
+The profiles set `max-checksum-file-size` to the same.
+"""
 
 RECORDS = Path(".snakemake/metadata")
-"""Where Snakemake keeps what it knows of finished jobs."""
+"""Folder where Snakemake keeps its records of finished jobs."""
 
 NOUNS = {
     "prepare_images": ("chunk of prepared images", "chunks of prepared images"),
@@ -54,62 +57,69 @@ class Staleness:
 
     @functools.cached_property
     def jobs(self) -> dict[str, list[str]]:
-        """Name of each job that a run would start, with what makes it stale by itself; often nothing."""
-        own = {name: self.causes(step) for name, step in self.steps.items()}
-        wanted = {step.name for step in self.steps.values() if step.stage not in steps.INTERMEDIATE}
+        """Names of the jobs that a run would start, each with its own causes; often none."""
+        causes_by_job = {name: self.causes(step) for name, step in self.steps.items()}
+        targets = {
+            step.name for step in self.steps.values() if step.stage not in steps.INTERMEDIATE
+        }
         waiting = [
             name
             for name, step in self.steps.items()
-            if own[name] or (name in wanted and not _exist(step.outputs))
+            if causes_by_job[name] or (name in targets and not _exist(step.outputs))
         ]
         readers = self._readers()
-        found: dict[str, list[str]] = {}
+        stale: dict[str, list[str]] = {}
         while waiting:
             name = waiting.pop()
-            if name in found:
+            if name in stale:
                 continue
-            found[name] = own[name]
-            waiting += [other.name for other in self._made_by(name) if not _exist(other.outputs)]
+            stale[name] = causes_by_job[name]
+            waiting += [
+                producer.name for producer in self._upstream(name) if not _exist(producer.outputs)
+            ]
             waiting += readers.get(name, [])
-        return {name: found[name] for name in self.steps if name in found}
+        return {name: stale[name] for name in self.steps if name in stale}
 
     def causes(self, step: Step) -> list[str]:
-        """Why a job whose outputs are there must run again, apart from the jobs before it."""
+        """Say why a job with existing outputs must run again, apart from upstream jobs."""
         if not _exist(step.outputs):
             return []
         record = provenance.recorded(step.provenance) if step.provenance is not None else None
-        found: list[str] = []
+        causes: list[str] = []
         if record is not None:
-            found += self._settings(step, record)
-            found += self._code(step, record)
-            found += self._rows(step, record)
-            found += self._accepted(step, record)
-        found += self._inputs(step, record or {})
+            causes += self._settings(step, record)
+            causes += self._code(step, record)
+            causes += self._rows(step, record)
+            causes += self._accepted(step, record)
+        causes += self._inputs(step, record or {})
         missing = self.lost.get(step.outputs[0], [])
-        return [*found, *([f"files that are gone: {listed(missing)}"] if missing else [])]
+        return [*causes, *([f"files that are gone: {listed(missing)}"] if missing else [])]
 
     @functools.cached_property
     def lost(self) -> dict[Path, list[str]]:
-        """Tables that name pair files which are gone."""
+        """Tables that name missing pair files."""
         return wholeness.lost(self.study, ("infer", "evaluate"))
 
     def lines(self) -> list[str]:
-        """What is stale and why: a line for each cause, and one for what follows from them."""
+        """Say what is stale and why: a line for each cause, and one for all jobs that follow."""
         grouped: dict[str, list[Step]] = {}
         for name, causes in self.jobs.items():
             for cause in causes:
                 grouped.setdefault(cause, []).append(self.steps[name])
         if not grouped:
             return []
-        told = [f"stale: {cause} ({counted(made)})" for cause, made in grouped.items()]
-        again = [self.steps[name] for name in self.jobs if _exist(self.steps[name].outputs)]
-        return [*told, f"the next run repeats {counted(again)}"]
+        stale_lines = [
+            f"stale: {cause} ({counted(stale_steps)})" for cause, stale_steps in grouped.items()
+        ]
+        repeated = [self.steps[name] for name in self.jobs if _exist(self.steps[name].outputs)]
+        return [*stale_lines, f"the next run repeats {counted(repeated)}"]
 
     def target(self, name: str, dag: Any) -> list[Path]:  # noqa: ANN401 - Snakemake's
-        """The files that a target of the workflow asks for.
+        """Return the files that a target of the workflow requires.
 
-        Snakemake is made to run what it cannot know to be stale: jobs whose pair files are gone, as it knows
-        their tables alone, and where its own records were deleted, all that is stale by tenter's.
+        Snakemake is forced to run jobs that it cannot know to be stale: jobs with missing pair
+        files, as it only knows their tables, and, if its own records were deleted, all jobs that
+        are stale by tenter's records.
 
         Args:
             name: `all` or `cases`.
@@ -125,64 +135,81 @@ class Staleness:
         dag.forcefiles.update(map(str, forced))
         return steps.cases(self.study) if name == "cases" else steps.products(self.study)
 
-    def _made_by(self, name: str) -> list[Step]:
-        """The jobs whose outputs a job reads."""
+    def _upstream(self, name: str) -> list[Step]:
+        """Return the jobs whose outputs a job reads."""
         step = self.steps[name]
-        found = [self._maker[path] for path in step.inputs if path in self._maker]
+        upstream = [self._maker[path] for path in step.inputs if path in self._maker]
         return [
-            *found,
+            *upstream,
             *([self.steps["plan"]] if step.stage in {"prepare_images", "train", "report"} else []),
         ]
 
     def _readers(self) -> dict[str, list[str]]:
-        """Jobs that must follow each job; all that reads the plan, only where the plan is not current."""
-        found: dict[str, list[str]] = {}
+        """Return the jobs downstream of each job; of the plan, only if it is not current."""
+        readers: dict[str, list[str]] = {}
         (plan,) = self.steps["plan"].outputs
         renewed = not self.study.plan_is_current(plan)
         for step in self.steps.values():
-            for other in self._made_by(step.name):
-                if other.name != "plan" or renewed:
-                    found.setdefault(other.name, []).append(step.name)
-        return found
+            for producer in self._upstream(step.name):
+                if producer.name != "plan" or renewed:
+                    readers.setdefault(producer.name, []).append(step.name)
+        return readers
 
-    def _now(self, step: Step) -> tuple[str, str]:
+    def _current(self, step: Step) -> tuple[str, str]:
         return _settings_and_code(self.study, *step.settings_of)
 
     def _settings(self, step: Step, record: Mapping[str, Any]) -> list[str]:
-        settings, _ = self._now(step)
+        settings, _ = self._current(step)
         if files.canonical(record["settings"]) == settings:
             return []
         changed = list(differences(record["settings"], json.loads(settings)))
         return [f"settings of {step.settings_of[1] or step.stage}: {listed(changed)}"]
 
     def _code(self, step: Step, record: Mapping[str, Any]) -> list[str]:
-        settings, code = self._now(step)
-        if step.stage == "plan" or record["code"] == code:  # the plan's code is no parameter of its rule
+        settings, code = self._current(step)
+        if (
+            step.stage == "plan" or record["code"] == code
+        ):  # the rule of the plan has no parameter for its code
             return []
-        then, now = record["modules"], provenance.module_hashes(step.stage, settings)
-        changed = [name for name in sorted(now.keys() | then) if now.get(name) != then.get(name)]
+        recorded_modules, current_modules = (
+            record["modules"],
+            provenance.module_hashes(step.stage, settings),
+        )
+        changed = [
+            name
+            for name in sorted(current_modules.keys() | recorded_modules)
+            if current_modules.get(name) != recorded_modules.get(name)
+        ]
         hint = f"harmless? `tenter accept {step.stage.replace('_', '-')} --help`"
         return [f"code of {step.stage}: {listed(changed) or 'modules'}; {hint}"]
 
     def _rows(self, step: Step, record: Mapping[str, Any]) -> list[str]:
-        then = record.get("pairs")
-        if then is None or not step.pairs:
+        recorded_rows = record.get("pairs")
+        if recorded_rows is None or not step.pairs:
             return []
-        now = {pair.id: pair for pair in step.pairs}
-        added, removed = sorted(now.keys() - then.keys()), sorted(then.keys() - now.keys())
-        found = [f"pairs added: {listed(added)}"] if added else []
-        found += [f"pairs removed: {listed(removed)}"] if removed else []
+        current_rows = {pair.id: pair for pair in step.pairs}
+        added, removed = (
+            sorted(current_rows.keys() - recorded_rows.keys()),
+            sorted(recorded_rows.keys() - current_rows.keys()),
+        )
+        causes = [f"pairs added: {listed(added)}"] if added else []
+        causes += [f"pairs removed: {listed(removed)}"] if removed else []
         if step.stage not in {"prepare_images", "evaluate"}:
-            return found
+            return causes
         ignored = {"set", "fold"} if self.study.applied is not None else set()
-        for name in sorted(now.keys() & then.keys()):
-            old, new = (_without(row, ignored) for row in (then[name], self._row(now[name])))
+        for name in sorted(current_rows.keys() & recorded_rows.keys()):
+            old, new = (
+                _without(row, ignored)
+                for row in (recorded_rows[name], self._row(current_rows[name]))
+            )
             changed = list(differences(old, new))
-            found += [f"row of {name}: {listed(changed)}"] if changed else []
-        return found
+            causes += [f"row of {name}: {listed(changed)}"] if changed else []
+        return causes
 
     def _row(self, pair: Pair) -> dict[str, Any]:
-        row: dict[str, Any] = json.loads(files.canonical(manifest.row(pair, self.study.manifest.parent)))
+        row: dict[str, Any] = json.loads(
+            files.canonical(manifest.row(pair, self.study.manifest.parent))
+        )
         return row
 
     def _accepted(self, step: Step, record: Mapping[str, Any]) -> list[str]:
@@ -190,42 +217,50 @@ class Staleness:
         return ["the list of accepted code changes"] if step.stage == "report" and changed else []
 
     def _inputs(self, step: Step, record: Mapping[str, Any]) -> list[str]:
-        found: list[str] = []
-        then = record.get("inputs")
-        if then is not None:
-            # The report is told the folder of all models; which ones there are is part of its settings.
-            now = {str(path) for path in step.inputs if path.name != "history.csv"}
-            more, fewer = sorted(now - then.keys()), sorted(then.keys() - now)
-            found += [f"inputs added: {listed(more)}"] if more else []
-            found += [f"inputs no longer read: {listed(fewer)}"] if fewer else []
+        causes: list[str] = []
+        recorded_inputs = record.get("inputs")
+        if recorded_inputs is not None:
+            # The report gets the folder of all models; its settings list the models.
+            current_inputs = {str(path) for path in step.inputs if path.name != "history.csv"}
+            added, removed = (
+                sorted(current_inputs - recorded_inputs.keys()),
+                sorted(recorded_inputs.keys() - current_inputs),
+            )
+            causes += [f"inputs added: {listed(added)}"] if added else []
+            causes += [f"inputs no longer read: {listed(removed)}"] if removed else []
         folder = self.study.manifest.parent
-        known = {Path(name): sha256 for name, sha256 in (then or {}).items()}
+        known = {Path(name): sha256 for name, sha256 in (recorded_inputs or {}).items()}
         sources = record.get("sources", {})
-        made = min(path.stat().st_mtime_ns for path in step.outputs)
+        written_ns = min(path.stat().st_mtime_ns for path in step.outputs)
         newer = [
             path
             for path in (*step.sources(), *step.inputs)
-            if path.exists() and path.stat().st_mtime_ns > made
+            if path.exists() and path.stat().st_mtime_ns > written_ns
         ]
         changed = [
             str(path)
             for path in newer
             if self._differs(path, known.get(path) or sources.get(os.path.relpath(path, folder)))
         ]
-        return [*found, *([f"changed file: {listed(changed)}"] if changed else [])]
+        return [*causes, *([f"changed file: {listed(changed)}"] if changed else [])]
 
-    def _differs(self, path: Path, then: str | None) -> bool:
-        """Whether a newer file's content is not what was read; not known of an output, its maker's record."""
+    def _differs(self, path: Path, sha256: str | None) -> bool:
+        """Whether a newer file's content differs from what was read.
+
+        An output without a recorded sha256 is compared with the provenance of its maker.
+        """
         if path.is_dir():
             return False
-        if then is None:
+        if sha256 is None:
             maker = self._maker.get(path)
-            return maker is not None and maker.provenance is not None and bool(provenance.damage(path))
+            return (
+                maker is not None and maker.provenance is not None and bool(provenance.damage(path))
+            )
         if path.stat().st_size > LARGEST:
             return True
         if path not in self._hashes:
             self._hashes[path] = files.sha256(path)
-        return self._hashes[path] != then
+        return self._hashes[path] != sha256
 
 
 @functools.lru_cache(maxsize=256)
@@ -242,22 +277,22 @@ def differences(old: object, new: object, path: str = "") -> Iterator[str]:
         pairs = {str(index): both for index, both in enumerate(zip(old, new, strict=True))}
     elif old != new:
         yield f"{path} {_short(old)} -> {_short(new)}".strip()
-    for key, (one, other) in pairs.items():
-        if one != other:
-            yield from differences(one, other, f"{path}.{key}".lstrip("."))
+    for key, (old_value, new_value) in pairs.items():
+        if old_value != new_value:
+            yield from differences(old_value, new_value, f"{path}.{key}".lstrip("."))
 
 
-def listed(items: Iterable[str]) -> str:
-    """The first items, and how many more there are."""
-    found = list(items)
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
+def listed(names: Iterable[str]) -> str:
+    """Return the first names, and how many more there are."""
+    texts = list(names)
+    suffix = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + suffix
 
 
-def counted(found: Iterable[Step]) -> str:
-    """How many jobs of each stage: `2 trainings, 1 report`."""
+def counted(stale_steps: Iterable[Step]) -> str:
+    """Count the jobs of each stage: `2 trainings, the report`."""
     counts: dict[str, int] = {}
-    for step in found:
+    for step in stale_steps:
         counts[step.stage] = counts.get(step.stage, 0) + 1
     return ", ".join(
         ONCE[stage] if stage in ONCE else f"{count} {NOUNS[stage][count > 1]}"

@@ -1,4 +1,4 @@
-"""Carry an image, labels or points of a registered pair through its transform."""
+"""Warp an image, labels or points of a registered pair with its transform."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ _log = logging.getLogger(__name__)
 
 Interpolation = Literal["auto", "linear", "nearest"]
 Kind = Literal["auto", "image", "labels", "stack", "points"]
-ADVICE = label_values.Advice("give --kind labels", "give --kind stack", "a label map has one channel")
+ADVICE = label_values.Advice(
+    "give --kind labels", "give --kind stack", "a label map has one channel"
+)
 NAMED = 8
-"""Names of points that a message lists in full."""
+"""Number of points that a message names."""
 
 
 def warp(  # noqa: PLR0913 - the command's flags
@@ -44,55 +46,56 @@ def warp(  # noqa: PLR0913 - the command's flags
     fill: Fill = 0.0,
     overwrite: bool = False,
 ) -> str:
-    """Carry an image, labels or points of a registered pair through its transform.
+    """Warp an image, labels or points of a registered pair with its transform.
 
-    A transform maps a point of the fixed image to the same anatomy in the moving image, as
-    those of ITK, ANTs and 3D Slicer do. So things go
+    A transform maps a point of the fixed image to the same anatomy in the moving image, as in ITK,
+    ANTs and 3D Slicer. It therefore warps:
 
                         without --inverse              with --inverse
       images, labels    moving -> grid of the fixed    fixed -> grid of the moving
       points            fixed -> moving                moving -> fixed
 
-    and --reference names the image whose grid that is.
+    For images and labels, --reference names the image that defines the grid.
 
-    An image is read linearly and becomes float32. A label map is read at the nearest voxel and
-    keeps its type of integer. A stack of labels (4-D, one label a channel) is read linearly and
-    stored in steps of 1/255. Which of them a file is, --kind says; it can be left out where the
-    file shows it beyond doubt: labels by a mark (NIfTI intent 1002, .seg.nrrd), an image by
-    negative numbers or fractions.
+    An image is interpolated linearly and written as float32. A label map is sampled at the nearest
+    voxel and keeps its integer type. A stack of labels (4-D, one label per channel) is interpolated
+    linearly and stored in steps of 1/255. --kind says which of these the input is. It can be left
+    out if the file is unambiguous: labels are recognised by a mark (NIfTI intent 1002, .seg.nrrd),
+    an image by negative numbers or fractions.
 
     Args:
-        transform: transform.h5 of a registered pair, any linear transform of ITK or elastix, or a
-            displacement field (ITK's, ANTs' or 3D Slicer's: .h5, .tfm, .txt, .mat, .nii.gz, .mha, .nrrd).
-        input: image or labels (.nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr), image as a folder of DICOM
-            slices, or points (.tsv, .csv, 3D Slicer's .fcsv and .mrk.json, or a list of ANTs, elastix,
-            FreeSurfer or MNI).
-        output: what to write: .nii or .nii.gz; for points .tsv, .csv, .fcsv or .mrk.json.
-        reference: image on whose grid to write; needed for images and labels.
-        inverse: go the other way.
-        kind: what the input is; `auto` asks where it cannot be known.
-        interpolation: read an image otherwise than linearly, or a file of unknown kind in this way.
-        fill: value where the input image does not reach; `edge` continues its edge without end,
-            as registration's warped_image.nii.gz does.
-        overwrite: replace the output if it is there.
+        transform: Transform of a registered pair (transform.h5), any linear transform of ITK or
+            elastix, or a displacement field of ITK, ANTs or 3D Slicer (.h5, .tfm, .txt, .mat,
+            .nii.gz, .mha, .nrrd).
+        input: Image or labels (.nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr), image as a folder of DICOM
+            slices, or points (.tsv, .csv, .fcsv and .mrk.json of 3D Slicer, or a list of points of
+            ANTs, elastix, FreeSurfer or MNI).
+        output: File to write: .nii or .nii.gz; for points .tsv, .csv, .fcsv or .mrk.json.
+        reference: Image that defines the output grid; required for images and labels.
+        inverse: Warp in the other direction.
+        kind: Kind of the input; with `auto` an ambiguous input is an error.
+        interpolation: Interpolation of an image (default: linear), or of a file of unknown kind.
+        fill: Value outside the input image; `edge` repeats the value of the nearest edge voxel,
+            as in warped_image.nii.gz of a registration.
+        overwrite: Replace the output if it exists.
 
     Raises:
-        DataError: a file is damaged or not what it should be.
-        InputError: these files and flags do not go together.
+        DataError: a file is damaged or has the wrong content.
+        InputError: these files and flags cannot be combined.
         OutputError: the output could not be written.
     """
     task = _Task(transform, input, output, reference, inverse, kind, interpolation, fill)
     faults = [*task.faults(), *_output_faults(task, overwrite=overwrite)]
     if faults:
         raise InputError(faults)
-    whole = read_transform(transform)
-    lines = _warp_points(task, whole) if task.of_points else _warp_volume(task, whole)
+    spatial_map = read_transform(transform)
+    lines = _warp_points(task, spatial_map) if task.of_points else _warp_volume(task, spatial_map)
     return "\n".join([*lines, f"written: {output}"])
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What was asked for."""
+    """The files and flags of one call."""
 
     transform: Path
     input: Path
@@ -105,30 +108,34 @@ class _Task:
 
     @property
     def of_points(self) -> bool:
-        """Whether points are carried, not a volume."""
+        """Whether points are warped, not a volume."""
         if self.kind == "auto":
             return points.is_named_so(self.input)
         return self.kind == "points"
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The files to read."""
-        return tuple(path for path in (self.transform, self.input, self.reference) if path is not None)
+        """Files to read."""
+        return tuple(
+            path for path in (self.transform, self.input, self.reference) if path is not None
+        )
 
     def faults(self) -> Iterator[Fault]:
-        """What of it does not go together."""
+        """Yield faults of files and flags that cannot be combined."""
         for path in self.inputs:
             if not path.exists():
                 yield Fault(str(path), "is missing", "give its right path")
         if self.fill != "edge" and not math.isfinite(self.fill):
             yield Fault(
-                str(self.output), "cannot be filled with a value that is not finite", "give another --fill"
+                str(self.output),
+                "cannot be filled with a value that is not finite",
+                "give another --fill",
             )
         if self.of_points and (self.reference or self.interpolation != "auto" or self.fill != 0):
             message = "holds points, which have no --reference, --interpolation or --fill"
             yield Fault(str(self.input), message, "leave these flags out")
         if self.kind in {"labels", "stack"} and self.interpolation != "auto":
-            message = "is carried as labels, for which --interpolation is settled"
+            message = "is warped as labels, for which --interpolation cannot be chosen"
             yield Fault(str(self.input), message, "leave out --interpolation, or give --kind image")
         if self.kind not in {"auto", "points"} and points.is_named_so(self.input):
             message = f"is a file of points by its name, which --kind {self.kind} contradicts"
@@ -147,7 +154,9 @@ def _output_faults(task: _Task, *, overwrite: bool) -> Iterator[Fault]:
         except InputError as error:
             yield from error.faults
     elif not output.name.lower().endswith(nifti_writer.SUFFIXES):
-        yield Fault(str(output), "asks for no format that volumes are written in", "name it .nii or .nii.gz")
+        yield Fault(
+            str(output), "asks for no format that volumes are written in", "name it .nii or .nii.gz"
+        )
     if any(path.resolve() == output.resolve() for path in task.inputs):
         yield Fault(str(output), "is one of the files to read", "write to another name")
     elif output.exists() and not (overwrite and output.is_file()):
@@ -155,54 +164,64 @@ def _output_faults(task: _Task, *, overwrite: bool) -> Iterator[Fault]:
 
 
 def _warp_points(task: _Task, transform: Transform) -> list[str]:
-    found = points.read_points(task.input)
-    mapped = warping.map_points(found, transform, inverse=task.inverse)
+    source_points = points.read_points(task.input)
+    mapped = warping.map_points(source_points, transform, inverse=task.inverse)
     if mapped.outside:
-        message = "%s: %d of %d points lie outside the grid of %s, where its alignment alone acts: %s"
-        named = (len(mapped.outside), len(found), task.transform, _listed(mapped.outside))
+        message = (
+            "%s: %d of %d points lie outside the grid of %s, where its alignment alone acts: %s"
+        )
+        named = (len(mapped.outside), len(source_points), task.transform, _listed(mapped.outside))
         _log.warning(message, task.input, *named)
     if mapped.residuals_mm:
-        message = "%s: %d of %d points have no inverse, as the field's edge left a gap; they miss by: %s"
+        message = (
+            "%s: %d of %d points have no inverse, as the field's edge left a gap; they miss by: %s"
+        )
         gaps = [f"{name} {gap:.2f} mm" for name, gap in mapped.residuals_mm.items()]
-        _log.warning(message, task.input, len(gaps), len(found), _listed(gaps))
+        _log.warning(message, task.input, len(gaps), len(source_points), _listed(gaps))
     point_writers.write_points(task.output, mapped.points)
     way = "moving image to the fixed" if task.inverse else "fixed image to the moving"
-    return [f"{len(found)} points taken from the {way} one"]
+    return [f"{len(source_points)} points taken from the {way} one"]
 
 
 def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - NAMED
-    return ", ".join([*names[:NAMED], *([f"and {rest} more"] if rest > 0 else [])])
+    remaining = len(names) - NAMED
+    return ", ".join([*names[:NAMED], *([f"and {remaining} more"] if remaining > 0 else [])])
 
 
 def _warp_volume(task: _Task, transform: Transform) -> list[str]:
-    head = volumes.header(task.reference or task.input)
-    grid = Grid(head.affine, head.shape)
-    _tell_of_grid(task, transform, grid)
-    line, within = _carry(task, transform, grid)
+    header = volumes.header(task.reference or task.input)
+    grid = Grid(header.affine, header.shape)
+    _warn_of_grid(task, transform, grid)
+    line, within = _warp_and_write(task, transform, grid)
     if not within:
         fix = "leave out --inverse?" if task.inverse else "add --inverse?"
-        message = "%s: does not reach a voxel of %s: do both belong to %s, and in this direction (%s)"
+        message = (
+            "%s: does not reach a voxel of %s: do both belong to %s, and in this direction (%s)"
+        )
         _log.warning(message, task.input, task.reference, task.transform, fix)
     beyond = "those of its edge" if task.fill == "edge" else f"{task.fill:g}"
     share = f"{100 * within:.1f} % of the voxels of {task.reference}"
     return [f"{task.input}: {line}", f"covers {share}; the other voxels are {beyond}"]
 
 
-def _carry(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
-    """Warp and write a volume; what was done, and the share of the grid that it reaches."""
+def _warp_and_write(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
+    """Warp and write a volume; return a description, and the share of the grid that it covers."""
     if task.interpolation == "nearest":
-        return _carry_nearest(task, transform, grid)
+        return _warp_nearest(task, transform, grid)
     volume, reason = _read(task)
     if isinstance(volume, Volume):
-        image, within = warping.warp_image(volume, transform, grid, fill=task.fill, inverse=task.inverse)
+        image, within = warping.warp_image(
+            volume, transform, grid, fill=task.fill, inverse=task.inverse
+        )
         volumes.write_image(task.output, image.array, image.affine)
         return f"taken for an image, {reason}; read linearly, written as float32", within
     fix = warping.fill_fault(volume, task.fill)
     if fix is not None:
         message = f"holds labels, which cannot be {task.fill:g}"
         raise InputError([Fault(str(task.input), message, fix, column="--fill")])
-    labels, within = warping.warp_labels(volume, transform, grid, fill=task.fill, inverse=task.inverse)
+    labels, within = warping.warp_labels(
+        volume, transform, grid, fill=task.fill, inverse=task.inverse
+    )
     volumes.write_labels(task.output, labels.values, labels.affine, labels.dtype)
     how = (
         "stack of labels, {}; read linearly"
@@ -213,8 +232,8 @@ def _carry(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
     return f"taken for a {how.format(reason)}, written as {written}", within
 
 
-def _carry_nearest(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
-    """The nearest voxel of an image, or of a file of any kind: numbers stay in their own type."""
+def _warp_nearest(task: _Task, transform: Transform, grid: Grid) -> tuple[str, float]:
+    """Sample a file of any kind at the nearest voxel; its numbers keep their type."""
     values, affine = volumes.read_values(task.input)
     if kinds.are_whole(values):
         values = _integers(task, values)
@@ -227,7 +246,7 @@ def _carry_nearest(task: _Task, transform: Transform, grid: Grid) -> tuple[str, 
 
 
 def _read(task: _Task) -> tuple[Volume | LabelVolume, str]:
-    """The input as what it is, and how that is known."""
+    """Read the input as an image or labels; also return how its kind was recognised."""
     kind, reason = task.kind, "as asked for"
     if kind == "auto" and task.interpolation == "linear":
         kind = "image"
@@ -243,15 +262,15 @@ def _read(task: _Task) -> tuple[Volume | LabelVolume, str]:
 
 
 def _read_unmarked(task: _Task) -> tuple[Volume, str]:
-    """The input, if its numbers can only be those of an image.
+    """Read the input as an image, if its numbers cannot be labels.
 
     Raises:
         InputError: they may be labels as well.
     """
     values, affine = volumes.read_values(task.input)
-    found = kinds.numbered(values)
-    if found is not None:
-        return Volume(values.astype(np.float32), affine), f"as {found.reason}"
+    recognised = kinds.numbered(values)
+    if recognised is not None:
+        return Volume(values.astype(np.float32), affine), f"as {recognised.reason}"
     low, high = float(values.min()), float(values.max())
     message = f"holds whole numbers from {low:g} to {high:g}: an image or labels"
     if len(values) > 1:
@@ -262,31 +281,38 @@ def _read_unmarked(task: _Task) -> tuple[Volume, str]:
 
 
 def _integers(task: _Task, values: np.ndarray) -> np.ndarray:
-    """Whole numbers as integers, once it is sure that what to fill with is one of their type too."""
+    """Convert whole numbers to integers, after checking that the fill value fits their type."""
     try:
-        whole = kinds.integers(values)
+        integers = kinds.integers(values)
     except ValueError as error:
         raise refusal(task.input, str(error), "give --kind image, if it is an image") from error
     if task.fill == "edge":
-        return whole
-    limits = np.iinfo(whole.dtype)
+        return integers
+    limits = np.iinfo(integers.dtype)
     if task.fill != int(task.fill) or not limits.min <= task.fill <= limits.max:
-        fix = f"give a whole number from {limits.min} to {limits.max}, or read it by --interpolation linear"
-        message = f"holds numbers in {whole.dtype}, which cannot be {task.fill:g}"
+        fix = (
+            f"give a whole number from {limits.min} to {limits.max}, "
+            "or read it by --interpolation linear"
+        )
+        message = f"holds numbers in {integers.dtype}, which cannot be {task.fill:g}"
         raise InputError([Fault(str(task.input), message, fix, column="--fill")])
-    return whole
+    return integers
 
 
-def _tell_of_grid(task: _Task, transform: Transform, grid: Grid) -> None:
-    """Say where the transform was not made for such a grid, or has no inverse on it."""
+def _warn_of_grid(task: _Task, transform: Transform, grid: Grid) -> None:
+    """Warn if the transform does not fit the grid, or has no inverse in parts of it."""
     if not warping.meets(transform, grid, inverse=task.inverse):
         side = "moving" if task.inverse else "fixed"
-        message = "%s: lies wholly outside the grid of %s, so its alignment alone acts: is it the %s image?"
+        message = (
+            "%s: lies wholly outside the grid of %s, "
+            "so its alignment alone acts: is it the %s image?"
+        )
         _log.warning(message, task.reference, task.transform, side)
     if task.inverse:
         share, worst = warping.unreturned(transform, grid)
         if share:
             message = (
-                "%s: has no inverse at %.1f %% of places, as its edge left a gap (missed by up to %.2f mm)"
+                "%s: has no inverse at %.1f %% of places, "
+                "as its edge left a gap (missed by up to %.2f mm)"
             )
             _log.warning(message, task.transform, 100 * share, worst)

@@ -1,9 +1,9 @@
-"""The only room that knows MLflow: mirrors trainings while they go, and finished models as a whole.
+"""The only package that uses MLflow: mirrors trainings while they run, and finished models.
 
-The files are the truth and the mirror follows them: one run a fold, one parent run a model. A run is
-found again by its tags, so that nothing is ever logged twice. Where the training or the figures change, a
-new run takes the place of the old one, which is tagged `superseded` and deleted (MLflow keeps deleted runs;
-its pages hide them).
+The files are the truth and the mirror follows them: one run per fold, one parent run per model. A
+run is found again by its tags, so that nothing is ever logged twice. If the training or the figures
+change, a new run replaces the old one, which is tagged `superseded` and deleted (MLflow keeps
+deleted runs; its pages hide them).
 """
 
 from tenter.tracking.examination import Complaint, examine

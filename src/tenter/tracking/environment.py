@@ -1,4 +1,4 @@
-"""What MLflow reads from the environment of its process."""
+"""Environment variables that MLflow reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenter.tracking.place import Place
 
 
 def settle(place: Place, retries: int = 0) -> None:
-    """Set what MLflow reads from the environment: short time limits, silence, the address's login."""
+    """Set MLflow's environment variables: short time limits, no messages, the address's login."""
     timeout = str(max(1, min(3, int(place.timeout_s / 2))))
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
@@ -19,6 +19,9 @@ def settle(place: Place, retries: int = 0) -> None:
     os.environ.setdefault("PGCONNECT_TIMEOUT", timeout)
     address = place.address
     if addresses.scheme(address) in addresses.WEB and addresses.has_login(address):
-        # Not in the address: MLflow repeats that in its messages.
+        # Not in the address, which MLflow repeats in its messages.
         user, password = addresses.login(address)
-        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = user, password
+        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = (
+            user,
+            password,
+        )

@@ -1,4 +1,4 @@
-"""What keeps a store from being used, found before anything is written: what is wrong, and what to do."""
+"""Check whether a store can be used, before anything is written; if not, why and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from requests import Response
     from sqlalchemy import Connection
 
-_LOGIN_VARIABLES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
+_LOGIN_VARIABLES = (
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
+)
 _DATABASE_LOGIN = (
     "give the login in the environment (for PostgreSQL PGUSER and PGPASSWORD), or in tracking.uri"
 )
@@ -41,7 +43,7 @@ class Complaint:
 
 
 def examine(place: Place) -> Complaint | None:
-    """Why a store cannot be used now, or None; nothing is written, and no answer is waited for long."""
+    """Why a store cannot be used now, or None; writes nothing and waits for no answer for long."""
     try:
         address = place.address
     except TrackingError as error:
@@ -56,23 +58,24 @@ def examine(place: Place) -> Complaint | None:
 
 
 def trashed(place: Place, experiment: str) -> Complaint:
-    """That an experiment is deleted, and how it comes back."""
+    """The complaint that an experiment is deleted, with how to restore it."""
     return Complaint(
         f"experiment {place.experiment!r} is in the trash",
-        f"restore it by `MLFLOW_TRACKING_URI={place.everywhere} mlflow experiments restore --experiment-id "
-        f"{experiment}`{_login_hint(place)}, or name another in tracking.experiment",
+        f"restore it with `MLFLOW_TRACKING_URI={place.everywhere} mlflow experiments restore "
+        f"--experiment-id {experiment}`{_login_hint(place)}, or name another in "
+        "tracking.experiment",
     )
 
 
 def _login_hint(place: Place) -> str:
-    return " (with the login in the place of ***)" if addresses.HIDDEN in place.uri else ""
+    return " (with the login in place of ***)" if addresses.HIDDEN in place.uri else ""
 
 
 def _examine_database(place: Place) -> Complaint | None:
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
 
     if place.database is not None and not place.database.is_file():
-        return Complaint("is no file", "name a database file in tracking.uri")
+        return Complaint("is not a file", "name a database file in tracking.uri")
     try:
         engine = sqlalchemy.create_engine(place.address, connect_args=_limits(place))
         try:
@@ -93,7 +96,7 @@ def _limits(place: Place) -> dict[str, object]:
 
 def _driver(module: str) -> str:
     package = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}.get(module, module)
-    return f"install it by `pip install {package}`"
+    return f"install it with `pip install {package}`"
 
 
 def _database_error(place: Place, error: Exception) -> Complaint:
@@ -102,35 +105,43 @@ def _database_error(place: Place, error: Exception) -> Complaint:
     if place.database is not None:
         moved = shlex.quote(f"{place.database}.damaged")
         command = f"mv {shlex.quote(str(place.database))} {moved}"
-        fix = f"set it aside by `{command}`: publishing writes a new one from the study's files"
+        fix = f"set it aside with `{command}`: publishing writes a new one from the study's files"
         return Complaint(f"the SQLite database cannot be read ({text})", fix)
-    if any(word in text.lower() for word in ("password", "authentication", "access denied", "role")):
+    if any(
+        fragment in text.lower()
+        for fragment in ("password", "authentication", "access denied", "role")
+    ):
         return Complaint(f"the database refuses the login ({text})", _DATABASE_LOGIN)
     if "does not exist" in text or "Unknown database" in text:
         name = place.uri.partition("://")[2].partition("/")[2].partition("?")[0]
-        return Complaint(f"not reached ({text})", f"make the database (PostgreSQL: `createdb {name}`)")
+        return Complaint(
+            f"not reached ({text})", f"create the database (PostgreSQL: `createdb {name}`)"
+        )
     return Complaint(f"not reached ({text})", "start the database server, or correct tracking.uri")
 
 
 def _schema(place: Place, connection: Connection) -> Complaint | None:
-    """Whether the tables are those of the MLflow that is installed."""
-    import mlflow.store.db_migrations as migrations  # noqa: PLC0415 - seconds that only tracking shall cost
+    """A complaint if the tables are not those of the installed MLflow."""
+    import mlflow.store.db_migrations as migrations  # noqa: PLC0415 - a slow import
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
 
     if not sqlalchemy.inspect(connection).has_table("alembic_version"):
         return None
-    found = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+    version = connection.execute(
+        sqlalchemy.text("SELECT version_num FROM alembic_version")
+    ).scalar()
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
-    if found == scripts.get_current_head():
+    if version == scripts.get_current_head():
         return None
-    if found not in {script.revision for script in scripts.walk_revisions()}:
+    if version not in {script.revision for script in scripts.walk_revisions()}:
         return Complaint(
-            f"the database was written by a newer MLflow than the one installed (schema {found})",
+            f"the database was written by a newer MLflow than the one installed (schema {version})",
             "install that MLflow here: `pip install --upgrade mlflow`",
         )
-    fix = f"upgrade it by `mlflow db upgrade {place.everywhere}`{_login_hint(place)}, after a backup"
-    return Complaint(f"the database was written by an older MLflow (schema {found})", fix)
+    command = f"mlflow db upgrade {place.everywhere}"
+    fix = f"upgrade it with `{command}`{_login_hint(place)}, after a backup"
+    return Complaint(f"the database was written by an older MLflow (schema {version})", fix)
 
 
 def _experiment(place: Place, connection: Connection) -> Complaint | None:
@@ -138,13 +149,15 @@ def _experiment(place: Place, connection: Connection) -> Complaint | None:
 
     if not sqlalchemy.inspect(connection).has_table("experiments"):
         return None
-    query = sqlalchemy.text("SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = :name")
+    query = sqlalchemy.text(
+        "SELECT experiment_id, lifecycle_stage FROM experiments WHERE name = :name"
+    )
     row = connection.execute(query, {"name": place.experiment}).first()
     return trashed(place, str(row[0])) if row is not None and row[1] == "deleted" else None
 
 
 def _examine_server(place: Place) -> Complaint | None:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds that only tracking shall cost
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - a slow import
     from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415 - as above
     from mlflow.utils.rest_utils import http_request  # noqa: PLC0415 - as above
 
@@ -168,12 +181,14 @@ def _unreached(place: Place, text: str) -> Complaint:
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
         return Complaint("the server does not speak https", "write http:// in tracking.uri")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        fix = "name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
+        fix = "give the path of its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
         return Complaint("the server's certificate is not trusted here", fix)
     if "NameResolution" in text or "Name or service not known" in text:
         return Complaint("there is no such host", "correct the host in tracking.uri")
     if "Connection refused" in text:
-        return Complaint("not reached: nothing listens there", "start the server, or correct tracking.uri")
+        return Complaint(
+            "not reached: nothing listens there", "start the server, or correct tracking.uri"
+        )
     short = addresses.masked(" ".join(text.split()), place.address)
     return Complaint(f"not reached ({short[-160:]})", "start the server, or correct tracking.uri")
 
@@ -181,19 +196,25 @@ def _unreached(place: Place, text: str) -> Complaint:
 def _answer(place: Place, response: Response) -> Complaint | None:
     body = _json(response)
     if response.status_code == 401:
-        given = addresses.has_hidden_login(place.uri) or "MLFLOW_TRACKING_USERNAME" in os.environ
-        wrong = "the server refuses the login" if given else "the server wants a login"
-        return Complaint(wrong, f"set {_LOGIN_VARIABLES}")
+        has_login = (
+            addresses.has_hidden_login(place.uri) or "MLFLOW_TRACKING_USERNAME" in os.environ
+        )
+        message = "the server refuses the login" if has_login else "the server wants a login"
+        return Complaint(message, f"set {_LOGIN_VARIABLES}")
     if response.status_code == 403:
-        said = " ".join(response.text.split())[:120]
-        return Complaint(f"the server allows no access ({said})", "ask who runs it for permission")
+        excerpt = " ".join(response.text.split())[:120]
+        return Complaint(
+            f"the server allows no access ({excerpt})", "ask who runs it for permission"
+        )
     if response.status_code in {429, 500, 502, 503, 504}:
         text = f"the server answers with error {response.status_code}"
-        return Complaint(text, "see that it runs, and try again")
-    found = body.get("experiment")
-    if isinstance(found, dict) and response.status_code == 200:
+        return Complaint(text, "check that it runs, and try again")
+    experiment = body.get("experiment")
+    if isinstance(experiment, dict) and response.status_code == 200:
         return (
-            trashed(place, str(found["experiment_id"])) if found.get("lifecycle_stage") == "deleted" else None
+            trashed(place, str(experiment["experiment_id"]))
+            if experiment.get("lifecycle_stage") == "deleted"
+            else None
         )
     if body.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
         return None
@@ -206,7 +227,7 @@ def _answer(place: Place, response: Response) -> Complaint | None:
 
 def _json(response: Response) -> dict[str, Any]:
     try:
-        found = response.json()
+        body = response.json()
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return body if isinstance(body, dict) else {}

@@ -1,4 +1,4 @@
-"""How to look at published runs: the command that opens MLflow, and addresses that compare runs."""
+"""How to view published runs: the command that opens MLflow, and addresses that compare runs."""
 
 from __future__ import annotations
 
@@ -13,44 +13,47 @@ from tenter.tracking.place import Place
 from tenter.tracking.presence import read_record
 
 PORT = 5055
-"""Where MLflow is asked to listen; 5000, its default, is taken on macOS."""
+"""Port on which MLflow shall listen; its default, 5000, is in use on macOS."""
 
 _VIEW = "workflowType=machine_learning"
-"""Without it MLflow 3 opens its pages for language models."""
+"""Without this query, MLflow 3 opens its pages for language models."""
 
 
 def of_model(place: Place, model: str, record: Mapping[str, Any]) -> str:
-    """How to look at one model's runs."""
+    """How to view one model's runs."""
     return "\n".join([*_opening(place), *_lines(place, model, record)]) + "\n"
 
 
 def of_study(place: Place, models: Sequence[str]) -> str:
-    """How to look at all that is published of a study; empty where nothing is.
+    """How to view all published runs of a study; empty if there are none.
 
     Args:
-        place: where the runs are; `folder` is that of the records.
+        place: where the runs are; its `folder` holds the records.
         models: names of models, in the order of the report.
     """
     folder = place.folder or Path()
     records = {model: read_record(folder, model) for model in models}
-    records = {model: found for model, found in records.items() if found}
+    records = {model: record for model, record in records.items() if record}
     if not records:
         return ""
     lines = [*_opening(place)]
     if len(records) > 1:
         first = next(iter(records.values()))
-        parents = [found["parent"] for found in records.values()]
+        parents = [record["parent"] for record in records.values()]
         lines.append(f"  compare models: {_comparison(place, parents, first['experiment_id'])}")
-    for model, found in records.items():
-        lines += _lines(place, model, found)
+    for model, record in records.items():
+        lines += _lines(place, model, record)
     return "\n".join(lines) + "\n"
 
 
 def _opening(place: Place) -> list[str]:
-    head = f"MLflow experiment {place.experiment!r}, study {place.study!r}:"
+    heading = f"MLflow experiment {place.experiment!r}, study {place.study!r}:"
     if addresses.scheme(place.uri) not in addresses.DATABASES:
-        return [head]
-    return [head, f"  open MLflow: mlflow ui --backend-store-uri {place.everywhere} --port {PORT}"]
+        return [heading]
+    return [
+        heading,
+        f"  open MLflow: mlflow ui --backend-store-uri {place.everywhere} --port {PORT}",
+    ]
 
 
 def _lines(place: Place, model: str, record: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A training's mirror while it goes: a recorder that works in a thread and gives up in time."""
+"""The mirror of a running training: a recorder with its own thread that gives up in time."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 class Mirror:
-    """A recorder that mirrors a training from a thread of its own; it never stops or delays it.
+    """A recorder that mirrors a training in its own thread, without stopping or delaying it.
 
-    When the server fails for longer than the place's `timeout_s` in all, the mirror gives up with
-    one warning; `publish` makes it whole from the files.
+    When the server fails for longer than the place's `timeout_s` in total, the mirror gives up with
+    one warning; `publish` completes it from the files.
 
     Args:
-        place: where to.
+        place: destination of the mirror.
         model: name of the model.
-        description: of the model in the making, as for `model.json`.
+        description: of the model being trained, as for `model.json`.
     """
 
     def __init__(self, place: Place, model: str, description: Mapping[str, Any]) -> None:
@@ -42,19 +42,19 @@ class Mirror:
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
     def __enter__(self) -> Mirror:  # noqa: PYI034 - beartype cannot check Self in a method
-        """Open the run, beside the training."""
+        """Open the run, in parallel with the training."""
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Close the run, within the time there is."""
+        """Close the run, within the time limit."""
         self._rows.put(_status(kind))
         self._thread.join(self._place.timeout_s * 0.8)
         if self._thread.is_alive():
-            _log.warning("%s: does not keep up; the mirror is made whole by publishing", self._place.uri)
+            _log.warning("%s: does not keep up; publishing completes the mirror", self._place.uri)
 
     def record(self, row: Mapping[str, float]) -> None:
-        """Take a row; returns at once."""
+        """Queue a row; returns at once."""
         self._rows.put(dict(row))
 
     def _work(self) -> None:
@@ -62,21 +62,21 @@ class Mirror:
         status: str | None = None
         going = self._sent([], None)
         while going and status is None:
-            item = self._rows.get()
-            if isinstance(item, str):
-                status = item
+            message = self._rows.get()
+            if isinstance(message, str):
+                status = message
             else:
-                waiting.append(item)
+                waiting.append(message)
             going = self._sent(waiting, status)
             waiting.clear()
 
     def _sent(self, rows: Sequence[Mapping[str, float]], status: str | None) -> bool:
-        """Send rows, again and again until the time for failures is used up."""
+        """Send rows, with retries until the time for failures is used up."""
         while True:
             begin = time.monotonic()
             try:
                 self._send(rows, status)
-            except TrackingError as error:  # trying again does not help
+            except TrackingError as error:  # a retry does not help
                 self._give_up(error)
                 return False
             except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on

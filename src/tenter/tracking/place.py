@@ -30,9 +30,9 @@ class Place:
     Attributes:
         uri: MLflow's tracking address; a login in it reads `***`.
         experiment: its name.
-        experiment_id: None where the server was not reached when the study began.
+        experiment_id: its id; None if the server was not reached when the study began.
         study: the study's name.
-        timeout_s: longest time a training may lose to the mirror.
+        timeout_s: longest delay of a training by the mirror.
         manifest: sha256 of the cohort's table of pairs; a tag of every run.
         folder: the study's folder for tracking, where a database keeps its artifacts.
     """
@@ -52,16 +52,16 @@ class Place:
         Raises:
             TrackingError: a database's login is not in the environment.
         """
-        given = os.environ.get(addresses.VARIABLE, "")
-        if given and addresses.shown(given) == self.uri:
-            return given
+        address = os.environ.get(addresses.VARIABLE, "")
+        if address and addresses.shown(address) == self.uri:
+            return address
         if not addresses.has_hidden_login(self.uri):
             return self.uri
         if addresses.scheme(self.uri) in addresses.WEB:
             return addresses.without_login(self.uri)
         message = (
-            f"{self.uri}: the login is not recorded; set {addresses.VARIABLE} to the whole address, or run "
-            "`tenter publish` with the study's configuration"
+            f"{self.uri}: the login is not recorded; set {addresses.VARIABLE} to the whole "
+            "address, or run `tenter publish` with the study's configuration"
         )
         raise TrackingError(message)
 
@@ -74,7 +74,7 @@ class Place:
 
     @property
     def everywhere(self) -> str:
-        """The address as it means the same in every folder, quoted for a shell."""
+        """The address in a form that is valid in every folder, quoted for a shell."""
         if self.database is None:
             return shlex.quote(self.uri)
         options = self.uri.partition("?")[1:]
@@ -82,7 +82,7 @@ class Place:
 
 
 def place_of(study: Study) -> Place:
-    """Where a study's runs are mirrored, by its configuration."""
+    """Where a study's runs are mirrored, according to its configuration."""
     return Place(
         uri=addresses.shown(study.tracking_uri),
         experiment=study.experiment,
@@ -98,15 +98,19 @@ def read_place(path: Path) -> Place:
     """Read `tracking.json`.
 
     Raises:
-        DataError: it is missing or something else.
+        DataError: it is missing or not a record of a tracking server.
     """
-    said = files.read_object(path, _KEYS, _REMEDY)
+    fields = files.read_object(path, _KEYS, _REMEDY)
     try:
-        return Place(**said, folder=path.parent)
+        return Place(**fields, folder=path.parent)
     except TypeError as error:
-        raise files.damaged(path, f"is not a record of a tracking server ({error})", _REMEDY) from error
+        raise files.damaged(
+            path, f"is not a record of a tracking server ({error})", _REMEDY
+        ) from error
 
 
 def write_place(path: Path, place: Place) -> None:
-    """Write `tracking.json`; where it lies is not part of it, so that a study can be moved."""
-    files.write_json(path, {name: value for name, value in asdict(place).items() if name != "folder"})
+    """Write `tracking.json`, without its own folder, so that a study can be moved."""
+    files.write_json(
+        path, {name: value for name, value in asdict(place).items() if name != "folder"}
+    )

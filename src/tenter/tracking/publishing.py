@@ -1,4 +1,4 @@
-"""A finished model's mirror made whole: a parent run, a run a fold, figures and files."""
+"""Publish a finished model: a parent run, one run per fold, figures and files."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _RETRIES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldResult:
-    """A finished fold, as its files tell.
+    """A finished fold, as read from its files.
 
     Attributes:
-        description: what `model.json` holds.
+        description: content of `model.json`.
         history: rows of `history.csv`.
         figures: of the pairs that the fold registered, by metric.
         artifacts: files of the model.
-        span: begin and end of the training; None where unknown.
+        span: start and end of the training; None if unknown.
     """
 
     description: Mapping[str, Any]
@@ -67,7 +67,7 @@ class ModelResult:
         figures: of all pairs together, by metric.
         artifacts: name of each artifact to its file, or its text.
         summary: the result in sentences.
-        reference: model that differences among the figures are from, or none.
+        reference: model that the differences among the figures refer to, or None.
         options: each test-time option of the model, by its name.
     """
 
@@ -81,21 +81,21 @@ class ModelResult:
 
 
 def publish(place: Place, result: ModelResult, rebuild: int | None = None) -> str:
-    """Make the mirror of a model whole; doing it again changes nothing.
+    """Publish a model completely; publishing it again changes nothing.
 
     Runs whose figures changed are replaced: each figure is one point.
 
     Args:
-        place: where to.
-        result: what there is to show.
-        rebuild: how often the runs have been made anew as they were gone from the store; default: as
-            often as was recorded.
+        place: where to publish.
+        result: the model's results.
+        rebuild: how often the runs were published again because they were gone from the store;
+            default: the recorded number.
 
     Returns:
-        how to look at the runs, and the address of the page that compares the folds.
+        how to view the runs, and the address of the page that compares the folds.
 
     Raises:
-        InputError: nothing can ever answer at the address.
+        InputError: the address is not one of a tracking server.
         TrackingError: the server cannot be reached, or refuses.
     """
     address = place.uri
@@ -104,21 +104,22 @@ def publish(place: Place, result: ModelResult, rebuild: int | None = None) -> st
     try:
         server = client(place, _RETRIES)
         place = replace(place, experiment_id=experiment_id(server, place))
-        made = _mirrored(server, place, result)
+        published = _mirrored(server, place, result)
     except Exception as error:
         raise TrackingError(line(place, f"{result.model} cannot be published", error)) from error
     if place.folder is not None:
         before = read_record(place.folder, result.model).get("rebuild", 0)
         files.write_json(
-            record(place.folder, result.model), {"rebuild": before if rebuild is None else rebuild, **made}
+            record(place.folder, result.model),
+            {"rebuild": before if rebuild is None else rebuild, **published},
         )
-    return invitation.of_model(place, result.model, made)
+    return invitation.of_model(place, result.model, published)
 
 
 def _require_usable(place: Place, address: str, model: str) -> None:
-    found = addresses.fault(address)
-    if found is not None:
-        raise InputError([Fault(place.uri, *found, column="tracking.uri")])
+    fault = addresses.fault(address)
+    if fault is not None:
+        raise InputError([Fault(place.uri, *fault, column="tracking.uri")])
     complaint = examine(place)
     if complaint is not None:
         message = f"{place.uri}: {model} cannot be published: {complaint}"
@@ -126,21 +127,31 @@ def _require_usable(place: Place, address: str, model: str) -> None:
 
 
 def _mirrored(server: MlflowClient, place: Place, result: ModelResult) -> dict[str, Any]:
-    """The record of what was published: the runs by what they are of."""
+    """Publish all runs of a model and return their record."""
     parent = _parent(server, place, result)
     folds = [_fold(server, place, result.model, fold, parent) for fold in result.folds]
     options = [_option(server, place, result, name, parent) for name in result.options]
-    kept = [parent, *folds, *options]
-    of_study = runs.search(server, str(place.experiment_id), f"tags.`tenter.study` = '{place.study}'")
+    run_ids = [parent, *folds, *options]
+    of_study = runs.search(
+        server, str(place.experiment_id), f"tags.`tenter.study` = '{place.study}'"
+    )
     keys = {run.info.run_id: run.data.tags.get(runs.KEY, "") for run in of_study}
-    own = [run for run in of_study if keys[run.info.run_id].partition("/")[0] == result.model]
-    runs.retire(server, [run for run in own if run.info.run_id not in kept], parent)
+    model_runs = [
+        run for run in of_study if keys[run.info.run_id].partition("/")[0] == result.model
+    ]
+    runs.retire(server, [run for run in model_runs if run.info.run_id not in run_ids], parent)
     experiment = str(place.experiment_id)
-    return {"uri": place.uri, "experiment_id": experiment, "parent": parent, "folds": folds, "runs": kept}
+    return {
+        "uri": place.uri,
+        "experiment_id": experiment,
+        "parent": parent,
+        "folds": folds,
+        "runs": run_ids,
+    }
 
 
 def _span(result: ModelResult) -> Span | None:
-    """From the first training's begin to the last one's end."""
+    """From the start of the first training to the end of the last one."""
     spans = [fold.span for fold in result.folds if fold.span is not None]
     return (min(begin for begin, _ in spans), max(end for _, end in spans)) if spans else None
 
@@ -161,8 +172,10 @@ def _parent(server: MlflowClient, place: Place, result: ModelResult) -> str:
         runs.NOTE: result.summary or None,
         **runs.source(first.get("provenance", {})),
     }
-    own = {"fold", *runs.COUNTS}
-    run.describe({key: value for key, value in runs.parameters(first).items() if key not in own}, tags)
+    per_fold = {"fold", *runs.COUNTS}
+    run.describe(
+        {key: value for key, value in runs.parameters(first).items() if key not in per_fold}, tags
+    )
     run.attach("study", result.artifacts)
     run.finish(_span(result))
     return run.id
@@ -182,10 +195,10 @@ def _fold(server: MlflowClient, place: Place, model: str, fold: FoldResult, pare
 
 
 def _option(server: MlflowClient, place: Place, result: ModelResult, name: str, parent: str) -> str:
-    """The run of a test-time option: beside the folds, with figures and nothing else."""
+    """The run of a test-time option: beside the folds, with figures only."""
     option, content = result.options[name], files.digest(result.options[name].figures)
     span = _span(result)
-    at_end = (span[1], span[1]) if span else None  # what it took is a figure; it trains nothing
+    at_end = (span[1], span[1]) if span else None  # no training; its duration is a figure
     run = runs.current(server, place, f"{result.model}/test-time/{name}", (name, content), at_end)
     run.state(option.figures, content)
     tags = {

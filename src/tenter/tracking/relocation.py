@@ -1,4 +1,4 @@
-"""Artifacts that move with their study: a database that was copied or moved names their new folder.
+"""Artifacts move with their study: a copied or moved database is set to their new folder.
 
 MLflow writes the whole path of every run's artifacts into its database. After a move it would find
 nothing, and write into the folder that the study came from.
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_made(address: str) -> bool:
-    """Whether a database holds MLflow's tables, and the default experiment that MLflow begins them with."""
+    """Whether a database holds MLflow's tables and the default experiment that it creates."""
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
 
     engine = sqlalchemy.create_engine(address)
@@ -45,12 +45,12 @@ def is_made(address: str) -> bool:
 
 
 def relocate(address: str, place: Place, location: str | None) -> None:
-    """Have experiments and runs name the folder that their artifacts lie in now.
+    """Set the artifact folder of experiments and runs to its current location.
 
     Args:
         address: of the database.
-        place: what is mirrored there.
-        location: address of the folder of artifacts, as it is now.
+        place: the mirrored study.
+        location: current address of the folder of artifacts.
     """
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
 
@@ -60,38 +60,45 @@ def relocate(address: str, place: Place, location: str | None) -> None:
     try:
         with engine.begin() as connection:
             for experiment, old in list(_moved(connection, place, location)):
-                _log.info("%s: artifacts are looked for in %s, no longer in %s", place.uri, location, old)
+                _log.info(
+                    "%s: artifacts are now read from %s, no longer from %s",
+                    place.uri,
+                    location,
+                    old,
+                )
                 _rename(connection, experiment, old, location)
     finally:
         engine.dispose()
 
 
-def is_elsewhere(stored: str, now: str) -> bool:
-    """Whether two addresses of folders mean different ones; never, where `stored` is not of this machine."""
-    old, new = _path(stored), _path(now)
+def is_elsewhere(stored: str, current: str) -> bool:
+    """Whether two addresses name different folders; False unless both are of this machine."""
+    old, new = _path(stored), _path(current)
     if old is None or new is None or old == new:
         return False
-    return not (old.exists() and new.exists() and old.samefile(new)) and old.resolve() != new.resolve()
+    return (
+        not (old.exists() and new.exists() and old.samefile(new)) and old.resolve() != new.resolve()
+    )
 
 
 def _moved(connection: Connection, place: Place, location: str) -> Iterator[tuple[int, str]]:
     from sqlalchemy import text  # noqa: PLC0415 - only tracking in a database needs it
 
     query = (
-        "SELECT e.experiment_id, e.artifact_location, t.value FROM experiments e LEFT JOIN experiment_tags t "
-        "ON t.experiment_id = e.experiment_id AND t.key = :tag"
+        "SELECT e.experiment_id, e.artifact_location, t.value FROM experiments e "
+        "LEFT JOIN experiment_tags t ON t.experiment_id = e.experiment_id AND t.key = :tag"
     )
     for experiment, stored, owner in connection.execute(text(query), {"tag": OWNER}):
         if place.database is None:
-            ours = owner == place.study
+            belongs = owner == place.study
         else:
-            ours = owner is not None or _is_beside_a_database(stored, place.database)
-        if ours and is_elsewhere(stored, location):
+            belongs = owner is not None or _is_beside_a_database(stored, place.database)
+        if belongs and is_elsewhere(stored, location):
             yield experiment, stored
 
 
 def _is_beside_a_database(stored: str, database: Path) -> bool:
-    """Whether a folder is one that earlier versions, which set no tag, made beside a database."""
+    """Whether an earlier version, which set no tag, created this folder beside a database."""
     path = _path(stored)
     return path is not None and path.parts[-2:] == (database.parent.name, "artifacts")
 
@@ -99,14 +106,16 @@ def _is_beside_a_database(stored: str, database: Path) -> bool:
 def _rename(connection: Connection, experiment: int, old: str, new: str) -> None:
     from sqlalchemy import column, func, literal, table, update  # noqa: PLC0415 - as above
 
-    own = column("experiment_id") == experiment
+    of_experiment = column("experiment_id") == experiment
     values = {"artifact_location": new}
-    connection.execute(update(table("experiments", *map(column, values))).where(own).values(values))
+    connection.execute(
+        update(table("experiments", *map(column, values))).where(of_experiment).values(values)
+    )
     for name, key in _COLUMNS:
-        place: ColumnClause[str] = column(key)
-        changed = literal(new) + func.substr(place, len(old) + 1)
-        below = func.substr(place, 1, len(old) + 1) == f"{old}/"
-        connection.execute(update(table(name, place)).where(below).values({key: changed}))
+        location: ColumnClause[str] = column(key)
+        changed = literal(new) + func.substr(location, len(old) + 1)
+        below = func.substr(location, 1, len(old) + 1) == f"{old}/"
+        connection.execute(update(table(name, location)).where(below).values({key: changed}))
 
 
 def _path(location: str) -> Path | None:

@@ -14,19 +14,19 @@ from tenter import files
 from tenter.tracking.place import Place
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run as Found
+    from mlflow.entities import Run as MlflowRun
     from mlflow.tracking import MlflowClient
 
 KEY, IDENTITY, CURRENT = "tenter.key", "tenter.identity", "tenter.current"
 CONTENT = "tenter.content"
-"""Tag of a run whose figures are complete: their digest. Figures of a run never change: MLflow would keep
-the old ones as earlier points of a curve."""
+"""Tag of a run whose figures are complete: their digest. A run's figures never change, because
+MLflow would keep the old ones as earlier points of a curve."""
 
 PARENT, RUN_NAME, COMMIT = "mlflow.parentRunId", "mlflow.runName", "mlflow.source.git.commit"
 NOTE, SOURCE, SOURCE_KIND = "mlflow.note.content", "mlflow.source.name", "mlflow.source.type"
 COUNTS = ("pairs_trained_on", "pairs_validated_on")
 CURVES = ("train/", "val/")
-"""How names of metrics begin that are curves over training steps; all others are figures, one point each."""
+"""Prefixes of metrics that are curves over training steps; the others are figures of one point."""
 
 _CHUNK = 100
 
@@ -34,12 +34,12 @@ Points = Mapping[str, Sequence[tuple[int, float]]]
 """Metric to its (step, value)."""
 
 Span = tuple[int, int]
-"""Begin and end in milliseconds since 1970."""
+"""Start and end in milliseconds since 1970."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A run that is only ever added to: what it holds already is not logged again.
+    """A run that is only added to: what it already holds is not logged again.
 
     Attributes:
         client: of its store.
@@ -47,7 +47,7 @@ class Run:
         tags: its tags.
         params: its parameters.
         status: `RUNNING`, `FINISHED`, ...
-        fresh: whether it was made just now: it holds no metric that was not logged here.
+        fresh: whether it was just created, so that it holds no metric logged elsewhere.
         seen: steps of each metric that the store has.
     """
 
@@ -60,26 +60,30 @@ class Run:
     seen: dict[str, set[int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, client: MlflowClient, found: Found, *, fresh: bool = False) -> Run:
+    def of(cls, client: MlflowClient, entity: MlflowRun, *, fresh: bool = False) -> Run:
         """A run as the store describes it."""
-        tags, params = dict(found.data.tags), dict(found.data.params)
-        return cls(client, found.info.run_id, tags, params, found.info.status, fresh)
+        tags, params = dict(entity.data.tags), dict(entity.data.params)
+        return cls(client, entity.info.run_id, tags, params, entity.info.status, fresh)
 
-    def fill(self, wanted: Points) -> None:
+    def fill(self, points: Points) -> None:
         """Log the points that are missing; infinite ones too, which MLflow shows as `Infinity`."""
-        from mlflow.entities import Metric  # noqa: PLC0415 - seconds that only tracking shall cost
+        from mlflow.entities import Metric  # noqa: PLC0415 - a slow import
 
-        now = int(time.time() * 1000)
+        now_ms = int(time.time() * 1000)
         missing = []
-        for key, series in wanted.items():
+        for key, series in points.items():
             known = self._known(key)
-            missing += [Metric(key, float(value), now, step) for step, value in series if step not in known]
+            missing += [
+                Metric(key, float(value), now_ms, step)
+                for step, value in series
+                if step not in known
+            ]
         for begin in range(0, len(missing), _CHUNK):
             chunk = missing[begin : begin + _CHUNK]
             try:
                 self.client.log_batch(self.id, metrics=chunk)
             except Exception:
-                self.fresh, self.seen = False, {}  # the store may have them in spite of it
+                self.fresh, self.seen = False, {}  # the store may hold them nevertheless
                 raise
             for metric in chunk:
                 self._known(metric.key).add(metric.step)
@@ -91,7 +95,7 @@ class Run:
         return self.seen[key]
 
     def state(self, figures: Mapping[str, float], content: str) -> None:
-        """Log final figures, one point each, unless they are there; name those that are infinite in a tag."""
+        """Log final figures, one point each, unless present; a tag names the infinite ones."""
         if self.tags.get(CONTENT) == content:
             return
         self.fill({key: [(0, value)] for key, value in figures.items()})
@@ -99,8 +103,8 @@ class Run:
         self.describe({}, {"infinite": infinite or None, CONTENT: content})
 
     def describe(self, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
-        """Add parameters that are not there yet (MLflow lets none change), and set tags."""
-        from mlflow.entities import Param, RunTag  # noqa: PLC0415 - seconds that only tracking shall cost
+        """Add parameters that are not there yet (MLflow allows no changes), and set tags."""
+        from mlflow.entities import Param, RunTag  # noqa: PLC0415 - a slow import
 
         new = {key: str(value) for key, value in params.items() if key not in self.params}
         texts = {key: str(value) for key, value in tags.items() if value is not None}
@@ -109,16 +113,18 @@ class Run:
         for begin in range(0, len(added), _CHUNK):
             self.client.log_batch(self.id, params=added[begin : begin + _CHUNK])
         if renewed:
-            self.client.log_batch(self.id, tags=[RunTag(key, value) for key, value in renewed.items()])
+            self.client.log_batch(
+                self.id, tags=[RunTag(key, value) for key, value in renewed.items()]
+            )
         self.params |= new
         self.tags |= renewed
 
     def attach(self, group: str, contents: Mapping[str, Path | str]) -> None:
-        """Log artifacts, unless the same are there; plain files, no pickle.
+        """Log artifacts as plain files, without pickle, unless the same are there.
 
         Args:
-            group: what they are together; a tag `tenter.files.<group>` holds their digest.
-            contents: name of the artifact, such as `tables/metrics.tsv`, to a file of that name or a text.
+            group: name of the group; a tag `tenter.files.<group>` holds the artifacts' digest.
+            contents: name of each artifact, such as `tables/metrics.tsv`, to a file or a text.
         """
         tag = f"tenter.files.{group}"
         digests = {
@@ -151,7 +157,7 @@ def fold_run(
     content: str | None = None,
     span: Span | None = None,
 ) -> Run:
-    """The current run of a fold: found by its identity, or made."""
+    """The current run of a fold: found by its identity, or created."""
     fold, identity = description["fold"], description["identity"]
     provenance = description.get("provenance", {})
     tags = {
@@ -170,7 +176,7 @@ def fold_run(
 
 
 def source(provenance: Mapping[str, Any]) -> dict[str, object]:
-    """Tags that say what made a run."""
+    """Tags of the software that made a run."""
     version = provenance.get("tenter")
     name = f"tenter {version}" if version else "tenter"
     commit = provenance.get("commit")
@@ -184,41 +190,47 @@ def current(
     made_of: tuple[str, str | None],
     span: Span | None = None,
 ) -> Run:
-    """The one current run of a key; runs that hold something else, and doubles, are retired.
+    """The one current run of a key; runs with other content, and duplicates, are retired.
 
     Args:
         client: of the store.
-        place: where; with the experiment's id.
+        place: where the run is, with the experiment's id.
         key: what the run is of.
-        made_of: digest of what was trained, and of the figures the run shall hold; None where a run
-            with any figures will do, as they are not known yet.
-        span: begin and end of the run, where it has to be made.
+        made_of: digest of what was trained, and of the figures that the run shall hold; None if
+            these are not known yet, so that any will do.
+        span: start and end of the run, used if it is created.
     """
     identity, content = made_of
     filters = f"tags.`{KEY}` = '{key}' and tags.`tenter.study` = '{place.study}'"
-    runs = sorted(search(client, str(place.experiment_id), filters), key=lambda run: run.info.start_time)
-    same = [run for run in runs if run.data.tags.get(IDENTITY) == identity and _can_hold(run, content)]
+    runs = sorted(
+        search(client, str(place.experiment_id), filters), key=lambda run: run.info.start_time
+    )
+    same = [
+        run for run in runs if run.data.tags.get(IDENTITY) == identity and _can_hold(run, content)
+    ]
     if same:
-        found = Run.of(client, same[0])
+        chosen = Run.of(client, same[0])
     else:
         tags = {KEY: key, IDENTITY: identity, "tenter.study": place.study, CURRENT: "true"}
         begin = span[0] if span else None
-        made = client.create_run(str(place.experiment_id), begin, tags=tags, run_name=key)
-        found = Run.of(client, made, fresh=True)
-    retire(client, (run for run in runs if run.info.run_id != found.id), found.id)
-    return found
+        entity = client.create_run(str(place.experiment_id), begin, tags=tags, run_name=key)
+        chosen = Run.of(client, entity, fresh=True)
+    retire(client, (run for run in runs if run.info.run_id != chosen.id), chosen.id)
+    return chosen
 
 
-def _can_hold(run: Found, content: str | None) -> bool:
-    """Whether a run holds these figures, or none yet."""
+def _can_hold(run: MlflowRun, content: str | None) -> bool:
+    """Whether a run holds these figures, or no figures yet."""
     if content is None or run.data.tags.get(CONTENT) == content:
         return True
-    return CONTENT not in run.data.tags and all(name.startswith(CURVES) for name in run.data.metrics)
+    return CONTENT not in run.data.tags and all(
+        name.startswith(CURVES) for name in run.data.metrics
+    )
 
 
-def retire(client: MlflowClient, runs: Iterable[Found], successor: str) -> None:
-    """Tag runs as superseded and delete them; MLflow keeps them, out of sight."""
-    from mlflow.entities import RunTag  # noqa: PLC0415 - seconds that only tracking shall cost
+def retire(client: MlflowClient, runs: Iterable[MlflowRun], successor: str) -> None:
+    """Tag runs as superseded and delete them; MLflow keeps deleted runs hidden."""
+    from mlflow.entities import RunTag  # noqa: PLC0415 - a slow import
 
     for run in runs:
         tags = [RunTag(CURRENT, "false"), RunTag("superseded", successor)]
@@ -226,31 +238,31 @@ def retire(client: MlflowClient, runs: Iterable[Found], successor: str) -> None:
         client.delete_run(run.info.run_id)
 
 
-def search(client: MlflowClient, experiment: str, filters: str) -> list[Found]:
+def search(client: MlflowClient, experiment: str, filters: str) -> list[MlflowRun]:
     """All runs that match, over all pages of the answer."""
-    found: list[Found] = []
+    matches: list[MlflowRun] = []
     token: str | None = None
     while True:
         page = client.search_runs([experiment], filters, page_token=token)
-        found.extend(page)
+        matches.extend(page)
         token = page.token
         if not token:
-            return found
+            return matches
 
 
 def points(rows: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
     """Rows of a history as metrics: `train/loss`, `val/dice`, ..."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    series: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         for name, value in row.items():
             if name != "step":
                 key = f"val/{name[4:]}" if name.startswith("val_") else f"train/{name}"
-                found.setdefault(key, []).append((int(row["step"]), value))
-    return found
+                series.setdefault(key, []).append((int(row["step"]), value))
+    return series
 
 
 def parameters(description: Mapping[str, Any]) -> dict[str, object]:
-    """A model's settings as flat parameters, such as `network.channels`; no path among them."""
+    """A model's settings as flat parameters, such as `network.channels`; without paths."""
     plan = description.get("plan", {})
     flat = dict(_flat(description.get("settings", {}), ""))
     counts = (len(description.get("trained_on", ())), len(description.get("validated_on", ())))
@@ -263,11 +275,11 @@ def parameters(description: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, object]]:
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{key}.")
-        elif isinstance(item, list) and item and isinstance(item[0], dict):
-            for index, part in enumerate(item):
+    for key, entry in value.items():
+        if isinstance(entry, dict):
+            yield from _flat(entry, f"{prefix}{key}.")
+        elif isinstance(entry, list) and entry and isinstance(entry[0], dict):
+            for index, part in enumerate(entry):
                 yield from _flat(part, f"{prefix}{key}.{index}.")
         else:
-            yield f"{prefix}{key}", json.dumps(item) if isinstance(item, list) else item
+            yield f"{prefix}{key}", json.dumps(entry) if isinstance(entry, list) else entry

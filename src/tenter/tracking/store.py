@@ -1,4 +1,4 @@
-"""MLflow's store: a client for it, its database made once, its experiment, where its artifacts lie."""
+"""MLflow's store: its client, database, experiment and location of artifacts."""
 
 from __future__ import annotations
 
@@ -36,57 +36,61 @@ def start(
     manifest: str = "",
     folder: Path | None = None,
 ) -> Place:
-    """Make the database, where it is one, and the experiment, once, before any fold wants them.
+    """Create the database, if the store is one, and the experiment, before any fold needs them.
 
-    A store that cannot be used as it is now is left alone, with a warning that says what to do: trainings
-    are not mirrored while they go, and publishing tries again.
+    A store that cannot be used is left unchanged, with a warning that says what to do: trainings
+    are not mirrored while they run, and publishing tries again.
 
     Args:
-        uri: MLflow's tracking address; a login in it is kept in the environment alone.
+        uri: MLflow's tracking address; a login in it is kept in the environment only.
         experiment: its name.
         study: the study's name.
-        timeout_s: longest time a training may lose to the mirror.
+        timeout_s: longest delay of a training by the mirror.
         manifest: sha256 of the cohort's table of pairs.
         folder: the study's folder for tracking.
 
     Returns:
-        the place, with the experiment's id where there is one.
+        the place, with the experiment's id if there is one.
 
     Raises:
-        InputError: nothing can ever answer at the address.
-        TrackingError: the database cannot be made.
+        InputError: the address is not one of a tracking server.
+        TrackingError: the database cannot be created.
     """
-    shown = addresses.conceal(uri, os.environ)
-    place = Place(shown, experiment, None, study, timeout_s, manifest, folder)
-    found = addresses.fault(uri)
-    if found is not None:
-        raise InputError([Fault(shown, *found, column="tracking.uri")])
-    if addresses.has_hidden_login(shown):
-        _log.warning("%s: %s", shown, addresses.EXPOSED)
+    masked_uri = addresses.conceal(uri, os.environ)
+    place = Place(masked_uri, experiment, None, study, timeout_s, manifest, folder)
+    fault = addresses.fault(uri)
+    if fault is not None:
+        raise InputError([Fault(masked_uri, *fault, column="tracking.uri")])
+    if addresses.has_hidden_login(masked_uri):
+        _log.warning("%s: %s", masked_uri, addresses.EXPOSED)
     complaint = examine(place)
     if complaint is not None:
-        _log.warning("%s: %s; training goes on, and `publish` mirrors it afterwards", place.uri, complaint)
+        _log.warning(
+            "%s: %s; training goes on, and `publish` mirrors it afterwards", place.uri, complaint
+        )
         return place
     try:
         return replace(place, experiment_id=experiment_id(client(place), place))
     except Exception as error:
         if place.database is not None:
-            raise TrackingError(line(place, "the tracking database cannot be made", error)) from error
+            raise TrackingError(
+                line(place, "the tracking database cannot be created", error)
+            ) from error
         text = "%s: not reached (%s); training goes on, and `publish` mirrors it afterwards"
         _log.warning(text, place.uri, reason(error, place))
         return place
 
 
 def client(place: Place, retries: int = 0) -> MlflowClient:
-    """A client whose every request ends soon; a database is made where there is none.
+    """A client whose requests have short time limits; creates the database if there is none.
 
     Args:
-        place: whose address.
-        retries: after a request that failed.
+        place: the store.
+        retries: number of retries after a failed request.
     """
     settle(place, retries)
     with loading.nothing_is_garbage():
-        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds that only tracking shall cost
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - a slow import
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -94,8 +98,8 @@ def client(place: Place, retries: int = 0) -> MlflowClient:
     if addresses.scheme(address) not in addresses.DATABASES:
         address = addresses.without_login(address)
         return MlflowClient(tracking_uri=address, registry_uri=address)
-    with _alone(place.database):
-        _make(address, place)
+    with _locked(place.database):
+        _create_tables(address, place)
         relocation.relocate(address, place, artifacts(place))
         result = MlflowClient(tracking_uri=address, registry_uri=address)
         result.search_experiments(max_results=1)
@@ -105,8 +109,8 @@ def client(place: Place, retries: int = 0) -> MlflowClient:
 def artifacts(place: Place) -> str | None:
     """Where an experiment's artifacts go; None where the server decides.
 
-    An address with `%27` and the like: MLflow writes it into SQL, where a quote would end a text,
-    and takes `%` in a plain path for such a code.
+    The address is percent-encoded: MLflow writes it into SQL, where a quote would end a string,
+    and decodes `%` even in a plain path.
     """
     if place.database is not None:
         return (place.database.parent / ARTIFACTS).as_uri()
@@ -115,21 +119,21 @@ def artifacts(place: Place) -> str | None:
     return None
 
 
-def _make(address: str, place: Place) -> None:
-    """Make the tables of a fresh database, or the rest where that failed halfway.
+def _create_tables(address: str, place: Place) -> None:
+    """Create the tables of a new database, or complete them if that failed halfway.
 
-    MLflow's client would put the artifacts of its default experiment below the working folder, whose
-    name it writes into SQL as it stands.
+    MLflow's client would put the artifacts of its default experiment below the working folder,
+    whose name it writes into SQL without encoding.
     """
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - as MLflow's client
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - as above
 
     if not relocation.is_made(address):
         SqlAlchemyStore(address, artifacts(place) or f"./{ARTIFACTS}")
 
 
 @contextlib.contextmanager
-def _alone(database: Path | None) -> Iterator[None]:
-    """Let one process at a time make a SQLite database: two at once break its first migration."""
+def _locked(database: Path | None) -> Iterator[None]:
+    """Let one process at a time create a SQLite database: two at once break its first migration."""
     if database is None:
         yield
         return
@@ -140,24 +144,28 @@ def _alone(database: Path | None) -> Iterator[None]:
 
 
 def experiment_id(client: MlflowClient, place: Place) -> str:
-    """The experiment's id; made if it is not there yet, with artifacts beside a SQLite database.
+    """The experiment's id; created if missing, with artifacts beside a SQLite database.
 
     Raises:
         TrackingError: it is in the trash.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds that only tracking shall cost
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - a slow import
 
-    found = client.get_experiment_by_name(place.experiment)
-    if found is None:
+    experiment = client.get_experiment_by_name(place.experiment)
+    if experiment is None:
         location = artifacts(place)
         tags = {relocation.OWNER: place.study} if location else {}
         try:
-            return str(client.create_experiment(place.experiment, artifact_location=location, tags=tags))
+            return str(
+                client.create_experiment(place.experiment, artifact_location=location, tags=tags)
+            )
         except MlflowException:
-            found = client.get_experiment_by_name(place.experiment)  # another process was first
-            if found is None:
+            experiment = client.get_experiment_by_name(
+                place.experiment
+            )  # another process was first
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":
-        message = f"{place.uri}: {trashed(place, str(found.experiment_id))}"
+    if experiment.lifecycle_stage == "deleted":
+        message = f"{place.uri}: {trashed(place, str(experiment.experiment_id))}"
         raise TrackingError(message)
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)

@@ -7,7 +7,7 @@ from tenter.errors import TrackingError
 from tenter.tracking.place import SQLITE, Place
 
 _REASON = 200
-"""Characters of a reason that are shown."""
+"""Number of characters of a reason that are shown."""
 
 _DATABASE = {
     "database or disk is full": (
@@ -20,7 +20,10 @@ _DATABASE = {
     ),
     "unable to open database file": (
         "the database cannot be opened",
-        "see that its folder is there and writable and its disk has room, then run the same command again",
+        (
+            "check that its folder exists and is writable and that its disk has room, "
+            "then run the same command again"
+        ),
     ),
     "disk i/o error": (
         "the disk gives input/output errors, or a file would exceed the limit of `ulimit -f`",
@@ -31,7 +34,7 @@ _DATABASE = {
         "wait until it is done, then run the same command again",
     ),
     "file is not a database": (
-        "the file is damaged or something else",
+        "the file is damaged or not a database",
         "move it away and run the workflow again: every model is published anew from its files",
     ),
     "malformed": (
@@ -39,32 +42,32 @@ _DATABASE = {
         "move it away and run the workflow again: every model is published anew from its files",
     ),
 }
-"""What SQLite says, what it means, and what to do."""
+"""SQLite's message, its meaning, and what to do."""
 
 
 def line(place: Place, failure: str, error: Exception) -> str:
-    """Say what could not be done, why, and what to do.
+    """A line that says what could not be done, why, and what to do.
 
     Args:
         place: the server or database.
-        failure: what could not be done, such as `the experiment cannot be made`.
-        error: that it ended with.
+        failure: what could not be done, such as `the experiment cannot be created`.
+        error: the cause.
     """
     uri = place.uri
     refused = system_errors.behind(error) if uri.startswith(SQLITE) else None
     if refused is not None:
         return f"{uri}: {failure}: {system_errors.line(refused)}"
-    said = str(error).lower()
+    message = str(error).lower()
     for fragment, (cause, fix) in _DATABASE.items():
-        if uri.startswith(SQLITE) and fragment in said:
+        if uri.startswith(SQLITE) and fragment in message:
             return f"{uri}: {failure}: {cause} ({fragment}); {fix}"
-    fix = "see `tracking.uri`" if uri.startswith(SQLITE) else "see that the server runs"
+    fix = "see `tracking.uri`" if uri.startswith(SQLITE) else "check that the server runs"
     return f"{uri}: {failure} ({reason(error, place)}); {fix}, then run the same command again"
 
 
 def reason(error: Exception, place: Place) -> str:
     """An error in one short line, without the login of the place's address."""
     address = "" if isinstance(error, TrackingError) else place.address
-    words = " ".join(str(error).split()) or type(error).__name__
-    text = addresses.masked(words, address)
+    message = " ".join(str(error).split()) or type(error).__name__
+    text = addresses.masked(message, address)
     return text if len(text) <= _REASON else text[:_REASON] + "..."

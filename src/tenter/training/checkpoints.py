@@ -1,4 +1,4 @@
-"""Checkpoints: written whole with their sha256, the previous one kept, never mixed between trainings."""
+"""Checkpoints of a training: written atomically with a sha256; the previous one is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenter import files, system_errors
 from tenter.errors import CheckpointError, DataError
 
 KEPT = 2
-"""Checkpoints that are kept: the latest, and one to fall back on."""
+"""Number of checkpoints kept: the latest, and one to fall back on."""
 
 _SIDECAR: dict[str, files.Kind] = {"step": int, "sha256": str, "identity": dict}
 
@@ -26,12 +26,12 @@ _log = logging.getLogger(__name__)
 class Checkpoints:
     """The checkpoints of one training, in a folder of their own.
 
-    Each is `step-<n>.pt` with a sidecar `step-<n>.json` (sha256, identity) that is written last;
-    without a sidecar that agrees, a checkpoint does not count.
+    Each is `step-<n>.pt` with a sidecar `step-<n>.json` (sha256, identity), which is written last;
+    a checkpoint without a matching sidecar is ignored.
 
     Args:
-        folder: made when the first is written; must be no declared output of a workflow.
-        identity: what the training is made from, by name; plain texts.
+        folder: created with the first checkpoint; must not be a declared output of a workflow.
+        identity: strings that identify the training's inputs (settings, code, cohort, fold).
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, str]) -> None:
@@ -51,7 +51,7 @@ class Checkpoints:
         path = self.folder / f"step-{step:09d}.pt"
         content = io.BytesIO()  # written to a full disk, torch would hide the reason
         torch.save(dict(state), content)
-        # Not of the file: on a node that was given up, an orphan may write, and prune, beside this one.
+        # Hash the buffer, not the file: an orphaned process on a lost node may still write here.
         digest = hashlib.sha256(content.getbuffer()).hexdigest()
         with files.written_whole(path) as temporary:
             temporary.write_bytes(content.getbuffer())
@@ -60,13 +60,13 @@ class Checkpoints:
         self.prune(KEPT)
 
     def latest(self) -> dict[str, Any] | None:
-        """Read the newest good checkpoint; damaged ones are passed over, with a warning.
+        """Read the newest valid checkpoint; damaged ones are skipped with a warning.
 
         Returns:
             its state on the CPU, or None if there is none.
 
         Raises:
-            CheckpointError: it belongs to another training; the message names what differs.
+            CheckpointError: it belongs to another training; the message names the differences.
         """
         for path, sidecar in self._sidecars():
             state = _state(path, sidecar)
@@ -77,26 +77,28 @@ class Checkpoints:
         return None
 
     def renew(self, fixed: Collection[str] = ()) -> None:
-        """Drop checkpoints of what this training was before its settings, code or cohort changed.
+        """Delete checkpoints written before the settings, code or cohort changed.
 
         Args:
-            fixed: what cannot change legitimately, such as the fold.
+            fixed: identity keys that may never change, such as the fold.
 
         Raises:
-            CheckpointError: something fixed differs: the folder is another training's.
+            CheckpointError: one of `fixed` differs: the folder belongs to another training.
         """
         for path, sidecar in self._sidecars():
             differing = self._differing(sidecar["identity"])
             if not set(differing).isdisjoint(fixed):
                 self._refuse(path, differing)
             if differing:
-                _log.warning("%s: %s changed since; training starts afresh", path, ", ".join(differing))
+                _log.warning(
+                    "%s: %s changed since; training starts afresh", path, ", ".join(differing)
+                )
                 self.prune(0)
                 return
 
-    def prune(self, kept: int) -> None:
-        """Drop all checkpoints but the newest `kept`, and what an interrupted writer left behind."""
-        good = [path for path, _ in self._sidecars()][:kept]
+    def prune(self, count: int) -> None:
+        """Delete all but the newest `count` checkpoints, and leftovers of interrupted writes."""
+        good = [path for path, _ in self._sidecars()][:count]
         for path in self.folder.glob("step-*"):
             if path.with_suffix(".pt") not in good:
                 files.remove(path)
@@ -137,6 +139,6 @@ def _state(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
         _log.warning("%s: refused (%s); an earlier checkpoint is tried", path, reason)
         return None
     if not isinstance(state, dict):
-        _log.warning("%s: holds no training; an earlier checkpoint is tried", path)
+        _log.warning("%s: holds no training state; an earlier checkpoint is tried", path)
         return None
     return state

@@ -1,4 +1,4 @@
-"""Which device work runs on, and how a network is run there."""
+"""Selection of the device, and how a network is executed on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from tenter.errors import DeviceError
 
 KEPT_BYTES = 64 << 20
-"""Freed blocks of memory up to this size are kept for the next tensor, on a CPU."""
+"""On a CPU, freed memory blocks up to this size are reused for the next tensor."""
 
 _INNERMOST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -28,7 +28,8 @@ def select_device(name: str) -> torch.device:
         return torch.device("cuda" if available else "cpu")
     if torch.device(name).type == "cuda" and not available:
         message = (
-            f"device {name!r} was asked for but torch sees no GPU; set runtime.device to `auto` or `cpu`"
+            f"device {name!r} was asked for but torch sees no GPU; "
+            "set runtime.device to `auto` or `cpu`"
         )
         raise DeviceError(message)
     return torch.device(name)
@@ -36,11 +37,11 @@ def select_device(name: str) -> torch.device:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a network is run while it learns; the same arithmetic, rounded otherwise.
+    """How a network is executed during training; equal up to rounding.
 
     Attributes:
-        compiled: by `torch.compile`: fused kernels, on a GPU replayed as CUDA graphs.
-        channels_last: whether weights of convolutions lie with channels innermost, on a GPU.
+        compiled: use `torch.compile`: fused kernels, replayed as CUDA graphs on a GPU.
+        channels_last: on a GPU, store convolution weights with channels innermost.
     """
 
     compiled: bool = False
@@ -51,15 +52,17 @@ PLAIN = Execution()
 
 
 def executed(network: nn.Module, execution: Execution) -> nn.Module:
-    """The network as it is run; it shares its weights with the one that is given.
+    """The network prepared for execution; it shares its weights with `network`.
 
     Args:
         network: on its device.
-        execution: how it shall be run.
+        execution: how to run it.
     """
     device = next(network.parameters()).device
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # each convolution by the fastest way, found at its first call
+        torch.backends.cudnn.benchmark = (
+            True  # each convolution by the fastest way, found at its first call
+        )
     else:
         keep_freed_memory()
     if execution.channels_last and device.type == "cuda":
@@ -68,25 +71,27 @@ def executed(network: nn.Module, execution: Execution) -> nn.Module:
                 weight.data = weight.data.contiguous(memory_format=_INNERMOST[weight.ndim])
     if not execution.compiled:
         return network
-    # One static graph for each size of batch; graphs save the host's time, which a CPU has none of.
+    # One static graph per batch size; CUDA graphs save launch overhead, which a CPU does not have.
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     return cast("nn.Module", torch.compile(network, mode=mode, dynamic=False))
 
 
 def begin_step(execution: Execution, device: torch.device) -> None:
-    """Tell CUDA graphs that what the last step made is no longer needed."""
+    """Tell CUDA graphs that the outputs of the last step are no longer needed."""
     if execution.compiled and device.type == "cuda":
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call] # torch does not annotate it
+        # torch does not annotate it
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep the blocks that a step frees, if it is glibc.
+    """Make the C library keep freed memory blocks, if it is glibc.
 
-    Each tensor beyond 32 MB would else be returned to the kernel, which clears every page of the next one.
-    Larger ones than `KEPT_BYTES` still are: they fit into each other's place too seldom, and memory grows.
+    Otherwise each tensor above 32 MB is returned to the kernel, which must clear every page of the
+    next one. Blocks larger than `KEPT_BYTES` are still returned: they are reused too rarely, and
+    memory use would grow.
 
     Returns:
-        whether it will.
+        whether the C library accepted the settings.
     """
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them

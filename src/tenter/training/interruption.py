@@ -1,7 +1,7 @@
-"""Being asked to stop, by a signal or by the clock: the loop looks at it after each step, and leaves.
+"""Requests to stop, by a signal or a deadline: the loop checks them after each step and exits.
 
-A training that outlasts its cluster job goes on in the same job, begun anew: it asks Slurm to requeue
-the job it runs in. The job keeps its id, so that whoever waits for it (Snakemake) just waits on.
+A training that outlasts its cluster job asks Slurm to requeue the job and resumes when the job
+starts again. The job keeps its id, so that Snakemake simply continues to wait for it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import NoReturn
 
 TERMINATED = 128 + signal.SIGTERM
 TIME_UP = 0
-"""In place of a signal's exit code; the least, so that among several processes a signal to one counts."""
+"""Stands for an exit code at the deadline; the lowest, so that a signal to any process wins."""
 REQUEUED_WITHIN_S = 60.0
-"""Longest time between asking Slurm to requeue a job and being ended by it."""
+"""Longest wait, after asking Slurm to requeue the job, until Slurm ends this process."""
 
 _EXIT_CODES = {
     signal.SIGTERM: TERMINATED,  # a scheduler takes the node back
@@ -33,16 +33,16 @@ _log = logging.getLogger(__name__)
 
 
 class TimeUp(SystemExit):
-    """The time that a training was given is over; its checkpoint is written."""
+    """The training has reached its deadline; its checkpoint is written."""
 
 
 @dataclass(slots=True)
 class Stop:
-    """Whether a stop was asked for.
+    """Whether a stop was requested.
 
     Attributes:
-        signalled: exit code of the signal that asked.
-        deadline: when time is up, in seconds of `time.monotonic`; None is never.
+        signalled: exit code of the signal received, or None.
+        deadline: in seconds of `time.monotonic`; None: no deadline.
     """
 
     signalled: int | None = None
@@ -55,28 +55,28 @@ class Stop:
 
     @property
     def code(self) -> int | None:
-        """Exit code of the signal that asked, or `TIME_UP`; None: go on."""
+        """Exit code of the signal received, or `TIME_UP`; None: continue."""
         return TIME_UP if self.signalled is None and self.due else self.signalled
 
 
 def leave(code: int) -> NoReturn:
-    """End the process, after its checkpoint.
+    """End the process after its checkpoint is written.
 
     Args:
         code: of a `Stop`.
 
     Raises:
-        SystemExit: always; `TimeUp` where no signal asked.
+        SystemExit: always; `TimeUp` if there was no signal.
     """
     raise TimeUp(TERMINATED) if code == TIME_UP else SystemExit(code)
 
 
 @contextlib.contextmanager
 def stop_on_signals(deadline: float | None = None) -> Iterator[Stop]:
-    """Turn SIGTERM, SIGUSR1 and the first SIGINT into a stop; outside the main thread, none is.
+    """Turn SIGTERM, SIGUSR1 and the first SIGINT into a stop; only in the main thread.
 
     Args:
-        deadline: when time is up, in seconds of `time.monotonic`.
+        deadline: in seconds of `time.monotonic`.
     """
     stop = Stop(deadline=deadline)
     if threading.current_thread() is not threading.main_thread():
@@ -96,19 +96,24 @@ def stop_on_signals(deadline: float | None = None) -> Iterator[Stop]:
 
 
 def job_age_s(environment: Mapping[str, str] = os.environ) -> float:
-    """Seconds since the Slurm job that this process runs in began; 0 outside one, or if Slurm is silent.
+    """Seconds since this process's Slurm job began; 0 outside a job or if Slurm does not answer.
 
-    A job begins well before its training: two Snakemakes come first, and imports from a slow file system.
+    A job begins well before its training: two Snakemake processes start first, and imports from
+    a slow file system take time.
     """
     job = environment.get("SLURM_JOB_ID")
     if job is None:
         return 0.0
     command = ["squeue", "--noheader", "--jobs", job, "--format=%M"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 - fixed words
+        done = subprocess.run(  # noqa: S603 - fixed arguments
+            command, capture_output=True, text=True, timeout=30, check=True
+        )
         return duration_s(done.stdout.strip())
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        _log.warning("Slurm does not tell when job %s began (%s): its time is counted from now", job, error)
+        _log.warning(
+            "Slurm does not report when job %s began (%s): its time is counted from now", job, error
+        )
         return 0.0
 
 
@@ -116,7 +121,7 @@ def duration_s(text: str) -> float:
     """Seconds of a duration as Slurm writes it: `3:04`, `02:03:04` or `1-02:03:04`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a duration.
     """
     days, _, clock = text.rpartition("-")
     seconds = 0
@@ -126,15 +131,18 @@ def duration_s(text: str) -> float:
 
 
 @contextlib.contextmanager
-def begun_anew(environment: Mapping[str, str] = os.environ, *, leads: bool = True) -> Iterator[None]:
-    """Where time is up inside a Slurm job, have the job requeued: it begins anew and training goes on.
+def begun_anew(
+    environment: Mapping[str, str] = os.environ, *, leads: bool = True
+) -> Iterator[None]:
+    """On `TimeUp` inside a Slurm job, requeue the job, so that training resumes when it restarts.
 
-    Elsewhere, and where Slurm refuses, the process ends like one that was terminated, and who
-    started it decides.
+    Elsewhere, or if Slurm refuses, the process ends like a terminated one, and its caller decides
+    what to do.
 
     Args:
         environment: of the process.
-        leads: whether this one asks; others of the same job wait, as the first to end would end all.
+        leads: whether this process asks Slurm; the others of the job wait, because the first
+            process to end would end them all.
     """
     try:
         yield
@@ -148,11 +156,15 @@ def begun_anew(environment: Mapping[str, str] = os.environ, *, leads: bool = Tru
 def _requeued(job: str) -> bool:
     command = ["scontrol", "requeue", job]
     try:
-        subprocess.run(command, capture_output=True, text=True, timeout=REQUEUED_WITHIN_S, check=True)  # noqa: S603 - fixed words
+        subprocess.run(  # noqa: S603 - fixed arguments
+            command, capture_output=True, text=True, timeout=REQUEUED_WITHIN_S, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
-        told = getattr(error, "stderr", None) or error
+        reason = getattr(error, "stderr", None) or error
         _log.warning(
-            "time is up, and Slurm job %s cannot be requeued (%s): it ends as failed", job, str(told).strip()
+            "time is up, and Slurm job %s cannot be requeued (%s): it ends as failed",
+            job,
+            str(reason).strip(),
         )
         return False
     _log.info("time is up: Slurm job %s is requeued and goes on from its checkpoint", job)

@@ -1,4 +1,4 @@
-"""Time and order of a training: draw, learn, look, checkpoint, stop when asked, go on later."""
+"""The training loop: sample, step, validate, checkpoint, stop on request, resume."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is to be learnt, from what, and how often it is looked at.
+    """The cases, settings and schedule of one training.
 
     Attributes:
         settings: of the training.
         fold: its name.
-        training: cases learnt from.
-        validation: cases watched.
+        training: training cases.
+        validation: validation cases.
         spacing_mm: of the grid.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between reports.
-        deadline: when to write a checkpoint and leave, in seconds of `time.monotonic`; None is never.
+        deadline: when to write a checkpoint and exit, in seconds of `time.monotonic`; None: never.
     """
 
     settings: TrainSettings
@@ -60,8 +60,8 @@ class Outcome:
         weights: of the model.
         history: every report.
         steps: done.
-        kept: steps after which the weights were the model's; fewer than `steps` where the best are kept.
-        seconds: spent, over all interruptions.
+        kept: step whose weights became the model; below `steps` if the best weights were kept.
+        seconds: spent, summed over all resumptions.
     """
 
     weights: dict[str, Tensor]
@@ -73,18 +73,18 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Clock:
-    """Where a training stands.
+    """Progress of a training.
 
     Attributes:
         step: steps done.
-        seen: steps done at the last report; -1 before the first.
+        reported: steps done at the last report; -1 before the first.
         seconds: spent before this process.
         begin: when this process began.
         saved: when the last checkpoint was written.
     """
 
     step: int = 0
-    seen: int = -1
+    reported: int = -1
     seconds: float = 0.0
     begin: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
@@ -102,7 +102,7 @@ class _Loop:
         self.checkpoints = checkpoints
         self.clock = _Clock()
         self.history = History()
-        self.others = list(recorders)
+        self.recorders = list(recorders)
         self.selection = Selection(task.settings.validation)
         self.outline = draws.outline(task.training, task.spacing_mm)
         self.total = task.settings.training.steps
@@ -111,7 +111,7 @@ class _Loop:
         self.first = 0
 
     def resume(self) -> None:
-        """Go on from the newest good checkpoint, if there is one."""
+        """Resume from the newest valid checkpoint, if there is one."""
         state = self.team.told(self.checkpoints.latest() if self.team.leads else None)
         if state is None:
             return
@@ -122,12 +122,12 @@ class _Loop:
         self.selection.restore(state["selection"])
 
     def save(self) -> None:
-        self.watch()
+        self.require_finite()
         if not self.team.leads:
             return
         state: dict[str, Any] = {
             "step": self.clock.step,
-            "seen": self.clock.seen,
+            "seen": self.clock.reported,
             "seconds": self.clock.elapsed(),
             "history": self.history.rows,
             "learner": self.learner.state(),
@@ -137,9 +137,9 @@ class _Loop:
         self.clock.saved = time.monotonic()
 
     def run(self, stop: Stop, progress: Progress) -> None:
-        patient = self.learner.device.type == "cpu"  # where looking at each step costs nothing
+        checks_each_step = self.learner.device.type == "cpu"  # no device to wait for
         while True:
-            if self.due() and self.clock.seen < self.clock.step:
+            if self.due() and self.clock.reported < self.clock.step:
                 self.report(stop, progress)
             code = self.team.agreed(stop.code)
             if code is not None:
@@ -148,42 +148,46 @@ class _Loop:
                 break
             if time.monotonic() - self.clock.saved >= self.task.checkpoint_s:
                 self.save()
-            drawn = self.draw(self.clock.step).of(self.shares)
-            batch = batches.apply(drawn, self.task.training, self.learner.device)
+            share = self.draw(self.clock.step).of(self.shares)
+            batch = batches.apply(share, self.task.training, self.learner.device)
             self.learner.learn(batch, self.clock.step)
             self.clock.step += 1
             progress.advance()
-            if patient:
-                self.watch()
+            if checks_each_step:
+                self.require_finite()
 
     def leave(self, code: int) -> None:
-        """Write a checkpoint and end the process, unless it came to nothing in the time that it had."""
+        """Write a checkpoint and end the process; it is an error if not a single step was done."""
         if code == interruption.TIME_UP and self.clock.step == self.first:
             message = (
-                f"fold {self.task.fold}: the time of this job did not suffice for one step from step "
-                f"{self.first}; give training more time (`runtime` of rule `train` in the profile) or lower "
-                "runtime.margin_s"
+                f"fold {self.task.fold}: the time of this job did not suffice for one step from "
+                f"step {self.first}; give training more time (`runtime` of rule `train` in the "
+                "profile) or lower runtime.margin_s"
             )
             raise TrainingError(message)
         self.save()
         _log.info("fold %s: asked to stop; step %d is saved", self.task.fold, self.clock.step)
-        self.team.told(None)  # a process that left would make torchrun end the one that writes
+        self.team.told(None)  # torchrun would end the writing process if another left earlier
         interruption.leave(code)
 
     def due(self) -> bool:
-        """Whether there is something to report: now and then, at looks, and at the end."""
+        """Whether to report: every `log_every` steps, at validations, and at the end."""
         step = self.clock.step
-        return self.look() or step == self.total or (step > 0 and step % self.task.log_every == 0)
+        return (
+            self.validates() or step == self.total or (step > 0 and step % self.task.log_every == 0)
+        )
 
-    def look(self) -> bool:
-        """Whether the cases that were set aside are to be measured, as at the start and the end."""
+    def validates(self) -> bool:
+        """Whether the validation cases are to be measured: regularly, at the start and the end."""
         every = self.task.settings.validation.every
-        return bool(self.task.validation) and (self.clock.step % every == 0 or self.clock.step == self.total)
+        return bool(self.task.validation) and (
+            self.clock.step % every == 0 or self.clock.step == self.total
+        )
 
     def report(self, stop: Stop, progress: Progress) -> None:
-        """Tell everyone how it goes; where a look is broken off, the resumed training repeats it."""
+        """Report to all recorders; a resumed training repeats an interrupted validation."""
         figures: Row | None = {}
-        if self.look():
+        if self.validates():
             model, settings = self.learner.model, self.task.settings
             task = self.task
             figures = validation.measure(
@@ -191,28 +195,30 @@ class _Loop:
             )
         if figures is None:
             return
-        self.watch()
-        if self.look():
+        self.require_finite()
+        if self.validates():
             self.selection.look(figures, self.learner.model, self.clock.step)
         row: Row = {"step": float(self.clock.step), "seconds": round(self.clock.elapsed(), 3)}
         if self.clock.step:
             row["learning_rate"] = learning_rate(self.task.settings.training, self.clock.step - 1)
         row |= self.learner.means() | figures
-        self.clock.seen = self.clock.step
-        everyone: list[Recorder] = [self.history, progress, *self.others]
-        for recorder in everyone:
+        self.clock.reported = self.clock.step
+        recorders: list[Recorder] = [self.history, progress, *self.recorders]
+        for recorder in recorders:
             recorder.record(row)
 
-    def watch(self) -> None:
-        """Stop where too many steps in a row were bad; nothing of them was applied or is saved."""
+    def require_finite(self) -> None:
+        """Raise if too many steps in a row were not finite; none of them was applied or saved."""
         step = self.learner.failed_at()
         if step is None:
             return
-        blamed = [f"step {index}: {self.names(index)}" for index in range(step - PATIENCE + 1, step + 1)]
+        failures = [
+            f"step {index}: {self.names(index)}" for index in range(step - PATIENCE + 1, step + 1)
+        ]
         message = (
             f"fold {self.task.fold}: loss or gradient not finite in {PATIENCE} steps in a row "
-            f"({'; '.join(blamed)}); the last good checkpoint is in {self.checkpoints.folder}; "
-            "look at these pairs, or lower training.learning_rate or set training.clip"
+            f"({'; '.join(failures)}); the last good checkpoint is in {self.checkpoints.folder}; "
+            "inspect these pairs, or lower training.learning_rate or set training.clip"
         )
         raise TrainingError(message)
 
@@ -227,16 +233,16 @@ class _Loop:
 def fit(
     learner: Learner, task: Task, checkpoints: Checkpoints, recorders: Sequence[Recorder] = ()
 ) -> Outcome:
-    """Train to the last step, going on from a checkpoint where there is one.
+    """Train to the last step, resuming from a checkpoint if there is one.
 
-    On a CPU an interrupted and resumed training ends with the same weights as an unbroken one,
-    bit by bit, at an equal number of threads.
+    On a CPU with the same number of threads, an interrupted and resumed training ends with
+    bitwise the same weights as an uninterrupted one.
 
     Args:
         learner: with its initial weights.
-        task: what to learn.
-        checkpoints: where this training's lie.
-        recorders: told of every report of this process.
+        task: cases, settings and schedule.
+        checkpoints: of this training.
+        recorders: receive every report of this process.
 
     Returns:
         the finished model's weights and history.
@@ -245,18 +251,20 @@ def fit(
         CheckpointError: the checkpoints belong to another training.
         OutputError: a checkpoint could not be written.
         SystemExit: 143 or 130, after a signal or at the deadline, when a checkpoint was written.
-        TrainingError: loss or gradient were not finite in several steps in a row, memory ran out, or
-            there was no time for a single step before the deadline.
+        TrainingError: the loss or its gradient was not finite in several steps in a row, memory
+            ran out, or there was no time for a single step before the deadline.
     """
     loop = _Loop(learner, task, checkpoints, recorders)
     loop.resume()
     name = f"fold {task.fold}"
     if loop.selection.needed and not task.validation:
-        _log.warning("%s: no patient is set aside, so it is trained to the last step and keeps that", name)
-    shown = learner.team.leads
+        _log.warning(
+            "%s: no patient is set aside, so it is trained to the last step and keeps that", name
+        )
+    leads = learner.team.leads
     with (
         stop_on_signals(task.deadline) as stop,
-        Progress(name, loop.total, loop.clock.step, shown=shown) as progress,
+        Progress(name, loop.total, loop.clock.step, shown=leads) as progress,
     ):
         try:
             loop.run(stop, progress)
@@ -265,23 +273,30 @@ def fit(
             raise TrainingError(_too_large(task, pairs)) from error
         seconds = loop.clock.elapsed()
         loop.save()
-    weights, kept = loop.selection.chosen(learner.model, loop.clock.step)
-    if kept < loop.clock.step or loop.clock.step < loop.total:
-        _log.info("%s: the model is that of step %d; training ended at step %d", name, kept, loop.clock.step)
-    broken = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
-    if broken:
-        names = ", ".join(broken[:5])
-        message = f"{name}: the final weights are not finite ({names}); lower training.learning_rate"
+    weights, model_step = loop.selection.chosen(learner.model, loop.clock.step)
+    if model_step < loop.clock.step or loop.clock.step < loop.total:
+        _log.info(
+            "%s: the model is that of step %d; training ended at step %d",
+            name,
+            model_step,
+            loop.clock.step,
+        )
+    not_finite = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if not_finite:
+        names = ", ".join(not_finite[:5])
+        message = (
+            f"{name}: the final weights are not finite ({names}); lower training.learning_rate"
+        )
         raise TrainingError(message)
-    return Outcome(weights, loop.history.rows, loop.clock.step, kept, seconds)
+    return Outcome(weights, loop.history.rows, loop.clock.step, model_step, seconds)
 
 
 def _too_large(task: Task, pairs: int) -> str:
     moving, fixed = (tuple(image.shape) for image in task.training[0].images)
     training = task.settings.training
     return (
-        f"fold {task.fold}: the GPU's memory does not hold a batch of {pairs} pairs of {moving} and "
-        f"{fixed} voxels with {training.labels_per_pair} labels each; raise training.accumulate, lower "
-        "training.batch, network.channels or training.labels_per_pair, set training.precision to bfloat16, "
-        "or coarsen plan.spacing_mm"
+        f"fold {task.fold}: the GPU's memory does not hold a batch of {pairs} pairs of {moving} "
+        f"and {fixed} voxels with {training.labels_per_pair} labels each; raise "
+        "training.accumulate, lower training.batch, network.channels or training.labels_per_pair, "
+        "set training.precision to bfloat16, or coarsen plan.spacing_mm"
     )

@@ -1,4 +1,4 @@
-"""A finished model on disk: `model.safetensors` (weights) and `model.json` (all there is to know of it)."""
+"""A finished model on disk: `model.safetensors` (weights) and `model.json` (its description)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class LoadedModel:
     """A network with its weights, ready to register images.
 
     Attributes:
-        network: in evaluation mode, on the device asked for; maps (moving, fixed) to a field in voxels.
+        network: in evaluation mode, on the requested device; maps (moving, fixed) to a field in
+            voxels.
         folder: where it was read from.
-        fold: the fold that it did not see, or `all`.
+        fold: the fold that it was not trained on, or `all`.
         sha256: of the weights' file.
         description: what `model.json` holds (plan, settings, ids, provenance).
     """
@@ -45,29 +46,29 @@ class LoadedModel:
 
 
 def save(folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Write a model's weights, then its description with their sha256; each whole or not at all.
+    """Write a model's weights, then its description with their sha256; each file atomically.
 
     Args:
-        folder: made where absent.
+        folder: created if absent.
         weights: the network's state, on any device.
         description: JSON values; must hold `fold`, `network`, `channels` and `plan` for `load`.
 
     Raises:
         OutputError: the disk is full, or the folder is not writable.
     """
-    host = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    cpu_weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     path = folder / WEIGHTS
     with files.written_whole(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(host))
+        temporary.write_bytes(safetensors.torch.save(cpu_weights))
     content = {"format": FORMAT, **description, "weights_sha256": files.sha256(path)}
     files.write_json(folder / DESCRIPTION, content)
 
 
 def require_identity(folder: Path, description: Mapping[str, Any]) -> None:
-    """Refuse a description that does not say what the model was made from.
+    """Reject a description without the identity of the model's inputs.
 
     Raises:
-        DataError: naming what it lacks.
+        DataError: naming the missing key.
     """
     path = folder / DESCRIPTION
     files.require_keys(path, dict(description), {"identity": dict}, RETRAIN)
@@ -79,12 +80,15 @@ def weights(folder: Path) -> dict[str, Tensor]:
     """Read a model's weights after checking them against the sha256 of its description.
 
     Raises:
-        CheckpointError: the weights are absent, damaged, or not those that were described.
+        CheckpointError: the weights are absent, damaged, or do not match the description.
     """
     path = folder / WEIGHTS
     expected = finished.describe(folder)["weights_sha256"]
     if not _is_whole(path, expected):
-        message = f"{path}: absent or damaged (sha256 is not {str(expected)[:12]}...); train the fold again"
+        message = (
+            f"{path}: absent or damaged (sha256 is not {str(expected)[:12]}...); "
+            "train the fold again"
+        )
         raise CheckpointError(message)
     try:
         return safetensors.torch.load_file(path)
@@ -101,23 +105,25 @@ def _is_whole(path: Path, expected: str) -> bool:
 
 
 def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
-    """Give a network weights that fit it exactly.
+    """Load weights into a network; names and shapes must match exactly.
 
     Raises:
         CheckpointError: naming the weights that are missing, unknown or of another shape.
     """
-    own = network.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unknown = sorted(state.keys() - own.keys())
+    expected = network.state_dict()
+    missing = sorted(expected.keys() - state.keys())
+    unknown = sorted(state.keys() - expected.keys())
     reshaped = sorted(
-        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
-        for name in own.keys() & state.keys()
-        if state[name].shape != own[name].shape
+        f"{name} {tuple(state[name].shape)} for {tuple(expected[name].shape)}"
+        for name in expected.keys() & state.keys()
+        if state[name].shape != expected[name].shape
     )
-    named = {"missing": missing, "unknown": unknown, "of another shape": reshaped}
-    wrong = "; ".join(f"{what}: {', '.join(names[:8])}" for what, names in named.items() if names)
-    if wrong:
-        message = f"{source}: its weights do not fit the configured network ({wrong})"
+    mismatches = {"missing": missing, "unknown": unknown, "of another shape": reshaped}
+    summary = "; ".join(
+        f"{kind}: {', '.join(names[:8])}" for kind, names in mismatches.items() if names
+    )
+    if summary:
+        message = f"{source}: its weights do not fit the configured network ({summary})"
         raise CheckpointError(message)
     network.load_state_dict(dict(state))
 
@@ -132,7 +138,7 @@ def _rebuilt(folder: Path, description: Mapping[str, Any]) -> nn.Module:
         )
     except (ValidationError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
-        message = f"{folder / DESCRIPTION}: describes no network ({reason}); {RETRAIN}"
+        message = f"{folder / DESCRIPTION}: does not describe a network ({reason}); {RETRAIN}"
         raise CheckpointError(message) from error
 
 
@@ -141,13 +147,15 @@ def load(folder: Path, device: torch.device) -> LoadedModel:
 
     Args:
         folder: of one fold, as the `train` stage wrote it.
-        device: where the network shall live.
+        device: that the network is loaded to.
 
     Raises:
-        CheckpointError: a file is absent, damaged, or does not fit the network it names.
+        CheckpointError: a file is absent or damaged, or the weights do not fit the network.
     """
     description = finished.describe(folder)
     network = _rebuilt(folder, description)
     assign(network, weights(folder), folder / WEIGHTS)
     network.eval().requires_grad_(requires_grad=False).to(device)
-    return LoadedModel(network, folder, str(description["fold"]), description["weights_sha256"], description)
+    return LoadedModel(
+        network, folder, str(description["fold"]), description["weights_sha256"], description
+    )

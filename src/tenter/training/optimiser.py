@@ -1,4 +1,4 @@
-"""How weights move: the step size's schedule, a guarded AdamW, and the moving average of weights."""
+"""The optimiser: learning-rate schedule, a guarded AdamW, and the moving average of weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenter.shapes import Scalar
 
 
 def learning_rate(training: Training, step: int) -> float:
-    """The step size of a step: an even rise at first, then the schedule over the steps that are left.
+    """The learning rate of a step: a linear warm-up, then the schedule over the remaining steps.
 
     Args:
         training: base rate, warm-up, schedule and number of steps.
@@ -26,19 +26,19 @@ def learning_rate(training: Training, step: int) -> float:
     if training.schedule == "steps":
         drops = sum(step >= drop for drop in training.decay_at)
         return training.learning_rate * math.pow(training.decay, drops)
-    way = (step - training.warmup) / (training.steps - training.warmup)
+    progress = (step - training.warmup) / (training.steps - training.warmup)
     if training.schedule == "cosine":
-        return training.learning_rate * 0.5 * (1 + math.cos(math.pi * way))
+        return training.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
     if training.schedule == "exponential":
-        return training.learning_rate * math.pow(training.decay, way)
+        return training.learning_rate * math.pow(training.decay, progress)
     return training.learning_rate
 
 
 class GuardedAdamW(torch.optim.AdamW):
-    """AdamW (Loshchilov and Hutter, 2019) that leaves everything as it was after a bad gradient.
+    """AdamW (Loshchilov and Hutter, 2019) that skips the step if the gradient is not finite.
 
-    Whether a step is good is decided on the device, by the fused kernels' `found_inf`, so that
-    nothing waits for a GPU.
+    This is decided on the device, by the fused kernels' `found_inf`, so that the host never waits
+    for a GPU.
     """
 
     found_inf: Tensor
@@ -52,26 +52,26 @@ class GuardedAdamW(torch.optim.AdamW):
         self._clip = training.clip
 
     def advance(self, rate: float, loss: Scalar) -> Bool[Tensor, ""]:
-        """Apply the gradients, clipped to the configured norm, unless they or the loss are not finite.
+        """Apply the gradients, clipped to the configured norm, if they and the loss are finite.
 
         Args:
-            rate: step size.
-            loss: whose gradients they are.
+            rate: learning rate.
+            loss: whose gradients are applied.
 
         Returns:
-            whether the step was applied, on the device.
+            whether the step was applied, as a tensor on the device.
         """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         if self._clip is not None:
             nn.utils.clip_grads_with_norm_(self._parameters, self._clip, norm)
-        good = torch.isfinite(norm) & torch.isfinite(loss.detach())
-        self.found_inf = (~good).to(torch.float32)
+        finite = torch.isfinite(norm) & torch.isfinite(loss.detach())
+        self.found_inf = (~finite).to(torch.float32)
         for group in self.param_groups:
             group["lr"] = rate
         self.step()
         self.zero_grad(set_to_none=True)
-        return good
+        return finite
 
 
 class Average:
@@ -80,7 +80,7 @@ class Average:
     Early on the decay is (1 + t) / (10 + t), so that the first weights are soon forgotten.
 
     Attributes:
-        network: a copy that carries the average; buffers are the latest.
+        network: a copy with the averaged weights; its buffers are the latest.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -89,11 +89,11 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Move the average towards the weights that step `step` (from 0) left."""
+        """Update the average with the weights after step `step` (from 0)."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        own: list[Tensor] = list(self.network.parameters())
+        averaged: list[Tensor] = list(self.network.parameters())
         latest: list[Tensor] = list(network.parameters())
-        torch._foreach_lerp_(own, latest, 1 - decay)
+        torch._foreach_lerp_(averaged, latest, 1 - decay)
         _copy(list(self.network.buffers()), list(network.buffers()))
 
 

@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, and a line in the log at each report."""
+"""Progress of a training: a bar on a terminal, and a line in the log at each report."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ _log = logging.getLogger(__name__)
 
 
 LOG = "train.log"
-"""The log of a training since its first step, beside its checkpoints."""
+"""The log of a training since its first step, in the folder of its checkpoints."""
 
 
 class _KeptLog(logging.FileHandler):
-    """A log file that is given up, with a warning, where it cannot be written: training goes on."""
+    """A log file that is closed with a warning if it cannot be written: training continues."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the method's name in logging
-        """Leave the log as it is after an error of the operating system."""
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Stop logging to the file after an error of the operating system."""
         error = sys.exception() if hasattr(sys, "exception") else sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
             return
         logging.getLogger().removeHandler(self)
         path = Path(self.baseFilename)
-        _log.warning("%s (this log ends here, training goes on)", system_errors.line(error, path, "written"))
+        _log.warning(
+            "%s (this log ends here, training goes on)", system_errors.line(error, path, "written")
+        )
 
 
 @contextlib.contextmanager
 def kept_log(folder: Path) -> Iterator[None]:
-    """Add what is logged to a file that outlives this process: Snakemake's own begins anew with each job.
+    """Append log records to a file that outlives the job; Snakemake's log restarts with each job.
 
     Raises:
         OutputError: the file cannot be opened.
@@ -54,18 +56,18 @@ def kept_log(folder: Path) -> Iterator[None]:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-        with contextlib.suppress(OSError):  # what a full disk did not take is lost
+        with contextlib.suppress(OSError):  # records that a full disk could not take are lost
             handler.close()
 
 
 class Progress:
-    """A recorder for people.
+    """A recorder that reports to the user.
 
     Args:
-        name: what is trained.
+        name: of the training.
         total: steps in all.
         start: steps done before.
-        shown: whether there is a bar, on a terminal.
+        shown: whether to show a bar on a terminal.
     """
 
     def __init__(self, name: str, total: int, start: int = 0, *, shown: bool = True) -> None:
@@ -84,31 +86,39 @@ class Progress:
         )
 
     def __enter__(self) -> Progress:  # noqa: PYI034 - beartype cannot check Self in a method
-        """Let log lines pass above the bar."""
+        """Print log lines above the bar."""
         if not self._bar.disable:
             self._redirect.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the bar down."""
+        """Close the bar."""
         if not self._bar.disable:
             self._redirect.__exit__(None, None, None)
         self._bar.close()
 
     def advance(self) -> None:
-        """One step is done."""
+        """Count one step."""
         self._bar.update()
 
     def record(self, row: Mapping[str, float]) -> None:
-        """Log how it goes: figures, seconds a step, and the time that is left."""
+        """Log the figures, seconds per step, and the remaining time."""
         now, step = time.monotonic(), int(row["step"])
         pace = (now - self._last_time) / max(step - self._last_step, 1)
         overall = (now - self._begin) / max(step - self._start, 1)
         self._last_time, self._last_step = now, step
         figures = ", ".join(f"{name} {row[name]:.4g}" for name in row if _shown(name, row[name]))
-        left = tqdm.format_interval(overall * (self._total - step)) if step > self._start else "?"
+        remaining = (
+            tqdm.format_interval(overall * (self._total - step)) if step > self._start else "?"
+        )
         _log.info(
-            "%s: step %d/%d, %s, %.3g s/step, %s left", self._name, step, self._total, figures, pace, left
+            "%s: step %d/%d, %s, %.3g s/step, %s left",
+            self._name,
+            step,
+            self._total,
+            figures,
+            pace,
+            remaining,
         )
 
 

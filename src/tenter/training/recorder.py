@@ -1,4 +1,4 @@
-"""Who listens to a training: the protocol, and the recorder that keeps `history.csv`."""
+"""Recorders of a training: the protocol, and the recorder that keeps `history.csv`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ RETRAIN = "delete it and run the workflow again: its fold is trained again"
 """What to do about a damaged file of a finished training."""
 
 Row = dict[str, float]
-"""One look at a training: `step`, and whatever was measured at it, by column."""
+"""One report of a training: `step`, and the figures measured at it, by column."""
 
 
 @runtime_checkable
 class Recorder(Protocol):
-    """Something that is told how a training goes; it must never stop or slow it."""
+    """Receives the reports of a training; it must never stop it or slow it down."""
 
     def record(self, row: Mapping[str, float]) -> None:
         """Take a row: `step` (steps done) and figures by name."""
 
 
 class History:
-    """All rows of a training so far, those before an interruption too.
+    """All rows of a training so far, including those before an interruption.
 
     Args:
         rows: from a checkpoint.
@@ -41,9 +41,12 @@ class History:
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write rows as CSV, whole or not at all; a cell is empty where a row has no (finite) figure."""
+    """Write rows as CSV, atomically; a cell is empty if the row has no (finite) figure."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with files.written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        files.written_whole(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)

@@ -1,4 +1,4 @@
-"""Which weights become the model, and when a training has learnt enough: by what is watched."""
+"""Model selection and early stopping by the validation measure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tenter.errors import TrainingError
 
 
 class Selection:
-    """The best look so far, its weights where they are to be kept, and how many looks since.
+    """The best validation so far, its weights if they are kept, and the validations since.
 
-    The untrained network's look does not count. A measure that is not finite is no better than any.
+    The validation of the untrained network does not count. A measure that is not finite is never
+    an improvement.
 
     Args:
-        validation: measure, what is kept, and patience.
+        validation: measure, which weights to keep, and patience.
     """
 
     def __init__(self, validation: Validation) -> None:
@@ -32,33 +33,34 @@ class Selection:
 
     @property
     def needed(self) -> bool:
-        """Whether anything depends on the looks."""
+        """Whether anything depends on the validations."""
         return self._validation.keep == "best" or self._validation.patience is not None
 
     @property
     def enough(self) -> bool:
-        """Whether as many looks in a row as patience allows were no better than the best."""
+        """Whether patience is exhausted: that many validations in a row brought no improvement."""
         patience = self._validation.patience
         return patience is not None and self._since >= patience
 
     def look(self, figures: Mapping[str, float], model: nn.Module, step: int) -> None:
-        """Take a look's figures, and the weights that they are of.
+        """Take the figures of a validation and the weights that were measured.
 
         Args:
             figures: `val_tre_mm`, `val_dice`, `val_soft_dice`, as far as they could be measured.
-            model: that was measured.
+            model: the network that was measured.
             step: steps done.
 
         Raises:
-            TrainingError: there is nothing to select by.
+            TrainingError: the configured measure is not among the figures.
         """
         if not self.needed:
             return
         if self._name not in figures:
             kind = "landmark" if self._validation.measure == "tre_mm" else "structure"
             message = (
-                f"validation.measure is {self._validation.measure}, but the patients that are set aside "
-                f"have no {kind}; choose another measure, or set validation.keep to last without patience"
+                f"validation.measure is {self._validation.measure}, but the patients that are set "
+                f"aside have no {kind}; choose another measure, or set validation.keep to last "
+                "without patience"
             )
             raise TrainingError(message)
         if step == 0:
@@ -68,13 +70,14 @@ class Selection:
             self._best, self._since, self._step = value, 0, step
             if self._validation.keep == "best":
                 self._weights = {
-                    name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()
+                    name: tensor.detach().cpu().clone()
+                    for name, tensor in model.state_dict().items()
                 }
         else:
             self._since += 1
 
     def chosen(self, model: nn.Module, step: int) -> tuple[dict[str, Tensor], int]:
-        """The weights that become the model, and after how many steps they were so.
+        """The weights that become the model, and the step that they are of.
 
         Args:
             model: as the last step left it.
@@ -85,10 +88,15 @@ class Selection:
         return self._weights, self._step
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next look depends on: plain values and tensors."""
-        return {"best": self._best, "since": self._since, "step": self._step, "weights": self._weights}
+        """Everything that the next validation depends on: plain values and tensors."""
+        return {
+            "best": self._best,
+            "since": self._since,
+            "step": self._step,
+            "weights": self._weights,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self._best, self._since, self._step = state["best"], state["since"], state["step"]
         self._weights = state["weights"]

@@ -1,4 +1,4 @@
-"""One step of learning: forward, warp the moving labels, losses, backward, guarded update."""
+"""One training step: forward, warp the moving labels, losses, backward, guarded update."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tenter.training.optimiser import Average, GuardedAdamW, learning_rate
 from tenter.training.team import ALONE, Team
 
 PATIENCE = 3
-"""Steps in a row with a loss or gradient that is not finite, after which training stops."""
+"""Training stops after this many steps in a row with a loss or gradient that is not finite."""
 
 
 class Learner:
-    """A network that learns: weights, optimiser, average and what is yet to be reported.
+    """A network in training: weights, optimiser, average, and figures not yet reported.
 
-    Sums of losses stay on the device until `means` is asked for, so that a GPU is never waited for
-    between two reports.
+    Sums of losses stay on the device until `means` is called, so that the host never waits for a
+    GPU between two reports.
 
     A step's loss is the mean over the batch's `accumulate` parts, and a part's loss is that of all
-    its pairs together: each label term is the mean over the part's labels that count, however these
-    lie among the processes of a team.
+    its pairs together: each label term is the mean over the part's labels that count, however they
+    are distributed among the processes of a team.
 
     Args:
         network: on its device.
@@ -39,7 +39,7 @@ class Learner:
         execution: how the network is run.
 
     Raises:
-        DeviceError: the network cannot be learnt by several processes.
+        DeviceError: the network cannot be trained by several processes.
     """
 
     def __init__(
@@ -62,8 +62,10 @@ class Learner:
         self._average = Average(network, decay) if decay else None
         self._execution = execution
         self._run = team.replicated(devices.executed(network, execution))
-        self._sums = torch.zeros(len(self._objective.columns), dtype=torch.float64, device=self.device)
-        # good steps and bad steps since the last report, bad steps in a row, step that was one too many
+        self._sums = torch.zeros(
+            len(self._objective.columns), dtype=torch.float64, device=self.device
+        )
+        # applied and skipped steps since the last report, skipped steps in a row, step of failure
         self._counts = torch.tensor([0, 0, 0, -1], device=self.device)
 
     @property
@@ -72,7 +74,7 @@ class Learner:
         return self.network if self._average is None else self._average.network
 
     def learn(self, batch: Batch, step: int) -> None:
-        """Learn from one batch; a loss or gradient that is not finite leaves the weights alone.
+        """Train on one batch; if the loss or gradient is not finite, the weights stay unchanged.
 
         Args:
             batch: this process's share.
@@ -94,7 +96,7 @@ class Learner:
         self._count(good, values, step)
 
     def _terms(self, batch: Batch) -> Float[Tensor, " k"]:
-        """The figures of a batch by the objective's columns; the first, the total, is differentiable."""
+        """A batch's figures by the objective's columns; the first, the total, has a gradient."""
         field = forward(self._run, batch.moving, batch.fixed, self.settings)
         backward = None
         if self._objective.two_way:
@@ -109,12 +111,12 @@ class Learner:
         self._counts = torch.stack([applied + good, skipped + ~good, run, failed])
 
     def failed_at(self) -> int | None:
-        """The step at which too many bad ones had come in a row, or None; waits for the device."""
+        """The step at which too many in a row were not finite, or None; waits for the device."""
         step = int(self._counts[3])
         return step if step >= 0 else None
 
     def means(self) -> dict[str, float]:
-        """Mean losses since the last call, and how many steps were not applied; waits for the device."""
+        """Mean losses and the number of skipped steps since the last call; waits for the device."""
         applied, skipped = int(self._counts[0]), int(self._counts[1])
         row: dict[str, float] = {}
         if applied:
@@ -140,7 +142,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self.network.load_state_dict(state["network"])
         if self._average is not None:
             self._average.network.load_state_dict(state["average"])
@@ -150,7 +152,7 @@ class Learner:
 
 
 def forward(network: nn.Module, moving: Image, fixed: Image, settings: TrainSettings) -> Field:
-    """The displacement field in the images' precision; the network itself in the configured one."""
+    """The displacement field in the images' precision; the network runs in the configured one."""
     half = settings.training.precision == "bfloat16"
     with torch.autocast(moving.device.type, torch.bfloat16, enabled=half):
         field: Tensor = network(moving, fixed)

@@ -1,4 +1,4 @@
-"""The processes that train one network together: one a GPU, each with its share of every batch."""
+"""The processes that train one network together: one per GPU, each with a share of every batch."""
 
 from __future__ import annotations
 
@@ -21,30 +21,32 @@ from tenter.networks.normalisation import Normalisation
 T = TypeVar("T")
 
 _VARIABLES = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK")
-"""What torchrun tells each process that it starts."""
+"""Environment variables that torchrun sets for each process."""
 
 
 _NAMES = inspect.signature(DistributedDataParallel).parameters
 _BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
-"""PyTorch's word for sending buffers anew before each step, which is not needed: ours are constants."""
+"""PyTorch's option to broadcast buffers before each step; not needed, as they are constant."""
 
 
 class Team:
-    """The processes of one training; on its own, one process is a team too.
+    """The processes of one training; a single process is a team, too.
 
-    Whatever decides how the training goes on is the same in all of them: `agreed`, `gathered` and
-    `told` are called by all or by none.
+    Every value that decides how the training proceeds is the same in all processes: `agreed`,
+    `gathered` and `told` must be called by all of them or by none.
 
     Args:
         rank: this process's number, from 0.
-        size: how many there are.
-        words: where plain values travel, on hosts; None where a process is alone.
+        size: number of processes.
+        host_group: process group for plain values on the hosts; None for a single process.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, words: distributed.ProcessGroup | None = None) -> None:
+    def __init__(
+        self, rank: int = 0, size: int = 1, host_group: distributed.ProcessGroup | None = None
+    ) -> None:
         self.rank = rank
         self.size = size
-        self._words = words
+        self._host_group = host_group
 
     @property
     def leads(self) -> bool:
@@ -52,7 +54,7 @@ class Team:
         return self.rank == 0
 
     def shares(self, training: Training) -> tuple[int, ...]:
-        """The samples of a whole batch that are this process's: an equal share of each of its parts.
+        """This process's samples of a whole batch: an equal share of each of its parts.
 
         Raises:
             DeviceError: the pairs cannot be shared out equally.
@@ -64,15 +66,15 @@ class Team:
                 "training.accumulate); change runtime.devices or runtime.nodes, or these"
             )
             raise DeviceError(message)
-        own = pairs // self.size
-        starts = range(self.rank * own, training.batch, pairs)
-        return tuple(sample for start in starts for sample in range(start, start + own))
+        share = pairs // self.size
+        starts = range(self.rank * share, training.batch, pairs)
+        return tuple(sample for start in starts for sample in range(start, start + share))
 
     def replicated(self, network: nn.Module) -> nn.Module:
-        """The network as all processes learn it: its gradients are their mean's.
+        """The network with gradients averaged over all processes.
 
         Raises:
-            DeviceError: it takes statistics over a batch that no process sees as a whole.
+            DeviceError: it needs statistics over a batch that no process sees as a whole.
         """
         if self.size == 1:
             return network
@@ -80,54 +82,55 @@ class Team:
         if kinds & {"batch", "label-reg"}:
             message = (
                 "the network normalises over the batch (`norm: batch`, or `parity`), which "
-                f"{self.size} processes share: set runtime.devices and runtime.nodes to 1, or another norm"
+                f"{self.size} processes share: set runtime.devices and runtime.nodes to 1, "
+                "or another norm"
             )
             raise DeviceError(message)
         device = next(network.parameters()).device
-        own = [device.index] if device.type == "cuda" else None
+        device_ids = [device.index] if device.type == "cuda" else None
         options: dict[str, Any] = {_BUFFERS: False, "gradient_as_bucket_view": True}
-        return DistributedDataParallel(network, device_ids=own, **options)
+        return DistributedDataParallel(network, device_ids=device_ids, **options)
 
     def apart(self, run: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Where a part of a batch is learnt: gradients are exchanged with the last part's alone."""
+        """Context for one part of a batch: gradients are exchanged only with the last part."""
         if last or not isinstance(run, DistributedDataParallel):
             return contextlib.nullcontext()
-        apart: contextlib.AbstractContextManager[None] = run.no_sync()
-        return apart
+        context: contextlib.AbstractContextManager[None] = run.no_sync()
+        return context
 
     def total(self, numbers: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """Sums over all processes, without a gradient; a GPU is not waited for."""
+        """Sums over all processes, without a gradient; does not wait for a GPU."""
         result = numbers.detach().clone()
-        if self._words is not None:
+        if self._host_group is not None:
             distributed.all_reduce(result)
         return result
 
     def agreed(self, code: int | None) -> int | None:
         """The exit code that any process was asked to stop with, or None."""
-        if self._words is None:
+        if self._host_group is None:
             return code
-        known = torch.tensor([-1 if code is None else code])
-        distributed.all_reduce(known, distributed.ReduceOp.MAX, group=self._words)
-        largest = int(known)
+        codes = torch.tensor([-1 if code is None else code])
+        distributed.all_reduce(codes, distributed.ReduceOp.MAX, group=self._host_group)
+        largest = int(codes)
         return None if largest < 0 else largest
 
     def gathered(self, value: T) -> list[T]:
         """Every process's value, by rank."""
         values: list[Any] = [value] * self.size
-        if self._words is not None:
-            distributed.all_gather_object(values, value, group=self._words)
+        if self._host_group is not None:
+            distributed.all_gather_object(values, value, group=self._host_group)
         return values
 
     def told(self, value: T) -> T:
-        """The value of the process that leads."""
+        """The leading process's value, broadcast to all."""
         values: list[Any] = [value]
-        if self._words is not None:
-            distributed.broadcast_object_list(values, src=0, group=self._words)
-        told: T = values[0]
-        return told
+        if self._host_group is not None:
+            distributed.broadcast_object_list(values, src=0, group=self._host_group)
+        result: T = values[0]
+        return result
 
     def own(self, values: Sequence[T]) -> Sequence[T]:
-        """This process's share of things that are worked on one by one."""
+        """This process's share of independent work items."""
         return values[self.rank :: self.size]
 
 
@@ -136,10 +139,10 @@ ALONE = Team()
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
-    """Join the processes that torchrun has started, each with a GPU of its own; alone without torchrun.
+    """Join the processes started by torchrun, each with its own GPU; without torchrun, `ALONE`.
 
     Args:
-        device: that was chosen.
+        device: the selected one.
 
     Yields:
         the team, and this process's device.
@@ -155,20 +158,23 @@ def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
         device = torch.device("cuda", local)
         if local >= torch.cuda.device_count():
             message = (
-                f"this node's process {local + 1} has no GPU: torch sees {torch.cuda.device_count()}; "
+                f"this node's process {local + 1} has no GPU: torch sees "
+                f"{torch.cuda.device_count()}; "
                 "lower runtime.devices, or let the scheduler give as many GPUs"
             )
             raise DeviceError(message)
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size)
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size
+    )
     if rank:
         logging.getLogger("tenter").setLevel(logging.ERROR)
     leaving: SystemExit | None = None
     try:
         yield Team(rank, size, distributed.new_group(backend="gloo")), device
-    except SystemExit as asked:  # by all of them
-        leaving = asked
-    # After an error this is not reached: it could wait for the others, and torchrun for this process.
+    except SystemExit as request:  # by all of them
+        leaving = request
+    # Not reached after an error: it could wait for the others while torchrun waits for this one.
     distributed.destroy_process_group()
     if leaving is not None:
         raise leaving

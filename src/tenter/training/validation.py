@@ -1,6 +1,6 @@
-"""What a training measures on its validation pairs, whose patients it does not learn from.
+"""Figures of a training on its validation pairs, whose patients it is not trained on.
 
-The measure lives on the case grid and is for curves only; results are measured elsewhere.
+They are measured on the case grid and serve as curves only; results are measured elsewhere.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ def measure(
     *,
     team: Team = ALONE,
 ) -> dict[str, float] | None:
-    """Register the cases that are set aside and measure them.
+    """Register the validation cases and measure them.
 
     Args:
-        network: maps (moving, fixed) to a field in voxels; left in the mode it came in.
-        cases: set aside; none: nothing is measured.
+        network: maps (moving, fixed) to a field in voxels; its training mode is restored.
+        cases: validation cases; may be empty.
         settings: of the training.
         spacing_mm: of the grid.
-        stop: looked at between cases.
-        team: processes among which the cases are dealt; all are told the same.
+        stop: checked between cases.
+        team: processes that share the cases; all get the same result.
 
     Returns:
         means over all labels of a kind: `val_dice` and `val_soft_dice` of structures, `val_tre_mm`
-        of landmarks, as far as there are any; None if a stop was asked for.
+        of landmarks, as far as there are any; None if a stop was requested.
     """
     mode = network.training
     network.eval()
-    own: list[dict[str, list[float]]] = []
+    case_figures: list[dict[str, list[float]]] = []
     broken_off = False
     try:
         for case in team.own(cases):
             broken_off = stop is not None and stop.code is not None
             if broken_off:
                 break
-            own.append(_measured(network, case, settings, spacing_mm))
+            case_figures.append(_measured(network, case, settings, spacing_mm))
     finally:
         network.train(mode)
     figures: dict[str, list[float]] = {"val_dice": [], "val_soft_dice": [], "val_tre_mm": []}
-    for share in team.gathered(None if broken_off else own):
+    for share in team.gathered(None if broken_off else case_figures):
         if share is None:
             return None
         for name, values in ((name, values) for case in share for name, values in case.items()):
@@ -81,32 +81,32 @@ def _measured(
         warped = warp.warp(_pasted(case, "moving", structures, field), field, padding="zeros")
         target = _pasted(case, "fixed", structures, field)
         figures["val_soft_dice"] = dice(warped, target).tolist()
-        hard = [(labels >= THRESHOLD).to(labels.dtype) for labels in (warped, target)]
-        figures["val_dice"] = dice(*hard).tolist()
+        binary = [(labels >= THRESHOLD).to(labels.dtype) for labels in (warped, target)]
+        figures["val_dice"] = dice(*binary).tolist()
     if landmarks:
         source, target = (_pasted(case, side, landmarks, field) for side in SIDES)
         figures["val_tre_mm"] = centroid_distance_mm(source, target, field, spacing_mm).tolist()
     return figures
 
 
-def _pasted(case: Case, side: Side, chosen: Sequence[int], field: Field) -> Labels:
-    target = field.new_zeros(1, len(chosen), *field.shape[2:])
-    case.paste(side, chosen, target[0])
+def _pasted(case: Case, side: Side, indices: Sequence[int], field: Field) -> Labels:
+    target = field.new_zeros(1, len(indices), *field.shape[2:])
+    case.paste(side, indices, target[0])
     return target
 
 
-def dice(one: Labels, other: Labels) -> Float[Tensor, "l"]:
+def dice(first: Labels, second: Labels) -> Float[Tensor, "l"]:
     """2 sum(ab) / (sum(a) + sum(b)) of each label of a batch of one; NaN where both are empty."""
-    space = tuple(range(2, one.ndim))
-    return (2 * (one * other).sum(space) / (one.sum(space) + other.sum(space)))[0]
+    space = tuple(range(2, first.ndim))
+    return (2 * (first * second).sum(space) / (first.sum(space) + second.sum(space)))[0]
 
 
 def centroid_distance_mm(
     moving: Labels, fixed: Labels, field: Field, spacing_mm: Sequence[float]
 ) -> Float[Tensor, "l"]:
-    """How far the field takes each fixed label's centroid from the moving label's.
+    """Distance from each fixed label's centroid, mapped by the field, to the moving label's.
 
-    Mapping the point, rather than warping the label, keeps a small landmark from vanishing.
+    The point is mapped rather than the label warped, so that a small landmark cannot vanish.
 
     Args:
         moving: `[1, l, x, y, z]`.
@@ -118,10 +118,12 @@ def centroid_distance_mm(
         mm for each label.
     """
     start = _centroids(fixed)
-    places = start.T.reshape(1, 3, -1, 1, 1)
-    shift = warp.sample(field, places.to(field.dtype), padding="border").reshape(3, -1).T
+    points = start.T.reshape(1, 3, -1, 1, 1)
+    shift = warp.sample(field, points.to(field.dtype), padding="border").reshape(3, -1).T
     spacing = constants.numbers(spacing_mm, start)
-    distance: Tensor = torch.linalg.vector_norm((start + shift - _centroids(moving)) * spacing, dim=1)
+    distance: Tensor = torch.linalg.vector_norm(
+        (start + shift - _centroids(moving)) * spacing, dim=1
+    )
     return distance
 
 
@@ -129,8 +131,8 @@ def _centroids(labels: Labels) -> Float[Tensor, "l d"]:
     """Centres of mass of a batch of one, in voxels."""
     columns = []
     for axis in range(2, labels.ndim):
-        others = tuple(other for other in range(2, labels.ndim) if other != axis)
-        profile = labels[0].double().sum(tuple(other - 1 for other in others))
+        other_axes = tuple(dimension for dimension in range(2, labels.ndim) if dimension != axis)
+        profile = labels[0].double().sum(tuple(dimension - 1 for dimension in other_axes))
         index = torch.arange(profile.shape[1], dtype=profile.dtype, device=profile.device)
         columns.append((profile * index).sum(1) / profile.sum(1))
     return torch.stack(columns, dim=1)

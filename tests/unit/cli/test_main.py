@@ -37,11 +37,27 @@ def test_every_command_is_there_with_help_for_each_flag(name: str) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_texts_begin_alike_and_fit_a_terminal(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    described = import_module(COMMANDS[name].module)
+    documented = inspect.getdoc(getattr(described, name.replace("-", "_"))) or ""
+    arguments = documented.partition("Args:")[2].partition("\n\n")[0]
+    assert re.findall(r"^    (\w+): [a-z]", arguments, re.MULTILINE) == []
+    assert [line for line in text.partition("usage:")[0].splitlines() if len(line) > 80] == []
+    assert "\n\n\n" not in text
+
+
 def test_a_fault_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.yaml").write_text("study: x\n")
     assert main(["status", str(tmp_path / "c.yaml")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"ERROR {tmp_path}/c.yaml:manifest: Field required")
+    assert error.startswith(f"ERROR {tmp_path}/c.yaml:manifest: is missing")
     assert "Traceback" not in error
 
 

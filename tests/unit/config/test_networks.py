@@ -29,7 +29,7 @@ def complaint(**keys: Any) -> str:
         ({"name": "global", "parity": True}, "`size` and `parity: true` need each other"),
         ({"name": "global", "size": [4, 5, 6]}, "`size` and `parity: true` need each other"),
         (GLOBAL | {"finest": 1}, "`parity` decides on `finest`"),
-        ({"name": "composite", "parity": True}, "`parity` is of all parts"),
+        ({"name": "composite", "parity": True}, "`parity` applies to all parts"),
         ({"name": "composite", "parity": True, "first": GLOBAL}, "use `global` as `first`"),
         ({"name": "composite", "first": {"name": "unet"}}, "'global', 'keypoint'"),
         ({"name": "composite", "second": {"name": "global"}}, "'local', 'unet', 'cascade'"),

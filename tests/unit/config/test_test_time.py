@@ -35,7 +35,7 @@ def read(content: object) -> config.Config:
     [
         (option(), "models.a.test_time.x: does nothing; give `ensemble: true`"),
         (option(ensemble=False), "give `ensemble: true`, `poses` or `refine`"),
-        (option(poses={}), "models.a.test_time.x.poses: `poses` would show the same pair again"),
+        (option(poses={}), "models.a.test_time.x.poses: `poses` would register the same pair again"),
         (option(poses={"count": 0, "scale": 0.1}), "models.a.test_time.x.poses.count"),
         (option(pose={"scale": 0.1}), "models.a.test_time.x.pose: unknown key; did you mean"),
         (refine(images=[]), "models.a.test_time.x.refine.images"),

@@ -247,12 +247,12 @@ def spoilers() -> dict[str, tuple[Callable[[Path], object], str]]:
     report = dicoms.pixel_elements(ARRAY.T)
     del report[dicoms.PIXELS]
     return {
-        "text": (lambda folder: (folder / "notes.txt").write_text("SECRET"), "notes.txt is no DICOM file"),
+        "text": (lambda folder: (folder / "notes.txt").write_text("SECRET"), "notes.txt is not a DICOM file"),
         "empty": (lambda folder: (folder / "x.dcm").write_bytes(b""), "x.dcm is empty"),
         "report": (lambda folder: dicoms.write(folder / "sr.dcm", report), "sr.dcm holds no pixels"),
         "folder": (lambda folder: (folder / "more").mkdir(), "holds folders (more)"),
-        "pipe": (lambda folder: os.mkfifo(folder / "pipe"), "pipe is no regular file"),
-        "link": (lambda folder: (folder / "link").symlink_to("nowhere"), "link is a link to nothing"),
+        "pipe": (lambda folder: os.mkfifo(folder / "pipe"), "pipe is not a regular file"),
+        "link": (lambda folder: (folder / "link").symlink_to("nowhere"), "link is a broken link"),
     }
 
 
@@ -293,7 +293,7 @@ def test_directories_and_hidden_files_do_not_count(tmp_path: Path, name: str) ->
         (changing(1, t00200037=("DS", "1\\0\\0\\0.2\\1\\0")), "right angles"),
         (changing(1, t00280030=("DS", "0\\1")), "of 0"),
         (changing(1, t00281053=("DS", "0")), "rescale slope of 0"),
-        (changing(1, t00283000=("SQ", [])), "by a table"),
+        (changing(1, t00283000=("SQ", [])), "lookup table"),
         (changing(1, t00280004=("CS", "RGB")), "colours"),
         (changing(1, t00280002=("US", 3)), "colours"),
         (changing(1, t00280100=("US", 12)), "12 bits a pixel"),
@@ -320,7 +320,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_labels_are_not_read_from_dicom(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="for images alone"):
+    with pytest.raises(DataError, match="for images only"):
         volumes.read_labels(series(tmp_path), LabelFiles())
 
 

@@ -161,10 +161,10 @@ def test_field_that_itk_wrote_is_read(fixed: str, name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("intent", "shape", "complaint"),
     [
-        (0, (3, 4, 5, 1, 3), "no displacement field in mm.*intent 0"),
+        (0, (3, 4, 5, 1, 3), "not a displacement field in mm.*intent 0"),
         (1007, (3, 4, 5, 3), r"intent 1007, sizes \(3, 4, 5, 3\)"),
         (2006, (3, 4, 5, 3), "intent 2006"),
-        (1007, (3, 4, 5), "1 values a voxel"),
+        (1007, (3, 4, 5), "1 values per voxel"),
     ],
 )
 def test_nifti_that_is_no_field_in_mm_is_refused(

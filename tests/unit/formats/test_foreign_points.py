@@ -71,7 +71,7 @@ def test_a_list_of_another_program_is_read_in_its_space(case: str, tmp_path: Pat
 POINT = "Point\t0\t; InputIndex = [ 1 2 3 ]\t; InputPoint = [ 1 2 3 ]\t; OutputPoint = [ 1 2 3 ]\n"
 REFUSED = {
     "elastix indices": ("a.txt", "index\n1\n1 2 3\n", "voxel indices .elastix.*affine"),
-    "elastix, wrong number": ("a.txt", "point\n3\n1 2 3\n", "says that it holds 3 points, and holds 1"),
+    "elastix, wrong number": ("a.txt", "point\n3\n1 2 3\n", "states 3 points but holds 1"),
     "elastix, short row": ("a.txt", "point\n1\n1 2\n", r"a\.txt:3: has 2 cells, not three"),
     "transformix": ("outputpoints.txt", POINT, "before and after a transform .transformix.*line `point`"),
     "surface RAS": ("control.dat", CONTROL.format(0), "surface RAS.*freeview as scanner RAS"),

@@ -188,10 +188,10 @@ def test_a_field_is_read_in_its_programs_axes(
         ),
         *((1007, "NREG_TRANS", p1, "NiftyReg.*reg_transform -ref FIXED -disp") for p1 in (0, 2, 3, 4, 5)),
         (1007, "NREG_CPP_FILE", 1, "NiftyReg"),
-        (1007, "Mapping", 0, "deformation of SPM, which holds places.*subtract"),
+        (1007, "Mapping", 0, "deformation of SPM, which holds positions.*subtract"),
         (1007, "other", 0, "named 'other' in its header"),
-        (0, "", 0, "no displacement field in mm"),
-        (1005, "", 0, "no displacement field in mm"),
+        (0, "", 0, "not a displacement field in mm"),
+        (1005, "", 0, "not a displacement field in mm"),
     ],
 )
 def test_a_field_of_another_convention_is_refused(
@@ -220,6 +220,6 @@ def test_the_check_of_a_manifest_keeps_the_way_out(case: str, tmp_path: Path) ->
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as raised:
         transforms.read_alignment(tmp_path / name)
-    problem = integrity._told(tmp_path / name, raised.value)  # noqa: SLF001 - how the check divides it
+    problem = integrity._problem(tmp_path / name, raised.value)  # noqa: SLF001 - how the check divides it
     assert problem.fix.startswith("convert it")
     assert expected.split(".*")[0].replace(" .", " (") in problem.message.replace(")", "(")

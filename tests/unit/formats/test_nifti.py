@@ -286,7 +286,7 @@ def test_a_volume_without_a_voxel_size_is_refused(tmp_path: Path) -> None:
         ("a.nii", gzip.compress(bytes(400), mtime=0), "not named so"),
         ("a.nii.gz", bytes(400), "not gzip-compressed"),
         ("a.nii", bytes(400), "not a NIfTI file"),
-        ("a.jpg", b"x", "no known format"),
+        ("a.jpg", b"x", "suffix of a known format"),
     ],
 )
 def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:

@@ -122,7 +122,7 @@ def test_turned_labels_are_refused_with_the_angle(degrees: float) -> None:
 
 def test_the_texts_of_two_places_that_differ_are_never_equal() -> None:
     for power in range(1, 10):
-        first, second = headers._told_apart(np.zeros(3), np.full(3, 10.0**-power))  # noqa: SLF001 - the rule itself
+        first, second = headers._distinguishable(np.zeros(3), np.full(3, 10.0**-power))  # noqa: SLF001 - the rule itself
         assert first != second
 
 
@@ -133,4 +133,4 @@ def test_check_accepts_labels_in_another_order(tmp_path: Path) -> None:
     assert turned.shape != faulty.SHAPE
     turned.header.set_xyzt_units("mm")
     nib.save(turned, path)
-    assert "labels on both sides: label-1 in 3" in str(check(settings))
+    assert "label on both sides: label-1 in 3" in str(check(settings))

@@ -214,7 +214,7 @@ def test_a_faulty_series_is_told_without_a_word_of_its_headers(slices: Path) -> 
     (slices / "notes.txt").write_text("SECRET", encoding="utf-8")
     text = told(integrity.examine(slices, "image", MAP))
     assert "2 of 9 files cannot be used as slices: 021.dcm is truncated" in text
-    assert "notes.txt is no DICOM file" in text
+    assert "notes.txt is not a DICOM file" in text
     assert dicoms.PATIENT not in text
 
 

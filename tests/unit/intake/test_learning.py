@@ -114,7 +114,7 @@ def test_validation_on_one_pair_is_warned_of_and_the_fix_helps(
 @pytest.mark.parametrize("more", [{"keep": "best"}, {"patience": 3}])
 def test_weights_chosen_by_one_pair_are_told(tmp_path: Path, more: dict[str, Any]) -> None:
     (fault,) = advice(study(tmp_path, validation={"fraction": 0.1, **more}))
-    assert fault.message.endswith("and `keep` or `patience` decide by it")
+    assert fault.message.endswith("and `keep` or `patience` depend on it")
 
 
 @pytest.mark.parametrize("validation", [{"fraction": 0}, {"fraction": 0.2}, {"fraction": 0.5}])

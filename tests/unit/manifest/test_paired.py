@@ -45,7 +45,7 @@ def test_bom_line_ends_order_and_extra_columns_do_not_matter(tmp_path: Path, lin
 def test_every_fault_is_told_in_one_pass(tmp_path: Path) -> None:
     path = table(tmp_path, "a\tP1\tm.nii\tf.nii", "a\tP1\tm2.nii\tf2.nii", "-b\t\tm3.nii\tf3.nii")
     text = "\n".join(complaints(path))
-    assert f"ERROR {path}:3:pair: 'a' stands in row 2 too" in text
+    assert f"ERROR {path}:3:pair: 'a' is already in row 2" in text
     assert f"ERROR {path}:4:pair: is not an id" in text
     assert f"ERROR {path}:4:patient: is blank" in text
 
@@ -88,7 +88,7 @@ def test_a_misspelt_column_is_suggested(tmp_path: Path) -> None:
         (HEADER.encode() + b"\n", "holds no pairs"),
         (b"PK\x03\x04rest", "spreadsheet"),
         (HEADER.encode() + b"\na\tP\tm\n", "has 3 cells, the header has 4"),
-        (HEADER.encode() + b"\tpair\na\tP\tm\tf\ta\n", "stands twice"),
+        (HEADER.encode() + b"\tpair\na\tP\tm\tf\ta\n", "occurs twice"),
     ],
 )
 def test_what_is_no_manifest_is_refused_with_its_reason(tmp_path: Path, content: bytes, word: str) -> None:

@@ -98,7 +98,7 @@ def test_western_letters_of_windows_are_read_as_such(words: list[str]) -> None:
         (text().encode("utf-16")[:-1], "begins as UTF-16 text, but is not whole"),
         ("pair,patient\na,日本\n".encode("shift_jis"), "is not UTF-8"),
         ("pair,patient\na,Привет\n".encode("koi8_r"), "is not UTF-8; it was read as Windows-1252, so that"),
-        (b"pair,patient\na,\x81\x01\n", "its encoding cannot be told; save it as UTF-8 text"),
+        (b"pair,patient\na,\x81\x01\n", "its encoding cannot be determined; save it as UTF-8 text"),
     ],
 )  # fmt: skip
 def test_bytes_that_are_no_table_are_named(tmp_path: Path, raw: bytes, words: str) -> None:
@@ -144,8 +144,8 @@ def test_a_nameless_column_with_cells_is_ignored_aloud(tmp_path: Path, rows: tup
     [
         ("a,P,m,f,n,more", "table.csv:2: has 6 cells, the header has 5; put a cell that holds the separator"),
         ("a,P,m,f", "table.csv:2: has 4 cells, the header has 5; add the missing cells"),
-        ('a,P,m,f,"open', "cannot be parted into cells (unexpected end of data); double each quote"),
-        ('a,P,m,f,"x"y', "cannot be parted into cells"),
+        ('a,P,m,f,"open', "cannot be split into cells (unexpected end of data); double each quote"),
+        ('a,P,m,f,"x"y', "cannot be split into cells"),
         ("a", "has 1 cells, the header has 5"),
     ],
 )

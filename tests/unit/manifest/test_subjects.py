@@ -89,7 +89,7 @@ def test_a_pair_of_no_such_subjects_is_told(tmp_path: Path, name: str) -> None:
         ("x\tP9\t\t", "image", "is blank"),
         ("x\tP9\thttps://x/y.nii\t", "image", "is a URL"),
         ("x\tP9\ta.nii\t", "image", "is the image of subject 'a' (row 2) too"),
-        ("a\tP9\tx.nii\t", "subject", "'a' stands in row 2 too"),
+        ("a\tP9\tx.nii\t", "subject", "'a' is already in row 2"),
         ("A\tP9\tx.nii\t", "subject", "only in case"),
     ],
 )

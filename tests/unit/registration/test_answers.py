@@ -172,7 +172,7 @@ def test_a_loss_that_is_no_number_is_told_and_the_field_kept(images: PreparedIma
     assert found.done["refine"]["failed_at"] == 0
     assert (found.done["refine"]["loss_before"], found.done["refine"]["loss_after"]) == (None, None)
     assert found.complaint is not None
-    assert "no number at step 0; the network's own field is kept" in found.complaint
+    assert "not finite at step 0; the network's own field is kept" in found.complaint
     assert torch.equal(found.field, found.members[0])
 
 

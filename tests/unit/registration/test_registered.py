@@ -95,8 +95,8 @@ def test_an_inverse_that_leads_back_badly_is_told(tmp_path: Path, caplog: pytest
     found.save(tmp_path / "out", export=("inverse",))
     said = files.read_json(tmp_path / "out/register.json")
     assert said["inverse_residual_mm"] > 0.5
-    assert "is led back to by inverse.h5 with errors" in said["warnings"][-1]["message"]
-    assert "is led back to by inverse.h5 with errors" in caplog.text
+    assert "is mapped back by inverse.h5 with errors" in said["warnings"][-1]["message"]
+    assert "is mapped back by inverse.h5 with errors" in caplog.text
 
 
 def test_a_folder_that_holds_something_is_refused(done: Registration, tmp_path: Path) -> None:

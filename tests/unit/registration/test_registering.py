@@ -115,7 +115,7 @@ def test_a_whole_model_is_the_mean_of_its_folds(model: Path) -> None:
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no finished model; name a folder"):
         register(tmp_path, patient.volume("moving"), patient.volume("fixed"))
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         register(tmp_path / "none", patient.volume("moving"), patient.volume("fixed"))
 
 

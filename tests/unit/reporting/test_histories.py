@@ -59,7 +59,7 @@ def test_only_the_folds_that_did_not_learn_are_named() -> None:
 @pytest.mark.parametrize("losses", [[], [0.5]])
 def test_a_loss_that_was_recorded_once_says_nothing(losses: list[float]) -> None:
     (said,) = histories.concerns("m", {"0": rows(losses)})
-    assert "was recorded less than twice" in said
+    assert "was recorded fewer than two times" in said
 
 
 def test_ends_are_means_of_a_fifth() -> None:

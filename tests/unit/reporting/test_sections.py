@@ -93,5 +93,5 @@ def test_curves_leave_out_what_was_not_recorded() -> None:
     curves = histories.panels({"0": rows})
     assert [(curve.title, curve.folds["0"]) for curve in curves] == [
         ("Training loss", ([1.0, 2.0], [0.9, 0.8])),
-        ("Dice of patients set aside", ([2.0], [0.5])),
+        ("Dice of validation patients", ([2.0], [0.5])),
     ]

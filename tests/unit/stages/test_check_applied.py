@@ -129,7 +129,7 @@ def test_a_damaged_model_is_refused_and_named(tmp_path: Path, name: str, spoil: 
 def test_a_model_that_is_not_there_is_told_at_its_key(tmp_path: Path) -> None:
     (fault,) = faults_of(write(tmp_path, model="mode"))
     assert (fault.file, fault.column) == (str(tmp_path / "applied.yaml"), "model")
-    assert fault.message == f"{tmp_path / 'mode'} is no folder"
+    assert fault.message == f"{tmp_path / 'mode'} is not a folder"
 
 
 def test_images_beyond_the_models_grid_are_warned_of(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_label_that_one_subject_lacks_is_told_once_and_counted(config: Path) -
     edit(config, "folds:", "labels:\n  names: [{name: cyst, key: 2}]\nfolds:")
     (fault,) = check(config).warnings
     assert "label 'cyst' is on one side only of 6 of 12 pairs: neither learnt from nor" in fault.message
-    assert (fault.column, fault.fix) == ("labels", "draw it in rows 4 if it shall count")
+    assert (fault.column, fault.fix) == ("labels", "draw it in rows 4 if it should count")
 
 
 def test_pairs_whose_labels_have_no_key_in_common_are_counted(config: Path) -> None:

@@ -229,7 +229,7 @@ def test_a_pair_that_was_not_refined_is_told_in_the_log(
     weights = {name: torch.zeros_like(value) for name, value in models.weights(folder).items()}
     models.save(folder, weights, json.loads((folder / "model.json").read_text()))
     study.infer([folder], test_time=config.TestTime(refine=OPTION.refine))
-    assert "p1: is not refined: the loss or its gradient is no number at step 0" in caplog.text
+    assert "p1: is not refined: the loss or its gradient is not finite at step 0" in caplog.text
     assert "p2: is not refined" not in caplog.text
     assert (
         json.loads((study.root / "fields/p1/infer.json").read_text())["test_time"]["refine"]["failed_at"] == 0

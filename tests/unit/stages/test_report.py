@@ -8,6 +8,7 @@ import pytest
 import finished
 from tenter import files
 from tenter.cases import plans
+from tenter.cli.commands import COMMANDS
 from tenter.errors import DataError
 from tenter.measurement import metric_tables
 from tenter.provenance import ACCEPTED
@@ -64,6 +65,21 @@ def test_two_models_are_compared(tmp_path: Path) -> None:
 
 def test_the_report_is_the_same_each_time(study: Path) -> None:
     assert finished.write_report(study) == finished.write_report(study)
+
+
+def test_each_source_file_is_shown_with_what_made_it(page: str) -> None:
+    table = page.partition("Files behind this page")[2].partition("</table>")[0]
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table)
+    makers = {name: cells[cells.index(name) + 1] for name in cells if name.endswith((".tsv", ".json"))}
+    assert makers == {
+        "metrics.tsv": "tenter summarise",
+        "summary.tsv": "tenter summarise",
+        "comparison.tsv": "tenter summarise",
+        "cohort/plan.json": "tenter plan",
+        "cohort/folds.tsv": "the workflow, before the first job",
+    }
+    commands = re.findall(r"\btenter ([\w-]+)", " ".join(makers.values()))
+    assert set(commands) <= COMMANDS.keys()
 
 
 def test_titles_are_escaped(study: Path) -> None:

@@ -143,7 +143,7 @@ def test_another_cohort_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="no simulated cohort"):
+    with pytest.raises(InputError, match="something other than a simulated cohort"):
         simulate(tmp_path, pairs=1, patients=1)
     assert content(tmp_path) == {"thesis.txt": b"precious"}
 
@@ -156,7 +156,7 @@ def test_a_folder_with_but_an_orphaned_temporary_file_is_used(tmp_path: Path) ->
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cohort").write_text("precious")
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         simulate(tmp_path / "cohort", pairs=1, patients=1)
 
 

@@ -95,7 +95,7 @@ def test_a_job_whose_age_is_not_told_begins_now(
     assert job_age_s({}) == 0
     monkeypatch.setenv("PATH", "")
     assert job_age_s({"SLURM_JOB_ID": "7"}) == 0
-    assert "Slurm does not tell when job 7 began" in caplog.text
+    assert "Slurm does not report when job 7 began" in caplog.text
 
 
 def test_a_signal_requeues_nothing() -> None:

@@ -1,1 +1,1 @@
-"""Augmentation: plain numbers that are drawn by key, and what they do to places and intensities."""
+"""Augmentation: random numbers drawn by key, and their effects on geometry and intensity."""

@@ -1,4 +1,4 @@
-"""What is drawn for one side of a batch: how its samples are deformed, and how their intensities change."""
+"""The augmentation drawn for one side of a batch: deformations and intensity changes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Lattice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Change:
-    """The plain numbers of one side of b samples with c channels; None is no change of that kind.
+    """Augmentation parameters of one side of b samples with c channels; None is no such change.
 
     Attributes:
-        corners: `[b, 4, 3]` inward moves of the cube's corners in half-widths; of a slice `[b, 3, 2]`,
-            of the square's.
+        corners: `[b, 4, 3]` inward moves of the cube's corners in half-widths; for a slice
+            `[b, 3, 2]`, of the square's corners.
         pose: `[b, 4, 4]` affine maps in normalised coordinates, applied before the corners' map.
         controls: displacement in voxels, applied before both.
         blur: `[b, c, 3]` standard deviations along each axis, voxels.
@@ -43,7 +43,7 @@ class Change:
         gain: `[b, c]` factors.
         offset: `[b, c]` summands.
         noise: `[b, c]` standard deviations.
-        noise_seeds: for each sample, of the generator that makes its noise where the image is.
+        noise_seeds: for each sample, of the generator that makes its noise on the image's device.
     """
 
     corners: Float[np.ndarray, "b k d"] | None = None
@@ -58,7 +58,7 @@ class Change:
     noise_seeds: tuple[int, ...] = ()
 
     def of(self, samples: Sequence[int]) -> Change:
-        """The change of some of the samples, in the order given."""
+        """The change restricted to some samples, in the given order."""
         chosen: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -74,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What numbers are drawn for.
+    """The batch and grid that numbers are drawn for.
 
     Attributes:
         batch: samples.
@@ -90,38 +90,40 @@ class Ground:
 
     @property
     def normal(self) -> int | None:
-        """The axis that the grid is one slice across, or None."""
+        """The axis perpendicular to a grid of one slice, or None."""
         return slices.normal(self.shape)
 
-    def lattice(self, channels: int, spacing_mm: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def lattice(
+        self, channels: int, spacing_mm: float
+    ) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Shape of a batch of control lattices, and their spacing in voxels."""
         spacing = tuple(spacing_mm / size for size in self.spacing_mm)
         return (self.batch, channels, *bspline.lattice(self.shape, spacing)), spacing
 
     def drawn(
-        self, source: Source, shape: tuple[int, ...], stream: Stream, *place: int
+        self, source: Source, shape: tuple[int, ...], stream: Stream, *position: int
     ) -> Float[np.ndarray, "b c x y z"]:
-        """Numbers in (-1, 1) for a batch of control lattices; equal across a slice."""
+        """Numbers in (-1, 1) for a batch of control lattices; constant along a slice's normal."""
         if self.normal is None:
-            return source.symmetric(shape, stream, *place)
+            return source.symmetric(shape, stream, *position)
         axis = 2 + self.normal
-        layer = source.symmetric((*shape[:axis], 1, *shape[axis + 1 :]), stream, *place)
+        layer = source.symmetric((*shape[:axis], 1, *shape[axis + 1 :]), stream, *position)
         return np.repeat(layer, shape[axis], axis=axis)
 
 
 def draw_changes(
     source: Source, augmentation: Augmentation, ground: Ground, step: int
 ) -> tuple[Change, Change]:
-    """Draw the changes of both sides, independently; of the moving side first.
+    """Draw the changes of both sides independently, moving side first.
 
     Args:
         source: of the training.
-        augmentation: what is changed, and by how much.
-        ground: what it is for.
+        augmentation: kinds and bounds of the changes.
+        ground: the batch and its grid.
         step: from 0.
 
     Returns:
-        the numbers; equal for equal arguments, and those of one kind whatever else is changed. On a
+        The changes; equal for equal arguments, each kind independent of the other kinds. On a
         grid of one slice all maps and deformations stay in its plane.
     """
     corners = None
@@ -132,37 +134,47 @@ def draw_changes(
     sides = []
     for side, chosen in enumerate((augmentation.intensity.moving, augmentation.intensity.fixed)):
         deformed = _deformed(source, augmentation, ground, (step, side))
-        looks = {} if chosen is None else _looks(source, chosen, ground, (step, side))
-        sides.append(Change(corners=None if corners is None else corners[side], **deformed, **looks))
+        intensity = {} if chosen is None else _intensity(source, chosen, ground, (step, side))
+        sides.append(
+            Change(corners=None if corners is None else corners[side], **deformed, **intensity)
+        )
     return sides[0], sides[1]
 
 
 def _deformed(
-    source: Source, augmentation: Augmentation, ground: Ground, place: tuple[int, int]
+    source: Source, augmentation: Augmentation, ground: Ground, position: tuple[int, int]
 ) -> dict[str, Any]:
     drawn: dict[str, Any] = {}
     if augmentation.pose is not None:
-        chances = source.uniform((ground.batch, 12), Stream.POSE, *place)
+        chances = source.uniform((ground.batch, 12), Stream.POSE, *position)
         drawn["pose"] = poses(chances, augmentation.pose, ground.shape, ground.spacing_mm)
     if augmentation.deformation is not None:
         shape, spacing = ground.lattice(3, augmentation.deformation.spacing_mm)
-        voxels = augmentation.deformation.amplitude_mm / np.array(ground.spacing_mm).reshape(3, 1, 1, 1)
+        voxels = augmentation.deformation.amplitude_mm / np.array(ground.spacing_mm).reshape(
+            3, 1, 1, 1
+        )
         if ground.normal is not None:
             voxels[ground.normal] = 0
-        drawn["controls"] = Lattice(voxels * ground.drawn(source, shape, Stream.CONTROLS, *place), spacing)
+        drawn["controls"] = Lattice(
+            voxels * ground.drawn(source, shape, Stream.CONTROLS, *position), spacing
+        )
     return drawn
 
 
 def poses(
-    chances: Float[np.ndarray, "b 12"], pose: Pose, shape: Sequence[int], spacing_mm: Sequence[float]
+    chances: Float[np.ndarray, "b 12"],
+    pose: Pose,
+    shape: Sequence[int],
+    spacing_mm: Sequence[float],
 ) -> Float[np.ndarray, "b 4 4"]:
-    """Random affine maps about the grid's centre: shift, after rotation, after scaling, after shear.
+    """Random affine maps about the grid's centre: shear, then scaling, rotation and translation.
 
-    On a grid of one slice they stay in its plane: rotations are about its normal, either way, and
-    nothing is scaled, sheared or shifted along it.
+    On a grid of one slice they stay in its plane: rotations are about its normal, in both
+    directions, and nothing is scaled, sheared or shifted along it.
 
     Args:
-        chances: numbers in (0, 1): axis (2) and angle of the rotation, scales (3), shears (3), shift (3).
+        chances: numbers in (0, 1): axis (2) and angle of the rotation, scales (3), shears (3),
+            shift (3).
         pose: bounds.
         shape: voxels along each axis.
         spacing_mm: voxel size along each axis.
@@ -193,25 +205,33 @@ def poses(
     return result
 
 
-def _looks(source: Source, chosen: Appearance, ground: Ground, place: tuple[int, int]) -> dict[str, Any]:
-    channels = ground.channels[place[1]]
+def _intensity(
+    source: Source, chosen: Appearance, ground: Ground, position: tuple[int, int]
+) -> dict[str, Any]:
+    channels = ground.channels[position[1]]
     shape = (ground.batch, channels)
     drawn: dict[str, Any] = {}
     if chosen.blur_mm:
-        widths = chosen.blur_mm * source.uniform((*shape, 1), Stream.BLUR, *place)
+        widths = chosen.blur_mm * source.uniform((*shape, 1), Stream.BLUR, *position)
         drawn["blur"] = widths / np.array(ground.spacing_mm)
     if chosen.bias is not None:
         lattice, spacing = ground.lattice(channels, chosen.bias.spacing_mm)
-        values = np.log1p(chosen.bias.amplitude) * ground.drawn(source, lattice, Stream.BIAS, *place)
+        values = np.log1p(chosen.bias.amplitude) * ground.drawn(
+            source, lattice, Stream.BIAS, *position
+        )
         drawn["bias"] = Lattice(values, spacing)
     if chosen.gamma:
-        drawn["gamma"] = np.exp(np.log1p(chosen.gamma) * source.symmetric(shape, Stream.GAMMA, *place))
+        drawn["gamma"] = np.exp(
+            np.log1p(chosen.gamma) * source.symmetric(shape, Stream.GAMMA, *position)
+        )
     if chosen.gain:
-        drawn["gain"] = np.exp(np.log1p(chosen.gain) * source.symmetric(shape, Stream.GAIN, *place))
+        drawn["gain"] = np.exp(
+            np.log1p(chosen.gain) * source.symmetric(shape, Stream.GAIN, *position)
+        )
     if chosen.offset:
-        drawn["offset"] = chosen.offset * source.symmetric(shape, Stream.OFFSET, *place)
+        drawn["offset"] = chosen.offset * source.symmetric(shape, Stream.OFFSET, *position)
     if chosen.noise:
-        drawn["noise"] = chosen.noise * source.uniform(shape, Stream.NOISE, *place)
-        seeds = source.uniform((ground.batch,), Stream.NOISE_SEED, *place) * 2**53
+        drawn["noise"] = chosen.noise * source.uniform(shape, Stream.NOISE, *position)
+        seeds = source.uniform((ground.batch,), Stream.NOISE_SEED, *position) * 2**53
         drawn["noise_seeds"] = tuple(int(seed) for seed in seeds)
     return drawn

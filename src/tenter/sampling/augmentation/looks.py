@@ -1,4 +1,4 @@
-"""How a sample looks: its intensities after random blur, bias, gamma, gain, offset and noise."""
+"""Intensity augmentation: random blur, bias, gamma, gain, offset and noise."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tenter.shapes import Image
 from tenter.spatial import bspline
 
 _SHARP = 0.05
-"""A standard deviation in voxels at which smoothing leaves float32 as it is."""
+"""A standard deviation in voxels at which smoothing leaves float32 values unchanged."""
 
 _CONSTANT = 1e-12
-"""A range of values that counts as none."""
+"""A range of values below which a channel counts as constant."""
 
 
 def changed(image: Image, change: Change) -> Image:
-    """The image with its intensities changed; deterministic, for noise at one version of torch.
+    """Change an image's intensities; deterministic (noise: for a given version of torch).
 
     Args:
         image: `[b, c, *space]`, normalised.
@@ -42,12 +42,14 @@ def changed(image: Image, change: Change) -> Image:
     if change.offset is not None:
         image = image + _spread(change.offset, image)
     if change.noise is not None:
-        image = torch.addcmul(image, _spread(change.noise, image), _noise(image, change.noise_seeds))
+        image = torch.addcmul(
+            image, _spread(change.noise, image), _noise(image, change.noise_seeds)
+        )
     return image
 
 
 def _noise(image: Image, seeds: Sequence[int]) -> Image:
-    """Normal numbers, of each sample by itself: they do not depend on what else is in the batch."""
+    """Normal numbers, drawn for each sample independently of the rest of the batch."""
     noise = torch.empty_like(image)
     for sample, seed in zip(noise, seeds, strict=True):
         sample.normal_(generator=torch.Generator(image.device).manual_seed(seed))
@@ -55,7 +57,7 @@ def _noise(image: Image, seeds: Sequence[int]) -> Image:
 
 
 def blurred(image: Image, sigma: Float[Tensor, "b c 3"]) -> Image:
-    """Smooth each channel by its own Gaussian, within the image: a constant stays what it is.
+    """Smooth each channel by its own Gaussian, renormalised at edges: a constant is unchanged.
 
     Args:
         image: `[b, c, x, y, z]`.
@@ -77,7 +79,7 @@ def _smoother(sigma: Float[Tensor, "b c"], size: int) -> Float[Tensor, "b c n n"
 
 
 def biased(image: Image, bias: Lattice) -> Image:
-    """Multiply by a smooth positive field, with each channel's darkest voxel as its zero.
+    """Multiply by a smooth positive field, with each channel's darkest value as zero.
 
     Args:
         image: `[b, c, *space]`.
@@ -89,9 +91,9 @@ def biased(image: Image, bias: Lattice) -> Image:
 
 
 def curved(image: Image, gamma: Float[Tensor, "b c 1 1 1"]) -> Image:
-    """Raise each value's place between a channel's darkest and brightest voxel to a power.
+    """Gamma-correct each channel between its darkest and brightest voxel.
 
-    Order, darkest and brightest stay; a constant channel stays as it is.
+    Order and extremes are preserved; a constant channel is unchanged.
 
     Args:
         image: `[b, c, *space]`.
@@ -99,8 +101,8 @@ def curved(image: Image, gamma: Float[Tensor, "b c 1 1 1"]) -> Image:
     """
     darkest, brightest = (value[..., None, None, None] for value in image.flatten(2).aminmax(dim=2))
     width = (brightest - darkest).clamp(min=_CONSTANT)
-    places = ((image - darkest) / width).clamp_(0, 1)
-    return torch.addcmul(darkest, width, places.pow_(gamma))
+    positions = ((image - darkest) / width).clamp_(0, 1)
+    return torch.addcmul(darkest, width, positions.pow_(gamma))
 
 
 def _numbers(values: Float[np.ndarray, "*any"], image: Image) -> Float[Tensor, "*any"]:

@@ -1,4 +1,4 @@
-"""Random numbers by key: nothing is remembered, and no stream depends on another."""
+"""Random numbers by key: stateless, with independent streams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 
 class Stream(enum.IntEnum):
-    """What numbers are for; each has a stream of its own, whose number stands for ever."""
+    """Purposes of random numbers; each has its own stream, whose number must never change."""
 
     ORDER = 0
     LABELS = 1
@@ -32,7 +32,7 @@ class Stream(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a training's numbers come from.
+    """The source of a training's random numbers.
 
     Attributes:
         seed: of the training.
@@ -47,23 +47,27 @@ class Source:
         """The source of a training's seed and fold."""
         return cls(seed, int.from_bytes(hashlib.sha256(fold.encode()).digest()[:8]))
 
-    def uniform(self, shape: tuple[int, ...], stream: Stream, *place: int) -> Float[np.ndarray, "..."]:
-        """Numbers in (0, 1) from the raw Philox stream, which NumPy promises to keep for ever.
+    def uniform(
+        self, shape: tuple[int, ...], stream: Stream, *position: int
+    ) -> Float[np.ndarray, "..."]:
+        """Numbers in (0, 1) from the raw Philox stream, which NumPy guarantees never to change.
 
         Args:
             shape: of the result.
-            stream: what they are for.
-            place: where in the training: step, or pass; and side.
+            stream: the purpose of the numbers.
+            position: in the training: step or pass, and side.
 
         Returns:
             float64; equal for equal arguments, on any machine.
         """
-        key = (self.seed, self.fold, int(stream), *place)
+        key = (self.seed, self.fold, int(stream), *position)
         raw = np.random.Philox(np.random.SeedSequence(key)).random_raw(int(np.prod(shape)))
         result: Float[np.ndarray, "..."] = ((raw >> np.uint64(11)) + 0.5) * 2.0**-53
         return result.reshape(shape)
 
-    def symmetric(self, shape: tuple[int, ...], stream: Stream, *place: int) -> Float[np.ndarray, "..."]:
+    def symmetric(
+        self, shape: tuple[int, ...], stream: Stream, *position: int
+    ) -> Float[np.ndarray, "..."]:
         """Numbers in (-1, 1); otherwise as `uniform`."""
-        result: Float[np.ndarray, "..."] = 2 * self.uniform(shape, stream, *place) - 1
+        result: Float[np.ndarray, "..."] = 2 * self.uniform(shape, stream, *position) - 1
         return result

@@ -1,4 +1,4 @@
-"""Where a deformed sample reads its image and labels: all maps of a side as one displacement field."""
+"""Geometric augmentation: all maps of a side, combined into one displacement field."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def displacement(change: Change, shape: Sequence[int], device: torch.device) -> 
     Args:
         change: of one side.
         shape: voxels of the grid.
-        device: where the field is wanted.
+        device: device of the field.
 
     Returns:
-        `[b, 3, *shape]` float32, voxels; None where nothing is deformed.
+        `[b, 3, *shape]` float32, voxels; None if nothing is deformed.
     """
     maps = _maps(change, slices.normal(shape))
     placed = None if maps is None else uploads.uploaded(maps, device, torch.float32)
@@ -34,18 +34,20 @@ def displacement(change: Change, shape: Sequence[int], device: torch.device) -> 
     bent = bspline.spline(controls, change.controls.spacing, shape)
     if placed is None or straight is None:
         return bent
-    # An affine map takes p + d(p) to its image of p, and its linear part of d(p) further.
+    # An affine map A takes p + d(p) to A(p) + L d(p), where L is its linear part.
     turned = _linear(placed, shape) @ bent.flatten(2)
     return straight + turned.reshape(bent.shape)
 
 
 def _maps(change: Change, normal: int | None) -> Affine | None:
-    corners = None if change.corners is None else affine.corner_affine(torch.from_numpy(change.corners))
+    corners = (
+        None if change.corners is None else affine.corner_affine(torch.from_numpy(change.corners))
+    )
     if corners is not None and normal is not None:
-        kept = [axis for axis in range(4) if axis != normal]
-        whole = torch.eye(4, dtype=corners.dtype).repeat(len(corners), 1, 1)
-        whole[:, torch.tensor(kept)[:, None], kept] = corners
-        corners = whole
+        axes = [axis for axis in range(4) if axis != normal]
+        padded = torch.eye(4, dtype=corners.dtype).repeat(len(corners), 1, 1)
+        padded[:, torch.tensor(axes)[:, None], axes] = corners
+        corners = padded
     if change.pose is None:
         return corners
     pose = torch.from_numpy(change.pose)
@@ -53,6 +55,6 @@ def _maps(change: Change, normal: int | None) -> Affine | None:
 
 
 def _linear(maps: Affine, shape: Sequence[int]) -> Float[Tensor, "b 3 3"]:
-    """The linear part of maps in normalised coordinates, in voxels."""
+    """The linear part, in voxels, of maps in normalised coordinates."""
     half = constants.numbers([max(size - 1, 1) / 2 for size in shape], maps)
     return half[:, None] * maps[:, :3, :3] / half
