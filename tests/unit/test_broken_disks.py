@@ -196,7 +196,7 @@ def stale(made: SmallStudy, out: Path) -> SmallStudy:
 TOOLS = {
     "accept": ["accept", "train", "{}", "--reason", "none"],
     "prune": ["prune", "{}", "--yes"],
-    "status": ["status", "{}", "--verify"],
+    "status": ["status", "{}"],
 }
 
 

@@ -67,4 +67,4 @@ def test_a_full_disk_is_not_taken_for_a_server_that_is_away(place: Place, tmp_pa
         there = Place(f"sqlite:///{disk}/mlflow.db", place.experiment, None, "demo")
         with filled(0)(disk), pytest.raises(TrackingError, match="disk of the database is full"):
             tracking.publish(there, RESULT)
-        assert "m: 1 folds" in tracking.publish(there, RESULT)
+        assert "m, 1 fold" in tracking.publish(there, RESULT)

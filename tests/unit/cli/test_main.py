@@ -41,7 +41,7 @@ def test_a_fault_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "c.yaml").write_text("study: x\n")
     assert main(["status", str(tmp_path / "c.yaml")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"ERROR {tmp_path}/c.yaml:manifest: Field required")
+    assert error.startswith(f"ERROR {tmp_path}/c.yaml:manifest: is missing")
     assert "Traceback" not in error
 
 

@@ -274,4 +274,4 @@ def test_process_ends_normally_after_a_disk_was_full(limit: int, tmp_path: Path)
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "transform.h5"), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "transform.h5: cannot be written (File too large" in done.stdout
+    assert "transform.h5: cannot be written: the file would exceed the largest size allowed" in done.stdout

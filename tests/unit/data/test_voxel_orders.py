@@ -133,4 +133,4 @@ def test_check_accepts_labels_in_another_order(tmp_path: Path) -> None:
     assert turned.shape != faulty.SHAPE
     turned.header.set_xyzt_units("mm")
     nib.save(turned, path)
-    assert "labels on both sides: label-1 in 3" in str(check(settings))
+    assert "pairs with a label on both sides: label-1 in 3" in str(check(settings))

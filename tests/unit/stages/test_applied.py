@@ -11,6 +11,7 @@ import pytest
 import applied
 import patient
 import tenter
+from tenter import provenance
 from tenter.config import PlanRules
 from tenter.data import plans, transforms
 from tenter.errors import DataError, InputError
@@ -133,8 +134,7 @@ def test_a_changed_model_makes_the_plan_stale(tmp_path: Path, change: dict[str, 
     applied.register_by_study(config)
     made = tmp_path / "plan.json"
     study = Study.load(config)
-    provenance = made.with_name("plan.json.provenance.json")
-    provenance.write_text(f'{{"settings": {study.settings("plan")}}}', encoding="utf-8")
+    provenance.record(made, "plan", study.settings("plan"), study.code("plan"))
     assert study.plan_is_current(made)
     write_model(tmp_path, change)
     assert not Study.load(config).plan_is_current(made)
