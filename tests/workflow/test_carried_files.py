@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import sys
 
+import pytest
+
 from clones import Clone
 from tenter.data.points import read_points
 
@@ -34,7 +36,12 @@ def test_mapped_points_are_those_of_the_command(finished: Clone) -> None:
     output.unlink()
 
 
-def test_status_counts_them(finished: Clone) -> None:
-    done = finished.tool(sys.executable, "-m", "tenter.cli.main", "status", "config/trial.yaml", "--verify")
-    count = sum(row["fixed_points"] != "" for row in rows(finished))
-    assert f"a: {count} of {count} files of warped labels and mapped points" in done.stdout
+@pytest.mark.parametrize("folder", ["warped_labels", "mapped_points"])
+def test_status_misses_a_file_that_was_deleted(finished: Clone, folder: str) -> None:
+    path = next((finished.results / folder / "a").iterdir())
+    with finished.edited(path):
+        path.unlink()
+        words = ("status", "config/trial.yaml", "--verify")
+        done = finished.tool(sys.executable, "-m", "tenter.cli.main", *words)
+    assert done.returncode == 3
+    assert f"{folder}/a/{path.name}" in done.stderr

@@ -15,7 +15,7 @@ import flat
 from tenter.config import EvaluateSettings, ImageSettings, InferSettings, LabelSettings, TrainSettings
 from tenter.data import metric_tables, plans
 from tenter.data.transforms import read_transform
-from tenter.errors import DataError, InputError
+from tenter.errors import InputError
 from tenter.records import MetricRow
 from tenter.registration.registered import OVERVIEW
 from tenter.registration.registering import register
@@ -259,7 +259,7 @@ def test_check_takes_slices_and_names_what_is_none(finished: Any, tmp_path: Path
         flat.thicken(path)
     config = tmp_path / "mixed.yaml"
     config.write_text(yaml.safe_dump(STUDY | {"manifest": "cohort/manifest.tsv"}))
-    with pytest.raises(DataError, match=r"2-fixed_image.nii.gz: is a volume.*slice \(axial\) as a rule"):
+    with pytest.raises(InputError, match=r"2-fixed_image.nii.gz: is a volume.*slice \(axial\) as a rule"):
         check(config)
 
 

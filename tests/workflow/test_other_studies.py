@@ -143,9 +143,9 @@ def test_a_key_given_twice_and_two_configurations_are_refused(finished: Clone) -
         path.write_text(f"{path.read_text(encoding='utf-8')}\nstudy: other\n", encoding="utf-8")
         done = finished.run("--dry-run")
     assert done.returncode == 1
-    assert "trial.yaml: `study` is given twice" in done.stdout + done.stderr
+    assert "`study` is given twice" in done.stdout + done.stderr
     second = finished.root / "config/second.yaml"
     second.write_bytes(finished.config.read_bytes())
     done = finished.run("config/second.yaml", "--dry-run")  # after --configfile's first
     assert done.returncode == 1
-    assert "give one --configfile" in done.stdout + done.stderr
+    assert "give one configuration file" in done.stdout + done.stderr

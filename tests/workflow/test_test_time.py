@@ -38,8 +38,8 @@ def commands(study: Clone) -> list[list[str]]:
     """The commands of all jobs that a run would start, in an order in which they can run."""
     done = study.run("--dry-run", "--printshellcmds")
     assert done.returncode == 0, done.stderr
-    lines = re.findall(r"\btenter ([a-z-]+ --.*)$", done.stdout + done.stderr, re.MULTILINE)
-    return [shlex.split(re.split(r" 2>>? ", line)[0]) for line in lines]
+    lines = re.findall(r"\btenter ([a-z-]+ (?:\S+ +)?--.*)$", done.stdout + done.stderr, re.MULTILINE)
+    return [shlex.split(re.split(r" (?:2>>?|>) ", line)[0]) for line in lines]
 
 
 @pytest.fixture(scope="module")

@@ -135,8 +135,14 @@ def _mirrored(server: MlflowClient, place: Place, result: ModelResult) -> dict[s
     keys = {run.info.run_id: run.data.tags.get(runs.KEY, "") for run in of_study}
     own = [run for run in of_study if keys[run.info.run_id].partition("/")[0] == result.model]
     runs.retire(server, [run for run in own if run.info.run_id not in kept], parent)
-    experiment = str(place.experiment_id)
-    return {"uri": place.uri, "experiment_id": experiment, "parent": parent, "folds": folds, "runs": kept}
+    return {
+        "uri": place.uri,
+        "experiment": place.experiment,
+        "experiment_id": str(place.experiment_id),
+        "parent": parent,
+        "folds": folds,
+        "runs": kept,
+    }
 
 
 def _span(result: ModelResult) -> Span | None:
