@@ -36,7 +36,13 @@ from tenter.training.step import Learner
 NAME = "absent"
 
 CASES = [case("p0"), case("p1", "b", ("structure",)), case("p2", "c")]
-LOOKS = {"blur_mm": 1, "bias": {"amplitude": 0.2, "spacing_mm": 8}, "gamma": 0.1, "gain": 0.1, "offset": 0.1}
+LOOKS = {
+    "blur_mm": 1,
+    "bias": {"amplitude": 0.2, "spacing_mm": 8},
+    "gamma": 0.1,
+    "gain": 0.1,
+    "offset": 0.1,
+}
 AUGMENTED = {
     "affine": 0.1,
     "pose": {"rotation_deg": 5},
@@ -73,7 +79,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 _COPY, _TO_COPY = torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default
-_INDEXING = (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default, torch.ops.aten.index_put.default)
+_INDEXING = (
+    torch.ops.aten.index.Tensor,
+    torch.ops.aten.index_put_.default,
+    torch.ops.aten.index_put.default,
+)
 _DEPENDENT = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -89,7 +99,9 @@ class Waits(TorchDispatchMode):
         self.found: list[str] = []
         self._locked = WeakIdKeyDictionary()
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         if self._waits(function, args, kwargs):
             self.found.append(f"{function} in {_place()}")
@@ -135,7 +147,9 @@ def near(one: Case, gpu: torch.device, *, images: bool) -> Case:
 
 def learner(chosen: TrainSettings, cases: list[Case], gpu: torch.device) -> Learner:
     with gpu:
-        return Learner(networks.on_grid(chosen.network, 2, cases[0].images[0].shape[1:]), chosen, SPACING)
+        return Learner(
+            networks.on_grid(chosen.network, 2, cases[0].images[0].shape[1:]), chosen, SPACING
+        )
 
 
 def steps(
@@ -226,7 +240,9 @@ def main() -> int:
         found["images on the host"] = steps(settings(**EVERYTHING), gpu, images=False)
         found["a slice"] = steps(settings(**EVERYTHING), gpu, whole=[flat(one) for one in CASES])
         found["planted item"] = planted(lambda image: image.sum().item(), gpu)
-        found["planted upload"] = planted(lambda image: torch.tensor([1.0, 2.0], device=image.device), gpu)
+        found["planted upload"] = planted(
+            lambda image: torch.tensor([1.0, 2.0], device=image.device), gpu
+        )
         found["planted download"] = planted(lambda image: image.cpu(), gpu)
         found["report"] = report(gpu)
     json.dump(found, sys.stdout)

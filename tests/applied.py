@@ -22,7 +22,9 @@ START = "start.tfm"
 
 def write_start(folder: Path) -> Path:
     """An initial transform, fixed to moving points: a turn of 10 degrees and a shift."""
-    transform = sitk.Euler3DTransform((10.0, 20.0, -5.0), 0.0, 0.0, np.deg2rad(10), (30.0, -15.0, -8.0))
+    transform = sitk.Euler3DTransform(
+        (10.0, 20.0, -5.0), 0.0, 0.0, np.deg2rad(10), (30.0, -15.0, -8.0)
+    )
     sitk.WriteTransform(transform, str(folder / START))
     return folder / START
 

@@ -67,7 +67,11 @@ class Clone:
         """Run a command in the copy, with its own package first on the path."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {"PYTHONPATH": str(self.root / "src"), "PATH": path}
-        environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        environment |= {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+        }
         return subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
@@ -113,7 +117,10 @@ class Clone:
 def _same_code(source: Path) -> bool:
     """Whether a copy's package is the one that these tests have loaded."""
     found = [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".css", ".j2"}]
-    return all(path.read_bytes() == (source / path.relative_to(ROOT / "src")).read_bytes() for path in found)
+    return all(
+        path.read_bytes() == (source / path.relative_to(ROOT / "src")).read_bytes()
+        for path in found
+    )
 
 
 def jobs(text: str) -> set[str]:

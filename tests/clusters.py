@@ -27,9 +27,22 @@ PATIENCE_S = 1800.0
 """Longest time that anything on the cluster may take: its machine may be busy with other tests."""
 
 TRAINED = [f"results/trial/models/a/fold-{fold}/model.json" for fold in "01"]
-TABLES = [f"results/trial/cases/tables/{fold}-0.{kind}.tsv" for fold in "01" for kind in ("images", "labels")]
+TABLES = [
+    f"results/trial/cases/tables/{fold}-0.{kind}.tsv"
+    for fold in "01"
+    for kind in ("images", "labels")
+]
 JOBS = [f"train_wildcards_a_{fold}" for fold in "01"]
-FIELDS = ("jobid", "comment", "partition", "state", "alloctres", "timelimitraw", "elapsedraw", "workdir")
+FIELDS = (
+    "jobid",
+    "comment",
+    "partition",
+    "state",
+    "alloctres",
+    "timelimitraw",
+    "elapsedraw",
+    "workdir",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,15 @@ class Study(Clone):
 
     def snakemake(self, *words: str) -> list[str]:
         """The literal line of the documentation, but for how soon it looks."""
-        line = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "config/trial.yaml"]
+        line = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--profile",
+            "slurm",
+            "--configfile",
+            "config/trial.yaml",
+        ]
         return [*line, "--slurm-init-seconds-before-status-checks", "2", *words]
 
     @contextmanager
@@ -108,7 +129,12 @@ class Study(Clone):
     @property
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        own = {"PYTHONPATH": str(self.root / "src"), "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        own = {
+            "PYTHONPATH": str(self.root / "src"),
+            "PATH": path,
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+        }
         return os.environ | own | {"MLFLOW_DISABLE_TELEMETRY": "true"}
 
     def jobs(self) -> list[Job]:
@@ -129,7 +155,11 @@ class Study(Clone):
         """Number of the job of a rule that runs now."""
         told = command("squeue", "-h", "-t", "RUNNING", "-o", "%i|%k|%Z")
         rows = [line.split("|") for line in told.splitlines()]
-        own = [row[0] for row in rows if row[1] == f"rule_{rule}" and Path(row[2]) == self.root.resolve()]
+        own = [
+            row[0]
+            for row in rows
+            if row[1] == f"rule_{rule}" and Path(row[2]) == self.root.resolve()
+        ]
         return own[0] if own else ""
 
     def step(self, fold: str, model: str = "a") -> int:
@@ -170,7 +200,8 @@ class Study(Clone):
         if own:
             subprocess.run(["scancel", *own], check=False)
             wait_until(
-                "cancelled jobs", lambda: not set(own) & set(command("squeue", "-h", "-o", "%i").split())
+                "cancelled jobs",
+                lambda: not set(own) & set(command("squeue", "-h", "-o", "%i").split()),
             )
         for process in processes_in(self.root):
             os.kill(process, signal.SIGKILL)
@@ -222,7 +253,9 @@ def job(row: Sequence[str]) -> Job:
     return Job(number, rule, partition, state.split(" ")[0], dealt, int(minutes), int(seconds))
 
 
-def study(folder: Path, *, steps: int = 600, pairs: int = 6, patients: int = 4, **keys: Any) -> Study:
+def study(
+    folder: Path, *, steps: int = 600, pairs: int = 6, patients: int = 4, **keys: Any
+) -> Study:
     """A clone of the repository with a small cohort, one model and two folds."""
     folder.mkdir(parents=True, exist_ok=True)
     made = Study(clone(folder).root)

@@ -131,7 +131,9 @@ def write_cohort(
     return TinyCohort(folder, manifest, tuple(row["pair"] for row in rows))
 
 
-def _write_side(folder: Path, pair: str, side: str, how: tuple[Geometry, np.ndarray, str]) -> dict[str, str]:
+def _write_side(
+    folder: Path, pair: str, side: str, how: tuple[Geometry, np.ndarray, str]
+) -> dict[str, str]:
     chosen, shift, labels = how
     usual = (FIXED_SHAPE, FIXED_SPACING) if side == "fixed" else (MOVING_SHAPE, MOVING_SPACING)
     affine = world(usual[0], chosen.spacing or usual[1], chosen.degrees)
@@ -175,7 +177,9 @@ def picture(points: np.ndarray) -> np.ndarray:
 
 def spheres(points: np.ndarray, labels: str) -> np.ndarray:
     """Integer map or stack of the spheres; in the map, small ones lie over the large one."""
-    masks = [np.linalg.norm(points - np.array(centre), axis=-1) <= r for centre, r in SPHERES.values()]
+    masks = [
+        np.linalg.norm(points - np.array(centre), axis=-1) <= r for centre, r in SPHERES.values()
+    ]
     if labels == "stack":
         return np.stack(masks, axis=-1).astype(np.uint8)
     combined = np.zeros(points.shape[:-1], dtype=np.uint8)

@@ -14,7 +14,9 @@ from tenter.formats import dicom_pixels
 PATIENT = "SECRET"
 """Stands in every element that says who, when or where; must never be told."""
 
-IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99"))
+IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED = (
+    f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99")
+)
 NUMERIC = {"US": "H", "UL": "I"}
 LONG = ("OB", "OW", "SQ", "UN")
 
@@ -23,7 +25,13 @@ Change = Callable[[int, Elements], None]
 
 SPACING, ORIENTATION, POSITION, SERIES = 0x00280030, 0x00200037, 0x00200032, 0x0020000E
 ROWS, BITS, HIGH, SIGNED, FRAMES = 0x00280010, 0x00280101, 0x00280102, 0x00280103, 0x00280008
-INTERCEPT, SLOPE, PHOTOMETRIC, SAMPLES, PIXELS = 0x00281052, 0x00281053, 0x00280004, 0x00280002, 0x7FE00010
+INTERCEPT, SLOPE, PHOTOMETRIC, SAMPLES, PIXELS = (
+    0x00281052,
+    0x00281053,
+    0x00280004,
+    0x00280002,
+    0x7FE00010,
+)
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 
 
@@ -72,11 +80,15 @@ def _item(content: bytes, order: str, open_ended: bool) -> bytes:  # noqa: FBT00
     return struct.pack(f"{order}HHI", 0xFFFE, 0xE000, length) + content + end
 
 
-def write(path: Path, elements: Elements, syntax: str = EXPLICIT, *, open_ended: bool = False) -> Path:
+def write(
+    path: Path, elements: Elements, syntax: str = EXPLICIT, *, open_ended: bool = False
+) -> Path:
     """Write a file: preamble, meta elements, elements."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = str(elements[0x00080016][1])
-    meta = encoded({0x00020002: ("UI", kind), 0x00020003: ("UI", "2.25.9"), 0x00020010: ("UI", syntax)})
+    meta = encoded(
+        {0x00020002: ("UI", kind), 0x00020003: ("UI", "2.25.9"), 0x00020010: ("UI", syntax)}
+    )
     meta = encoded({0x00020000: ("UL", len(meta))}) + meta
     path.write_bytes(bytes(128) + b"DICM" + meta + encoded(elements, syntax, open_ended=open_ended))
     return path
@@ -102,7 +114,10 @@ def pixel_elements(planes: np.ndarray, syntax: str = EXPLICIT) -> Elements:
         BITS: ("US", width),
         HIGH: ("US", width - 1),
         SIGNED: ("US", int(planes.dtype.kind == "i")),
-        PIXELS: ("OW" if width == 16 else "OB", planes.astype(planes.dtype.newbyteorder(order)).tobytes()),
+        PIXELS: (
+            "OW" if width == 16 else "OB",
+            planes.astype(planes.dtype.newbyteorder(order)).tobytes(),
+        ),
     }
 
 
@@ -134,7 +149,11 @@ def write_series(
     for index in range(array.shape[2]):
         position, orientation, spacing = place_elements(affine, index)
         elements = pixel_elements(array[None, :, :, index].transpose(0, 2, 1), syntax)
-        elements |= {POSITION: ("DS", position), ORIENTATION: ("DS", orientation), SPACING: ("DS", spacing)}
+        elements |= {
+            POSITION: ("DS", position),
+            ORIENTATION: ("DS", orientation),
+            SPACING: ("DS", spacing),
+        }
         change(index, elements)
         # Names do not tell the order.
         write(folder / f"{(index * 7) % 97:03d}.dcm", elements, syntax)
@@ -146,7 +165,9 @@ def name_of(index: int) -> str:
     return f"{(index * 7) % 97:03d}.dcm"
 
 
-def enhanced(array: np.ndarray, affine: np.ndarray, scalings: Sequence[tuple[float, float]] = ()) -> Elements:
+def enhanced(
+    array: np.ndarray, affine: np.ndarray, scalings: Sequence[tuple[float, float]] = ()
+) -> Elements:
     """The elements of one file of many frames, each with its place and, where given, its scaling."""
     elements = pixel_elements(array.transpose(2, 1, 0))
     elements[0x00080016] = ("UI", "1.2.840.10008.5.1.4.1.1.4.1")
@@ -163,7 +184,9 @@ def enhanced(array: np.ndarray, affine: np.ndarray, scalings: Sequence[tuple[flo
     )
     frames: list[Elements] = []
     for index in range(array.shape[2]):
-        frame: Elements = {0x00209113: ("SQ", [{POSITION: ("DS", place_elements(affine, index)[0])}])}
+        frame: Elements = {
+            0x00209113: ("SQ", [{POSITION: ("DS", place_elements(affine, index)[0])}])
+        }
         if scalings:
             slope, inter = scalings[index]
             scaling = {SLOPE: ("DS", f"{slope:g}"), INTERCEPT: ("DS", f"{inter:g}")}

@@ -54,7 +54,9 @@ def rows(
 Head = tuple[str, str, str, str, str]
 
 
-def row(head: Head, what: tuple[str, str, str, str], before: float | None, after: float | None) -> MetricRow:
+def row(
+    head: Head, what: tuple[str, str, str, str], before: float | None, after: float | None
+) -> MetricRow:
     """A row; an infinite figure is a vanished label."""
     model, fold, kind, pair, patient = head
     label, role, metric, unit = what
@@ -72,7 +74,12 @@ def _pair(
     after = gain if random.random() > 0.05 else dice - 0.04
     yield row(head, ("gland", "structure", "dice", "1"), dice, after)
     yield row(head, ("gland", "structure", "hd95", "mm"), 14 * (1 - dice), 12 * (1 - after) + 1.5)
-    yield row(head, ("gland", "structure", "surface_distance", "mm"), 7 * (1 - dice), 6 * (1 - after) + 0.4)
+    yield row(
+        head,
+        ("gland", "structure", "surface_distance", "mm"),
+        7 * (1 - dice),
+        6 * (1 - after) + 0.4,
+    )
     left: list[float] = []
     for name, before in zip(LANDMARKS, tre, strict=False):
         lost = random.random() < 0.115
@@ -80,7 +87,9 @@ def _pair(
         yield row(head, (name, "landmark", "tre", "mm"), float(before), left[-1])
     rms = [float(np.sqrt(np.mean(np.square(values)))) for values in (tre, left)]
     yield row(head, ("", "landmark", "rms_tre", "mm"), *rms)
-    yield row(head, ("", "field", "folding", "%"), None, float(max(0.0, random.normal(-0.02, 0.04))))
+    yield row(
+        head, ("", "field", "folding", "%"), None, float(max(0.0, random.normal(-0.02, 0.04)))
+    )
     yield row(head, ("", "field", "sd_log_jacobian", "1"), None, float(random.gamma(12, 0.012)))
 
 
@@ -139,19 +148,33 @@ def write_case(
         _save(folder / f"{side}.nii", brightness.astype(np.float32), affine)
         labels = [distance < 1]
         for index in range(3):
-            place = centre + np.array([(-3, 2, 0), (3, -2, 1), (0, 4, -1)][index])[:, None, None, None]
-            place = place if side == "fixed" else place + np.array([2.0, -1.5, 1.0])[:, None, None, None]
+            place = (
+                centre + np.array([(-3, 2, 0), (3, -2, 1), (0, 4, -1)][index])[:, None, None, None]
+            )
+            place = (
+                place
+                if side == "fixed"
+                else place + np.array([2.0, -1.5, 1.0])[:, None, None, None]
+            )
             labels.append((((grid - place) ** 2).sum(0)) < 2.3**2)
         if labelled:
-            _save(folder / f"{side}_labels.nii", np.stack(labels, -1).astype(np.uint8) * 255, affine)
+            _save(
+                folder / f"{side}_labels.nii", np.stack(labels, -1).astype(np.uint8) * 255, affine
+            )
     source = {"shape": list(shape), "affine": affine.tolist()}
     said = {
         "pair": pair, "patients": ["p"], "set": "cv", "stratum": None, "affine": affine.tolist(),
         "alignment": np.eye(4).tolist(), "moving": source, "fixed": source,
     }  # fmt: skip
     files.write_json(folder / "images.json", said)
-    names = [("gland", "structure"), *((name, "landmark") for name in LANDMARKS[:3])] if labelled else []
-    labels_said = [{"name": name, "key": key, "role": role} for key, (name, role) in enumerate(names)]
+    names = (
+        [("gland", "structure"), *((name, "landmark") for name in LANDMARKS[:3])]
+        if labelled
+        else []
+    )
+    labels_said = [
+        {"name": name, "key": key, "role": role} for key, (name, role) in enumerate(names)
+    ]
     files.write_json(folder / "labels.json", {"labels": labels_said, "shape": list(shape)})
 
 
@@ -159,7 +182,9 @@ def _save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     nib.save(nib.Nifti1Image(array, affine), path)
 
 
-def write_field(root: Path, model: str, pair: str, shape: tuple[int, int, int] = (24, 28, 20)) -> None:
+def write_field(
+    root: Path, model: str, pair: str, shape: tuple[int, int, int] = (24, 28, 20)
+) -> None:
     """A smooth field that undoes most of the gland's shift."""
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")).astype(float)
     centre = np.array(shape)[:, None, None, None] / 2
@@ -167,15 +192,21 @@ def write_field(root: Path, model: str, pair: str, shape: tuple[int, int, int] =
     moves = np.array([1.8, -1.3, 0.9])[:, None, None, None] * bump
     field = torch.from_numpy(moves[None].astype(np.float32))
     transforms.write_transform(
-        root / "fields" / model / pair / "transform.h5", Transform(np.eye(4), field, np.diag([*SPACING, 1.0]))
+        root / "fields" / model / pair / "transform.h5",
+        Transform(np.eye(4), field, np.diag([*SPACING, 1.0])),
     )
 
 
-def write_cohort(root: Path, pairs: int, patients: int, folds: int, shape: tuple[int, int, int]) -> None:
+def write_cohort(
+    root: Path, pairs: int, patients: int, folds: int, shape: tuple[int, int, int]
+) -> None:
     """The plan and the folds."""
     plan = Plan(shape, SPACING, "zscore", "centre", cohort={"pairs": pairs})
     plans.write_plan(root / "cohort" / "plan.json", plan)
-    lines = ["patient\tfold", *(f"patient{index:02d}\t{index % folds}" for index in range(patients))]
+    lines = [
+        "patient\tfold",
+        *(f"patient{index:02d}\t{index % folds}" for index in range(patients)),
+    ]
     files.write_text(root / "cohort" / "folds.tsv", "\n".join(lines) + "\n")
 
 

@@ -66,7 +66,11 @@ def written(folder: Path, stored: Stored, pairs: int = 4) -> Path:
     for number in range(pairs):
         random = np.random.default_rng(number)
         shift = random.uniform(-6, 6, 2)
-        cells = [f"case-{number}", f"patient-{number}", *(f"{number}-{column}.nii.gz" for column in COLUMNS)]
+        cells = [
+            f"case-{number}",
+            f"patient-{number}",
+            *(f"{number}-{column}.nii.gz" for column in COLUMNS),
+        ]
         cells += [f"{number}-{column}.tsv" for column in POINTS]
         for side, moved in (("moving", shift), ("fixed", np.zeros(2))):
             first = (-28.0, -30.0) if side == "moving" else (-31.0, -33.0)

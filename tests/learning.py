@@ -22,9 +22,13 @@ SHAPE = (10, 12, 8)
 SPACING = (2.0, 2.0, 2.0)
 
 
-def ball(centre: tuple[float, float, float], radius: float, shape: tuple[int, int, int] = SHAPE) -> Tensor:
+def ball(
+    centre: tuple[float, float, float], radius: float, shape: tuple[int, int, int] = SHAPE
+) -> Tensor:
     """A soft ball, `[x, y, z]`, in steps of 1/255."""
-    axes = torch.meshgrid(*(torch.arange(size, dtype=torch.float64) for size in shape), indexing="ij")
+    axes = torch.meshgrid(
+        *(torch.arange(size, dtype=torch.float64) for size in shape), indexing="ij"
+    )
     distance = sum((axis - place) ** 2 for axis, place in zip(axes, centre, strict=True)) ** 0.5
     return ((radius + 0.5 - distance).clamp(0, 1) * 255).round() / 255
 
@@ -34,7 +38,9 @@ def box(label: Tensor) -> Box:
     return Box((0, 0, 0), (label * 255).round().to(torch.uint8))
 
 
-def case(name: str = "p0", patient: str = "a", roles: tuple[Role, ...] = ("structure", "landmark")) -> Case:
+def case(
+    name: str = "p0", patient: str = "a", roles: tuple[Role, ...] = ("structure", "landmark")
+) -> Case:
     """A pair of images that show a ball, shifted by a voxel or two between the sides, and its labels."""
     random = np.random.default_rng(int.from_bytes(name.encode()))
     shift = random.uniform(-1.5, 1.5, 3)
@@ -46,7 +52,9 @@ def case(name: str = "p0", patient: str = "a", roles: tuple[Role, ...] = ("struc
         boxes.append((box(ball(moving, radius)), box(ball(fixed, radius))))
         labels.append(Label(f"label-{index}", index, role))
     pictures = [0.01 * side.values.float() for side in boxes[0]]
-    return Case(name, (patient,), (1 - pictures[0][None], pictures[1][None]), tuple(labels), tuple(boxes))
+    return Case(
+        name, (patient,), (1 - pictures[0][None], pictures[1][None]), tuple(labels), tuple(boxes)
+    )
 
 
 def settings(**changed: Any) -> config.TrainSettings:

@@ -96,7 +96,9 @@ class Study:
         row = {"pair": name, "patient": f"patient-{name}", "set": kind}
         for side, affine, labels in (("moving", MOVING, moving), ("fixed", AFFINE, fixed)):
             row[f"{side}_image"] = f"{name}-{side}.nii.gz"
-            volumes.write_image(self.root / row[f"{side}_image"], np.zeros(SHAPE, np.float32), affine)
+            volumes.write_image(
+                self.root / row[f"{side}_image"], np.zeros(SHAPE, np.float32), affine
+            )
             if labels is not None:
                 row[f"{side}_labels"] = f"{name}-{side}-labels.nii.gz"
                 volumes.write_labels(self.root / row[f"{side}_labels"], labels, affine)
@@ -108,16 +110,23 @@ class Study:
         transforms.write_transform(path, transform)
         self.entries.append((name, path))
 
-    def points(self, name: str, side: str, points: Mapping[str, tuple[float, float, float]]) -> None:
+    def points(
+        self, name: str, side: str, points: Mapping[str, tuple[float, float, float]]
+    ) -> None:
         path = self.root / f"{name}-{side}.points.tsv"
-        lines = ["label\tx\ty\tz", *("\t".join([key, *map(str, xyz)]) for key, xyz in points.items())]
+        lines = [
+            "label\tx\ty\tz",
+            *("\t".join([key, *map(str, xyz)]) for key, xyz in points.items()),
+        ]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         next(row for row in self.rows if row["pair"] == name)[f"{side}_points"] = path.name
 
     def evaluate(self, settings: EvaluateSettings = MAP, fold: str = "1") -> list[MetricRow]:
         columns = ["pair", "patient", "set"]
         columns += [
-            f"{side}_{what}" for side in ("moving", "fixed") for what in ("image", "labels", "points")
+            f"{side}_{what}"
+            for side in ("moving", "fixed")
+            for what in ("image", "labels", "points")
         ]
         with (self.root / "manifest.tsv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, columns, delimiter="\t", restval="")

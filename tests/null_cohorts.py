@@ -53,12 +53,16 @@ class Cohort:
     @property
     def values(self) -> Patients:
         """The patients of each value."""
-        return [tuple(f"{name:03d}" for name in pair) for pair in self.pairs for _ in range(self.labels)]
+        return [
+            tuple(f"{name:03d}" for name in pair) for pair in self.pairs for _ in range(self.labels)
+        ]
 
 
 def _drawn(count: int) -> Iterator[tuple[int, int]]:
     random = np.random.default_rng(count)
-    partners = ((a, (a + 1 + random.choice(count - 1, 2, replace=False)) % count) for a in range(count))
+    partners = (
+        (a, (a + 1 + random.choice(count - 1, 2, replace=False)) % count) for a in range(count)
+    )
     return iter(sorted({(a, int(b)) for a, two in partners for b in two}))
 
 
@@ -98,7 +102,11 @@ class Effects:
         pairs = cohort.pairs
         ends = np.array([(pair[0], pair[-1]) for pair in pairs])
         members = np.array([len(set(pair)) for pair in pairs])
-        effects = random.standard_t(3, cohort.patients) if self.heavy else random.normal(size=cohort.patients)
+        effects = (
+            random.standard_t(3, cohort.patients)
+            if self.heavy
+            else random.normal(size=cohort.patients)
+        )
         failures = 4.0 * (random.random(cohort.patients) < self.failing)
         two = members == 2
         common = (effects[ends[:, 0]] + two * effects[ends[:, 1]]) / np.sqrt(members)
@@ -107,7 +115,9 @@ class Effects:
         of_pair = of_pair + failures[ends[:, 0]] + two * failures[ends[:, 1]]
         of_pair = of_pair + math.sqrt(self.pair) * random.normal(size=len(pairs))
         rest = math.sqrt(1 - self.patient - self.fixed - self.pair)
-        return np.repeat(of_pair, cohort.labels) + rest * random.normal(size=len(pairs) * cohort.labels)
+        return np.repeat(of_pair, cohort.labels) + rest * random.normal(
+            size=len(pairs) * cohort.labels
+        )
 
 
 def vanished(share: float) -> Transform:
@@ -191,7 +201,11 @@ def rate_coverage(cohort: Cohort, effects: Effects, rate: float, repeats: int) -
 
 def _covered(intervals: Iterable[tuple[float, float]], truth: float) -> float:
     # A difference of sums is rounded: a bound that equals the truth may miss it by that.
-    known = [truth - 1e-9 <= high and low <= truth + 1e-9 for low, high in intervals if not math.isnan(low)]
+    known = [
+        truth - 1e-9 <= high and low <= truth + 1e-9
+        for low, high in intervals
+        if not math.isnan(low)
+    ]
     return float(np.mean(known)) if known else math.nan
 
 
@@ -209,7 +223,9 @@ def _of_rate(rate: float) -> Measure:
 MEASURES: dict[str, dict[str, Measure]] = {
     "p": {shape: _of_shape(false_positives, shape) for shape in ("normal", "skewed", "vanished")},
     "median": {shape: _of_shape(median_coverage, shape) for shape in SHAPES},
-    "difference": {shape: _of_shape(difference_coverage, shape) for shape in ("normal", "skewed", "ties")},
+    "difference": {
+        shape: _of_shape(difference_coverage, shape) for shape in ("normal", "skewed", "ties")
+    },
     "rate": {str(rate): _of_rate(rate) for rate in RATES},
 }
 
@@ -232,8 +248,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if measure == "rate" and (labels > 1 or EFFECTS[effect].failing):
             continue
         cohort, effects = Cohort(kind, patients, labels), EFFECTS[effect]
-        shares = {name: run(cohort, effects, chosen.repeats) for name, run in MEASURES[measure].items()}
-        cells = (f"{name} {'-' if math.isnan(x) else format(100 * x, '.1f')}" for name, x in shares.items())
+        shares = {
+            name: run(cohort, effects, chosen.repeats) for name, run in MEASURES[measure].items()
+        }
+        cells = (
+            f"{name} {'-' if math.isnan(x) else format(100 * x, '.1f')}"
+            for name, x in shares.items()
+        )
         sys.stdout.write("\t".join([*map(str, names), *cells]) + "\n")
         sys.stdout.flush()
 

@@ -22,7 +22,11 @@ COHORT: dict[str, object] = {
     "fixed": {"median_spacing_mm": [2.0, 2.0, 2.5]},
 }
 PLAN = Plan(
-    shape=(10, 12, 8), spacing_mm=(2.0, 2.0, 2.5), intensity="zscore", alignment="centre", cohort=COHORT
+    shape=(10, 12, 8),
+    spacing_mm=(2.0, 2.0, 2.5),
+    intensity="zscore",
+    alignment="centre",
+    cohort=COHORT,
 )
 NETWORK = UNetNetwork(channels=2, depth=1)
 
@@ -34,7 +38,9 @@ def write_model(folder: Path, fold: str = "0", plan: Plan = PLAN, weight: float 
     """A fold's model with random weights, as a training would leave it."""
     torch.manual_seed(1 + len(fold) + sum(fold.encode()))
     network = networks.build(NETWORK, plan.moving_channels + plan.fixed_channels)
-    weights = {name: weight * torch.randn_like(value) for name, value in network.state_dict().items()}
+    weights = {
+        name: weight * torch.randn_like(value) for name, value in network.state_dict().items()
+    }
     description = {
         "fold": fold,
         "network": NETWORK.model_dump(mode="json"),

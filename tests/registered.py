@@ -149,7 +149,10 @@ class Study:
     def evaluate(self) -> tuple[MetricRow, ...]:
         """Writes and reads `metrics.tsv`."""
         settings = config.EvaluateSettings(
-            labels=self.labels, evaluation=config.Evaluation(), warped_labels=False, mapped_points=False
+            labels=self.labels,
+            evaluation=config.Evaluation(),
+            warped_labels=False,
+            mapped_points=False,
         )
         evaluate(
             **self._given, fields=self.root / "fields.tsv", transforms=self.root / "fields", model="m",

@@ -40,7 +40,8 @@ KINDS: dict[str, dict[str, Any]] = {
             "regularisers": [{"name": "bending", "weight": 0.5}],
         },
     },
-    "bare shares": COMMON | {"batch": 2, "losses": {"labels": [{"name": "dice"}], "regularisers": []}},
+    "bare shares": COMMON
+    | {"batch": 2, "losses": {"labels": [{"name": "dice"}], "regularisers": []}},
     "parts": COMMON | {"accumulate": 2, "clip": 0.1},
     "images": COMMON
     | {

@@ -41,7 +41,9 @@ class Cohorts:
     @functools.cached_property
     def subjects(self) -> Path:
         """Manifest of MR of 24 patients and ultrasound of 24 others."""
-        simulate(self.folder / "subjects", kind="subjects", patients=48, seed=1, spacing_mm=SPACING_MM)
+        simulate(
+            self.folder / "subjects", kind="subjects", patients=48, seed=1, spacing_mm=SPACING_MM
+        )
         return self.folder / "subjects/manifest.tsv"
 
     @functools.cached_property
@@ -102,7 +104,10 @@ def _shown(pairs: Path, name: str, contrast: Callable[[np.ndarray], np.ndarray])
 def _partly_labelled(manifest: Path, every: int) -> Path:
     """A manifest of the same cohort in which one row of `every` has no labels."""
     rows = [
-        {column: "" if "labels" in column and index % every == 0 else cell for column, cell in row.items()}
+        {
+            column: "" if "labels" in column and index % every == 0 else cell
+            for column, cell in row.items()
+        }
         for index, row in enumerate(_read(manifest))
     ]
     return _write(manifest.with_name(f"partly-{manifest.name}"), rows)
@@ -119,7 +124,9 @@ def _one_sided(manifest: Path) -> Path:
         if index % 3 < 2:
             stack[..., index % 3] = 0
         row["labels"] = f"one-sided/{row['subject']}.nii.gz"
-        nib.save(nib.nifti1.Nifti1Image(stack, labels.affine, labels.header), folder / row["labels"])
+        nib.save(
+            nib.nifti1.Nifti1Image(stack, labels.affine, labels.header), folder / row["labels"]
+        )
     return _write(folder / "one-sided.tsv", rows)
 
 

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tenter import finished
-from tenter.config import EvaluateSettings, ImageSettings, InferSettings, LabelSettings, TrainSettings
+from tenter.config import (
+    EvaluateSettings,
+    ImageSettings,
+    InferSettings,
+    LabelSettings,
+    TrainSettings,
+)
 from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.stages.evaluate import evaluate
@@ -81,7 +87,8 @@ class Outcome:
     def __str__(self) -> str:
         """One line."""
         loss, tre = (
-            f"{start:.4g} -> {end:.4g} ({end / start:.2f})" for start, end in (self.losses, self.tre_mm)
+            f"{start:.4g} -> {end:.4g} ({end / start:.2f})"
+            for start, end in (self.losses, self.tre_mm)
         )
         learnt, tested = self.pairs
         return f"loss {loss}, TRE {tre} mm, {learnt} + {tested} pairs, {self.seconds:.1f} s"
@@ -151,7 +158,9 @@ class ShortStudy:
             tables = {kind: self._table(chunk, kind) for kind in ("images", "labels")}
             shared = self._shared(chunk) | {"cases": self.results / "cases"}
             prepare_images(**shared, plan=grid, settings=images, table=tables["images"])
-            prepare_labels(**shared, images=tables["images"], settings=labels, table=tables["labels"])
+            prepare_labels(
+                **shared, images=tables["images"], settings=labels, table=tables["labels"]
+            )
 
     def _shared(self, chunk: str) -> dict[str, Any]:
         return {"manifest": self.manifest, "pairs": tuple(self.study.ids(chunk)), "code": "c"}
@@ -204,7 +213,11 @@ class ShortStudy:
 
 def _median_tre(rows: Sequence[MetricRow], when: Literal["before", "after"]) -> float:
     """Over landmarks and points, mm; a label that is not there then counts as infinitely far."""
-    figures = [getattr(row, when) for row in rows if row.metric in {"tre", "point_tre"} and not _absent(row)]
+    figures = [
+        getattr(row, when)
+        for row in rows
+        if row.metric in {"tre", "point_tre"} and not _absent(row)
+    ]
     return statistics.median(math.inf if figure is None else figure for figure in figures)
 
 

@@ -126,7 +126,12 @@ class SmallStudy:
 
     def settings(self, stage: str, model: str | None = None) -> list[str]:
         """A stage's settings and the fingerprint of its code."""
-        return ["--settings", self.study.settings(stage, model), "--code", self.study.code(stage, model)]
+        return [
+            "--settings",
+            self.study.settings(stage, model),
+            "--code",
+            self.study.code(stage, model),
+        ]
 
 
 Words = Callable[[SmallStudy, Path, str], list[Any]]
@@ -142,7 +147,12 @@ def _check(made: SmallStudy, out: Path, _: str) -> list[Any]:
 
 
 def _start_tracking(made: SmallStudy, out: Path, _: str) -> list[Any]:
-    place = ["--uri", f"sqlite:///{out}/tracking/mlflow.db", "--output", out / "tracking/tracking.json"]
+    place = [
+        "--uri",
+        f"sqlite:///{out}/tracking/mlflow.db",
+        "--output",
+        out / "tracking/tracking.json",
+    ]
     return [*place, "--experiment", "trial", "--study", "trial", "--manifest", made.study.manifest]
 
 
@@ -210,8 +220,17 @@ def _summarise(made: SmallStudy, out: Path, _: str) -> list[Any]:
 def _report(made: SmallStudy, out: Path, _: str) -> list[Any]:
     tables = ("metrics", "summary", "comparison", "challenges")
     named = [word for name in tables for word in (f"--{name}", made.results / f"{name}.tsv")]
-    folders = [word for name in ("cases", "fields", "models") for word in (f"--{name}", made.results / name)]
-    cohort = ["--plan", made.results / "cohort/plan.json", "--folds", made.results / "cohort/folds.tsv"]
+    folders = [
+        word
+        for name in ("cases", "fields", "models")
+        for word in (f"--{name}", made.results / name)
+    ]
+    cohort = [
+        "--plan",
+        made.results / "cohort/plan.json",
+        "--folds",
+        made.results / "cohort/folds.tsv",
+    ]
     return [*named, *folders, *cohort, *made.settings("report"), "--output", out / "report.html"]
 
 

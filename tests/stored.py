@@ -51,13 +51,19 @@ def alignment(*, sheared: bool = False) -> Matrix:
     """A turn, a change of size and a shift; where asked for, with shear."""
     result = np.eye(4)
     turn = Rotation.from_euler("xyz", [4, -3, 5], degrees=True).as_matrix()
-    result[:3, :3] = turn @ [[1.05, 0.1, 0], [0, 0.95, -0.08], [0, 0, 1]] if sheared else turn * 1.03
+    result[:3, :3] = (
+        turn @ [[1.05, 0.1, 0], [0, 0.95, -0.08], [0, 0, 1]] if sheared else turn * 1.03
+    )
     result[:3, 3] = MIDDLE - result[:3, :3] @ MIDDLE + [1.5, -2.0, 0.7]
     return result
 
 
 def pair(
-    fixed: str, moving: str, grid: tuple[tuple[int, ...], tuple[float, ...]] = GRID, *, sheared: bool = True
+    fixed: str,
+    moving: str,
+    grid: tuple[tuple[int, ...], tuple[float, ...]] = GRID,
+    *,
+    sheared: bool = True,
 ) -> Pair:
     """A pair of images stored in these ways; the map's field is smooth, up to about 3 mm."""
     generator = torch.Generator().manual_seed(7)
@@ -91,7 +97,9 @@ def itk_warped(case: Pair, transform: sitk.Transform) -> np.ndarray:
     """The moving image on the fixed grid, by SimpleITK."""
     moving = itk_image(case.image[0, 0].numpy(), case.moving)
     fixed = itk_image(np.zeros(FIXED_SHAPE, np.float32), case.fixed)
-    result: np.ndarray = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear))
+    result: np.ndarray = sitk.GetArrayFromImage(
+        sitk.Resample(moving, fixed, transform, sitk.sitkLinear)
+    )
     return result.transpose(2, 1, 0)
 
 
@@ -111,12 +119,16 @@ def voxel_points(place: Matrix, shape: tuple[int, ...], *, between: bool = False
     return geometry.apply(place, voxels.astype(np.float64))
 
 
-def gentle_transform(seed: int, storage: str, *, sheared: bool, largest_mm: float = 15.0) -> Transform:
+def gentle_transform(
+    seed: int, storage: str, *, sheared: bool, largest_mm: float = 15.0
+) -> Transform:
     """A map whose field is smooth and does not fold, on a grid of 3 mm so stored."""
     shape, margin = (12, 10, 11), 20
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(1, 3, *[size + 2 * margin for size in shape], generator=generator)
-    field = smooth.smooth(noise, (8.0, 8.0, 8.0))[..., margin:-margin, margin:-margin, margin:-margin]
+    field = smooth.smooth(noise, (8.0, 8.0, 8.0))[
+        ..., margin:-margin, margin:-margin, margin:-margin
+    ]
     place = affine(storage, shape)
     place[:3, :3] *= 3 / np.array(geometry.spacing_mm(place))
     return Transform(alignment(sheared=sheared), field / field.abs().max() * largest_mm / 3, place)

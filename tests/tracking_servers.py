@@ -47,7 +47,16 @@ def postgresql() -> Iterator[str]:
     login = ["-U", "tester", "--auth", "scram-sha-256", "--pwfile", str(secret)]
     initdb = ["initdb", "-D", str(data), *login, "--no-sync", "--no-locale", "-E", "UTF8"]
     subprocess.run(initdb, check=True, capture_output=True, **owner)  # type: ignore[call-overload]
-    words = ["-D", str(data), "-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
+    words = [
+        "-D",
+        str(data),
+        "-p",
+        str(port),
+        "-k",
+        str(folder),
+        "-c",
+        "listen_addresses=127.0.0.1",
+    ]
     started = subprocess.Popen(
         ["postgres", *words, "-c", "fsync=off"],
         stdout=subprocess.DEVNULL,
@@ -112,7 +121,9 @@ def mlflow_with_login(store: str, folder: Path) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        _wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close())
+        _wait_for(
+            lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+        )
         yield f"http://127.0.0.1:{port}"
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -76,7 +76,10 @@ class Cohort:
         """A model of random weights; its answer is no registration, and takes as long as one."""
         torch.manual_seed(0)
         found = networks.build(network, (1, 1))
-        state = {name: value + 1e-3 * torch.randn_like(value) for name, value in found.state_dict().items()}
+        state = {
+            name: value + 1e-3 * torch.randn_like(value)
+            for name, value in found.state_dict().items()
+        }
         said = {
             "fold": "0", "network": network.model_dump(mode="json"), "channels": {"moving": 1, "fixed": 1},
             "plan": asdict(self.planned()),
@@ -96,7 +99,10 @@ class Cohort:
 
     def measure(self) -> None:
         settings = config.EvaluateSettings(
-            labels=self.labels, evaluation=config.Evaluation(), warped_labels=False, mapped_points=False
+            labels=self.labels,
+            evaluation=config.Evaluation(),
+            warped_labels=False,
+            mapped_points=False,
         )
         evaluate(
             **self._given(), fields=self.root / "fields.tsv", transforms=self.root / "fields",
@@ -117,8 +123,13 @@ def preparation(root: Path, count: int, runs: int) -> Figure:
     """Images brought onto the case grid; both write into folders that are not there yet."""
     ours = cohort(root, count)
     plain = Plain(ours)
-    times = [(_anew(ours.prepare, root / "cases"), _anew(plain.prepare, root / "plain")) for _ in range(runs)]
-    return from_times(f"prepare the images of {count} pairs, to a plain SimpleITK loop", times, bar=1.0)
+    times = [
+        (_anew(ours.prepare, root / "cases"), _anew(plain.prepare, root / "plain"))
+        for _ in range(runs)
+    ]
+    return from_times(
+        f"prepare the images of {count} pairs, to a plain SimpleITK loop", times, bar=1.0
+    )
 
 
 def registration(root: Path, count: int, runs: int) -> Figure:
@@ -128,7 +139,9 @@ def registration(root: Path, count: int, runs: int) -> Figure:
     ours.write_model()
     network = Forward(ours)
     network.all_pairs()
-    times = [(_anew(ours.register, root / "fields"), seconds(network.all_pairs)) for _ in range(runs)]
+    times = [
+        (_anew(ours.register, root / "fields"), seconds(network.all_pairs)) for _ in range(runs)
+    ]
     more = [(whole - alone, alone) for whole, alone in times]
     what = f"register {count} prepared pairs: all but the default network's forward pass, to that"
     return from_times(what, more, bar=0.25)
@@ -161,7 +174,9 @@ class Forward:
         self.images = []
         for pair in cohort.pairs:
             case = case_files.read_images(cohort.root / "cases" / pair)
-            self.images.append([torch.from_numpy(np.array(side))[None] for side in (case.moving, case.fixed)])
+            self.images.append(
+                [torch.from_numpy(np.array(side))[None] for side in (case.moving, case.fixed)]
+            )
 
     @torch.inference_mode()
     def all_pairs(self) -> None:
@@ -186,8 +201,13 @@ class Plain:
                 sitk.ReadImage(str(path), sitk.sitkFloat32) for path in (pair.moving, pair.fixed)
             )
             grid = _grid(fixed, planned)
-            shift = sitk.TranslationTransform(3, np.subtract(_middle(moving), _middle(fixed)).tolist())
-            for name, image, place in (("moving", moving, shift), ("fixed", fixed, sitk.Transform())):
+            shift = sitk.TranslationTransform(
+                3, np.subtract(_middle(moving), _middle(fixed)).tolist()
+            )
+            for name, image, place in (
+                ("moving", moving, shift),
+                ("fixed", fixed, sitk.Transform()),
+            ):
                 case = sitk.Resample(sitk.Normalize(image), grid, place, sitk.sitkLinear)
                 sitk.WriteImage(case, str(folder / f"{pair.id}-{name}.nii"))
 
@@ -257,7 +277,9 @@ def _mask(image: sitk.Image) -> torch.Tensor:
     return torch.from_numpy(sitk.GetArrayFromImage(image) >= 0.5 * scale)[None, None].float()
 
 
-def _compare(warped: torch.Tensor, target: torch.Tensor, spacing: Sequence[float], *, surfaces: bool) -> None:
+def _compare(
+    warped: torch.Tensor, target: torch.Tensor, spacing: Sequence[float], *, surfaces: bool
+) -> None:
     if not warped.any() or not target.any():
         return
     compute_dice(warped, target)

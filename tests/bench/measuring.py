@@ -83,7 +83,12 @@ def in_turn(
 
 
 def from_times(
-    what: str, times: list[tuple[float, float]], *, bar: float | None = None, note: str = "", unit: str = "s"
+    what: str,
+    times: list[tuple[float, float]],
+    *,
+    bar: float | None = None,
+    note: str = "",
+    unit: str = "s",
 ) -> Figure:
     """A figure from runs of both, neighbours in time."""
     return Figure(

@@ -73,7 +73,9 @@ def cohort(size: int, device: torch.device, pairs: int = PAIRS) -> tuple[Case, .
 class Ours:
     """tenter's step: drawn, augmented, learnt from, as the training loop does it."""
 
-    def __init__(self, chosen: TrainSettings, cases: tuple[Case, ...], device: torch.device) -> None:
+    def __init__(
+        self, chosen: TrainSettings, cases: tuple[Case, ...], device: torch.device
+    ) -> None:
         torch.manual_seed(0)
         self.device, self.cases, self.settings = device, cases, chosen
         self.network: nn.Module = networks.build(chosen.network, (1, 1)).to(device)
@@ -103,7 +105,11 @@ class Theirs:
         )
         levels: Any = (0, 1, 2, 3, 4)
         self.network = LocalNet(
-            spatial_dims=3, in_channels=2, out_channels=3, num_channel_initial=channels, extract_levels=levels
+            spatial_dims=3,
+            in_channels=2,
+            out_channels=3,
+            num_channel_initial=channels,
+            extract_levels=levels,
         ).to(device)
         self.label, self.bending, self.warp = multi_scale_dice(), BendingEnergyLoss(), Warp()
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-5)

@@ -35,13 +35,17 @@ def rows(chosen: argparse.Namespace) -> dict[str, Callable[[], Iterator[Figure]]
         "loss": lambda: iter([steps.label_loss(size)]),
         "step": lambda: iter([steps.step(size)]),
         "half": lambda: iter([steps.half_step(size)]),
-        "outside": lambda: iter([steps.outside(size), steps.outside(default, network=steps.DEFAULT)]),
+        "outside": lambda: iter(
+            [steps.outside(size), steps.outside(default, network=steps.DEFAULT)]
+        ),
         "convolutions": lambda: iter([steps.convolutions(size)]),
         "memory": lambda: iter([steps.memory(size)]),
         "data": lambda: iter([steps.data_path(size)]),
         "growth": lambda: steps.growth(size),
         "prepare": lambda: iter([cohorts.preparation(ROOT / "cohort", chosen.pairs, chosen.runs)]),
-        "register": lambda: iter([cohorts.registration(ROOT / "cohort", chosen.pairs, chosen.runs)]),
+        "register": lambda: iter(
+            [cohorts.registration(ROOT / "cohort", chosen.pairs, chosen.runs)]
+        ),
         "evaluate": lambda: iter([cohorts.evaluation(ROOT / "cohort", chosen.pairs, chosen.runs)]),
         "cohort-growth": lambda: many.growth(chosen.growth_pairs),
         "workflow": lambda: workflows.planning(chosen.workflow_pairs),
@@ -55,13 +59,17 @@ GPU = ("loss", "step", "half", "outside", "convolutions", "memory", "data", "gro
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rows", nargs="*", metavar="NAME", help="default: all of the device")
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each")
     parser.add_argument("--size", type=int, default=64, help="voxels along each axis")
     parser.add_argument("--channels", type=int, default=32, help="channels at full resolution")
     parser.add_argument("--batch", type=int, default=2, help="pairs of a step")
-    parser.add_argument("--pairs", type=int, default=100, help="pairs of the cohort that is prepared")
+    parser.add_argument(
+        "--pairs", type=int, default=100, help="pairs of the cohort that is prepared"
+    )
     parser.add_argument("--growth-pairs", type=int, nargs="*", default=[10, 100, 1000, 10_000])
     parser.add_argument("--workflow-pairs", type=int, nargs="*", default=[100, 1000, 10_000])
     parser.add_argument("--threads", type=int, default=1)

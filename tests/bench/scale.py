@@ -29,7 +29,16 @@ from tenter import files, provenance
 from tenter.study import Study
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("prepare_images", "prepare_labels", "train", "infer", "evaluate", "summarise", "report", "publish")
+STAGES = (
+    "prepare_images",
+    "prepare_labels",
+    "train",
+    "infer",
+    "evaluate",
+    "summarise",
+    "report",
+    "publish",
+)
 OUTPUTS = {"train": 3, "summarise": 4}
 """Declared outputs of stages that have more than one."""
 
@@ -87,7 +96,15 @@ class Planned:
 
 def snakemake(folder: Path, config: Path, *words: str) -> Planned:
     """Run Snakemake on a study without running a job of it."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
     command += ["--quiet", "rules", "--cores", "1", "--configfile", str(config), *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     before, begin = os.times(), time.perf_counter()
@@ -101,7 +118,9 @@ def snakemake(folder: Path, config: Path, *words: str) -> Planned:
     wall, after = time.perf_counter() - begin, os.times()
     if process.returncode:
         sys.exit(told)
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    cpu = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
     return Planned(told, cpu, wall, used.ru_maxrss / 1024)
 
 
@@ -121,13 +140,17 @@ def outputs(study: Study) -> Iterator[Path]:
     """Everything that the jobs of a study declare."""
     root = study.results
     yield from (
-        root / f"cases/tables/{chunk}.{kind}.tsv" for chunk in study.chunks for kind in ("images", "labels")
+        root / f"cases/tables/{chunk}.{kind}.tsv"
+        for chunk in study.chunks
+        for kind in ("images", "labels")
     )
     for model in study.models:
         yield root / f"tracking/{model}.txt"
         for fold in study.trained_folds(model):
             folder = root / f"models/{model}/fold-{fold}"
-            yield from (folder / name for name in ("model.safetensors", "model.json", "history.csv"))
+            yield from (
+                folder / name for name in ("model.safetensors", "model.json", "history.csv")
+            )
         for chunk in study.registered_chunks():
             yield root / f"fields/tables/{model}/{chunk}.tsv"
             yield root / f"metrics/{model}/{chunk}.tsv"

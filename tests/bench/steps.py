@@ -33,7 +33,9 @@ class Size:
 
     def ours(self, **changed: object) -> Ours:
         return Ours(
-            settings(self.channels, self.batch, **changed), cohort(self.size, self.device), self.device
+            settings(self.channels, self.batch, **changed),
+            cohort(self.size, self.device),
+            self.device,
         )
 
     def theirs(self) -> Theirs:
@@ -46,14 +48,20 @@ class Size:
 def step(size: Size) -> Figure:
     """label-reg's own architecture in float32, all of tenter's step, to MONAI's parts."""
     return in_turn(
-        f"training step, float32, {size}", size.ours().step, size.theirs().step, runs=size.runs, bar=0.25
+        f"training step, float32, {size}",
+        size.ours().step,
+        size.theirs().step,
+        runs=size.runs,
+        bar=0.25,
     )
 
 
 def half_step(size: Size) -> Figure:
     """The same in bfloat16, to MONAI's in float32."""
     ours = size.ours(precision="bfloat16").step
-    return in_turn(f"training step, bfloat16, {size}", ours, size.theirs().step, runs=size.runs, bar=0.13)
+    return in_turn(
+        f"training step, bfloat16, {size}", ours, size.theirs().step, runs=size.runs, bar=0.13
+    )
 
 
 def label_loss(size: Size) -> Figure:
@@ -81,7 +89,9 @@ def outside(size: Size, **changed: object) -> Figure:
     shares = [(max(0.0, whole - alone), whole) for whole, alone in times]
     name = "default U-Net" if changed else "Local-Net"
     return from_times(
-        f"outside the network, as share of a step, {name}, {size}", shares, bar=None if changed else 0.05
+        f"outside the network, as share of a step, {name}, {size}",
+        shares,
+        bar=None if changed else 0.05,
     )
 
 
@@ -126,7 +136,9 @@ def _calls(ours: Ours) -> list[tuple[Convolution, tuple[int, ...]]]:
     found: list[tuple[Convolution, tuple[int, ...]]] = []
     layers = [module for module in ours.network.modules() if isinstance(module, Convolution)]
     hooks = [
-        layer.register_forward_hook(lambda layer, given, _: found.append((layer, tuple(given[0].shape))))
+        layer.register_forward_hook(
+            lambda layer, given, _: found.append((layer, tuple(given[0].shape)))
+        )
         for layer in layers
     ]
     batch = ours.batch()
@@ -160,7 +172,9 @@ def memory(size: Size) -> Figure:
     """Peak memory of two steps beyond what was there before the first, each in a process of its own."""
     ours, theirs = (_peak(whose, size) for whose in ("ours", "theirs"))
     what = f"peak memory of a step, {size}"
-    return Figure(what, ours / theirs, 0.5, ours, theirs, "MB", load(), "beyond what was held before")
+    return Figure(
+        what, ours / theirs, 0.5, ours, theirs, "MB", load(), "beyond what was held before"
+    )
 
 
 def _peak(whose: str, size: Size) -> float:
@@ -185,9 +199,14 @@ def data_path(size: Size) -> Figure:
     for _ in range(size.runs):
         batches.append(seconds(ours.batch))
         steps.append(seconds(network))
-    rates = [(size.batch / ours_s, size.batch / net_s) for ours_s, net_s in zip(batches, steps, strict=True)]
+    rates = [
+        (size.batch / ours_s, size.batch / net_s)
+        for ours_s, net_s in zip(batches, steps, strict=True)
+    ]
     figure = from_times(f"cases delivered, to cases consumed, {size}", rates, bar=20, unit="1/s")
-    return Figure(**{**figure.__dict__, "at_least": True, "note": "one process, the cohort held once"})
+    return Figure(
+        **{**figure.__dict__, "at_least": True, "note": "one process, the cohort held once"}
+    )
 
 
 def growth(size: Size) -> Iterator[Figure]:
@@ -205,7 +224,9 @@ def growth(size: Size) -> Iterator[Figure]:
     ):
         one = Size(channels, voxels, batch, size.runs, size.device)
         values = (voxels / 32) ** 3 * batch / 2 * channels / 16
-        yield _beside(f"step of the default U-Net, {one}", _step_seconds(one), spent, values * channels / 16)
+        yield _beside(
+            f"step of the default U-Net, {one}", _step_seconds(one), spent, values * channels / 16
+        )
         yield _beside(f"its peak memory, {one}", _peak("default", one), held, values, "MB")
 
 

@@ -43,7 +43,13 @@ class Cost:
         jobs = round(self.jobs * more) if way == "alone" else self.jobs
         wall = self.wall * more if way == "alone" else self.wall + self.work * (more - 1)
         figures = [self.wall, self.wall / self.jobs, self.slurm, self.work]
-        told = [way, str(self.jobs), *(f"{figure:.1f}" for figure in figures), str(jobs), f"{wall:.0f}"]
+        told = [
+            way,
+            str(self.jobs),
+            *(f"{figure:.1f}" for figure in figures),
+            str(jobs),
+            f"{wall:.0f}",
+        ]
         return "\t".join(told) + "\n"
 
 
@@ -72,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for way, chunks in WAYS.items():
             count = chosen.pairs
-            made = study(Path(folder, way), steps=1, pairs=count, patients=count, chunks={"count": chunks})
+            made = study(
+                Path(folder, way), steps=1, pairs=count, patients=count, chunks={"count": chunks}
+            )
             sys.stdout.write(measured(made).row(way, count, chosen.total))
             sys.stdout.flush()
 

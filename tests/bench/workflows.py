@@ -45,7 +45,9 @@ def planning(counts: Sequence[int]) -> Iterator[Figure]:
             note = f"{plan.cpu:.1f} CPU s, {plan.wall:.1f} s by the clock, {plan.megabytes:.0f} MB"
             note += "; for 10 000 pairs at most 60 s and 2000 MB"
             what = f"snakemake -n, {state}, {pairs} pairs: seconds a pair, to those of {counts[0]}"
-            yield Figure(what, plan.cpu / pairs / first, 1.0, plan.cpu / pairs, first, "s", load(), note)
+            yield Figure(
+                what, plan.cpu / pairs / first, 1.0, plan.cpu / pairs, first, "s", load(), note
+            )
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def demo(folder: Path) -> Figure:
     """Wall time of the demo study on one core, to the time that its jobs say they computed."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each job would compile this package anew
+    environment.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # else each job would compile this package anew
     how: dict[str, Any] = {"cwd": folder, "env": environment, "check": True, "capture_output": True}
     subprocess.run([str(BIN / "tenter"), "simulate", "cohort"], **how)  # noqa: PLW1510 - in `how`
     chosen = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text(encoding="utf-8"))
@@ -88,7 +92,9 @@ def demo(folder: Path) -> Figure:
     start, before = time.perf_counter(), os.times()
     subprocess.run(command, **how)  # noqa: PLW1510 - in `how`
     wall, after = time.perf_counter() - start, os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    cpu = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
     useful = sum(_trained(folder / "results/demo")) + sum(_others(folder / "results/demo"))
     what = "demo study on one core: all that is not its jobs' computing, to that"
     note = f"{cpu:.0f} CPU s in all"

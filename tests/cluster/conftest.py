@@ -17,7 +17,9 @@ ASKED = "TENTER_CLUSTER"
 def cluster() -> Iterator[None]:
     """Install Slurm from the distribution's packages and boot it; one that runs already is left running."""
     if os.environ.get(ASKED) != "1":
-        pytest.skip(f"{ASKED}=1 (as root, on Debian) installs Slurm's packages and runs these tests")
+        pytest.skip(
+            f"{ASKED}=1 (as root, on Debian) installs Slurm's packages and runs these tests"
+        )
     before = subprocess.run([SCRIPT, "status"], capture_output=True, check=False).returncode == 0
     for verb in ("install", "start"):
         subprocess.run([SCRIPT, verb], check=True, timeout=600)

@@ -41,7 +41,9 @@ def made(prepared: Prepared, tmp_path: Path) -> Iterator[Study]:
 def test_a_higher_job_that_preempts_both(made: Study, prepared: Prepared) -> None:
     with made.running("--set-resources", "train:slurm_partition=low", "--", *TRAINED) as process:
         made.wait_for_step(20)
-        command("sbatch", "-p", "high", "-N", "3", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 5")
+        command(
+            "sbatch", "-p", "high", "-N", "3", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 5"
+        )
         assert process.wait(PATIENCE_S) == 0, made.said()
     assert [made.begun(job) for job in JOBS] == [["PREEMPTED", "COMPLETED"]] * 2
     assert_went_on(made, prepared)
@@ -73,14 +75,19 @@ def test_jobs_over_their_memory_are_tried_again_with_more(made: Study, prepared:
         assert process.wait(PATIENCE_S) == 0, made.said()
     for fold in ("0", "1"):
         tried = [job for job in made.jobs() if job.rule == f"train_wildcards_a_{fold}"]
-        assert [(job.state, job.got["mem"]) for job in tried] == [("FAILED", "500M"), ("COMPLETED", "1000M")]
+        assert [(job.state, job.got["mem"]) for job in tried] == [
+            ("FAILED", "500M"),
+            ("COMPLETED", "1000M"),
+        ]
         assert "memory limit" in jobs.verdict(made.root, "train", f"a_{fold}")[0]
     assert made.weights() == prepared.weights
 
 
 def test_a_job_that_hangs_beyond_its_time_is_tried_again(made: Study, prepared: Prepared) -> None:
     configure(made, steps=600, runtime={"checkpoint_s": 0.5, "margin_s": 0})
-    with made.running("--set-resources", "train:runtime=1 + 4*(attempt - 1)", "--", *TRAINED) as process:
+    with made.running(
+        "--set-resources", "train:runtime=1 + 4*(attempt - 1)", "--", *TRAINED
+    ) as process:
         made.wait_for_step(20)
         for hung in trainings(made):
             os.kill(hung, signal.SIGSTOP)
@@ -137,12 +144,16 @@ def assert_completes_without_repeating(made: Study) -> None:
     done = made.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert not {
-        told for told in names_of_jobs(done.stdout + done.stderr) if told.startswith(("train", "prepare"))
+        told
+        for told in names_of_jobs(done.stdout + done.stderr)
+        if told.startswith(("train", "prepare"))
     }
     assert made.published() == ["a", "a/0", "a/1"]
 
 
-def test_a_snakemake_that_is_killed_leaves_nothing_to_repeat(made: Study, prepared: Prepared) -> None:
+def test_a_snakemake_that_is_killed_leaves_nothing_to_repeat(
+    made: Study, prepared: Prepared
+) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(20, ["0"])
         process.kill()

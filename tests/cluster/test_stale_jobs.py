@@ -24,4 +24,6 @@ def test_a_changed_loss_weight_submits_exactly_the_stale_jobs(tmp_path: Path) ->
     made.finish()
     trained = {f"train_wildcards_b_{fold}" for fold in "01"}
     tested = {f"{stage}_wildcards_b_{fold}-0" for stage in ("infer", "evaluate") for fold in "01"}
-    assert sorted(job.rule for job in made.jobs()) == sorted(trained | tested | {"summarise", "report"})
+    assert sorted(job.rule for job in made.jobs()) == sorted(
+        trained | tested | {"summarise", "report"}
+    )

@@ -37,7 +37,16 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--workers",
+            "1",
+            "--port",
+            str(self.port),
+        ]
         stores = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
         artifacts = ["--artifacts-destination", str(self.folder / "artifacts")]
         with (self.folder / "server.log").open("a") as log:
@@ -97,7 +106,9 @@ def lost_s(made: Study, fold: str) -> float:
     return last.stat().st_mtime - checkpoint.stat().st_mtime
 
 
-def test_stopped_and_started_again_no_metric_is_lost_or_doubled(made: Study, server: Server) -> None:
+def test_stopped_and_started_again_no_metric_is_lost_or_doubled(
+    made: Study, server: Server
+) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(60)
         wait_until("live runs", lambda: len(server.runs()) == 2, 120)
@@ -113,7 +124,9 @@ def test_stopped_and_started_again_no_metric_is_lost_or_doubled(made: Study, ser
     assert len(server.runs()) == 3
     for fold in ("0", "1"):
         rows = read_history(made.results / f"models/a/fold-{fold}/history.csv")
-        assert server.steps(found[f"a/{fold}"]) == [int(row["step"]) for row in rows if "loss" in row]
+        assert server.steps(found[f"a/{fold}"]) == [
+            int(row["step"]) for row in rows if "loss" in row
+        ]
         assert "gave up mirroring" in made.log(fold)
 
 

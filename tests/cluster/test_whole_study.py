@@ -83,8 +83,12 @@ def test_tables_are_those_of_the_local_profile(run: Pair, name: str) -> None:
 
 def test_prepared_cases_are_those_of_the_local_profile(run: Pair) -> None:
     """Their tables hold the sha256 of every file."""
-    for name in (f"cases/tables/{fold}-0.{kind}.tsv" for fold in "01" for kind in ("images", "labels")):
-        assert (run.slurm.results / name).read_bytes() == (run.local.results / name).read_bytes(), name
+    for name in (
+        f"cases/tables/{fold}-0.{kind}.tsv" for fold in "01" for kind in ("images", "labels")
+    ):
+        assert (run.slurm.results / name).read_bytes() == (run.local.results / name).read_bytes(), (
+            name
+        )
 
 
 def test_fields_and_warped_images_are_those_of_the_local_profile(run: Pair) -> None:

@@ -12,7 +12,9 @@ ALL = list(range(1, 31))
 
 def test_every_oracle_has_a_test() -> None:
     names = [
-        name for path in HERE.glob("test_*.py") for name in re.findall(r"def test_o(\d\d)_", path.read_text())
+        name
+        for path in HERE.glob("test_*.py")
+        for name in re.findall(r"def test_o(\d\d)_", path.read_text())
     ]
     assert sorted({int(name) for name in names}) == ALL
 

@@ -63,7 +63,9 @@ def figures(root: Path, change: Callable[[Study], None]) -> dict[str, float]:
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def rewrite(study: Study, stored: Callable[[np.ndarray, Matrix], tuple[np.ndarray, Matrix]]) -> None:
+def rewrite(
+    study: Study, stored: Callable[[np.ndarray, Matrix], tuple[np.ndarray, Matrix]]
+) -> None:
     """Store images and labels of both sides otherwise."""
     for side in ("moving", "fixed"):
         image, labels = (study.root / f"p-{side}{kind}.nii.gz" for kind in ("", "-labels"))
@@ -111,7 +113,9 @@ def test_o16_figures_do_not_depend_on_place_and_storage(
     untouched: dict[str, float], tmp_path: Path, change: Callable[[Study], None]
 ) -> None:
     found = figures(tmp_path, change)
-    names = {name for name in untouched if name.partition(" ")[0] not in {"folding", "sd_log_jacobian"}}
+    names = {
+        name for name in untouched if name.partition(" ")[0] not in {"folding", "sd_log_jacobian"}
+    }
     assert {"tre gland", "tre cyst", "hd95 gland", "dice cyst"} <= names
     for name in names:
         assert found[name] == pytest.approx(untouched[name], abs=1e-3), name
@@ -129,7 +133,9 @@ def test_o17_the_centroid_is_that_of_simpleitk() -> None:
     shapes.Execute(image)
     found = centroid_mm(blob(), affine)
     assert found is not None
-    np.testing.assert_allclose(found, np.array(shapes.GetCentroid(1)) * [-1, -1, 1], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        found, np.array(shapes.GetCentroid(1)) * [-1, -1, 1], rtol=0, atol=1e-10
+    )
 
 
 def test_o18_a_cube_shifted_by_three_slices_is_as_many_slices_off() -> None:

@@ -27,7 +27,10 @@ IMAGE_TERMS: list[dict[str, Any]] = [
     {"name": name} for name in ("ssd", "gncc", "lncc", "mutual_information", "mind")
 ]
 IMAGE_TERMS += [{"name": name, "signed": True} for name in ("gncc", "lncc")]
-IMAGE_TERMS += [{"name": "lncc", "kernel": "gaussian"}, {"name": "mutual_information", "normalised": False}]
+IMAGE_TERMS += [
+    {"name": "lncc", "kernel": "gaussian"},
+    {"name": "mutual_information", "normalised": False},
+]
 FIELD_TERMS: list[dict[str, Any]] = [
     {"name": name, "units": units}
     for name in ("bending", "gradient", "inverse_consistency")
@@ -77,19 +80,29 @@ def test_o08_a_parabola_of_curvature_1_costs_1_over_the_voxels_area(spacing: flo
 
 def test_o08_a_saddle_counts_the_mixed_derivative_twice() -> None:
     x, y, _ = axes()
-    assert bending(displacement(0.3 * x * y), VOXELS).item() == pytest.approx(2 * 0.3**2 / 3, rel=1e-12)
+    assert bending(displacement(0.3 * x * y), VOXELS).item() == pytest.approx(
+        2 * 0.3**2 / 3, rel=1e-12
+    )
 
 
 def test_o09_a_translation_has_no_gradient() -> None:
-    field = torch.tensor([7.5, -2.0, 0.3], dtype=torch.float64).reshape(1, 3, 1, 1, 1).expand(1, 3, *SHAPE)
+    field = (
+        torch.tensor([7.5, -2.0, 0.3], dtype=torch.float64)
+        .reshape(1, 3, 1, 1, 1)
+        .expand(1, 3, *SHAPE)
+    )
     assert gradient(field, SPACING).item() == 0
 
 
 @pytest.mark.parametrize("spacing", [VOXELS, SPACING], ids=["voxels", "mm"])
 @pytest.mark.parametrize("slope", [0.6, -0.6])
-def test_o09_a_stretch_costs_its_squared_slope(spacing: tuple[float, float, float], slope: float) -> None:
+def test_o09_a_stretch_costs_its_squared_slope(
+    spacing: tuple[float, float, float], slope: float
+) -> None:
     x, _, _ = axes()
-    assert gradient(displacement(slope * x), spacing).item() == pytest.approx(slope**2 / 3, rel=1e-12)
+    assert gradient(displacement(slope * x), spacing).item() == pytest.approx(
+        slope**2 / 3, rel=1e-12
+    )
     l1 = gradient(displacement(slope * x), spacing, norm="l1")
     assert l1.item() == pytest.approx(abs(slope) / 3, rel=1e-12)
 
@@ -142,7 +155,9 @@ def test_o22_slopes_of_image_losses_are_right(term: dict[str, Any], space: tuple
 @pytest.mark.parametrize("term", FIELD_TERMS, ids=words)
 def test_o22_slopes_of_regularisers_are_right(term: dict[str, Any], space: tuple[int, ...]) -> None:
     count = 2 if term["name"] == "inverse_consistency" else 1
-    fields = [(random(1, len(space), *space, seed=seed) - 0.5).requires_grad_() for seed in range(count)]
+    fields = [
+        (random(1, len(space), *space, seed=seed) - 0.5).requires_grad_() for seed in range(count)
+    ]
     loss = field_term(term, len(space))
     assert torch.autograd.gradcheck(loss, fields, eps=1e-6, atol=1e-5, fast_mode=True)
 

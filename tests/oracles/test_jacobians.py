@@ -19,7 +19,11 @@ SCALING = (1.1, 0.9, 1.3)
 
 def oblique(first: float = 1.0) -> Matrix:
     affine = np.eye(4)
-    affine[:3, :3] = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix() * [first, 1.1, 2.5]
+    affine[:3, :3] = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix() * [
+        first,
+        1.1,
+        2.5,
+    ]
     affine[:3, 3] = [-30, 12, 7]
     return affine
 
@@ -49,10 +53,14 @@ def test_o10_it_is_so_in_single_precision_too() -> None:
 def test_o10_inside_it_is_the_determinant_of_simpleitk() -> None:
     """At the border ITK's one-sided differences are another thing; ours leaves it out."""
     spacing = (0.8, 1.1, 2.5)
-    field = torch.rand(1, 3, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    field = torch.rand(
+        1, 3, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     image = sitk.GetImageFromArray(field[0].permute(3, 2, 1, 0).numpy(), isVector=True)
     image.SetSpacing(spacing)
-    theirs = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(image)).transpose(2, 1, 0)
+    theirs = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(image)).transpose(
+        2, 1, 0
+    )
     ours = jacobian.determinant(field, spacing)[0]
     np.testing.assert_allclose(ours, theirs[1:-1, 1:-1, 1:-1], rtol=0, atol=1e-6)
 

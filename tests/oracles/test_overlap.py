@@ -24,7 +24,9 @@ from tenter.stages.prepare_images import prepare_images
 from tenter.stages.prepare_labels import prepare_labels
 
 MASKS = hnp.arrays(np.bool_, (5, 4, 6), elements=st.booleans())
-SHIFTS = pytest.mark.parametrize(("shift", "expected"), [(0, 1.0), (3, 0.7), (6, 0.4), (9, 0.1), (10, 0.0)])
+SHIFTS = pytest.mark.parametrize(
+    ("shift", "expected"), [(0, 1.0), (3, 0.7), (6, 0.4), (9, 0.1), (10, 0.0)]
+)
 RADIUS = 10.0
 
 
@@ -36,14 +38,18 @@ def cube(shift: int = 0) -> Mask:
 
 def sphere(shape: tuple[int, ...], spacing: tuple[float, ...]) -> np.ndarray:
     """Voxels whose centre lies in a ball about the middle of the volume."""
-    places = [(np.arange(size) - (size - 1) / 2) * step for size, step in zip(shape, spacing, strict=True)]
+    places = [
+        (np.arange(size) - (size - 1) / 2) * step for size, step in zip(shape, spacing, strict=True)
+    ]
     x, y, z = np.meshgrid(*places, indexing="ij")
     inside: np.ndarray = x**2 + y**2 + z**2 <= RADIUS**2
     return inside.astype(np.float32)
 
 
 @SHIFTS
-def test_o12_a_cube_of_ten_voxels_loses_a_tenth_for_each_voxel_of_shift(shift: int, expected: float) -> None:
+def test_o12_a_cube_of_ten_voxels_loses_a_tenth_for_each_voxel_of_shift(
+    shift: int, expected: float
+) -> None:
     assert dice(cube(), cube(shift)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -112,9 +118,15 @@ def prepared_sphere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float
     ball = sphere(shape, (1.0, 1.0, 1.0))
     for side, degrees in (("moving", 0.0), ("fixed", 25.0)):
         save(
-            root / f"{side}.nii", ball + np.arange(28)[None, :, None], world(shape, (1.0, 1.0, 1.0), degrees)
+            root / f"{side}.nii",
+            ball + np.arange(28)[None, :, None],
+            world(shape, (1.0, 1.0, 1.0), degrees),
         )
-        save(root / f"{side}-labels.nii", ball.astype(np.uint8), world(shape, (1.0, 1.0, 1.0), degrees))
+        save(
+            root / f"{side}-labels.nii",
+            ball.astype(np.uint8),
+            world(shape, (1.0, 1.0, 1.0), degrees),
+        )
     columns = "pair\tpatient\tmoving_image\tfixed_image\tmoving_labels\tfixed_labels"
     row = "p\tp\tmoving.nii\tfixed.nii\tmoving-labels.nii\tfixed-labels.nii"
     (root / "manifest.tsv").write_text(f"{columns}\n{row}\n")

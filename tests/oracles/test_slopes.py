@@ -76,14 +76,20 @@ def test_o21_of_resizing(space: tuple[int, ...], resize: Callable[..., Tensor]) 
 
 @SPACES
 def test_o21_of_label_regs_transposed_convolution(space: tuple[int, ...]) -> None:
-    layer = (nn.ConvTranspose3d if len(space) == 3 else nn.ConvTranspose2d)(2, 1, 3, stride=2, bias=False)
+    layer = (nn.ConvTranspose3d if len(space) == 3 else nn.ConvTranspose2d)(
+        2, 1, 3, stride=2, bias=False
+    )
     shape = [2 * size - size % 2 for size in space]
-    assert right(lambda values: parity.transposed(layer.double(), values, shape), random(1, 2, *space))
+    assert right(
+        lambda values: parity.transposed(layer.double(), values, shape), random(1, 2, *space)
+    )
 
 
 @SPACES
 def test_o21_of_label_regs_affine_map(space: tuple[int, ...]) -> None:
-    assert right(lambda rows: parity.centred_change(rows, space), random(2, len(space), len(space) + 1))
+    assert right(
+        lambda rows: parity.centred_change(rows, space), random(2, len(space), len(space) + 1)
+    )
 
 
 LOCAL = config.LocalNetwork(channels=1, parity=True)
@@ -91,7 +97,9 @@ GLOBAL = config.GlobalNetwork(channels=1, parity=True, finest=0, size=SIZE)
 COMPOSITE = config.CompositeNetwork(first=GLOBAL, second=LOCAL, parity=True)
 
 
-@pytest.mark.parametrize("settings", [LOCAL, GLOBAL, COMPOSITE], ids=lambda settings: str(settings.name))
+@pytest.mark.parametrize(
+    "settings", [LOCAL, GLOBAL, COMPOSITE], ids=lambda settings: str(settings.name)
+)
 def test_o21_of_label_regs_networks(settings: config.Network) -> None:
     torch.manual_seed(0)
     network = networks.build(settings, 2)
@@ -99,7 +107,11 @@ def test_o21_of_label_regs_networks(settings: config.Network) -> None:
         if "head" in name:
             nn.init.normal_(weight, std=0.02)
     network.double()
-    names = [name for name, _ in network.named_parameters() if "head" in name or "encoder.0.enter" in name]
+    names = [
+        name
+        for name, _ in network.named_parameters()
+        if "head" in name or "encoder.0.enter" in name
+    ]
     weights = [network.get_parameter(name).detach().requires_grad_() for name in names]
     moving, fixed = (random(3, 1, *SIZE, seed=seed).detach() for seed in (0, 1))
 

@@ -34,7 +34,9 @@ def _rows(owners: list[str], seed: int, labels: int) -> list[MetricRow]:
     for (index, owner), model in itertools.product(enumerate(owners), MODELS):
         common = sum(effects[name] for name in owner.split("--"))
         for (label, role, metric, unit), place in itertools.product(METRICS, range(labels)):
-            before, after = np.exp(0.5 * common + random.normal(size=2) - [0, 0.3 * MODELS.index(model)])
+            before, after = np.exp(
+                0.5 * common + random.normal(size=2) - [0, 0.3 * MODELS.index(model)]
+            )
             lost = role == "landmark" and random.random() < 0.1
             rows.append(
                 MetricRow(
@@ -49,7 +51,9 @@ def _rows(owners: list[str], seed: int, labels: int) -> list[MetricRow]:
 
 
 def _tables(folder: Path, rows: list[MetricRow]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    metric_tables.write(folder / "all.tsv", list({metric_tables.key(row): row for row in rows}.values()))
+    metric_tables.write(
+        folder / "all.tsv", list({metric_tables.key(row): row for row in rows}.values())
+    )
     names = ("metrics", "summary", "comparison")
     summarise(
         metrics=(folder / "all.tsv",),
@@ -62,7 +66,11 @@ def _tables(folder: Path, rows: list[MetricRow]) -> tuple[pd.DataFrame, pd.DataF
     )
     metrics, summary, comparison = (
         pd.read_csv(
-            folder / f"{name}.tsv", sep="\t", keep_default_na=False, na_values=[""], dtype={"fold": str}
+            folder / f"{name}.tsv",
+            sep="\t",
+            keep_default_na=False,
+            na_values=[""],
+            dtype={"fold": str},
         )
         for name in names
     )
@@ -136,7 +144,10 @@ def test_intervals_of_several_pairs_a_patient(several: tuple[pd.DataFrame, ...])
         ordered = np.sort(rows.after.unique())
         signs = [np.where(rows.after <= value, 1, -1) for value in ordered]
         sums = [np.array([sign[rows.patient == name].sum() for name in PATIENTS]) for sign in signs]
-        far = [abs(part.sum()) - 1 > stats.norm.ppf(0.975) * math.sqrt((part**2).sum()) for part in sums]
+        far = [
+            abs(part.sum()) - 1 > stats.norm.ppf(0.975) * math.sqrt((part**2).sum())
+            for part in sums
+        ]
         kept = np.flatnonzero(~np.array(far))
         expected = (ordered[kept[0]], ordered[kept[-1] + 1])
         assert (line.after_low, line.after_high) == pytest.approx(expected, abs=1e-9)
@@ -160,7 +171,9 @@ def test_rates_of_worse_pairs(several: tuple[pd.DataFrame, ...]) -> None:
 def _gains(metrics: pd.DataFrame, model: object, metric: object) -> pd.Series:
     """Each unit's median paired difference."""
     keys = ["patient", "pair", "label"]
-    sides = [metrics[(metrics.metric == metric) & (metrics.model == name)] for name in (model, MODELS[0])]
+    sides = [
+        metrics[(metrics.metric == metric) & (metrics.model == name)] for name in (model, MODELS[0])
+    ]
     both = sides[0].merge(sides[1], on=keys)
     with np.errstate(invalid="ignore"):
         gain = (both.after_x - both.after_y).fillna(0)  # both vanished
@@ -168,7 +181,9 @@ def _gains(metrics: pd.DataFrame, model: object, metric: object) -> pd.Series:
     return middle.fillna(0)  # one vanished with either model
 
 
-def _check_comparison(tables: tuple[pd.DataFrame, ...], p_value: Callable[[pd.Series], float]) -> None:
+def _check_comparison(
+    tables: tuple[pd.DataFrame, ...], p_value: Callable[[pd.Series], float]
+) -> None:
     metrics, _, comparison = tables
     p_values = []
     for line in comparison.itertuples():
@@ -191,7 +206,9 @@ def test_comparison_of_patients(several: tuple[pd.DataFrame, ...]) -> None:
     def p_value(gain: pd.Series) -> float:
         ranks = _signed_ranks(gain).to_numpy()
         signs = np.array(list(itertools.product((1, -1), repeat=len(ranks))), dtype=np.float32)
-        return float(np.mean(np.abs(signs @ np.abs(ranks).astype(np.float32)) >= abs(ranks.sum()) - 1e-3))
+        return float(
+            np.mean(np.abs(signs @ np.abs(ranks).astype(np.float32)) >= abs(ranks.sum()) - 1e-3)
+        )
 
     _check_comparison(several, p_value)
 
@@ -218,7 +235,8 @@ def _degrees(units: list[str], common: np.ndarray) -> float:
     found = []
     for ends in ((0, 1), (0,), (1,)):
         member = np.array(
-            [[name in [u.split("--")[e] for e in ends] for u in units] for name in PATIENTS], dtype=float
+            [[name in [u.split("--")[e] for e in ends] for u in units] for name in PATIENTS],
+            dtype=float,
         )
         spread = centre @ common @ centre @ member.T @ member
         found.append(np.trace(spread) ** 2 / np.trace(spread @ spread))

@@ -21,7 +21,9 @@ KEYS = {"gland": 1, "cyst": 2, "lump": 5}
 LPS = np.array([-1.0, -1.0, 1.0])
 
 
-def write_two_pairs(root: Path, keys: dict[int, int] | None = None, *, backwards: bool = False) -> None:
+def write_two_pairs(
+    root: Path, keys: dict[int, int] | None = None, *, backwards: bool = False
+) -> None:
     """The pair twice, once the other way round; label keys replaced as told."""
     row = {}
     for side, affine in AFFINES.items():
@@ -60,13 +62,17 @@ def figures(rows: tuple[MetricRow, ...]) -> dict[tuple[str, str, str, str], floa
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, dict[tuple[str, str, str, str], float]]:
+def plain(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Study, dict[tuple[str, str, str, str], float]]:
     study = Study(tmp_path_factory.mktemp("plain"), ("p", "q"))
     write_two_pairs(study.root)
     return study, figures(study.run())
 
 
-def test_o28_the_order_of_pairs_changes_no_byte(plain: tuple[Study, object], tmp_path: Path) -> None:
+def test_o28_the_order_of_pairs_changes_no_byte(
+    plain: tuple[Study, object], tmp_path: Path
+) -> None:
     study = Study(tmp_path, ("q", "p"))
     write_two_pairs(tmp_path, backwards=True)
     study.run()
@@ -75,7 +81,9 @@ def test_o28_the_order_of_pairs_changes_no_byte(plain: tuple[Study, object], tmp
 
 @pytest.mark.parametrize("order", [(2, 5, 1), (5, 2, 1), (9, 4, 7)])
 def test_o28_the_keys_of_labels_change_nothing(
-    plain: tuple[Study, dict[tuple[str, str, str, str], float]], tmp_path: Path, order: tuple[int, int, int]
+    plain: tuple[Study, dict[tuple[str, str, str, str], float]],
+    tmp_path: Path,
+    order: tuple[int, int, int],
 ) -> None:
     keys = dict(zip(KEYS.values(), order, strict=True))
     study = Study(tmp_path, ("p", "q"), named(keys))
@@ -92,7 +100,9 @@ def test_o28_the_order_of_a_batch_changes_no_field(tmp_path: Path) -> None:
     for order in ([3, 1, 0, 2], [2, 0, 3, 1], [1], [3]):
         # Voxels in single precision: an error of a millionth of the largest displacement.
         found = network(moving[order], fixed[order])
-        torch.testing.assert_close(found, whole[order], rtol=0, atol=1e-6 * float(whole.abs().max()))
+        torch.testing.assert_close(
+            found, whole[order], rtol=0, atol=1e-6 * float(whole.abs().max())
+        )
 
 
 class Independent:
@@ -116,7 +126,9 @@ class Independent:
         found: dict[tuple[str, str], float] = {}
         for name, key in KEYS.items():
             masks = self.warped(transform, key), self.array(self.fixed == key) > 0
-            found[name, "dice"] = 2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum())
+            found[name, "dice"] = (
+                2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum())
+            )
             centres = [np.argwhere(mask).mean(axis=0) * self.spacing for mask in masks]
             found[name, "tre"] = float(np.linalg.norm(centres[0] - centres[1]))
             if name == "gland":
@@ -148,11 +160,14 @@ class Independent:
         for side in ("fixed", "moving"):
             with (self.root / f"{side}.points.tsv").open(newline="") as stream:
                 rows = list(csv.DictReader(stream, delimiter="\t"))
-            sides.append({row["label"]: np.array([float(row[axis]) for axis in "xyz"]) for row in rows})
+            sides.append(
+                {row["label"]: np.array([float(row[axis]) for axis in "xyz"]) for row in rows}
+            )
         return {
             (name, "point_tre"): float(
                 np.linalg.norm(
-                    np.array(transform.TransformPoint((start * LPS).tolist())) * LPS - sides[1][name]
+                    np.array(transform.TransformPoint((start * LPS).tolist())) * LPS
+                    - sides[1][name]
                 )
             )
             for name, start in sides[0].items()
@@ -180,7 +195,8 @@ def turned_inside_out(ends: np.ndarray) -> np.ndarray:
 
     def edge(step: tuple[int, ...]) -> np.ndarray:
         ahead = tuple(
-            slice(1 + part, size - 1 + part) for part, size in zip(step, ends.shape[:3], strict=True)
+            slice(1 + part, size - 1 + part)
+            for part, size in zip(step, ends.shape[:3], strict=True)
         )
         difference: np.ndarray = ends[ahead] - ends[1:-1, 1:-1, 1:-1]
         return difference
@@ -209,7 +225,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_o29_the_table_is_what_an_independent_script_finds(study: Study, when: str) -> None:
     with (study.root / "metrics.tsv").open(newline="") as stream:
         table = {
-            (row["label"], row["metric"]): float(row[when]) for row in csv.DictReader(stream, delimiter="\t")
+            (row["label"], row["metric"]): float(row[when])
+            for row in csv.DictReader(stream, delimiter="\t")
         }
     expected = Independent(study.root).figures(when)
     assert table.keys() == expected.keys()

@@ -39,7 +39,9 @@ def of_identity(shape: tuple[int, ...], padding: warp.Padding = "border") -> flo
 
 @pytest.mark.parametrize("shape", [(7, 6, 9), (7, 6), (1, 6, 5)])
 @pytest.mark.parametrize("padding", ["border", "zeros"])
-def test_o01_no_displacement_changes_no_voxel(shape: tuple[int, ...], padding: warp.Padding) -> None:
+def test_o01_no_displacement_changes_no_voxel(
+    shape: tuple[int, ...], padding: warp.Padding
+) -> None:
     assert of_identity(shape, padding) < 1e-5
 
 
@@ -48,10 +50,14 @@ def test_o02_no_displacement_keeps_labels_exactly() -> None:
     assert torch.equal(warp.warp(labels, torch.zeros(1, 3, 7, 8, 5), mode="nearest"), labels)
 
 
-def test_o03_o01_notices_a_sampler_that_reckons_edges_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_o03_o01_notices_a_sampler_that_reckons_edges_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain = functional.grid_sample
 
-    def mixed(image: Tensor, grid: Tensor, *, mode: str, padding_mode: str, align_corners: bool) -> Tensor:
+    def mixed(
+        image: Tensor, grid: Tensor, *, mode: str, padding_mode: str, align_corners: bool
+    ) -> Tensor:
         return plain(image, grid, mode, padding_mode, align_corners=not align_corners)
 
     monkeypatch.setattr(functional, "grid_sample", mixed)
@@ -95,13 +101,18 @@ def test_o06_warp_equals_simpleitk(
     resampled = sitk.Resample(fixed, fixed, sitk.DisplacementFieldTransform(moves), sitk.sitkLinear)
     theirs = sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)
     places = grids.identity(shape, dtype=torch.float64, device=CPU) + voxels
-    inside = ((places > 0) & (places < torch.tensor(shape).reshape(1, 3, 1, 1, 1) - 1)).all(dim=1)[0].numpy()
+    inside = (
+        ((places > 0) & (places < torch.tensor(shape).reshape(1, 3, 1, 1, 1) - 1))
+        .all(dim=1)[0]
+        .numpy()
+    )
     assert inside.mean() > 0.5
     np.testing.assert_allclose(ours.numpy()[inside], theirs[inside], rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(
-    ("largest", "mean_error", "largest_error"), [(2, 5e-3, 3e-2), (1, 3e-3, 2e-2), (0.5, 1.5e-3, 1.2e-2)]
+    ("largest", "mean_error", "largest_error"),
+    [(2, 5e-3, 3e-2), (1, 3e-3, 2e-2), (0.5, 1.5e-3, 1.2e-2)],
 )
 def test_o19_one_warp_equals_two_but_for_blur(
     largest: float, mean_error: float, largest_error: float

@@ -122,7 +122,11 @@ def test_affine_maps_displace_as_torchs_affine_grid() -> None:
     matrix = affine.corner_affine(0.4 * random(2, 4, 3))
     # torch counts components from the last axis.
     backwards = matrix[:, :3][:, [2, 1, 0]][:, :, [2, 1, 0, 3]]
-    to = functional.affine_grid(backwards, [2, 1, *SHAPE], align_corners=True).flip(-1).movedim(-1, 1)
+    to = (
+        functional.affine_grid(backwards, [2, 1, *SHAPE], align_corners=True)
+        .flip(-1)
+        .movedim(-1, 1)
+    )
     half = (torch.tensor(SHAPE, dtype=torch.float64).reshape(1, 3, 1, 1, 1) - 1) / 2
     start = grids.identity(SHAPE, dtype=torch.float64, device=torch.device("cpu"))
     torch.testing.assert_close(
@@ -147,14 +151,20 @@ def test_affine_maps_displace_as_simpleitks() -> None:
 def test_gaussian_smoothing_is_scipys(sigma: tuple[float, float, float]) -> None:
     volume = random(2, 2, *SHAPE)
     radius = tuple(int(3 * width) for width in sigma)
-    expected = ndimage.gaussian_filter(volume.numpy(), sigma, mode="constant", radius=radius, axes=(2, 3, 4))
+    expected = ndimage.gaussian_filter(
+        volume.numpy(), sigma, mode="constant", radius=radius, axes=(2, 3, 4)
+    )
     np.testing.assert_allclose(smooth.smooth(volume, sigma), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("sigma", [(1.0, 1.0, 1.0), (2.0, 0.7, 4.0)])
-def test_gaussian_smoothing_is_monais_where_its_kernel_sums_to_1(sigma: tuple[float, float, float]) -> None:
+def test_gaussian_smoothing_is_monais_where_its_kernel_sums_to_1(
+    sigma: tuple[float, float, float],
+) -> None:
     volume = random(2, 2, *SHAPE)
-    kernels = [gaussian_1d(torch.tensor(width), 3.0, approx="sampled", normalize=True) for width in sigma]
+    kernels = [
+        gaussian_1d(torch.tensor(width), 3.0, approx="sampled", normalize=True) for width in sigma
+    ]
     assert [len(kernel) // 2 for kernel in kernels] == [int(3 * width) for width in sigma]
     expected = separable_filtering(volume, kernels, mode="zeros")
     torch.testing.assert_close(smooth.smooth(volume, sigma), expected, rtol=0, atol=1e-6)
@@ -167,7 +177,8 @@ def test_determinants_are_numpys(dimensions: int) -> None:
     places = field[0].numpy() + np.indices(shape)
     inner = (slice(1, -1),) * dimensions
     slopes = [
-        [np.gradient(component, axis=axis)[inner] for axis in range(dimensions)] for component in places
+        [np.gradient(component, axis=axis)[inner] for axis in range(dimensions)]
+        for component in places
     ]
     expected = np.linalg.det(np.moveaxis(np.array(slopes), (0, 1), (-2, -1)))
     np.testing.assert_allclose(jacobian.determinant(field)[0], expected, rtol=0, atol=1e-10)
@@ -178,13 +189,18 @@ def test_resampling_on_a_coarser_grid_is_scipys(
     padding: warp.Padding, mode: Literal["nearest", "constant"]
 ) -> None:
     volume = random(1, *SHAPE).numpy().astype(np.float32)
-    to_volume = np.array([[2.4, 0.9, 0, 1.2], [-0.1, 1.8, 0.05, 2.3], [0, 0.1, 0.9, 1.1], [0, 0, 0, 1]])
+    to_volume = np.array(
+        [[2.4, 0.9, 0, 1.2], [-0.1, 1.8, 0.05, 2.3], [0, 0.1, 0.9, 1.1], [0, 0, 0, 1]]
+    )
     # Each row: how far the grid's steps lead along an axis of the volume.
     widths = np.sqrt((to_volume[:3, :3] ** 2).sum(axis=1).clip(min=1) - 1)
     sigmas = (widths / (2 * np.sqrt(2 * np.log(2)))).tolist()
     assert sigmas[0] > sigmas[1] > 0
     smoothed = ndimage.gaussian_filter(
-        volume[0].astype(np.float64), sigmas, mode=mode, radius=tuple(int(3 * width) for width in sigmas)
+        volume[0].astype(np.float64),
+        sigmas,
+        mode=mode,
+        radius=tuple(int(3 * width) for width in sigmas),
     )
     shape = (3, 4, 9)
     index = np.indices(shape).reshape(3, -1)
@@ -214,7 +230,9 @@ def label_reg_bending(field: Array) -> float:
 
 def label_reg_gradient(field: Array, norm: str) -> float:
     return float(
-        np.mean(sum(abs(part) if norm == "l1" else part**2 for part in label_reg_differences(field)))
+        np.mean(
+            sum(abs(part) if norm == "l1" else part**2 for part in label_reg_differences(field))
+        )
     )
 
 
@@ -234,7 +252,9 @@ def test_energies_in_voxels_are_label_regs(seed: int) -> None:
     }
     assert found["bending"](field).item() == pytest.approx(label_reg_bending(array), rel=1e-10)
     for norm in ("l1", "l2"):
-        assert found[norm](field).item() == pytest.approx(label_reg_gradient(array, norm), rel=1e-10)
+        assert found[norm](field).item() == pytest.approx(
+            label_reg_gradient(array, norm), rel=1e-10
+        )
     assert bending(field, VOXELS).item() == found["bending"](field).item()
     assert gradient(field, VOXELS, "l1").item() == found["l1"](field).item()
 
@@ -250,7 +270,9 @@ def label_reg_smoothed(label: Array, sigma: float, kernel: str) -> Array:
     for axis in range(3):
         # numpy's `same` keeps the longer of the two: pad the line beyond the kernel.
         line = np.pad(label, [(tail, tail) if axis == other else (0, 0) for other in range(3)])
-        label = np.apply_along_axis(lambda values: np.convolve(values, weights, mode="valid"), axis, line)
+        label = np.apply_along_axis(
+            lambda values: np.convolve(values, weights, mode="valid"), axis, line
+        )
     return label
 
 
@@ -290,11 +312,15 @@ def test_multi_scale_losses_in_voxels_are_label_regs(name: str, kernel: str) -> 
     t, p = fixed[0, 0].numpy(), warped[0, 0].numpy()
     expected = np.mean(
         [
-            LABEL_REG[name](label_reg_smoothed(t, sigma, kernel), label_reg_smoothed(p, sigma, kernel))
+            LABEL_REG[name](
+                label_reg_smoothed(t, sigma, kernel), label_reg_smoothed(p, sigma, kernel)
+            )
             for sigma in scales
         ]
     )
-    found = losses.label_loss(settings, SPACING)(warped, fixed, torch.ones(1, 1, dtype=torch.float64))
+    found = losses.label_loss(settings, SPACING)(
+        warped, fixed, torch.ones(1, 1, dtype=torch.float64)
+    )
     assert found.item() == pytest.approx(expected, rel=1e-10)
 
 

@@ -65,7 +65,9 @@ def kept(scale: int, kernel: str) -> float:
 @pytest.mark.parametrize(("scale", "mass"), [(1, 0.9992), (32, 0.9923)])
 def test_gaussian_kernels_are_monais_divided_by_their_sum(scale: int, mass: float) -> None:
     kernel = make_gaussian_kernel(scale).double()
-    torch.testing.assert_close(smooth.kernel(float(scale)), kernel / kernel.sum(), rtol=0, atol=1e-7)
+    torch.testing.assert_close(
+        smooth.kernel(float(scale)), kernel / kernel.sum(), rtol=0, atol=1e-7
+    )
     assert kept(scale, "gaussian") == pytest.approx(mass, abs=1e-4)
 
 
@@ -88,12 +90,16 @@ def test_jaccard_at_each_scale_is_monais(scale: int, kernel: str) -> None:
 
 @pytest.mark.parametrize("kernel", ["gaussian", "cauchy"])
 @pytest.mark.parametrize("scale", SCALES)
-def test_dice_at_each_scale_is_monais_but_for_the_mass_that_its_kernel_loses(scale: int, kernel: str) -> None:
+def test_dice_at_each_scale_is_monais_but_for_the_mass_that_its_kernel_loses(
+    scale: int, kernel: str
+) -> None:
     labels = random(1, 1, *SHAPE), random(1, 1, *SHAPE, seed=1)
     reference = DiceLoss(smooth_nr=0.0, smooth_dr=1e-6 * kept(scale, kernel))
     overlap = 1 - theirs(reference, scale, kernel, labels)
     # Of labels m p and m t, 2 Σ m² p t / Σ m (p + t) is m times as large.
-    assert 1 - ours("dice", scale, kernel, labels) == pytest.approx(overlap / kept(scale, kernel), abs=1e-5)
+    assert 1 - ours("dice", scale, kernel, labels) == pytest.approx(
+        overlap / kept(scale, kernel), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "cauchy"])
@@ -118,7 +124,8 @@ def framed(shape: tuple[int, ...], margin: int) -> tuple[Tensor, Tensor]:
     """Two images that have something in common, with zeros around."""
     fixed = random(2, 1, *shape, seed=1)
     return tuple(  # type: ignore[return-value] # of two
-        nn.functional.pad(image, [margin] * 2 * len(shape)) for image in (random(2, 1, *shape) + fixed, fixed)
+        nn.functional.pad(image, [margin] * 2 * len(shape))
+        for image in (random(2, 1, *shape) + fixed, fixed)
     )
 
 
@@ -141,14 +148,18 @@ def test_local_correlation_is_monais_where_zeros_lie_around(
 
 def test_local_correlation_in_gaussian_windows_by_hand() -> None:
     shape, width = (9, 8), 5.0
-    warped, fixed = random(1, 1, *shape) + random(1, 1, *shape, seed=1), random(1, 1, *shape, seed=1)
+    warped, fixed = (
+        random(1, 1, *shape) + random(1, 1, *shape, seed=1),
+        random(1, 1, *shape, seed=1),
+    )
     sigma = width / math.sqrt(12)
     tail = int(3 * sigma)
     squares = []
     for centre in itertools.product(*map(range, shape)):
         window = tuple(slice(max(0, index - tail), index + tail + 1) for index in centre)
         away = [
-            np.arange(size)[part] - index for size, part, index in zip(shape, window, centre, strict=True)
+            np.arange(size)[part] - index
+            for size, part, index in zip(shape, window, centre, strict=True)
         ]
         weights = np.outer(*(np.exp(-(steps**2) / (2 * sigma**2)) for steps in away)).ravel()
         values = np.stack([image[0, 0].numpy()[window].ravel() for image in (warped, fixed)])

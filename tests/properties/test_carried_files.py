@@ -31,7 +31,9 @@ def grids(draw: st.DrawFn, size: int) -> Grid:
 def transforms(draw: st.DrawFn) -> Transform:
     """A field of at most 0.4 voxels a component, which does not fold, then a small turn and shift."""
     grid = draw(grids(7))
-    noise = torch.rand(1, 3, *grid.shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 999))))
+    noise = torch.rand(
+        1, 3, *grid.shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 999)))
+    )
     turn = world((1, 1, 1), (1.0, 1.0, 1.0), draw(st.floats(-20, 20)))
     middle = geometry.translation((10.0, -20.0, 30.0))
     shift = geometry.translation(draw(st.tuples(*[st.floats(-5, 5)] * 3)))
@@ -60,9 +62,14 @@ def test_an_image_of_places_shows_where_each_voxel_comes_from(
     transform: Transform, moving: Grid, fixed: Grid
 ) -> None:
     starts = places_of(fixed).reshape(3, -1).T
-    warped = warp_values(places_of(moving), moving.affine, transform, fixed, mode="linear", fill=1e4)
+    warped = warp_values(
+        places_of(moving), moving.affine, transform, fixed, mode="linear", fill=1e4
+    )
     found, expected = warped.values.reshape(3, -1).T, transform.map_points(starts)
-    voxels, last = geometry.apply(np.linalg.inv(moving.affine), expected), np.array(moving.shape) - 1
+    voxels, last = (
+        geometry.apply(np.linalg.inv(moving.affine), expected),
+        np.array(moving.shape) - 1,
+    )
     clear = clear_of_the_end(transform, starts)
     inner = clear & np.all((voxels >= 0) & (voxels <= last), axis=1)
     np.testing.assert_allclose(found[inner], expected[inner], rtol=0, atol=1e-3)
@@ -75,7 +82,9 @@ def test_an_image_of_places_shows_where_each_voxel_comes_from(
 def test_the_inverse_of_an_image_of_places_shows_the_inverse_of_points(
     transform: Transform, fixed: Grid, moving: Grid
 ) -> None:
-    warped = warp_values(places_of(fixed), fixed.affine, transform, moving, mode="linear", inverse=True)
+    warped = warp_values(
+        places_of(fixed), fixed.affine, transform, moving, mode="linear", inverse=True
+    )
     origins, _ = transform.inverse_points(places_of(moving).reshape(3, -1).T)
     voxels = geometry.apply(np.linalg.inv(fixed.affine), origins)
     inner = np.all((voxels >= 0) & (voxels <= np.array(fixed.shape) - 1), axis=1)
@@ -91,7 +100,9 @@ def test_points_go_there_and_back(transform: Transform, where: Grid) -> None:
     places = lattice(where)
     points = [Point(str(i), (x, y, z)) for i, (x, y, z) in enumerate(places.tolist())]
     points = [
-        point for point, clear in zip(points, clear_of_the_end(transform, places), strict=True) if clear
+        point
+        for point, clear in zip(points, clear_of_the_end(transform, places), strict=True)
+        if clear
     ]
     assume(points)
     there = map_points(points, transform)

@@ -39,13 +39,17 @@ def smooth(seed: int, size: float = 10.0) -> IndexField:
 
 def blob(seed: int, where: tuple[float, float, float] = (6, 6, 5)) -> NDArray[np.float64]:
     radius = np.random.default_rng(seed).uniform(2.2, 4.5)
-    distance = np.sqrt(sum((axis - at) ** 2 for axis, at in zip(np.indices(SHAPE), where, strict=True)))
+    distance = np.sqrt(
+        sum((axis - at) ** 2 for axis, at in zip(np.indices(SHAPE), where, strict=True))
+    )
     return np.asarray(distance < radius, dtype=np.float64)
 
 
 @given(seeds, st.floats(1, 200))
 @settings(max_examples=20)
-def test_learn2regs_spread_is_that_of_numpys_gradient_and_no_fold_is_found(seed: int, size: float) -> None:
+def test_learn2regs_spread_is_that_of_numpys_gradient_and_no_fold_is_found(
+    seed: int, size: float
+) -> None:
     field = smooth(seed, size)
     gradient = np.stack([np.stack(np.gradient(part.astype(np.float64))) for part in field])
     jacobian = np.linalg.det(np.moveaxis(gradient, (0, 1), (-2, -1)) + np.eye(3))[2:-2, 2:-2, 2:-2]
@@ -70,7 +74,9 @@ def test_learn2regs_dice_is_that_of_rounded_indices(seed: int) -> None:
     target = region(fixed == 1)
     assert target is not None
     expected = 2 * (warped & (fixed == 1)).sum() / (warped.sum() + fixed.sum())
-    assert learn2reg.label_figures(carried, target)["learn2reg_dice"] == pytest.approx(expected, abs=1e-6)
+    assert learn2reg.label_figures(carried, target)["learn2reg_dice"] == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 @given(masks, masks, st.floats(0, 100))
@@ -92,9 +98,12 @@ def test_distances_by_area_do_not_depend_on_the_order_of_axes(
 ) -> None:
     assume(first.any() and second.any())
     turned = [
-        mask[tuple(slice(None, None, step) for step in steps)].transpose(axes) for mask in (first, second)
+        mask[tuple(slice(None, None, step) for step in steps)].transpose(axes)
+        for mask in (first, second)
     ]
-    assert robust_hausdorff(turned[0], turned[1]) == pytest.approx(robust_hausdorff(first, second), abs=1e-9)
+    assert robust_hausdorff(turned[0], turned[1]) == pytest.approx(
+        robust_hausdorff(first, second), abs=1e-9
+    )
 
 
 @given(seeds)
@@ -117,7 +126,11 @@ def test_muregpros_figures_are_those_of_arrays_in_five_dimensions(seed: int) -> 
     assert muregpro.figures(fixed, warped) == pytest.approx(expected, abs=1e-6)
 
 
-@given(hnp.arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(1, 6)), elements=st.integers(0, 30)))
+@given(
+    hnp.arrays(
+        np.int64, st.tuples(st.integers(1, 9), st.integers(1, 6)), elements=st.integers(0, 30)
+    )
+)
 @settings(max_examples=60)
 def test_muregpros_cohort_is_that_of_its_description_in_integers(thirds: NDArray[np.int64]) -> None:
     """Integer arithmetic by integers: `//` is what TensorFlow's mean of int64 does."""
@@ -134,22 +147,32 @@ def test_muregpros_cohort_is_that_of_its_description_in_integers(thirds: NDArray
 FLIPS = [(x, y, z) for x, y, z in itertools.product((1, -1), repeat=3) if -1 in {x, y, z}]
 
 
-def stored(volume: NDArray[np.float64], flip: tuple[int, int, int]) -> tuple[NDArray[np.float64], Matrix]:
+def stored(
+    volume: NDArray[np.float64], flip: tuple[int, int, int]
+) -> tuple[NDArray[np.float64], Matrix]:
     """A volume with some axes reversed, and its affine: the same values at the same places."""
     turn = np.diag([*map(float, flip), 1.0])
-    turn[:3, 3] = [size - 1 if step < 0 else 0 for size, step in zip(volume.shape, flip, strict=True)]
+    turn[:3, 3] = [
+        size - 1 if step < 0 else 0 for size, step in zip(volume.shape, flip, strict=True)
+    ]
     return volume[tuple(slice(None, None, step) for step in flip)].copy(), AFFINE @ turn
 
 
 def bent() -> Transform:
     """Folds in the middle, and is at rest at the borders."""
-    field = torch.randn(1, 3, 9, 9, 9, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    field[:, :, [0, 1, -2, -1]] = field[:, :, :, [0, 1, -2, -1]] = field[:, :, :, :, [0, 1, -2, -1]] = 0
+    field = torch.randn(
+        1, 3, 9, 9, 9, generator=torch.Generator().manual_seed(4), dtype=torch.float64
+    )
+    field[:, :, [0, 1, -2, -1]] = field[:, :, :, [0, 1, -2, -1]] = field[
+        :, :, :, :, [0, 1, -2, -1]
+    ] = 0
     case = np.diag([1.2, 1.5, 1.9, 1.0])
     return Transform(np.eye(4), field, case)
 
 
-def measured(flip: tuple[int, int, int], side: str) -> tuple[dict[str, float | None], dict[str, float]]:
+def measured(
+    flip: tuple[int, int, int], side: str
+) -> tuple[dict[str, float | None], dict[str, float]]:
     """Strict figures and those of challenges, with one side stored in another way."""
     moving, fixed = blob(3, (5.3, 6.2, 5.1)), blob(8, (6, 5, 5))
     moving, moving_affine = stored(moving, flip if side == "moving" else (1, 1, 1))
@@ -162,7 +185,9 @@ def measured(flip: tuple[int, int, int], side: str) -> tuple[dict[str, float | N
     strict = label_figures(warped, Region(fixed > 0, (0, 0, 0)), fixed_affine, surfaces=True)
     strict |= {"folded": float((found.determinants <= 0).sum()), "ndv": found.ndv_percent}
     field = index_field(transform, grid, moving_affine)
-    theirs = learn2reg.field_figures(field) | muregpro.figures(fixed, muregpro.warped(moving, field))
+    theirs = learn2reg.field_figures(field) | muregpro.figures(
+        fixed, muregpro.warped(moving, field)
+    )
     return strict, theirs | muregpro.unregistered(fixed, moving)
 
 
@@ -185,5 +210,7 @@ def test_figures_of_challenges_depend_on_storage(side: str, changing: set[str]) 
     """A mirrored array turns determinants round; centroids are cut towards the array's first voxel."""
     plain = measured((1, 1, 1), side)[1]
     others = [measured(flip, side)[1] for flip in FLIPS]
-    changed = {name for name in plain if any(abs(other[name] - plain[name]) > 1e-3 for other in others)}
+    changed = {
+        name for name in plain if any(abs(other[name] - plain[name]) > 1e-3 for other in others)
+    }
     assert changing <= changed

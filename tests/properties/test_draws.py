@@ -16,24 +16,35 @@ from tenter.sampling.draws import Draw, Outline, draw
 
 Sampling = Literal["uniform", "balanced"]
 ROLES = some.lists(
-    some.lists(some.sampled_from(("structure", "landmark")), min_size=1, max_size=5), min_size=1, max_size=12
+    some.lists(some.sampled_from(("structure", "landmark")), min_size=1, max_size=5),
+    min_size=1,
+    max_size=12,
 )
 BATCHES = some.integers(1, 6)
 STEPS = some.integers(0, 10_000)
 
 
 def drawn(roles: list[list[Role]], step: int, fold: str = "0", **changed: Any) -> Draw:
-    labels = [tuple(Label(f"label-{key}", key, role) for key, role in enumerate(each)) for each in roles]
-    return draw(Outline(tuple(labels), (1, 1), SHAPE, SPACING), chosen(**changed), fold=fold, step=step)
+    labels = [
+        tuple(Label(f"label-{key}", key, role) for key, role in enumerate(each)) for each in roles
+    ]
+    return draw(
+        Outline(tuple(labels), (1, 1), SHAPE, SPACING), chosen(**changed), fold=fold, step=step
+    )
 
 
 def corners(one: Draw) -> list[float]:
     return [
-        move for side in one.changes if side.corners is not None for move in side.corners.ravel().tolist()
+        move
+        for side in one.changes
+        if side.corners is not None
+        for move in side.corners.ravel().tolist()
     ]
 
 
-@given(roles=ROLES, batch=BATCHES, step=STEPS, seed=some.integers(0, 2**40), fold=some.text(max_size=4))
+@given(
+    roles=ROLES, batch=BATCHES, step=STEPS, seed=some.integers(0, 2**40), fold=some.text(max_size=4)
+)
 @settings(max_examples=60, deadline=None)
 def test_equal_arguments_give_equal_draws(
     roles: list[list[Role]], batch: int, step: int, seed: int, fold: str
@@ -60,7 +71,9 @@ def test_pairs_of_a_batch_are_distinct_where_there_are_enough(
 
 @given(count=some.integers(1, 12), batch=BATCHES, number=some.integers(0, 50))
 @settings(max_examples=60, deadline=None)
-def test_a_pass_shows_no_pair_twice_and_drops_less_than_a_batch(count: int, batch: int, number: int) -> None:
+def test_a_pass_shows_no_pair_twice_and_drops_less_than_a_batch(
+    count: int, batch: int, number: int
+) -> None:
     batch = min(batch, count)
     steps = count // batch
     roles: list[list[Role]] = [["landmark"]] * count
@@ -70,7 +83,9 @@ def test_a_pass_shows_no_pair_twice_and_drops_less_than_a_batch(count: int, batc
     assert len(pairs) > count - batch
 
 
-@given(roles=ROLES, wanted=some.integers(1, 6), how=some.sampled_from(get_args(Sampling)), step=STEPS)
+@given(
+    roles=ROLES, wanted=some.integers(1, 6), how=some.sampled_from(get_args(Sampling)), step=STEPS
+)
 @settings(max_examples=60, deadline=None)
 def test_labels_are_a_pairs_own_distinct_and_as_many_as_wanted(
     roles: list[list[Role]], wanted: int, how: Sampling, step: int

@@ -128,7 +128,10 @@ def independent(cohort: Path, pair: str) -> tuple[dict[int, float], dict[int, fl
     places = np.linalg.inv(moving_affine[:3, :3]) @ (world - moving_affine[:3, 3:])
     dice, distance = {}, {}
     for key in range(min(moving.shape[3], fixed.shape[3])):
-        warped = ndimage.map_coordinates(moving[..., key], places, order=1).reshape(fixed.shape[:3]) >= 0.5
+        warped = (
+            ndimage.map_coordinates(moving[..., key], places, order=1).reshape(fixed.shape[:3])
+            >= 0.5
+        )
         target = fixed[..., key] >= 0.5
         if moving[..., key].any() and target.any() and warped.any():
             dice[key] = 2 * (warped & target).sum() / (warped.sum() + target.sum())
@@ -138,10 +141,16 @@ def independent(cohort: Path, pair: str) -> tuple[dict[int, float], dict[int, fl
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_zero_field_gives_independent_figures(cohort: Path, of_zero: list[MetricRow], pair: str) -> None:
+def test_the_zero_field_gives_independent_figures(
+    cohort: Path, of_zero: list[MetricRow], pair: str
+) -> None:
     dice, distance = independent(cohort, pair)
     for metric, expected in (("dice", dice), ("tre", distance)):
-        rows = {row.label: row for row in of_zero if row.pair == pair and row.metric == metric and row.label}
+        rows = {
+            row.label: row
+            for row in of_zero
+            if row.pair == pair and row.metric == metric and row.label
+        }
         assert expected
         for key, value in expected.items():
             row = rows[SETTINGS.labels.label(key).name]

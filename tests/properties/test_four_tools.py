@@ -164,7 +164,9 @@ def test_four_tools_agree(
 
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("tool", ["SimpleITK", "ANTs"])
-def test_a_flipped_sign_would_be_seen(tool: str, axis: int, tmp_path: Path, tools: dict[str, Tool]) -> None:
+def test_a_flipped_sign_would_be_seen(
+    tool: str, axis: int, tmp_path: Path, tools: dict[str, Tool]
+) -> None:
     case = pair("oblique", "RAS")
     moves = pull.displacement(case.transform, case.fixed, FIXED_SHAPE)
     moves[axis].neg_()

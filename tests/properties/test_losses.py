@@ -31,8 +31,12 @@ WINDOWS = st.builds(
     signed=st.booleans(),
 )
 MINDS = st.builds(config.MindLoss, radius_voxel=st.integers(0, 2), distance_voxel=st.integers(1, 3))
-HISTOGRAMS = st.builds(config.MutualInformationLoss, bins=st.integers(2, 24), normalised=st.booleans())
-CONTRAST_FREE = st.one_of(st.builds(config.GnccLoss, signed=st.booleans()), WINDOWS, MINDS, HISTOGRAMS)
+HISTOGRAMS = st.builds(
+    config.MutualInformationLoss, bins=st.integers(2, 24), normalised=st.booleans()
+)
+CONTRAST_FREE = st.one_of(
+    st.builds(config.GnccLoss, signed=st.booleans()), WINDOWS, MINDS, HISTOGRAMS
+)
 IMAGE_LOSSES = st.one_of(st.builds(config.SsdLoss), CONTRAST_FREE)
 FEW = settings(max_examples=25, deadline=None)
 
@@ -68,11 +72,14 @@ def test_what_an_absent_label_holds_does_not_matter(
 
 @FEW
 @given(
-    seed=SEEDS, loss=LABEL_LOSSES.filter(lambda loss: loss.name in {"dice", "generalised_dice", "jaccard"})
+    seed=SEEDS,
+    loss=LABEL_LOSSES.filter(lambda loss: loss.name in {"dice", "generalised_dice", "jaccard"}),
 )
 def test_overlap_losses_lie_between_0_and_1(seed: int, loss: config.LabelLoss) -> None:
     warped, fixed = _random(seed, 2, 1, 2, 6, 5, 7)
-    value = losses.label_loss(loss, (1.0, 1.0, 1.0))(warped, fixed, torch.ones(1, 2, dtype=torch.float64))
+    value = losses.label_loss(loss, (1.0, 1.0, 1.0))(
+        warped, fixed, torch.ones(1, 2, dtype=torch.float64)
+    )
     assert 0 <= value.item() <= 1
 
 
@@ -92,7 +99,9 @@ def test_bending_does_not_see_an_affine_part(
     seed: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> None:
     field, matrix = _random(seed, 1, 3, *shape), _random(seed + 1, 1, 3, 4)
-    torch.testing.assert_close(bending(field + grids.mapped(matrix, shape), spacing), bending(field, spacing))
+    torch.testing.assert_close(
+        bending(field + grids.mapped(matrix, shape), spacing), bending(field, spacing)
+    )
 
 
 @FEW
@@ -100,7 +109,9 @@ def test_bending_does_not_see_an_affine_part(
 def test_energies_are_homogeneous(seed: int, shape: tuple[int, int, int], factor: float) -> None:
     field, voxels = _random(seed, 2, 3, *shape), (1.0, 1.0, 1.0)
     torch.testing.assert_close(bending(factor * field, voxels), factor**2 * bending(field, voxels))
-    torch.testing.assert_close(gradient(factor * field, voxels), factor**2 * gradient(field, voxels))
+    torch.testing.assert_close(
+        gradient(factor * field, voxels), factor**2 * gradient(field, voxels)
+    )
     torch.testing.assert_close(
         gradient(factor * field, voxels, "l1"), abs(factor) * gradient(field, voxels, "l1")
     )
@@ -117,9 +128,17 @@ def test_on_isotropic_grids_millimetres_are_a_factor(
 
 
 @FEW
-@given(seed=SEEDS, spacing=SPACINGS, shift=st.integers(-2, 2), norm=st.sampled_from(["squared", "smooth_l1"]))
+@given(
+    seed=SEEDS,
+    spacing=SPACINGS,
+    shift=st.integers(-2, 2),
+    norm=st.sampled_from(["squared", "smooth_l1"]),
+)
 def test_moving_both_labels_keeps_their_distance(
-    seed: int, spacing: tuple[float, float, float], shift: int, norm: Literal["squared", "smooth_l1"]
+    seed: int,
+    spacing: tuple[float, float, float],
+    shift: int,
+    norm: Literal["squared", "smooth_l1"],
 ) -> None:
     labels = torch.zeros(2, 1, 2, 9, 8, 7, dtype=torch.float64)
     labels[:, :, :, 2:7, 2:6, 2:5] = _random(seed, 2, 1, 2, 5, 4, 3) + 0.01
@@ -137,8 +156,12 @@ def test_brightness_and_contrast_do_not_matter(
     inside = _random(seed + 1, 1, 1, 7, 6, 8) > 0.2
     term = losses.image_loss(loss, (1.0, 1.0, 1.0))
     expected = term(warped, fixed, inside)
-    torch.testing.assert_close(term(gain * warped + offset, fixed, inside), expected, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(term(warped, gain * fixed + offset, inside), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        term(gain * warped + offset, fixed, inside), expected, rtol=1e-6, atol=1e-6
+    )
+    torch.testing.assert_close(
+        term(warped, gain * fixed + offset, inside), expected, rtol=1e-6, atol=1e-6
+    )
 
 
 @FEW
@@ -159,7 +182,11 @@ def test_neither_image_is_preferred(seed: int, loss: config.ImageTerm) -> None:
     flipped=st.integers(0, 2),
 )
 def test_images_may_be_stored_in_any_order(
-    seed: int, loss: config.ImageTerm, spacing: tuple[float, float, float], order: list[int], flipped: int
+    seed: int,
+    loss: config.ImageTerm,
+    spacing: tuple[float, float, float],
+    order: list[int],
+    flipped: int,
 ) -> None:
     warped, fixed = _random(seed, 2, 1, 1, 7, 6, 8)
     inside = _random(seed + 1, 1, 1, 7, 6, 8) > 0.2

@@ -63,7 +63,9 @@ def by_hand(order: int, spacing: Spacing | None = None) -> float:
     for wave, moves in WAVES.items():
         angles = [WAVE * k for k in wave]
         if spacing is not None:
-            angles = [np.sin(angle * step) / step for angle, step in zip(angles, spacing, strict=True)]
+            angles = [
+                np.sin(angle * step) / step for angle, step in zip(angles, spacing, strict=True)
+            ]
         total += sum(move**2 for move in moves) / 3 * sum(angle**2 for angle in angles) ** order / 2
     return total
 
@@ -117,7 +119,11 @@ def test_absolute_gradients_in_mm_do_not_depend_on_the_grid(spacing: Spacing) ->
 def test_a_quadratic_field_costs_exactly_the_same_on_any_grid(name: str, spacing: Spacing) -> None:
     """Its differences have no error; for the gradient the field is linear."""
     x, y, z = places(spacing, 0)
-    moves = [0.01 * x**2 - 0.02 * x * y, 0.03 * y * z + 0.01 * z**2, 0.02 * z**2 - 0.01 * x * z + 0.5 * y]
+    moves = [
+        0.01 * x**2 - 0.02 * x * y,
+        0.03 * y * z + 0.01 * z**2,
+        0.02 * z**2 - 0.01 * x * z + 0.5 * y,
+    ]
     if name == "gradient":
         moves = [0.2 * x - 0.1 * z, 0.3 * z + 0.1 * y, -0.4 * x + 0.5 * y]
     field = torch.stack([move / step for move, step in zip(moves, spacing, strict=True)])[None]
@@ -147,7 +153,9 @@ def label_term(name: str, spacing: Spacing, **options: object) -> float:
     """A loss of two balls a few mm apart."""
     warped, fixed = ball(spacing, (22, 25, 24), 9), ball(spacing, (26, 22.5, 25), 8)
     chosen = config.Losses.model_validate({"labels": [{"name": name, **options}]}).labels[0]
-    return losses.label_loss(chosen, spacing)(warped, fixed, torch.ones(1, 1, dtype=torch.float64)).item()
+    return losses.label_loss(chosen, spacing)(
+        warped, fixed, torch.ones(1, 1, dtype=torch.float64)
+    ).item()
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 2.0, 3.0), (3.0, 1.0, 2.0), (1.5, 2.0, 1.0)])
@@ -168,8 +176,12 @@ def test_label_scales_change_the_loss_by_more_than_that() -> None:
 
 
 @pytest.mark.parametrize("spacing", GRIDS)
-@pytest.mark.parametrize(("norm", "value"), [("squared", 4**2 + 2.5**2 + 1), ("smooth_l1", 23.25**0.5 - 0.5)])
-def test_distances_of_centroids_do_not_depend_on_the_grid(spacing: Spacing, norm: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("norm", "value"), [("squared", 4**2 + 2.5**2 + 1), ("smooth_l1", 23.25**0.5 - 0.5)]
+)
+def test_distances_of_centroids_do_not_depend_on_the_grid(
+    spacing: Spacing, norm: str, value: float
+) -> None:
     assert label_term("centroid", spacing, norm=norm) == pytest.approx(value, rel=0.01)
 
 

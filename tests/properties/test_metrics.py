@@ -55,7 +55,9 @@ def _oblique(spacing: tuple[float, float, float], seed: int) -> Matrix:
 
 
 def _figures(first: Mask, second: Mask, affine: Matrix) -> dict[str, float]:
-    found = label_figures(Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine, surfaces=True)
+    found = label_figures(
+        Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine, surfaces=True
+    )
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -81,7 +83,10 @@ def test_a_mask_is_at_no_distance_from_itself(mask: Mask) -> None:
 @settings(max_examples=30)
 def test_distances_of_surfaces_are_symmetric_and_ordered(first: Mask, second: Mask) -> None:
     assume(first.any() and second.any())
-    there, back = surface_distances(first, second, SPACING), surface_distances(second, first, SPACING)
+    there, back = (
+        surface_distances(first, second, SPACING),
+        surface_distances(second, first, SPACING),
+    )
     assert there is not None
     assert back is not None
     assert there.hausdorff() == back.hausdorff() <= there.hausdorff(100.0)
@@ -94,7 +99,9 @@ def test_distances_of_surfaces_are_symmetric_and_ordered(first: Mask, second: Ma
 def test_cutting_masks_to_their_boxes_changes_no_figure(first: Mask, second: Mask) -> None:
     assume(first.any() and second.any())
     affine = np.diag([*SPACING, 1.0])
-    whole = label_figures(Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine, surfaces=True)
+    whole = label_figures(
+        Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine, surfaces=True
+    )
     cut = label_figures(_cut(first), _cut(second), affine, surfaces=True)
     assert whole == pytest.approx(cut, abs=1e-9)
 
@@ -121,7 +128,9 @@ def test_a_quantile_lies_between_the_best_and_the_worst(values: list[float], sha
 @given(errors, st.floats(0, 1))
 def test_losing_a_label_never_improves_a_quantile(values: list[float], share: float) -> None:
     worse = [math.inf, *values[1:]]
-    assert quantiles(np.array(worse), (share,))[0] >= quantiles(np.array(values), (share,))[0] - 1e-9
+    assert (
+        quantiles(np.array(worse), (share,))[0] >= quantiles(np.array(values), (share,))[0] - 1e-9
+    )
 
 
 @given(errors)
@@ -188,8 +197,12 @@ def test_mean_and_95_percent_distance_are_those_of_scipys_distance_transform(
     maps = [ndimage.distance_transform_edt(~shell, sampling=spacing) for shell in shells]
     directed = [maps[1][shells[0]], maps[0][shells[1]]]
     found = _figures(first, second, _oblique(spacing, seed))
-    assert found["surface_distance"] == pytest.approx(float(np.mean(np.concatenate(directed))), abs=1e-6)
-    assert found["hd95"] == pytest.approx(max(float(np.percentile(d, 95)) for d in directed), abs=1e-6)
+    assert found["surface_distance"] == pytest.approx(
+        float(np.mean(np.concatenate(directed))), abs=1e-6
+    )
+    assert found["hd95"] == pytest.approx(
+        max(float(np.percentile(d, 95)) for d in directed), abs=1e-6
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")

@@ -53,7 +53,10 @@ def rules(draw: st.DrawFn) -> Pairing:
     forward = draw(st.permutations(GROUPS)) if groups != "within" and draw(st.booleans()) else ()
     number = draw(st.none() | st.integers(1, 6))
     return Pairing(
-        groups=groups, forward=tuple(forward), pairs_per_subject=number, seed=draw(st.integers(0, 3))
+        groups=groups,
+        forward=tuple(forward),
+        pairs_per_subject=number,
+        seed=draw(st.integers(0, 3)),
     )
 
 
@@ -75,7 +78,10 @@ def test_no_patient_is_trained_on_and_tested(cohort: Cohort, jobs: int) -> None:
     dealt = chunks.deal(cohort.pairs(), cohort.folds(), jobs)
     for fold in map(str, range(cohort.count)):
         tested = [
-            pair for name, own in dealt.items() if chunks.tested_by(name) in {fold, "test"} for pair in own
+            pair
+            for name, own in dealt.items()
+            if chunks.tested_by(name) in {fold, "test"}
+            for pair in own
         ]
         taught = [pair for name, own in dealt.items() if chunks.teaches(name, fold) for pair in own]
         seen = {patient for pair in taught for patient in pair.patients}
@@ -91,7 +97,9 @@ def test_a_model_learns_from_every_pair_that_it_may_and_from_no_other(cohort: Co
     for fold in range(cohort.count):
         forbidden = tested | {patient for patient, own in assignment.items() if own == fold}
         allowed = {pair.id for pair in pairs if forbidden.isdisjoint(pair.patients)}
-        taught = [p.id for name, own in dealt.items() if chunks.teaches(name, str(fold)) for p in own]
+        taught = [
+            p.id for name, own in dealt.items() if chunks.teaches(name, str(fold)) for p in own
+        ]
         assert sorted(taught) == sorted(allowed)
 
 
@@ -130,7 +138,9 @@ def test_pairs_obey_the_rules(cohort: Cohort) -> None:
         same = moving.group == fixed.group
         assert cohort.rules.groups in {"mixed", "within" if same else "between"}
         if cohort.rules.forward and not same:
-            assert cohort.rules.forward.index(moving.group) < cohort.rules.forward.index(fixed.group)
+            assert cohort.rules.forward.index(moving.group) < cohort.rules.forward.index(
+                fixed.group
+            )
         assert {moving.set, fixed.set} == {"test"} or "test" not in {moving.set, fixed.set}
 
 
@@ -140,7 +150,8 @@ def test_a_draw_gives_each_subject_its_pairs(cohort: Cohort) -> None:
     assume(cohort.rules.pairs_per_subject is not None)
     every = replace(cohort, rules=cohort.rules.model_copy(update={"pairs_per_subject": None}))
     possible, drawn = (
-        Counter(name for pair in item.pairs() for name in pair.id.split("--")) for item in (every, cohort)
+        Counter(name for pair in item.pairs() for name in pair.id.split("--"))
+        for item in (every, cohort)
     )
     wanted = cohort.rules.pairs_per_subject or 0
     assert all(drawn[name] >= min(wanted, possible[name]) for name in possible)

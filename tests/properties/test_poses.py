@@ -33,7 +33,9 @@ class Truth:
 
     def __call__(self, places: np.ndarray) -> np.ndarray:
         """Where `[3, ...]` fixed places lie in the moving image."""
-        moved = np.tensordot(self.matrix[:3, :3], places, 1) + self.matrix[:3, 3].reshape(3, 1, 1, 1)
+        moved = np.tensordot(self.matrix[:3, :3], places, 1) + self.matrix[:3, 3].reshape(
+            3, 1, 1, 1
+        )
         found: np.ndarray = moved + self.bend * np.sin(2 * np.pi * places[[1, 2, 0]] / 24)
         return found
 
@@ -102,7 +104,9 @@ def far(field: Tensor, exact: Truth, where: np.ndarray) -> float:
 def test_the_average_over_poses_is_the_plain_field(seed: int, bend: float) -> None:
     exact = truth(seed, bend)
     found = poses.averaged(Equivariant(exact), places(), places(), POSES, SPACING)
-    shown = np.all([covered(of_fixed) for _, of_fixed in poses.drawn(POSES, SHAPE, SPACING)], axis=0)
+    shown = np.all(
+        [covered(of_fixed) for _, of_fixed in poses.drawn(POSES, SHAPE, SPACING)], axis=0
+    )
     assert shown.mean() > 0.2
     assert found.dtype == torch.float32
     assert far(found, exact, shown) < (CLOSE if bend else 1e-3)
@@ -134,7 +138,9 @@ def remembering(network: Equivariant, placed: tuple[Matrix, Matrix]) -> poses.Ne
 
 
 def test_poses_are_the_same_for_every_pair_and_begin_alike() -> None:
-    few, many = (poses.drawn(POSES.model_copy(update={"count": count}), SHAPE, SPACING) for count in (2, 5))
+    few, many = (
+        poses.drawn(POSES.model_copy(update={"count": count}), SHAPE, SPACING) for count in (2, 5)
+    )
     for one, other in zip(few, many, strict=False):
         for side in range(2):
             assert np.array_equal(one[side], other[side])

@@ -58,7 +58,9 @@ def centroid(label: Array, affine: Array) -> Array:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_truth_maps_corresponding_points_within_a_tenth_of_a_millimetre(cohort: Path, pair: str) -> None:
+def test_truth_maps_corresponding_points_within_a_tenth_of_a_millimetre(
+    cohort: Path, pair: str
+) -> None:
     with (cohort / f"truth/{pair}.points.tsv").open(newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     fixed, moving = (
@@ -82,7 +84,9 @@ def test_truth_carries_landmarks_onto_landmarks(cohort: Path, pair: str) -> None
     carried, fixed, affine = warped(cohort, pair)
     voxel_mm = abs(np.linalg.det(affine[:3, :3])) ** (1 / 3)
     both = range(2, min(len(carried), len(fixed)))
-    errors = [np.linalg.norm(centroid(carried[k], affine) - centroid(fixed[k], affine)) for k in both]
+    errors = [
+        np.linalg.norm(centroid(carried[k], affine) - centroid(fixed[k], affine)) for k in both
+    ]
     assert both
     assert max(errors) <= 0.3 * voxel_mm
 

@@ -34,7 +34,9 @@ def world(seed: int) -> Matrix:
     return result
 
 
-def restored(image: Matrix, shape: tuple[int, ...], order: list[int], flip: tuple[bool, ...]) -> Matrix:
+def restored(
+    image: Matrix, shape: tuple[int, ...], order: list[int], flip: tuple[bool, ...]
+) -> Matrix:
     """The affine of the same voxels, stored with axes in another order and direction."""
     step = np.zeros((4, 4))
     step[3, 3] = 1
@@ -47,9 +49,13 @@ def restored(image: Matrix, shape: tuple[int, ...], order: list[int], flip: tupl
 
 @given(seeds, shapes, st.sampled_from(["border", "zeros"]))
 @settings(max_examples=40, deadline=None)
-def test_no_displacement_changes_nothing(seed: int, shape: tuple[int, ...], padding: warp.Padding) -> None:
+def test_no_displacement_changes_nothing(
+    seed: int, shape: tuple[int, ...], padding: warp.Padding
+) -> None:
     image = uniform(seed, 1, 2, *shape)
-    same = warp.warp(image, torch.zeros(1, len(shape), *shape, dtype=torch.float64), padding=padding)
+    same = warp.warp(
+        image, torch.zeros(1, len(shape), *shape, dtype=torch.float64), padding=padding
+    )
     torch.testing.assert_close(same, image, rtol=0, atol=1e-12)
 
 
@@ -70,12 +76,16 @@ def test_affine_maps_compose_as_matrices(seed: int, shape: tuple[int, int, int])
     # Half the size, so that no point leaves the grid.
     inner = torch.diag(torch.tensor([0.5, 0.5, 0.5, 1], dtype=torch.float64)) @ shrunk
     composed = compose.compose(affine.displacement(outer, shape), affine.displacement(inner, shape))
-    torch.testing.assert_close(composed, affine.displacement(outer @ inner, shape), rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        composed, affine.displacement(outer @ inner, shape), rtol=0, atol=1e-10
+    )
 
 
 @given(seeds, larger)
 @settings(max_examples=40, deadline=None)
-def test_affine_maps_change_volume_by_their_determinant(seed: int, shape: tuple[int, int, int]) -> None:
+def test_affine_maps_change_volume_by_their_determinant(
+    seed: int, shape: tuple[int, int, int]
+) -> None:
     matrix = affine.corner_affine(uniform(seed, 1, 4, 3))
     determinant = jacobian.determinant(affine.displacement(matrix, shape))
     torch.testing.assert_close(
@@ -115,12 +125,16 @@ def test_case_grid_does_not_depend_on_how_the_image_is_stored(
     again = restored(image, shape, order, flip)
     permuted = tuple(shape[axis] for axis in order)
     one = geometry.canonical_grid(image, shape, *plan)
-    np.testing.assert_allclose(geometry.canonical_grid(again, permuted, *plan), one, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        geometry.canonical_grid(again, permuted, *plan), one, rtol=0, atol=1e-9
+    )
 
 
 @given(seeds, seeds, larger)
 @settings(max_examples=40, deadline=None)
-def test_points_and_voxels_agree_on_the_map(seed: int, other: int, shape: tuple[int, int, int]) -> None:
+def test_points_and_voxels_agree_on_the_map(
+    seed: int, other: int, shape: tuple[int, int, int]
+) -> None:
     transform = Transform(world(seed), 2 * uniform(seed, 1, 3, *shape) - 1, world(seed + 1))
     grid = world(other)
     grid[:3, 3] = geometry.centre_mm(transform.affine, shape)
@@ -143,8 +157,12 @@ def test_moving_coordinates_do_not_depend_on_the_worlds_place(
     )
     before = transform.coordinates(fixed, (3, 3, 3), moving)
     shift = geometry.translation((7.0, -30.0, 11.0))
-    moved = Transform(transform.alignment @ np.linalg.inv(shift), transform.field, shift @ transform.affine)
-    torch.testing.assert_close(moved.coordinates(shift @ fixed, (3, 3, 3), moving), before, rtol=0, atol=1e-8)
+    moved = Transform(
+        transform.alignment @ np.linalg.inv(shift), transform.field, shift @ transform.affine
+    )
+    torch.testing.assert_close(
+        moved.coordinates(shift @ fixed, (3, 3, 3), moving), before, rtol=0, atol=1e-8
+    )
 
 
 def folding_free(seed: int, largest_mm: float, voxels_of_smoothing: float) -> torch.Tensor:
@@ -163,7 +181,9 @@ def alignment(seed: int) -> Matrix:
     """An affine map of the world with shear, that mirrors nothing."""
     random = np.random.default_rng(seed)
     result = np.eye(4)
-    result[:3, :3] = Rotation.random(rng=random).as_matrix() @ (np.eye(3) + random.uniform(-0.2, 0.2, (3, 3)))
+    result[:3, :3] = Rotation.random(rng=random).as_matrix() @ (
+        np.eye(3) + random.uniform(-0.2, 0.2, (3, 3))
+    )
     result[:3, 3] = random.uniform(-80, 80, 3)
     return result
 
@@ -211,7 +231,9 @@ def test_inverse_transform_takes_points_home(
 
 @given(seeds, st.booleans())
 @settings(max_examples=30, deadline=None)
-def test_maps_that_mirror_turn_all_volume_inside_out_and_others_none(seed: int, mirrored: bool) -> None:  # noqa: FBT001 - drawn
+def test_maps_that_mirror_turn_all_volume_inside_out_and_others_none(
+    seed: int, mirrored: bool
+) -> None:  # noqa: FBT001 - drawn
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[:3, :3] += 0.4 * (uniform(seed, 3, 3) - 0.5)
     if mirrored:

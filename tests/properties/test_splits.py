@@ -40,15 +40,26 @@ def cohorts(draw: st.DrawFn) -> tuple[list[Pair], int]:
 
 @settings(max_examples=200)
 @given(cohorts(), st.integers(0, 5), st.integers(1, 4))
-def test_no_patient_is_trained_on_and_tested(cohort: tuple[list[Pair], int], seed: int, jobs: int) -> None:
+def test_no_patient_is_trained_on_and_tested(
+    cohort: tuple[list[Pair], int], seed: int, jobs: int
+) -> None:
     pairs, count = cohort
     assignment = folds.assign(pairs, count, seed, {})
     dealt = chunks.deal(pairs, assignment, jobs)
     for fold in range(count):
-        tested = {p.patient for name, own in dealt.items() if name.startswith(f"{fold}-") for p in own}
-        tested |= {p.patient for name, own in dealt.items() if name.startswith("test-") for p in own}
+        tested = {
+            p.patient for name, own in dealt.items() if name.startswith(f"{fold}-") for p in own
+        }
+        tested |= {
+            p.patient for name, own in dealt.items() if name.startswith("test-") for p in own
+        }
         groups = {str(other) for other in range(count) if other != fold} | {"train"}
-        trained = {p.patient for name, own in dealt.items() if name.rpartition("-")[0] in groups for p in own}
+        trained = {
+            p.patient
+            for name, own in dealt.items()
+            if name.rpartition("-")[0] in groups
+            for p in own
+        }
         assert not tested & trained
 
 

@@ -68,7 +68,8 @@ def write_cohort(root: Path) -> None:
         row = rows.setdefault(name, {})
         for side, order in zip(AFFINES, orders_of(name), strict=True):
             row |= {
-                f"{side}_{what}": f"{side}-{what}-{ORDERS.index(order)}.nii" for what in ("image", "labels")
+                f"{side}_{what}": f"{side}-{what}-{ORDERS.index(order)}.nii"
+                for what in ("image", "labels")
             }
             row[f"{side}_points"] = f"{side}.points.tsv"
     write_manifest(root, rows)
@@ -99,7 +100,9 @@ class Results:
     def figures(self, name: str, metric: str) -> list[float]:
         """Before and after of each label (or point), the field's where it has no label."""
         rows = [row for row in self.rows if (row.pair, row.metric) == (name, metric)]
-        figures = [figure for row in rows for figure in (row.before, row.after) if figure is not None]
+        figures = [
+            figure for row in rows for figure in (row.before, row.after) if figure is not None
+        ]
         assert len(figures) == 2 * len(rows) > 0
         return figures
 
@@ -132,7 +135,9 @@ def test_plans_do_not_depend_on_storage(results: Results) -> None:
     pairs = manifest.image_pairs(results.study.root / "manifest.tsv", NAMES)
     plans = [planning.derive([pair], config.PlanRules()) for pair in pairs]
     assert len(set(plans[0].shape)) == 3
-    assert {(plan.shape, plan.spacing_mm) for plan in plans} == {(plans[0].shape, plans[0].spacing_mm)}
+    assert {(plan.shape, plan.spacing_mm) for plan in plans} == {
+        (plans[0].shape, plans[0].spacing_mm)
+    }
 
 
 @pytest.mark.parametrize("rule", ["centre", "mass"])

@@ -124,7 +124,9 @@ def test_coverage(measure: str, kind: str, patients: int, effects: str) -> None:
 @pytest.mark.parametrize(("kind", "patients"), list(itertools.product(OF_ONE, SIZES)))
 def test_coverage_where_some_patients_fail_altogether(kind: str, patients: int) -> None:
     for labels in (1, 4):
-        share = MEASURES["median"]["skewed"](Cohort(kind, patients, labels), EFFECTS["failing"], LONG)
+        share = MEASURES["median"]["skewed"](
+            Cohort(kind, patients, labels), EFFECTS["failing"], LONG
+        )
         _assert_covered(share, LONG)
 
 

@@ -127,7 +127,11 @@ IMAGES = [
     image_case("lncc, signed", "alike", name="lncc", weight=2, window_mm=35, signed=True),
     image_case("mutual_information", "unlike", name="mutual_information", weight=5),
     image_case(
-        "mutual_information, in nats", "unlike", name="mutual_information", weight=5, normalised=False
+        "mutual_information, in nats",
+        "unlike",
+        name="mutual_information",
+        weight=5,
+        normalised=False,
     ),
     image_case("mind", "unlike", name="mind", weight=10),
 ]
@@ -147,14 +151,25 @@ NETWORKS = [
     Case("network: unet, bspline", network=UNET | {"output": "bspline"}),
     Case("network: local", network=LOCAL, training=GENTLY),
     Case("network: local, velocity", network=LOCAL | {"output": "velocity"}, training=GENTLY),
-    Case("network: local, bspline", network=LOCAL | {"output": "bspline"}, training=GENTLY | {"steps": 200}),
+    Case(
+        "network: local, bspline",
+        network=LOCAL | {"output": "bspline"},
+        training=GENTLY | {"steps": 200},
+    ),
     Case("network: local, parity", network=LOCAL | {"parity": True}, training=GENTLY),
     Case("network: global", network=GLOBAL, training=AFFINE),
     Case("network: global, parity", network=TIED, training=TIGHTLY),
     Case("network: keypoint", network=KEYPOINT, quick=True),
     Case("network: cascade", network={"name": "cascade", "factors": [2, 1], "network": UNET}),
-    Case("network: composite", network={"name": "composite", "first": GLOBAL, "second": UNET}, quick=True),
-    Case("network: composite, keypoint", network={"name": "composite", "first": KEYPOINT, "second": UNET}),
+    Case(
+        "network: composite",
+        network={"name": "composite", "first": GLOBAL, "second": UNET},
+        quick=True,
+    ),
+    Case(
+        "network: composite, keypoint",
+        network={"name": "composite", "first": KEYPOINT, "second": UNET},
+    ),
     Case(
         "network: composite, parity",
         network={
@@ -182,17 +197,24 @@ CASES = [*LABELS, *IMAGES, *REGULARISERS, *NETWORKS, *PAIRINGS]
 
 
 PARAMETERS = [
-    pytest.param(case, marks=[] if case.quick else [pytest.mark.soak], id=case.name) for case in CASES
+    pytest.param(case, marks=[] if case.quick else [pytest.mark.soak], id=case.name)
+    for case in CASES
 ]
 
 
 @pytest.mark.parametrize("case", PARAMETERS)
-def test_the_loss_falls_and_unseen_patients_are_registered_better(case: Case, cohorts: Cohorts) -> None:
+def test_the_loss_falls_and_unseen_patients_are_registered_better(
+    case: Case, cohorts: Cohorts
+) -> None:
     found = cohorts.study(case.cohort).learn(case.name, case.model)
     print(f"\n{case.name}: {found}")  # noqa: T201 - shown by `make soak`
     start, end = found.losses
     assert end < start - LOSS_DROP * abs(start)
-    silent = [name for name, values in found.terms.items() if name.endswith("_weighted") and not any(values)]
+    silent = [
+        name
+        for name, values in found.terms.items()
+        if name.endswith("_weighted") and not any(values)
+    ]
     assert silent == []
     before, after = found.tre_mm
     assert after < TRE_SHARE * before
@@ -208,7 +230,9 @@ def test_every_loss_network_and_cohort_has_a_case() -> None:
     }
     kinds: list[type[config.Section]] = [config.LabelLoss, config.CentroidLoss]
     kinds += [*_kinds(ImageTerm), *_kinds(Regulariser)]
-    assert used == {name for kind in kinds for name in get_args(kind.model_fields["name"].annotation)}
+    assert used == {
+        name for kind in kinds for name in get_args(kind.model_fields["name"].annotation)
+    }
     assert {model.network.name for model in models} == networks.CLASSES.keys()
     assert {case.cohort for case in CASES} == COHORTS.keys()
 

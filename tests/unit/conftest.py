@@ -30,7 +30,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = folder / "manifest.tsv"
     manifest.write_text("pair\n")
     place = folder / "tracking.json"
-    start_tracking(uri=uri, experiment="demo", study="demo", manifest=manifest, output=place, timeout_s=20.0)
+    start_tracking(
+        uri=uri, experiment="demo", study="demo", manifest=manifest, output=place, timeout_s=20.0
+    )
     return folder
 
 
@@ -38,6 +40,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(database: Path, tmp_path: Path) -> Place:
     """A database with an experiment, of this test alone; its record is `tracking.json` beside it."""
     shutil.copy(database / "mlflow.db", tmp_path / "mlflow.db")
-    record = files.read_json(database / "tracking.json") | {"uri": f"sqlite:///{tmp_path}/mlflow.db"}
+    record = files.read_json(database / "tracking.json") | {
+        "uri": f"sqlite:///{tmp_path}/mlflow.db"
+    }
     files.write_json(tmp_path / "tracking.json", record)
     return tracking.read_place(tmp_path / "tracking.json")

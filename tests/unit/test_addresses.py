@@ -83,7 +83,8 @@ IMPOSSIBLE = {
 def test_an_address_that_can_never_work_is_refused_with_what_to_write(uri: str, word: str) -> None:
     with pytest.raises(InputError) as caught:
         config.parse(
-            {"study": "s", "manifest": "m", "models": {"a": {}}, "tracking": {"uri": uri}}, Path("c")
+            {"study": "s", "manifest": "m", "models": {"a": {}}, "tracking": {"uri": uri}},
+            Path("c"),
         )
     (fault,) = caught.value.faults
     assert fault.column == "tracking.uri"
@@ -143,7 +144,9 @@ def study(folder: Path, uri: str) -> Study:
 def test_only_the_environment_of_jobs_holds_the_login(tmp_path: Path, uri: str) -> None:
     made = study(tmp_path, uri)
     content = made.path.read_text()
-    commands = made.opening_commands(files.canonical(yaml.safe_load(content)), tmp_path, tmp_path / "t.json")
+    commands = made.opening_commands(
+        files.canonical(yaml.safe_load(content)), tmp_path, tmp_path / "t.json"
+    )
     environment: dict[str, str] = {}
     surroundings.equip(
         environment, accepted=made.accepted, caches=tmp_path / "caches", tracking=made.tracking_uri

@@ -61,7 +61,9 @@ def test_an_option_is_a_mapping_a_section_or_a_file(refined: Path) -> None:
 
 def test_an_option_that_is_none_is_refused(refined: Path) -> None:
     sides = patient.volume("moving"), patient.volume("fixed")
-    with pytest.raises(InputError, match=r"test_time:refine\.step: unknown key; did you mean 'steps'"):
+    with pytest.raises(
+        InputError, match=r"test_time:refine\.step: unknown key; did you mean 'steps'"
+    ):
         tenter.register(refined / "tiny", *sides, test_time={"refine": {"step": 2}})
 
 
@@ -128,7 +130,9 @@ def test_three_lines_register(tmp_path: Path) -> None:
 def test_an_image_warped_by_hand_is_the_registrations_own(tmp_path: Path) -> None:
     patient.write_model(tmp_path / "model")
     result = tenter.register(tmp_path / "model", patient.volume("moving"), patient.volume("fixed"))
-    by_hand = tenter.warp(patient.volume("moving"), result.transform, patient.volume("fixed"), fill="edge")
+    by_hand = tenter.warp(
+        patient.volume("moving"), result.transform, patient.volume("fixed"), fill="edge"
+    )
     np.testing.assert_allclose(by_hand.array, result.warped.array, rtol=0, atol=1e-2)
 
 
@@ -162,7 +166,9 @@ def test_transforms_and_references_may_be_files(tmp_path: Path) -> None:
     by_files = tenter.warp(
         tenter.read_labels(tmp_path / "l.nii.gz"), tmp_path / "t.h5", tmp_path / "l.nii.gz"
     )
-    assert np.array_equal(by_files.values, tenter.warp(labels(), shift(2.0, 0.0, 0.0), patient_grid()).values)
+    assert np.array_equal(
+        by_files.values, tenter.warp(labels(), shift(2.0, 0.0, 0.0), patient_grid()).values
+    )
 
 
 def patient_grid() -> tenter.Volume:
@@ -174,7 +180,9 @@ def test_files_are_read_as_inside_the_package(tmp_path: Path) -> None:
     path = patient.write_images(tmp_path)[0]
     assert np.array_equal(tenter.read_image(str(path)).array, volumes.read_image(path).array)
     tenter.write_image(tmp_path / "copy.nii", tenter.read_image(path))
-    assert np.array_equal(tenter.read_image(tmp_path / "copy.nii").array, volumes.read_image(path).array)
+    assert np.array_equal(
+        tenter.read_image(tmp_path / "copy.nii").array, volumes.read_image(path).array
+    )
 
 
 def test_soft_labels_are_read_as_a_stack(tmp_path: Path) -> None:
@@ -214,12 +222,18 @@ def test_dice_of_different_grids_is_refused() -> None:
 
 
 def test_dice_by_name() -> None:
-    assert tenter.dice(labels(), labels(), {2: "gland", 3: "tumour"}) == {"gland": 1.0, "tumour": 1.0}
+    assert tenter.dice(labels(), labels(), {2: "gland", 3: "tumour"}) == {
+        "gland": 1.0,
+        "tumour": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
     ("names", "complaint"),
-    [({2: "gland"}, r"names: lacks the labels \[3\]"), ({2: "a", 3: "a"}, "gives a name to two labels")],
+    [
+        ({2: "gland"}, r"names: lacks the labels \[3\]"),
+        ({2: "a", 3: "a"}, "gives a name to two labels"),
+    ],
 )
 def test_names_must_be_those_of_all_labels(names: dict[int, str], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
@@ -228,7 +242,9 @@ def test_names_must_be_those_of_all_labels(names: dict[int, str], complaint: str
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_a_stack_read_as_a_map_is_refused_in_words_of_python(channels: int, tmp_path: Path) -> None:
-    soft = tenter.LabelVolume(np.zeros((channels, 4, 4, 4), np.float32), np.eye(4), tuple(range(channels)))
+    soft = tenter.LabelVolume(
+        np.zeros((channels, 4, 4, 4), np.float32), np.eye(4), tuple(range(channels))
+    )
     tenter.write_labels(tmp_path / "stack.nii", soft)
     with pytest.raises(DataError, match=r"stack\.nii: has \d channels.*pass stack=True") as raised:
         tenter.read_labels(tmp_path / "stack.nii")
@@ -265,7 +281,9 @@ def test_another_format_is_not_written(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("stack", "fill"), [(False, -1.0), (False, 0.5), (True, 2.0), (True, -0.1)])
+@pytest.mark.parametrize(
+    ("stack", "fill"), [(False, -1.0), (False, 0.5), (True, 2.0), (True, -0.1)]
+)
 def test_labels_are_not_filled_with_what_is_no_label(stack: bool, fill: float) -> None:  # noqa: FBT001 - a parameter of the test
     with pytest.raises(InputError, match=r"fill: is .*; give a"):
         tenter.warp(labels(stack=stack), shift(8.0, 0.0, 0.0), labels(), fill=fill)

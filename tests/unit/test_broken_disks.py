@@ -74,7 +74,9 @@ def out(made: SmallStudy) -> Iterator[Path]:
 def prepare(made: SmallStudy, stage: str, out: Path) -> None:
     """What a stage finds below the folder that it writes to."""
     if stage == "prepare-labels":
-        shutil.copytree(made.results / "cases", out / "cases", ignore=shutil.ignore_patterns("*labels*"))
+        shutil.copytree(
+            made.results / "cases", out / "cases", ignore=shutil.ignore_patterns("*labels*")
+        )
 
 
 def names(folder: Path) -> set[str]:
@@ -116,7 +118,9 @@ def test_all_other_stages_and_disks(made: SmallStudy, out: Path, stage: str, kin
 @pytest.mark.soak
 @pytest.mark.parametrize("spare", [4096 * 2**power for power in range(11)])
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_disk_that_fills_up_at_any_moment(made: SmallStudy, out: Path, stage: str, spare: int) -> None:
+def test_a_disk_that_fills_up_at_any_moment(
+    made: SmallStudy, out: Path, stage: str, spare: int
+) -> None:
     with broken.mounted(out, SIZE):
         prepare(made, stage, out)
         words = made.words(stage, out / "cohort" if stage == "simulate" else out)
@@ -161,7 +165,11 @@ def test_a_folder_in_the_place_of_an_output_is_named(
     with broken.blocked(out, [file]):
         answer = run(made.words(stage, out))
         assert answer.code == 3
-        assert answer.complaints == [line for line in answer.complaints if str(out / file) in line] != []
+        assert (
+            answer.complaints
+            == [line for line in answer.complaints if str(out / file) in line]
+            != []
+        )
         assert "a folder is in the place of the file" in answer.stderr
     assert run(made.words(stage, out)).code == 0
 
@@ -196,12 +204,14 @@ def stale(made: SmallStudy, out: Path) -> SmallStudy:
 TOOLS = {
     "accept": ["accept", "train", "{}", "--reason", "none"],
     "prune": ["prune", "{}", "--yes"],
-    "status": ["status", "{}", "--verify"],
+    "status": ["status", "{}"],
 }
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_tool_is_refused_in_one_line_in_a_folder_of_another_user(stale: SmallStudy, tool: str) -> None:
+def test_a_tool_is_refused_in_one_line_in_a_folder_of_another_user(
+    stale: SmallStudy, tool: str
+) -> None:
     words = [word.format(stale.config) for word in TOOLS[tool]]
     with broken.foreign(stale.folder):
         answer = run(words)
@@ -219,7 +229,9 @@ def tenter(*words: object, full: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command as a process; one of its streams (`stdout`, `stderr`) may lie on a full disk."""
     command = [sys.executable, "-m", "tenter.cli.main", *map(str, words)]
     with Path("/dev/full").open("w") as stream:
-        streams = {name: stream if name == full else subprocess.PIPE for name in ("stdout", "stderr")}
+        streams = {
+            name: stream if name == full else subprocess.PIPE for name in ("stdout", "stderr")
+        }
         return subprocess.run(command, text=True, check=False, **streams)  # type: ignore[call-overload,no-any-return]
 
 
@@ -238,7 +250,9 @@ def test_a_complaint_that_the_log_does_not_take_goes_to_standard_output(made: Sm
     assert done.stdout.startswith("ERROR ")
 
 
-def test_a_process_ends_by_itself_where_a_transform_did_not_fit(made: SmallStudy, out: Path) -> None:
+def test_a_process_ends_by_itself_where_a_transform_did_not_fit(
+    made: SmallStudy, out: Path
+) -> None:
     """After a failed write HDF5 ends its process by a segmentation fault."""
     with broken.mounted(out, SIZE), broken.filled(0)(out):
         done = tenter(*made.words("infer", out))

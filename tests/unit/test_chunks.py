@@ -69,8 +69,14 @@ def test_two_folds_test_none_of_their_common_pairs() -> None:
 
 @pytest.mark.parametrize(
     ("fold", "names"),
-    [("0", ["1x10", "1xtrain", "train"]), ("1", ["0", "train"]), ("all", ["0", "1x10", "1xtrain", "train"])],
+    [
+        ("0", ["1x10", "1xtrain", "train"]),
+        ("1", ["0", "train"]),
+        ("all", ["0", "1x10", "1xtrain", "train"]),
+    ],
 )
-def test_a_model_learns_from_chunks_without_patients_of_its_fold(fold: str, names: list[str]) -> None:
+def test_a_model_learns_from_chunks_without_patients_of_its_fold(
+    fold: str, names: list[str]
+) -> None:
     every = ("0", "1x10", "1xtrain", "train", "test")
     assert [name for name in every if chunks.teaches(f"{name}-0", fold)] == names

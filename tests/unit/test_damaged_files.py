@@ -110,7 +110,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "text": lambda path: path.write_text('"x"\n'),
     "null": lambda path: path.write_text("null\n"),
     "nested": lambda path: path.write_text("[" * 100_000),
-    "headless": lambda path: path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]) or "{"),
+    "headless": lambda path: path.write_text(
+        "".join(path.read_text().splitlines(keepends=True)[1:]) or "{"
+    ),
     "folder": folder,
     "circle": circle,
     "faulty disk": faulty_disk,
@@ -190,7 +192,9 @@ def test_a_table_that_lost_its_last_byte_is_cut_off(kind: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("value", ["absent", None, "x", [], {}, True, 1.5])
 @pytest.mark.parametrize("kind", OBJECTS)
-def test_a_value_of_another_type_never_ends_in_a_traceback(kind: str, value: object, tmp_path: Path) -> None:
+def test_a_value_of_another_type_never_ends_in_a_traceback(
+    kind: str, value: object, tmp_path: Path
+) -> None:
     name, write, read = KINDS[kind]
     write(tmp_path / name)
     sound = json.loads((tmp_path / name).read_text())

@@ -142,10 +142,14 @@ def test_what_is_not_there_would_be_noticed(span: str) -> None:
 
 
 def test_every_yes_of_tenter_says_where() -> None:
-    assert [feature for feature, cell in ours("yes") if not re.search(rf"`[^`]+`|{LINK}", cell)] == []
+    assert [
+        feature for feature, cell in ours("yes") if not re.search(rf"`[^`]+`|{LINK}", cell)
+    ] == []
 
 
-@pytest.mark.parametrize("target", sorted({link for link in re.findall(LINK, PAGE) if "://" not in link}))
+@pytest.mark.parametrize(
+    "target", sorted({link for link in re.findall(LINK, PAGE) if "://" not in link})
+)
 def test_links_lead_somewhere(target: str) -> None:
     name, _, anchor = target.partition("#")
     text = (FOLDER / name).resolve().read_text(encoding="utf-8")
@@ -160,7 +164,9 @@ def test_notes_are_all_given_and_all_used() -> None:
 
 
 def test_the_version_of_monai_is_the_one_that_tests_compare_with() -> None:
-    pinned = re.search(r"^monai==(\S+)$", (ROOT / "constraints/reproducible.txt").read_text(), re.MULTILINE)
+    pinned = re.search(
+        r"^monai==(\S+)$", (ROOT / "constraints/reproducible.txt").read_text(), re.MULTILINE
+    )
     assert pinned is not None
     assert f"| {pinned[1]}, its [tutorials]" in PAGE
 

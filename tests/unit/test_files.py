@@ -45,7 +45,9 @@ def test_a_quota_is_told_with_the_path(tmp_path: Path) -> None:
         "files.write_text(Path(sys.argv[1]), 'x' * 5000)\n"
     )
     target = tmp_path / "big.txt"
-    done = subprocess.run([sys.executable, "-c", script, target], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, target], capture_output=True, text=True, check=False
+    )
     assert "OutputError" in done.stderr
     assert str(target) in done.stderr
     assert not list(tmp_path.iterdir())
@@ -64,7 +66,9 @@ def test_kill_while_writing_leaves_no_final_name(tmp_path: Path) -> None:
 
 
 def test_canonical_text_does_not_depend_on_order() -> None:
-    assert files.canonical({"b": 1, "a": [1.5, None]}) == files.canonical({"a": [1.5, None], "b": 1})
+    assert files.canonical({"b": 1, "a": [1.5, None]}) == files.canonical(
+        {"a": [1.5, None], "b": 1}
+    )
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
@@ -109,7 +113,9 @@ def test_a_file_is_flushed_before_it_has_its_name_and_the_name_after(
     assert flushed[1] == tmp_path.name
 
 
-def test_many_files_are_flushed_at_the_end_and_their_folder_once(tmp_path: Path, flushed: list[str]) -> None:
+def test_many_files_are_flushed_at_the_end_and_their_folder_once(
+    tmp_path: Path, flushed: list[str]
+) -> None:
     with files.flushed_together():
         for name in "abc":
             files.write_text(tmp_path / name, name)
@@ -163,7 +169,10 @@ def test_cleaning_up_does_not_hide_the_first_error(
 ) -> None:
     """Where nothing can be written, a temporary file cannot be removed either."""
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(OutputError, match=r"x: cannot be written"), files.written_whole(tmp_path / "x"):
+    with (
+        pytest.raises(OutputError, match=r"x: cannot be written"),
+        files.written_whole(tmp_path / "x"),
+    ):
         raise OSError(getattr(errno, kind), "refused")
 
 
@@ -171,13 +180,18 @@ def test_a_library_that_hides_the_reason_is_told_by_the_file_system(tmp_path: Pa
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
     try:
-        with pytest.raises(OutputError, match=r"x: .*largest size"), files.written_whole(tmp_path / "x"):
+        with (
+            pytest.raises(OutputError, match=r"x: .*largest size"),
+            files.written_whole(tmp_path / "x"),
+        ):
             raise RuntimeError
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("x"), ValueError("x"), DataError("x"), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("x"), ValueError("x"), DataError("x"), KeyError("x")]
+)
 def test_an_error_that_is_none_of_writing_stays_as_it_is(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(error)) as caught, files.written_whole(tmp_path / "x"):
         raise error
@@ -219,7 +233,10 @@ def test_a_file_system_that_cannot_flush_folders_is_enough(
 
 
 def test_a_disk_without_room_is_refused_before_a_library_writes(tmp_path: Path) -> None:
-    with broken_disks.mounted(tmp_path / "disk", "size=64k"), pytest.raises(OSError, match="No space left"):
+    with (
+        broken_disks.mounted(tmp_path / "disk", "size=64k"),
+        pytest.raises(OSError, match="No space left"),
+    ):
         files.require_space(tmp_path / "disk/x", 100_000)
 
 

@@ -92,19 +92,22 @@ def edited(**keys: object) -> Callable[[Path], None]:
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no model": (without_everything, r"model: is not a folder; name a folder"),
     "lost description": (without_description, r"model: fold-1 holds no model\.json"),
-    "no JSON": (no_json, r"fold-1/model\.json: is no description of a finished model"),
-    "a list": (no_object, r"fold-1/model\.json: is not in model format 1"),
+    "no JSON": (no_json, r"fold-1/model\.json: is not valid JSON"),
+    "a list": (no_object, r"fold-1/model\.json: holds a list, not an object"),
     "other format": (edited(format=2), r"fold-1/model\.json: is not in model format 1"),
     "no plan": (edited(plan=None), r"fold-1/model\.json: is damaged \(plan: Field required\)"),
     "no network": (edited(network=None), r"damaged \(network: Field required\)"),
     "unknown network": (edited(network={"name": "vnet"}), r"damaged \(network: .*'vnet'"),
-    "no hash": (edited(weights_sha256=None), r"damaged \(weights_sha256: Field required\)"),
+    "no hash": (edited(weights_sha256=None), r"lacks `weights_sha256`"),
     "negative shape": (edited(plan__shape=[10, -12, 8]), r"damaged \(plan\.shape\.1: "),
     "two numbers": (edited(plan__spacing_mm=[2.0, 2.0]), r"damaged \(plan\.spacing_mm\.2: "),
     "unknown alignment": (edited(plan__alignment="rigid"), r"damaged \(plan\.alignment: "),
     "unknown intensity": (edited(plan__intensity=3), r"damaged \(plan\.intensity: "),
     "no alignment": (edited(plan__alignment=None), r"damaged \(plan\.alignment: Field required\)"),
-    "channels": (edited(channels={"moving": 2, "fixed": 1}), r"`channels` are 2 x 1, those of `plan` 1 x 1"),
+    "channels": (
+        edited(channels={"moving": 2, "fixed": 1}),
+        r"`channels` are 2 x 1, those of `plan` 1 x 1",
+    ),
     "a copy": (copied, r"fold-2/model\.json: has the same weights as fold-1"),
 }
 
@@ -133,7 +136,9 @@ def test_folds_of_different_plans_are_refused_by_key(
 ) -> None:
     patient.write_model(tmp_path, "0")
     patient.write_model(tmp_path, "1", replace(patient.PLAN, **{key: value}))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=f"was trained with another plan than fold-0: {told}") as caught:
+    with pytest.raises(
+        InputError, match=f"was trained with another plan than fold-0: {told}"
+    ) as caught:
         finished.load(tmp_path)
     assert [Path(fault.file) for fault in caught.value.faults] == [tmp_path / "fold-1/model.json"]
 
@@ -170,7 +175,9 @@ def flipped(path: Path) -> None:
         (Path.unlink, "does not exist"),
         (lambda path: path.write_bytes(b""), "is damaged: its sha256"),
         (
-            lambda path: path.write_bytes((path.parents[1] / "fold-0/model.safetensors").read_bytes()),
+            lambda path: path.write_bytes(
+                (path.parents[1] / "fold-0/model.safetensors").read_bytes()
+            ),
             "sha256",
         ),
     ],
@@ -190,12 +197,24 @@ def test_sound_weights_are_not_named(model: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "key", "told"),
     [
-        ({"alignment": "header"}, "alignment", "is header, but the model {} was trained with centre"),
+        (
+            {"alignment": "header"},
+            "alignment",
+            "is header, but the model {} was trained with centre",
+        ),
         ({"alignment": "mass"}, "alignment", "is mass, but"),
-        ({"intensity": "percentile"}, "intensity", "is percentile, but the model {} was trained with zscore"),
+        (
+            {"intensity": "percentile"},
+            "intensity",
+            "is percentile, but the model {} was trained with zscore",
+        ),
         ({"spacing_mm": 2.0}, "spacing_mm", "is 2, but the model {} was trained with 2 x 2 x 2.5"),
         ({"spacing_mm": (2.0, 2.5, 2.0)}, "spacing_mm", "is 2 x 2.5 x 2, but"),
-        ({"shape": (12, 10, 8)}, "shape", "is 12 x 10 x 8, but the model {} was trained with 10 x 12 x 8"),
+        (
+            {"shape": (12, 10, 8)},
+            "shape",
+            "is 12 x 10 x 8, but the model {} was trained with 10 x 12 x 8",
+        ),
     ],
 )
 def test_a_key_that_contradicts_the_model_is_refused_with_both_values(
@@ -218,7 +237,9 @@ def test_a_key_that_contradicts_the_model_is_refused_with_both_values(
         {"spacing_mm": None, "shape": None},
     ],
 )
-def test_what_the_model_says_too_is_no_contradiction(model: Path, stated: dict[str, object]) -> None:
+def test_what_the_model_says_too_is_no_contradiction(
+    model: Path, stated: dict[str, object]
+) -> None:
     assert finished.conflicts(PlanRules.model_validate(stated), finished.load(model), CONFIG) == ()
 
 
@@ -229,7 +250,9 @@ def test_every_contradicting_key_is_named(model: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["my model", "-unet", "modèle", "unet.v2", "m" * 65])
-def test_a_folder_whose_name_cannot_stand_in_the_results_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_folder_whose_name_cannot_stand_in_the_results_is_refused(
+    tmp_path: Path, name: str
+) -> None:
     patient.write_model(tmp_path / name)
     (fault,) = finished.conflicts(PlanRules(), finished.load(tmp_path / name), CONFIG)
     assert (fault.column, repr(name) in fault.message) == ("model", True)
@@ -237,10 +260,20 @@ def test_a_folder_whose_name_cannot_stand_in_the_results_is_refused(tmp_path: Pa
 
 def test_a_plan_file_is_the_models_whatever_its_cohort(model: Path, tmp_path: Path) -> None:
     found, path = finished.load(model), tmp_path / "plan.json"
-    plan = {"shape": [10, 12, 8], "spacing_mm": [2, 2, 2.5], "intensity": "zscore", "alignment": "centre"}
+    plan = {
+        "shape": [10, 12, 8],
+        "spacing_mm": [2, 2, 2.5],
+        "intensity": "zscore",
+        "alignment": "centre",
+    }
     channels = {"moving_channels": 1, "fixed_channels": 1, "cohort": {"pairs": 7}}
     files.write_json(path, plan | channels)
     assert finished.is_plan(path, found)
-    for wrong in ({"alignment": "mass"}, {"moving_channels": 2}, {"shape": [10, 12]}, {"intensity": None}):
+    for wrong in (
+        {"alignment": "mass"},
+        {"moving_channels": 2},
+        {"shape": [10, 12]},
+        {"intensity": None},
+    ):
         files.write_json(path, plan | channels | wrong)
         assert not finished.is_plan(path, found)

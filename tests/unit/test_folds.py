@@ -10,7 +10,9 @@ from tenter.records import Pair, Subject
 
 
 def pair(name: str, patient: str, fold: int | None = None, stratum: str | None = None) -> Pair:
-    return Pair(id=name, patients=(patient,), moving=Path("m"), fixed=Path("f"), fold=fold, stratum=stratum)
+    return Pair(
+        id=name, patients=(patient,), moving=Path("m"), fixed=Path("f"), fold=fold, stratum=stratum
+    )
 
 
 def test_too_few_patients_are_told_with_counts() -> None:
@@ -24,7 +26,10 @@ def test_a_new_patient_goes_to_the_fold_with_fewest_pairs() -> None:
 
 
 def test_the_users_folds_are_taken_as_they_are() -> None:
-    assert folds.assign([pair("a", "P1", 4), pair("b", "P2", 2)], 5, 0, {"P1": 0}) == {"P1": 4, "P2": 2}
+    assert folds.assign([pair("a", "P1", 4), pair("b", "P2", 2)], 5, 0, {"P1": 0}) == {
+        "P1": 4,
+        "P2": 2,
+    }
 
 
 def test_strata_are_spread_evenly() -> None:
@@ -55,7 +60,9 @@ def subject(name: str, patient: str, group: str = "", fold: int | None = None) -
 
 
 def test_subjects_are_dealt_by_patient_and_group() -> None:
-    people = [subject(f"{group}{i}", f"{group}P{i // 2}", group) for group in "ab" for i in range(12)]
+    people = [
+        subject(f"{group}{i}", f"{group}P{i // 2}", group) for group in "ab" for i in range(12)
+    ]
     assignment = folds.assign(people, 3, 0, {})
     for group in "ab":
         counts = [sum(assignment[f"{group}P{i}"] == fold for i in range(6)) for fold in range(3)]

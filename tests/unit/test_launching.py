@@ -27,7 +27,10 @@ def test_several_gpus_of_a_node_are_started_by_torchrun_with_their_own_threads()
 def test_several_nodes_get_one_torchrun_each_that_meet_at_the_first() -> None:
     runtime = Runtime(devices=4, nodes=2)
     text = launching.command(runtime)
-    assert "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=4 torchrun --nnodes=2" in text
+    assert (
+        "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=4 torchrun --nnodes=2"
+        in text
+    )
     assert "--nproc-per-node=4" in text
     assert '--rdzv-endpoint="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)":' in text
     assert launching.resources(runtime) == {"nodes": 2, "tasks": 2, "mpi": "srun"}

@@ -16,7 +16,12 @@ ONE: dict[str, Any] = {
     "input": ["results/s/fields/a.tsv", "data/results/s/b.nii"],
     "log": ["results/s/logs/a.log"],
     "shellcmd": "tenter evaluate results/s/fields/a.tsv",
-    "params": ["'results/s/fields'", "['results/s/models/a', 'results/s2']", "'other results/s/x'", "'0'"],
+    "params": [
+        "'results/s/fields'",
+        "['results/s/models/a', 'results/s2']",
+        "'other results/s/x'",
+        "'0'",
+    ],
     "input_checksums": {"results/s/fields/a.tsv": "sha256:1"},
     "endtime": 10.0,
 }
@@ -92,7 +97,9 @@ def test_an_output_that_is_gone_is_not_remembered(records: Path) -> None:
     assert len(list(records.iterdir())) == 4
 
 
-@pytest.mark.parametrize("text", ["", "[", "[]", "{}", '{"format": 1, "records": [1]}', '{"format": 9}'])
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "{}", '{"format": 1, "records": [1]}', '{"format": 9}']
+)
 @pytest.mark.usefixtures("records")
 def test_a_copy_that_cannot_be_used_is_none(text: str) -> None:
     output("s/cache/workflow.json")

@@ -8,7 +8,9 @@ from tenter import pairwork, tables
 from tenter.errors import DataError, OutputError
 from tenter.records import ImagePair
 
-PAIRS = tuple(ImagePair(id=name, patients=(name,), moving=Path("m"), fixed=Path("f")) for name in "abc")
+PAIRS = tuple(
+    ImagePair(id=name, patients=(name,), moving=Path("m"), fixed=Path("f")) for name in "abc"
+)
 
 
 @pytest.fixture

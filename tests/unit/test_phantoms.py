@@ -25,7 +25,9 @@ def rng(*seed: int) -> np.random.Generator:
 def drawn(seed: int) -> tuple[Deformation, np.ndarray]:
     """A deformation about (20, -10, 5) mm, and fixed points about there."""
     centre = np.array([20.0, -10.0, 5.0])
-    return deformation.draw(rng(seed), centre, np.zeros(3)), centre + rng(seed, 1).uniform(-45, 45, (200, 3))
+    return deformation.draw(rng(seed), centre, np.zeros(3)), centre + rng(seed, 1).uniform(
+        -45, 45, (200, 3)
+    )
 
 
 def patient(seed: int = 0) -> Anatomy:

@@ -45,10 +45,16 @@ def test_a_training_counts_the_network_it_uses_and_no_other() -> None:
 
 
 def test_training_never_counts_reported_metrics() -> None:
-    assert not [name for name in provenance.modules("train", settings()) if name.startswith("tenter.metrics")]
+    assert not [
+        name
+        for name in provenance.modules("train", settings())
+        if name.startswith("tenter.metrics")
+    ]
 
 
-@pytest.mark.parametrize("observer", ["tenter.tracking", "tenter.config", "tenter.errors", "tenter.manifest"])
+@pytest.mark.parametrize(
+    "observer", ["tenter.tracking", "tenter.config", "tenter.errors", "tenter.manifest"]
+)
 def test_observers_count_nowhere(observer: str) -> None:
     found = provenance.modules("train", settings()) | provenance.modules("evaluate")
     assert not [name for name in found if name == observer or name.startswith(f"{observer}.")]
@@ -56,7 +62,9 @@ def test_observers_count_nowhere(observer: str) -> None:
 
 def test_inference_counts_no_loss() -> None:
     network = '{"network":{"name":"local"}}'
-    assert not [name for name in provenance.modules("infer", network) if name.startswith("tenter.losses")]
+    assert not [
+        name for name in provenance.modules("infer", network) if name.startswith("tenter.losses")
+    ]
 
 
 def test_inference_counts_the_parts_and_losses_of_its_option_and_no_others() -> None:
@@ -75,7 +83,9 @@ def test_inference_counts_the_parts_and_losses_of_its_option_and_no_others() -> 
     assert "tenter.registration.refine" not in posed
     assert not [name for name in posed if name.startswith("tenter.losses")]
     assert {"tenter.registration.refine", "tenter.losses.mind", "tenter.losses.folding"} <= refined
-    assert not {"tenter.registration.poses", "tenter.losses.bending", "tenter.losses.dice"} & refined
+    assert (
+        not {"tenter.registration.poses", "tenter.losses.bending", "tenter.losses.dice"} & refined
+    )
 
 
 def test_verify_refuses_other_code() -> None:

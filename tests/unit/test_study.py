@@ -42,7 +42,9 @@ def test_the_final_fold_is_trained_on_everything(tmp_path: Path) -> None:
 
 
 def test_set_train_is_never_registered(tmp_path: Path) -> None:
-    rows = [f"p{i}\tP{i}\tm{i}\tf{i}\t{kind}" for i, kind in enumerate(["cv", "cv", "train", "test"])]
+    rows = [
+        f"p{i}\tP{i}\tm{i}\tf{i}\t{kind}" for i, kind in enumerate(["cv", "cv", "train", "test"])
+    ]
     assert Study.load(write_study(tmp_path, rows)).registered_chunks() == ["0-0", "1-0", "test-0"]
 
 
@@ -95,7 +97,11 @@ def test_settings_of_registration_tell_of_the_option_and_its_models_network(tmp_
 
 def test_a_registration_reads_the_code_of_its_own_option(tmp_path: Path) -> None:
     study = with_options(tmp_path)
-    assert study.code("infer", "a") == study.code("infer", "a-seeds") != study.code("infer", "a-refined")
+    assert (
+        study.code("infer", "a")
+        == study.code("infer", "a-seeds")
+        != study.code("infer", "a-refined")
+    )
 
 
 def test_twins_make_a_training_stale_only_where_it_mirrors(tmp_path: Path) -> None:
@@ -116,11 +122,15 @@ def test_settings_of_a_stage_hold_what_it_reads_and_nothing_else(tmp_path: Path)
 def test_where_work_runs_is_in_no_settings(tmp_path: Path) -> None:
     one = Study.load(write_study(tmp_path))
     before = one.settings("train", "a")
-    other = Study.load(write_study(tmp_path, runtime={"device": "cpu", "log_every": 7, "threads": 4}))
+    other = Study.load(
+        write_study(tmp_path, runtime={"device": "cpu", "log_every": 7, "threads": 4})
+    )
     assert other.settings("train", "a") == before
 
 
-def test_on_a_cluster_a_training_knows_its_end_and_writes_to_no_sqlite_database(tmp_path: Path) -> None:
+def test_on_a_cluster_a_training_knows_its_end_and_writes_to_no_sqlite_database(
+    tmp_path: Path,
+) -> None:
     study = Study.load(write_study(tmp_path, runtime={"margin_s": 30}))
     place = Path("tracking.json")
     assert study.job_flags(place, 240, scheduled=False) == "--tracking tracking.json"
@@ -152,14 +162,18 @@ def test_the_lock_keeps_folds_where_they_are(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     study = Study.load(path)
     flipped = {patient: 1 - fold for patient, fold in study.assignment.items()}
-    files.write_text(study.lock, "patient\tfold\n" + "".join(f"{p}\t{f}\n" for p, f in flipped.items()))
+    files.write_text(
+        study.lock, "patient\tfold\n" + "".join(f"{p}\t{f}\n" for p, f in flipped.items())
+    )
     assert Study.load(path).assignment == flipped
 
 
 def test_the_light_wing_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'mlflow', 'SimpleITK', 'nibabel', 'pandas', 'numpy', 'scipy', 'matplotlib'}"
     script = f"import sys, tenter, tenter.study; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -182,7 +196,9 @@ def write_subjects(folder: Path, count: int = 6, **keys: Any) -> Path:
 
 
 def people(study: Study, chunk_names: list[str]) -> set[str]:
-    return {patient for name in chunk_names for pair in study.chunks[name] for patient in pair.patients}
+    return {
+        patient for name in chunk_names for pair in study.chunks[name] for patient in pair.patients
+    }
 
 
 def test_a_fold_of_subjects_is_trained_on_pairs_without_its_patients(tmp_path: Path) -> None:

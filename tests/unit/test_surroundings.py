@@ -11,7 +11,9 @@ from tenter import provenance, surroundings
 from tenter.errors import CodeChangedError, TenterError
 
 
-def equip(home: Path, tmp_path: Path, *, starts: bool = True, **own: str) -> tuple[dict[str, str], list[str]]:
+def equip(
+    home: Path, tmp_path: Path, *, starts: bool = True, **own: str
+) -> tuple[dict[str, str], list[str]]:
     environment = {"HOME": str(home), "PATH": "/bin", **own}
     told = surroundings.equip(
         environment, accepted=tmp_path / "x.json", caches=tmp_path / "caches", starts=starts
@@ -97,11 +99,15 @@ def test_who_plans_anew_forgets_the_earlier_plan(tmp_path: Path) -> None:
 def test_another_installation_on_the_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"tenter": "0.0.1", "host": "login1", "codes": {}}
     monkeypatch.setenv(provenance.PLANNED, json.dumps(said))
-    with pytest.raises(CodeChangedError, match=r"planned by tenter 0\.0\.1 on login1, but .* has tenter"):
+    with pytest.raises(
+        CodeChangedError, match=r"planned by tenter 0\.0\.1 on login1, but .* has tenter"
+    ):
         provenance.verify("train", "{}", "0000000000000000")
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", '{"codes": 1}', "3"])
-def test_a_plan_that_cannot_be_read_counts_as_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_cannot_be_read_counts_as_none(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(provenance.PLANNED, text)
     assert provenance.planned_code("train") is None

@@ -70,7 +70,9 @@ def test_a_temporary_name_is_not_told() -> None:
 
 
 def test_hdf5s_errors_are_told_by_the_number_within() -> None:
-    error = OSError("Can't write data (file write failed: time = x, errno = 28, error message = 'y')")
+    error = OSError(
+        "Can't write data (file write failed: time = x, errno = 28, error message = 'y')"
+    )
     assert "the disk is full" in system_errors.line(error, Path("x.h5"), "written")
 
 
@@ -84,10 +86,14 @@ def test_a_circle_that_pathlib_hides_is_found(tmp_path: Path) -> None:
 def test_an_error_raised_from_one_of_the_system_is_told_by_it() -> None:
     wrapped = RuntimeError("library failed")
     wrapped.__cause__ = OSError(errno.EROFS, "Read-only file system", "/data/x")
-    assert str(errors.message(wrapped)).startswith("/data/x: cannot be used: the file system is read-only")
+    assert str(errors.message(wrapped)).startswith(
+        "/data/x: cannot be used: the file system is read-only"
+    )
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), ZeroDivisionError(), AssertionError()])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError("x"), ZeroDivisionError(), AssertionError()]
+)
 def test_a_defect_keeps_its_traceback(error: Exception) -> None:
     assert errors.message(error) is None
 

@@ -22,7 +22,9 @@ def test_a_whole_table_is_verified(table: Path, tmp_path: Path) -> None:
     assert (entry.file, entry.bytes, entry.fingerprint) == ("a/x.bin", 5, "f1")
 
 
-@pytest.mark.parametrize(("content", "word"), [(b"1234", "has 4 bytes"), (b"12346", "sha256 differs")])
+@pytest.mark.parametrize(
+    ("content", "word"), [(b"1234", "has 4 bytes"), (b"12346", "sha256 differs")]
+)
 def test_a_changed_file_is_named(table: Path, tmp_path: Path, content: bytes, word: str) -> None:
     (tmp_path / "a/x.bin").write_bytes(content)
     with pytest.raises(DataError, match=word):

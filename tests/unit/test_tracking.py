@@ -37,11 +37,18 @@ def description(fold: str = "0", **changed: Any) -> dict[str, Any]:
         "losses": {"regularisers": [{"name": "bending"}]},
     }
     identity = {"settings": "s", "cohort": "c", "code": "k", "fold": fold}
-    return {"fold": fold, "settings": settings, "identity": identity, "trained_on": ["p", "q"]} | changed
+    return {
+        "fold": fold,
+        "settings": settings,
+        "identity": identity,
+        "trained_on": ["p", "q"],
+    } | changed
 
 
 def result(*folds: FoldResult, **figures: float) -> ModelResult:
-    own = folds or (FoldResult(description=description(), history=HISTORY, figures={"test/dice": 0.8}),)
+    own = folds or (
+        FoldResult(description=description(), history=HISTORY, figures={"test/dice": 0.8}),
+    )
     return ModelResult(model="local", folds=own, figures=figures)
 
 
@@ -53,13 +60,18 @@ def runs(place: Place, *, deleted: bool = False) -> list[Run]:
 
 
 def history(place: Place, run: Run, key: str) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in client(place).get_metric_history(run.info.run_id, key)]
+    return [
+        (point.step, point.value)
+        for point in client(place).get_metric_history(run.info.run_id, key)
+    ]
 
 
 def test_starting_records_the_place(database: Path) -> None:
     uri = f"sqlite:///{database}/mlflow.db"
     manifest = files.sha256(database / "manifest.tsv")
-    assert tracking.read_place(database / "tracking.json") == Place(uri, "demo", "1", "demo", 20.0, manifest)
+    assert tracking.read_place(database / "tracking.json") == Place(
+        uri, "demo", "1", "demo", 20.0, manifest
+    )
     assert tracking.start(uri, "demo", "demo", 20.0).experiment_id == "1"
 
 
@@ -78,7 +90,7 @@ def test_a_damaged_record_of_the_place_is_named(tmp_path: Path) -> None:
 
 def test_an_impossible_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrackingError, match=r"tracking\.uri"):
+    with pytest.raises(TrackingError, match="the tracking database cannot be made"):
         tracking.start(f"sqlite:///{tmp_path}/file/mlflow.db", "e", "s", 1.0)
 
 
@@ -97,7 +109,9 @@ def test_a_training_is_mirrored_while_it_goes(place: Place) -> None:
 
 
 @pytest.mark.parametrize(("error", "status"), [(SystemExit, "KILLED"), (ValueError, "FAILED")])
-def test_how_a_training_ended_is_told(place: Place, error: type[BaseException], status: str) -> None:
+def test_how_a_training_ended_is_told(
+    place: Place, error: type[BaseException], status: str
+) -> None:
     with pytest.raises(error), Mirror(place, "local", description()):
         raise error
     assert runs(place)[0].info.status == status
@@ -113,7 +127,9 @@ def test_a_resumed_training_goes_on_in_its_run_without_doubling_points(place: Pl
 
 
 def test_a_retrained_fold_leaves_exactly_one_current_run(place: Place) -> None:
-    other = description(identity=description()["identity"] | {"settings": "t"}, settings={"seed": 2})
+    other = description(
+        identity=description()["identity"] | {"settings": "t"}, settings={"seed": 2}
+    )
     for told in (description(), other):
         with Mirror(place, "local", told):
             pass
@@ -141,7 +157,9 @@ def test_publishing_twice_changes_nothing(place: Place, tmp_path: Path) -> None:
         artifacts=[tmp_path / "model.json"],
     )
     texts = [tracking.publish(place, result(fold, **{"test/dice": 0.8})) for _ in range(2)]
-    first = [(run.info.run_id, run.info.end_time, run.data.metrics, run.data.tags) for run in runs(place)]
+    first = [
+        (run.info.run_id, run.info.end_time, run.data.metrics, run.data.tags) for run in runs(place)
+    ]
     tracking.publish(place, result(fold, **{"test/dice": 0.8}))
     assert first == [
         (run.info.run_id, run.info.end_time, run.data.metrics, run.data.tags) for run in runs(place)
@@ -244,7 +262,9 @@ def test_runs_last_as_long_as_the_trainings(place: Place) -> None:
     spans = [(1_000_000, 1_012_600), (1_010_000, 1_030_000)]
     folds = [FoldResult(description=description(str(k)), span=span) for k, span in enumerate(spans)]
     tracking.publish(place, result(*folds))
-    found = {run.data.tags["tenter.key"]: (run.info.start_time, run.info.end_time) for run in runs(place)}
+    found = {
+        run.data.tags["tenter.key"]: (run.info.start_time, run.info.end_time) for run in runs(place)
+    }
     assert found == {"local": (1_000_000, 1_030_000), "local/0": spans[0], "local/1": spans[1]}
 
 
@@ -254,7 +274,9 @@ def test_every_run_names_its_model_its_source_and_its_result(place: Place) -> No
     options = {"local-posed": OptionResult(summary="Dice rose more.")}
     tracking.publish(place, replace(whole, options=options))
     tags = {run.data.tags["role"]: run.data.tags for run in runs(place)}
-    assert {role: found["tenter.model"] for role, found in tags.items()} == dict.fromkeys(tags, "local")
+    assert {role: found["tenter.model"] for role, found in tags.items()} == dict.fromkeys(
+        tags, "local"
+    )
     assert {found["mlflow.source.name"] for found in tags.values()} == {"tenter 1.2"}
     assert tags["cv"]["mlflow.note.content"] == "Dice rose."
     assert tags["test-time"]["mlflow.note.content"] == "Dice rose more."
@@ -313,7 +335,9 @@ def test_a_dead_server_costs_a_training_less_than_ten_seconds(
     assert sum("gave up" in record.message for record in caplog.records) == 1
 
 
-def test_a_study_starts_where_the_server_is_dead(dead: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_study_starts_where_the_server_is_dead(
+    dead: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         assert tracking.start(dead, "e", "s", 2.0).experiment_id is None
     assert "not reached" in caplog.text
@@ -334,7 +358,8 @@ def test_several_processes_mirror_into_one_database(place: Place) -> None:
         "    for step in range(40): mirror.record({'step': float(step), 'loss': 1 / (1 + step)})\n"
     )
     commands = [
-        [sys.executable, "-c", code, place.uri, json.dumps(description(str(fold)))] for fold in range(3)
+        [sys.executable, "-c", code, place.uri, json.dumps(description(str(fold)))]
+        for fold in range(3)
     ]
     for process in [subprocess.Popen(command) for command in commands]:
         assert process.wait(timeout=120) == 0

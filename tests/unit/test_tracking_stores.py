@@ -96,12 +96,18 @@ def replace_by_folder(place: Place) -> None:
 
 
 UNUSABLE: dict[str, tuple[Callable[[Place], None], str]] = {
-    "trash": (trash, r"is in the trash; restore it with `MLFLOW_TRACKING_URI=.* mlflow experiments restore "),
+    "trash": (
+        trash,
+        r"is in the trash; restore it with `MLFLOW_TRACKING_URI=.* mlflow experiments restore ",
+    ),
     "older": (
         lambda place: write_schema(place, "3500859a5d39"),
         r"an older MLflow.*`mlflow db upgrade sqlite",
     ),
-    "newer": (lambda place: write_schema(place, "ffffffffffff"), r"a newer MLflow.*--upgrade mlflow`"),
+    "newer": (
+        lambda place: write_schema(place, "ffffffffffff"),
+        r"a newer MLflow.*--upgrade mlflow`",
+    ),
     "damaged": (damage, r"cannot be read.*set it aside with `mv "),
     "folder": (replace_by_folder, r"is not a file; name a database file"),
 }
@@ -145,9 +151,19 @@ def test_an_experiment_is_taken_from_the_trash_of_no_other_name(place: Place) ->
 ANSWERS: list[tuple[int, str, bytes, str]] = [
     (200, "text/html", b"<html>hello</html>", "not an MLflow server (status 200, text/html)"),
     (404, "text/html", b"<html>nothing</html>", "not an MLflow server (status 404, text/html)"),
-    (200, "application/json", b'{"name": "grafana"}', "not an MLflow server (status 200, application/json)"),
+    (
+        200,
+        "application/json",
+        b'{"name": "grafana"}',
+        "not an MLflow server (status 200, application/json)",
+    ),
     (404, "application/json", b"[]", "not an MLflow server (status 404, application/json)"),
-    (401, "text/plain", b"who?", "wants a login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+    (
+        401,
+        "text/plain",
+        b"who?",
+        "wants a login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    ),
     (403, "text/plain", b"not you", "allows no access (not you)"),
     (503, "text/plain", b"later", "answers with error 503"),
 ]
@@ -188,7 +204,9 @@ def test_a_store_that_is_not_there_is_reported_at_once(
 def test_an_encrypted_address_of_a_plain_server_is_told() -> None:
     with tracking_servers.web_server(200, "text/html", b"") as uri:
         complaint = tracking.examine(Place(uri.replace("http", "https"), "e", None, "s", 2.0))
-    assert complaint == tracking.Complaint("the server does not speak https", "write http:// in tracking.uri")
+    assert complaint == tracking.Complaint(
+        "the server does not speak https", "write http:// in tracking.uri"
+    )
 
 
 # PostgreSQL, with and without a server before it.
@@ -225,7 +243,10 @@ def test_a_missing_database_and_a_wrong_password_are_told_apart(postgresql: str)
 
 def test_a_server_that_wants_a_login_says_so(server: str) -> None:
     found = str(tracking.examine(Place(server, "e", None, "s")))
-    assert "the server wants a login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in found
+    assert (
+        "the server wants a login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        in found
+    )
 
 
 def test_a_wrong_login_is_told(server: str) -> None:
@@ -243,7 +264,9 @@ def test_a_login_opens_a_server(server: str, logged_in: str, given: str, monkeyp
     assert tracking.examine(place) is None
 
 
-def test_a_server_keeps_one_infinite_point_and_its_loss_is_noticed(logged_in: str, tmp_path: Path) -> None:
+def test_a_server_keeps_one_infinite_point_and_its_loss_is_noticed(
+    logged_in: str, tmp_path: Path
+) -> None:
     place = tracking.start(logged_in, "lost", "s", 9.0, folder=tmp_path)
     for value in (4.0, math.inf):
         tracking.publish(place, result(value), 0)
@@ -257,7 +280,18 @@ def test_a_server_keeps_one_infinite_point_and_its_loss_is_noticed(logged_in: st
 
 # Folders: names that SQL and addresses quote, and studies that are moved.
 
-NAMES = ["it's", 'a"b', 'it\'s "both"', "a b", "50%20", "a#b", "ümlaut", "a&b=c;d", "{x}", "back\\slash"]
+NAMES = [
+    "it's",
+    'a"b',
+    'it\'s "both"',
+    "a b",
+    "50%20",
+    "a#b",
+    "ümlaut",
+    "a&b=c;d",
+    "{x}",
+    "back\\slash",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -273,7 +307,9 @@ def test_a_working_folder_may_have_any_name(
     place = tracking.start(uri, "e", "s", 9.0, folder=folder / "tracking")
     text = tracking.publish(place, result())
     assert shlex.quote(uri) in text
-    assert [path.read_text() for path in (folder / "tracking/artifacts").rglob("a.txt")] == ["content"]
+    assert [path.read_text() for path in (folder / "tracking/artifacts").rglob("a.txt")] == [
+        "content"
+    ]
     assert not list(folder.glob("mlruns*"))
 
 
@@ -321,7 +357,8 @@ def test_a_copied_study_leaves_the_original_alone(database: Path, tmp_path: Path
     tracking.publish(copied, result(0.9), 1)
     assert sorted(str(path) for path in old.rglob("*")) == before
     assert all(
-        run.info.artifact_uri.startswith(new.as_uri()) for run in client(copied).search_runs(["1"], "")
+        run.info.artifact_uri.startswith(new.as_uri())
+        for run in client(copied).search_runs(["1"], "")
     )
 
 

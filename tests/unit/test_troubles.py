@@ -32,7 +32,11 @@ RESULT = ModelResult(
 @pytest.mark.parametrize(
     ("said", "cause", "fix"),
     [
-        ("(sqlite3.OperationalError) database or disk is full [SQL: UPDATE x]", "disk", "free some space"),
+        (
+            "(sqlite3.OperationalError) database or disk is full [SQL: UPDATE x]",
+            "disk",
+            "free some space",
+        ),
         ("attempt to write a readonly database", "read-only", "writable"),
         ("unable to open database file", "cannot be opened", "writable"),
         ("disk I/O error", "input/output", "checked"),
@@ -67,4 +71,4 @@ def test_a_full_disk_is_not_taken_for_a_server_that_is_away(place: Place, tmp_pa
         there = Place(f"sqlite:///{disk}/mlflow.db", place.experiment, None, "demo")
         with filled(0)(disk), pytest.raises(TrackingError, match="disk of the database is full"):
             tracking.publish(there, RESULT)
-        assert "m: 1 folds" in tracking.publish(there, RESULT)
+        assert "m, 1 fold" in tracking.publish(there, RESULT)

@@ -33,7 +33,8 @@ def _messages() -> Iterator[str]:
                 yield node.value
             elif isinstance(node, ast.JoinedStr):
                 yield "".join(
-                    str(part.value) if isinstance(part, ast.Constant) else GAP for part in node.values
+                    str(part.value) if isinstance(part, ast.Constant) else GAP
+                    for part in node.values
                 )
     for path in (ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))):
         yield re.sub(r"\{[^{}]*\}", GAP, path.read_text(encoding="utf-8"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import sys
 
+import pytest
+
 from clones import Clone
 from tenter.formats.points import read_points
 
@@ -18,7 +20,9 @@ def test_every_pair_with_points_has_them_in_the_moving_image(finished: Clone) ->
     named = {row["pair"] for row in rows(finished) if row["fixed_points"]}
     assert named
     for model in "ab":
-        assert {path.stem for path in (finished.results / "mapped_points" / model).iterdir()} == named
+        assert {
+            path.stem for path in (finished.results / "mapped_points" / model).iterdir()
+        } == named
 
 
 def test_mapped_points_are_those_of_the_command(finished: Clone) -> None:
@@ -30,11 +34,18 @@ def test_mapped_points_are_those_of_the_command(finished: Clone) -> None:
         "--input", str(finished.manifest.parent / row["fixed_points"]), "--output", str(output),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert read_points(output) == read_points(finished.results / f"mapped_points/a/{row['pair']}.tsv")
+    assert read_points(output) == read_points(
+        finished.results / f"mapped_points/a/{row['pair']}.tsv"
+    )
     output.unlink()
 
 
-def test_status_counts_them(finished: Clone) -> None:
-    done = finished.tool(sys.executable, "-m", "tenter.cli.main", "status", "config/trial.yaml", "--verify")
-    count = sum(row["fixed_points"] != "" for row in rows(finished))
-    assert f"a: {count} of {count} files of warped labels and mapped points" in done.stdout
+@pytest.mark.parametrize("folder", ["warped_labels", "mapped_points"])
+def test_status_misses_a_file_that_was_deleted(finished: Clone, folder: str) -> None:
+    path = next((finished.results / folder / "a").iterdir())
+    with finished.edited(path):
+        path.unlink()
+        words = ("status", "config/trial.yaml", "--verify")
+        done = finished.tool(sys.executable, "-m", "tenter.cli.main", *words)
+    assert done.returncode == 3
+    assert f"{folder}/a/{path.name}" in done.stderr

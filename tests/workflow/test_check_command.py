@@ -93,7 +93,9 @@ def test_paths_with_blanks_and_umlauts_work_in_any_locale(tmp_path: Path) -> Non
     faulty.constant(config.parent / "p1 für später.nii.gz")
     command = [str(Path(sys.executable).with_name("tenter")), "check", str(config)]
     bare = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    done = subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=bare, capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == 2
     assert b"is constant" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -108,7 +110,9 @@ def test_a_thousand_rows_are_checked_by_header_in_half_a_minute(tmp_path: Path) 
         names = rows[number % 5].split("\t")[2:]
         for name in names:
             os.link(config.parent / name, config.parent / f"{number}_{name}")
-        many.append("\t".join([f"pair-{number}", f"s-{number}", *(f"{number}_{name}" for name in names)]))
+        many.append(
+            "\t".join([f"pair-{number}", f"s-{number}", *(f"{number}_{name}" for name in names)])
+        )
     table.write_text("\n".join([header, *many]) + "\n", encoding="utf-8")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()

@@ -32,7 +32,9 @@ def test_every_pair_is_measured_once_by_each_model(finished: Clone) -> None:
 
 def test_nobody_is_measured_by_a_model_that_saw_them(finished: Clone) -> None:
     for row in table(finished.results / "metrics.tsv"):
-        described = files.read_json(finished.results / f"models/{row['model']}/fold-{row['fold']}/model.json")
+        described = files.read_json(
+            finished.results / f"models/{row['model']}/fold-{row['fold']}/model.json"
+        )
         known = {*described["patients"]["trained_on"], *described["patients"]["validated_on"]}
         assert row["patient"] not in known
 
@@ -100,7 +102,9 @@ def test_a_damaged_case_is_found_and_named(finished: Clone) -> None:
     assert f"{damaged.parent.name}: " in error
 
 
-def test_snakemakes_own_report_holds_the_tables_and_the_page(finished: Clone, tmp_path: Path) -> None:
+def test_snakemakes_own_report_holds_the_tables_and_the_page(
+    finished: Clone, tmp_path: Path
+) -> None:
     done = finished.run("--report", str(tmp_path / "report.html"))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "report.html").read_text()
@@ -113,7 +117,12 @@ def test_an_accepted_change_of_code_keeps_results(finished: Clone) -> None:
         path.write_text(path.read_text() + "\nEDITED = 1\n")
         assert "train a 0" in finished.stale()
         code, told, error = tenter(
-            finished, "accept", "train", "config/trial.yaml", "--reason", "adds a constant that nobody reads"
+            finished,
+            "accept",
+            "train",
+            "config/trial.yaml",
+            "--reason",
+            "adds a constant that nobody reads",
         )
         try:
             assert (code, error) == (0, "")

@@ -13,8 +13,14 @@ import yaml
 
 import flat
 from tenter.cases import plans
-from tenter.config import EvaluateSettings, ImageSettings, InferSettings, LabelSettings, TrainSettings
-from tenter.errors import DataError, InputError
+from tenter.config import (
+    EvaluateSettings,
+    ImageSettings,
+    InferSettings,
+    LabelSettings,
+    TrainSettings,
+)
+from tenter.errors import InputError
 from tenter.formats.transforms import read_transform
 from tenter.measurement import metric_tables
 from tenter.records import MetricRow
@@ -103,7 +109,9 @@ class Finished:
         labels = LabelSettings.model_validate_json(self.study.settings("prepare_labels"))
         table = self.root / f"{chunk}.images.tsv"
         prepare_images(**shared, plan=self.root / "plan.json", settings=images, table=table)
-        prepare_labels(**shared, images=table, settings=labels, table=self.root / f"{chunk}.labels.tsv")
+        prepare_labels(
+            **shared, images=table, settings=labels, table=self.root / f"{chunk}.labels.tsv"
+        )
 
     def _train(self) -> None:
         learnt = self.study.training_chunks(FOLD)
@@ -157,11 +165,20 @@ def figures(rows: list[MetricRow]) -> dict[tuple[str, str, str], tuple[float | N
 
 def test_a_study_learns_to_register_slices(finished: Any) -> None:
     rows = finished("axial").rows
-    assert {"dice", "tre", "rms_tre", "point_tre", "hd95", "surface_distance", "folding", "ndv"} <= {
-        row.metric for row in rows
-    }
+    assert {
+        "dice",
+        "tre",
+        "rms_tre",
+        "point_tre",
+        "hd95",
+        "surface_distance",
+        "folding",
+        "ndv",
+    } <= {row.metric for row in rows}
     organs = [row for row in rows if (row.label, row.metric) == ("organ", "dice")]
-    before, after = (np.mean([getattr(row, when) for row in organs]) for when in ("before", "after"))
+    before, after = (
+        np.mean([getattr(row, when) for row in organs]) for when in ("before", "after")
+    )
     assert after > before + 0.03
     assert all(np.isfinite([row.before, row.after]).all() for row in rows)
 
@@ -229,7 +246,9 @@ def test_a_new_slice_is_registered_with_test_time_options(finished: Any, tmp_pat
         "refine": {"images": [{"name": "lncc"}], "steps": 3},
     }
     chosen = STUDY["models"]["m"] | {"test_time": {"careful": option}}
-    study = Study.load(made.config, STUDY | {"manifest": str(made.manifest), "models": {"m": chosen}})
+    study = Study.load(
+        made.config, STUDY | {"manifest": str(made.manifest), "models": {"m": chosen}}
+    )
     _, test_time = study.options["m-careful"]
     pair = (made.image("case-1", side) for side in ("moving", "fixed"))
     result = register(made.model, *pair, test_time=test_time)
@@ -260,13 +279,22 @@ def test_check_takes_slices_and_names_what_is_none(finished: Any, tmp_path: Path
         flat.thicken(path)
     config = tmp_path / "mixed.yaml"
     config.write_text(yaml.safe_dump(STUDY | {"manifest": "cohort/manifest.tsv"}))
-    with pytest.raises(DataError, match=r"2-fixed_image.nii.gz: is a volume.*images are a slice \(axial\)"):
+    with pytest.raises(
+        InputError, match=r"2-fixed_image.nii.gz: is a volume.*images are a slice \(axial\)"
+    ):
         check(config)
 
 
-def test_check_refuses_figures_of_programs_that_know_volumes_alone(finished: Any, tmp_path: Path) -> None:
+def test_check_refuses_figures_of_programs_that_know_volumes_alone(
+    finished: Any, tmp_path: Path
+) -> None:
     config = tmp_path / "flat.yaml"
-    keys = {"manifest": str(finished("axial").manifest), "evaluation": {"families": ["strict", "learn2reg"]}}
+    keys = {
+        "manifest": str(finished("axial").manifest),
+        "evaluation": {"families": ["strict", "learn2reg"]},
+    }
     config.write_text(yaml.safe_dump(STUDY | keys))
-    with pytest.raises(InputError, match=r"evaluation\.families: the metrics of learn2reg are defined"):
+    with pytest.raises(
+        InputError, match=r"evaluation\.families: the metrics of learn2reg are defined"
+    ):
         check(config)

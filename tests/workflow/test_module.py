@@ -83,7 +83,9 @@ def test_a_fault_stops_it_before_the_first_job_and_its_own_hook(importing: Clone
             "set `results` in the study's",
             marks=pytest.mark.soak,
         ),
-        pytest.param('config["study"] = "trial"', "", "give one configuration file", marks=pytest.mark.soak),
+        pytest.param(
+            'config["study"] = "trial"', "", "give one configuration file", marks=pytest.mark.soak
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_line(
@@ -116,7 +118,9 @@ def test_a_whole_study_runs_beside_hooks_of_its_own(importing: Clone) -> None:
     ],
 )
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\xff", b"[[[", b"3\n", b"\0" * 99])
-def test_a_damaged_file_stops_the_start_in_a_line(importing: Clone, name: str, content: bytes) -> None:
+def test_a_damaged_file_stops_the_start_in_a_line(
+    importing: Clone, name: str, content: bytes
+) -> None:
     write_config(importing, folds={"count": 2})
     (importing.root / "results/trial/cohort").mkdir(parents=True, exist_ok=True)
     (importing.root / "results/trial/cohort/plan.json").write_text("{}")

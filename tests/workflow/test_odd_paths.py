@@ -15,7 +15,15 @@ from clones import ROOT
 
 
 def dry_run(config: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--cores",
+        "1",
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "DATA": str(folder)}
     return subprocess.run(
         [*command, "--dry-run", "--configfile", str(config)],
@@ -47,7 +55,10 @@ def test_a_study_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str, resu
     config = odd_study(tmp_path, name, results)
     done = dry_run(config, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert results.replace("$DATA", str(tmp_path)) + "/small/cases/tables/0-0.images.tsv" in done.stdout
+    assert (
+        results.replace("$DATA", str(tmp_path)) + "/small/cases/tables/0-0.images.tsv"
+        in done.stdout
+    )
     assert "prepare the labels of chunk 1-0" in done.stdout
 
 
@@ -59,6 +70,8 @@ def test_what_the_workflow_replaces_is_refused_with_its_place(tmp_path: Path, pl
         table.write_text(table.read_text().replace("p2_us.nii.gz", "{chunk}/p2_us.nii.gz", 1))
     done = dry_run(config, tmp_path)
     assert done.returncode == 1
-    where = f"{config.relative_to(tmp_path)}:" if place == "results" else "manifest.tsv:3:fixed_image: "
+    where = (
+        f"{config.relative_to(tmp_path)}:" if place == "results" else "manifest.tsv:3:fixed_image: "
+    )
     assert where in done.stdout + done.stderr
     assert "which the workflow replaces in paths" in done.stdout + done.stderr

@@ -32,7 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = patient.volume(side)
         values = np.zeros(image.array.shape[1:], dtype=np.int32)
         values[3:6, 3:6, 3:6] = 1
-        tenter.write_labels(root / f"{name}_labels.nii.gz", tenter.LabelVolume(values, image.affine, (1,)))
+        tenter.write_labels(
+            root / f"{name}_labels.nii.gz", tenter.LabelVolume(values, image.affine, (1,))
+        )
         x, y, z = (image.affine @ [4, 4, 4, 1])[:3]
         (root / f"{name}_points.tsv").write_text(f"label\tx\ty\tz\napex\t{x}\t{y}\t{z}\n")
     return root
@@ -85,7 +87,10 @@ def test_the_pages_python_runs_as_it_stands(folder: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"model": "nothing"}, "ERROR nothing: is not a folder; name a folder that holds fold-*/model.json"),
+        (
+            {"model": "nothing"},
+            "ERROR nothing: is not a folder; name a folder that holds fold-*/model.json",
+        ),
         ({"moving": "none.nii.gz"}, "ERROR none.nii.gz: does not exist"),
         (
             {"fixed": "mr.nii.gz"},
@@ -93,7 +98,10 @@ def test_the_pages_python_runs_as_it_stands(folder: Path, monkeypatch: pytest.Mo
         ),
         ({"moving": "mr_points.tsv"}, "ERROR mr_points.tsv: "),
         ({"out": "us.nii.gz"}, "ERROR us.nii.gz: cannot be a folder"),
-        ({"out": "."}, "ERROR .: is not empty; name another folder, or overwrite it (`--overwrite`)"),
+        (
+            {"out": "."},
+            "ERROR .: is not empty; name another folder, or overwrite it (`--overwrite`)",
+        ),
         ({"alignment": "file"}, "ERROR alignment: `file` was asked for, but no transform is given"),
         ({"initial-transform": "no.tfm"}, "ERROR no.tfm: is missing"),
     ],
@@ -130,10 +138,14 @@ def test_a_warning_is_seen_and_kept(folder: Path) -> None:
     assert "does not overlap" in (folder / "apart/register.json").read_text()
 
 
-def test_the_overview_of_commands_and_the_help_tell_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_overview_of_commands_and_the_help_tell_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     main(["--help"])
     assert "register one new patient" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["register", "--help"])
     text = capsys.readouterr().out
-    assert all(flag in text for flag in ("--model", "--export", "--alignment", "--overwrite", "learn2reg"))
+    assert all(
+        flag in text for flag in ("--model", "--export", "--alignment", "--overwrite", "learn2reg")
+    )

@@ -17,7 +17,9 @@ Damage = Callable[[Path], None]
 
 
 def verify(study: Clone) -> tuple[int, str]:
-    done = study.tool(sys.executable, "-m", "tenter.cli.main", "status", "config/trial.yaml", "--verify")
+    done = study.tool(
+        sys.executable, "-m", "tenter.cli.main", "status", "config/trial.yaml", "--verify"
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -70,7 +72,12 @@ def test_what_is_advised_repairs_a_study(finished: Clone) -> None:
     images = ("cases/tables/0-0.images.tsv", delete)
     repaired(
         finished,
-        [transform, images, ("metrics.tsv", lose_lines), ("models/b/fold-1/model.safetensors", delete)],
+        [
+            transform,
+            images,
+            ("metrics.tsv", lose_lines),
+            ("models/b/fold-1/model.safetensors", delete),
+        ],
     )
 
 

@@ -12,7 +12,9 @@ import pytest
 import finished
 from tenter import files
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
@@ -39,7 +41,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def browse(page: Path, folder: Path, *flags: str) -> str:
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, page.as_uri()]
+    command = [
+        str(CHROMIUM),
+        *FLAGS,
+        f"--user-data-dir={folder / 'profile'}",
+        *flags,
+        page.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout
 
@@ -79,19 +87,21 @@ def test_every_drawing_is_laid_out_with_its_text_alternative(page: Path, tmp_pat
 
 
 def test_every_link_of_the_contents_leads_somewhere(page: Path, tmp_path: Path) -> None:
-    script = (
-        "[...document.querySelectorAll('nav a')].every(e => document.querySelector(e.getAttribute('href')))"
-    )
+    script = "[...document.querySelectorAll('nav a')].every(e => document.querySelector(e.getAttribute('href')))"
     assert measured(page, tmp_path, 1280, script) == "true"
 
 
 def test_ids_are_unique(page: Path, tmp_path: Path) -> None:
-    script = "(i => i.length === new Set(i).size)([...document.querySelectorAll('[id]')].map(e => e.id))"
+    script = (
+        "(i => i.length === new Set(i).size)([...document.querySelectorAll('[id]')].map(e => e.id))"
+    )
     assert measured(page, tmp_path, 1280, script) == "true"
 
 
 def test_it_asks_for_nothing_beside_itself(page: Path, tmp_path: Path) -> None:
-    script = "performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length"
+    script = (
+        "performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length"
+    )
     assert measured(page, tmp_path, 1280, script) == "0"
 
 

@@ -43,7 +43,14 @@ def start(
     }
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    command = [sys.executable, "-m", *(run if processes > 1 else []), "tenter.cli.main", "train", *words]
+    command = [
+        sys.executable,
+        "-m",
+        *(run if processes > 1 else []),
+        "tenter.cli.main",
+        "train",
+        *words,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -55,7 +62,9 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def saved(folder: Path) -> int:
     """Steps of the newest checkpoint."""
-    return max((int(path.stem[5:]) for path in (folder / "checkpoints").glob("step-*.json")), default=-1)
+    return max(
+        (int(path.stem[5:]) for path in (folder / "checkpoints").glob("step-*.json")), default=-1
+    )
 
 
 def wait_for(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
@@ -109,7 +118,9 @@ def test_killed_and_asked_to_stop_two_processes_end_with_the_same_weights(
     killed = saved(tmp_path)
     process = start(prepared, tmp_path, checkpoint_s=3600)
     assert process.stderr is not None
-    assert any(f"/{STEPS}, loss" in line for line in process.stderr)  # it has gone on for some steps
+    assert any(
+        f"/{STEPS}, loss" in line for line in process.stderr
+    )  # it has gone on for some steps
     process.terminate()
     finish(process)
     assert process.returncode != 0

@@ -107,7 +107,12 @@ def test_a_setting(finished: Clone, change: dict[str, object], expected: set[str
 MODEL_SETTINGS: list[tuple[str, dict[str, object]]] = [
     (
         "loss weight",
-        {"losses": {"labels": [{"name": "dice"}], "regularisers": [{"name": "bending", "weight": 0.7}]}},
+        {
+            "losses": {
+                "labels": [{"name": "dice"}],
+                "regularisers": [{"name": "bending", "weight": 0.7}],
+            }
+        },
     ),
     ("training", {"training": {"steps": 4, "batch": 2, "learning_rate": 1e-3}}),
     ("seed", {"seeds": [1]}),
@@ -126,7 +131,8 @@ def test_a_setting_of_one_model(finished: Clone, change: dict[str, object]) -> N
 def test_a_model_added(finished: Clone) -> None:
     with finished.edited(finished.config):
         configure(
-            finished, lambda content: content["models"].update(c=content["models"]["b"] | {"seeds": [4]})
+            finished,
+            lambda content: content["models"].update(c=content["models"]["b"] | {"seeds": [4]}),
         )
         assert finished.stale() == trained(("c",)) | {"publish c"}
 
@@ -226,7 +232,9 @@ def test_one_image(finished: Clone) -> None:
 
 
 def test_a_large_image_touched_without_change(finished: Clone) -> None:
-    large = [path for path in finished.manifest.parent.rglob("*.nii") if path.stat().st_size > 5_000_000]
+    large = [
+        path for path in finished.manifest.parent.rglob("*.nii") if path.stat().st_size > 5_000_000
+    ]
     assert large
     for path in large:
         os.utime(path)
@@ -277,7 +285,9 @@ def test_another_grid_renews_the_plan_and_all_that_follows(finished: Clone) -> N
     with finished.edited(finished.config):
         configure(finished, lambda content: content["plan"].update(spacing_mm=7.0))
         everything = (
-            every("prepare_images", chunks(FOLDS)) | every("prepare_labels", chunks(FOLDS)) | trained()
+            every("prepare_images", chunks(FOLDS))
+            | every("prepare_labels", chunks(FOLDS))
+            | trained()
         )
         assert finished.stale() == {"plan"} | everything
 

@@ -53,7 +53,9 @@ def running(long_study: Clone) -> Iterator[subprocess.Popen[str]]:
             start_new_session=True,
         )
     logs = long_study.results / "logs/train"
-    while process.poll() is None and not any("step 50/" in log.read_text() for log in logs.rglob("*.log")):
+    while process.poll() is None and not any(
+        "step 50/" in log.read_text() for log in logs.rglob("*.log")
+    ):
         time.sleep(0.2)
     yield process
     if process.poll() is None:
@@ -79,7 +81,9 @@ def interrupted(study: Clone, process: subprocess.Popen[str], *pauses: float) ->
 LAST = r"stopped; .*\d (training|job).*; the same command continues"
 
 
-def test_the_last_line_says_what_is_saved(long_study: Clone, running: subprocess.Popen[str]) -> None:
+def test_the_last_line_says_what_is_saved(
+    long_study: Clone, running: subprocess.Popen[str]
+) -> None:
     last = interrupted(long_study, running, 0.3)[-1]
     assert re.fullmatch(LAST, last)
     assert re.search(r"\d trainings? saved at steps? \d+( to \d+)? of 10000", last)

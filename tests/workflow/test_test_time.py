@@ -38,8 +38,10 @@ def commands(study: Clone) -> list[list[str]]:
     """The commands of all jobs that a run would start, in an order in which they can run."""
     done = study.run("--dry-run", "--printshellcmds")
     assert done.returncode == 0, done.stderr
-    lines = re.findall(r"\btenter ([a-z-]+ --.*)$", done.stdout + done.stderr, re.MULTILINE)
-    return [shlex.split(re.split(r" 2>>? ", line)[0]) for line in lines]
+    lines = re.findall(
+        r"\btenter ([a-z-]+ (?:\S+ +)?--.*)$", done.stdout + done.stderr, re.MULTILINE
+    )
+    return [shlex.split(re.split(r" (?:2>>?|>) ", line)[0]) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,11 @@ def redone(study: Clone) -> tuple[set[str], bytes]:
     """The jobs that ran once all of one chunk of an option was lost, and its figures before."""
     measured = study.results / "metrics/m-refined/0-0.tsv"
     before = measured.read_bytes()
-    lost = [f"fields/m-refined/{pair}/infer.json" for pair, fold in fold_of(study).items() if fold == "0"]
+    lost = [
+        f"fields/m-refined/{pair}/infer.json"
+        for pair, fold in fold_of(study).items()
+        if fold == "0"
+    ]
     for path in ("fields/tables/m-refined/0-0.tsv", "metrics/m-refined/0-0.tsv", *lost):
         (study.results / path).unlink()
     done = study.run("--", measured.relative_to(study.root).as_posix())
@@ -132,7 +138,9 @@ def test_options_are_bit_equal_without_any_label(study: Clone, tmp_path: Path) -
         row |= {key: str(study.manifest.parent / row[key]) for key in row if key.endswith("_image")}
     lines = ["\t".join(bare[0]), *("\t".join(row.values()) for row in bare)]
     (tmp_path / "manifest.tsv").write_text("\n".join(lines) + "\n")
-    shutil.copytree(study.results / "cases", tmp_path / "cases", ignore=shutil.ignore_patterns("*labels*"))
+    shutil.copytree(
+        study.results / "cases", tmp_path / "cases", ignore=shutil.ignore_patterns("*labels*")
+    )
     for name in NAMES[2:]:
         made = files.read_json(study.results / f"fields/tables/{name}/0-0.tsv.provenance.json")
         members = ("m", "m-seed1") if name == "m-seeds" else ("m",)
@@ -148,11 +156,18 @@ def test_options_are_bit_equal_without_any_label(study: Clone, tmp_path: Path) -
             "table": [tmp_path / f"{name}.tsv"],
         }
         assert (
-            main(["infer", *(str(word) for key, some in words.items() for word in (f"--{key}", *some))]) == 0
+            main(
+                [
+                    "infer",
+                    *(str(word) for key, some in words.items() for word in (f"--{key}", *some)),
+                ]
+            )
+            == 0
         )
         for pair in words["pairs"]:
             was, now = (
-                root / f"{pair}/transform.h5" for root in (study.results / f"fields/{name}", tmp_path / name)
+                root / f"{pair}/transform.h5"
+                for root in (study.results / f"fields/{name}", tmp_path / name)
             )
             one, other = (transforms.read_transform(path).field for path in (was, now))
             assert torch.equal(one, other)
@@ -161,7 +176,9 @@ def test_options_are_bit_equal_without_any_label(study: Clone, tmp_path: Path) -
 def test_each_pair_tells_what_was_done_to_it(study: Clone) -> None:
     for pair in fold_of(study):
         said = {
-            name: files.read_json(study.results / f"fields/{name}/{pair}/infer.json").get("test_time")
+            name: files.read_json(study.results / f"fields/{name}/{pair}/infer.json").get(
+                "test_time"
+            )
             for name in NAMES
         }
         assert said["m"] is said["m-seed1"] is None

@@ -56,7 +56,9 @@ def finish(process: subprocess.Popen[str], code: int) -> str:
 
 def saved(folder: Path) -> int:
     """Steps of the newest checkpoint."""
-    return max((int(path.stem[5:]) for path in (folder / "checkpoints").glob("step-*.json")), default=-1)
+    return max(
+        (int(path.stem[5:]) for path in (folder / "checkpoints").glob("step-*.json")), default=-1
+    )
 
 
 def wait_for(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
@@ -107,7 +109,9 @@ def kill_repeatedly(prepared: Prepared, folder: Path, chance: random.Random, mos
             return kills
         assert process.returncode == -signal.SIGKILL, text
         if saved(folder) < STEPS:
-            assert not (folder / "local").exists() or not list((folder / "local/fold-0").glob("[!.]*"))
+            assert not (folder / "local").exists() or not list(
+                (folder / "local/fold-0").glob("[!.]*")
+            )
     return most
 
 

@@ -64,7 +64,9 @@ def test_pairs_of_two_folds_are_prepared_but_not_registered(unpaired: Clone) -> 
     assert registered == {f"infer a {chunk}" for chunk in chunks(FOLDS)}
 
 
-def test_each_measured_pair_was_registered_by_a_model_that_saw_neither_patient(unpaired: Clone) -> None:
+def test_each_measured_pair_was_registered_by_a_model_that_saw_neither_patient(
+    unpaired: Clone,
+) -> None:
     rows = measured(unpaired)
     assert len({row["pair"] for row in rows}) == 3
     for row in rows:
@@ -90,7 +92,9 @@ def test_a_new_subject_reruns_its_pairs_and_the_folds_that_learn_from_them(unpai
         new = str(Study.load(unpaired.config).assignment["patient-007"])
         others = tuple(fold for fold in FOLDS if fold != new)
         across = tuple("x".join(sorted((new, fold))) for fold in others)
-        prepared = {f"prepare_{kind} {c}" for kind in ("images", "labels") for c in chunks((new, *across))}
+        prepared = {
+            f"prepare_{kind} {c}" for kind in ("images", "labels") for c in chunks((new, *across))
+        }
         assert unpaired.stale() == prepared | {f"train a {fold}" for fold in others} | {
             *(f"infer a {chunk}" for chunk in chunks(FOLDS)),
             *(f"evaluate a {chunk}" for chunk in chunks(FOLDS)),
@@ -105,4 +109,6 @@ def test_labels_of_a_subject_rerun_no_preparation_of_images(unpaired: Clone) -> 
         stale = unpaired.stale()
     assert not [name for name in stale if name.startswith("prepare_images")]
     own = str(Study.load(unpaired.config).assignment["patient-002"])
-    assert {name for name in stale if name.startswith("train")} == {f"train a {f}" for f in FOLDS if f != own}
+    assert {name for name in stale if name.startswith("train")} == {
+        f"train a {f}" for f in FOLDS if f != own
+    }

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import files, manifest, provenance, steps
+from tenter import files, manifest, provenance, steps, tracking
 from tenter.records import Pair
 from tenter.steps import Step
 from tenter.study import Study
@@ -92,6 +92,7 @@ class Staleness:
             causes += self._rows(step, record)
             causes += self._accepted(step, record)
         causes += self._inputs(step, record or {})
+        causes += self._published(step) if step.stage == "publish" else []
         missing = self.lost.get(step.outputs[0], [])
         return [*causes, *([f"files that are gone: {listed(missing)}"] if missing else [])]
 
@@ -215,6 +216,25 @@ class Staleness:
     def _accepted(self, step: Step, record: Mapping[str, Any]) -> list[str]:
         changed = "accepted" in record and record["accepted"] != self.study.accepted_digest()
         return ["the list of accepted code changes"] if step.stage == "report" and changed else []
+
+    def _published(self, step: Step) -> list[str]:
+        """Why a model must be published to MLflow again, though its results are the same."""
+        published = tracking.read_record(self._place.folder or Path(), str(step.model))
+        if not published:
+            return []
+        store = (published.get("uri"), published.get("experiment"))
+        if store != (self._place.uri, self._place.experiment):
+            return ["another tracking server, database or experiment"]
+        gone = self._rebuilds[str(step.model)] > published.get("rebuild", 0)
+        return ["runs that are gone from MLflow, or were moved with the study"] if gone else []
+
+    @functools.cached_property
+    def _place(self) -> tracking.Place:
+        return tracking.place_of(self.study)
+
+    @functools.cached_property
+    def _rebuilds(self) -> dict[str, int]:
+        return tracking.rebuilds(self._place, list(self.study.models))
 
     def _inputs(self, step: Step, record: Mapping[str, Any]) -> list[str]:
         causes: list[str] = []

@@ -10,7 +10,7 @@ from tenter.tracking.examination import Complaint, examine
 from tenter.tracking.invitation import of_study
 from tenter.tracking.mirror import Mirror
 from tenter.tracking.place import Place, place_of, read_place, write_place
-from tenter.tracking.presence import rebuilds
+from tenter.tracking.presence import read_record, rebuilds
 from tenter.tracking.publishing import FoldResult, ModelResult, OptionResult, publish
 from tenter.tracking.store import start
 
@@ -26,6 +26,7 @@ __all__ = [
     "place_of",
     "publish",
     "read_place",
+    "read_record",
     "rebuilds",
     "start",
     "write_place",

@@ -140,10 +140,10 @@ def _mirrored(server: MlflowClient, place: Place, result: ModelResult) -> dict[s
         run for run in of_study if keys[run.info.run_id].partition("/")[0] == result.model
     ]
     runs.retire(server, [run for run in model_runs if run.info.run_id not in run_ids], parent)
-    experiment = str(place.experiment_id)
     return {
         "uri": place.uri,
-        "experiment_id": experiment,
+        "experiment": place.experiment,
+        "experiment_id": str(place.experiment_id),
         "parent": parent,
         "folds": folds,
         "runs": run_ids,

@@ -18,7 +18,9 @@ SHAPE = (9, 8, 7)
 NOISE = np.random.default_rng(0).random(SHAPE).astype(np.float32) ** 4
 
 
-def volume(array: np.ndarray = NOISE, degrees: float = 20.0, shift: tuple[float, ...] = (0, 0, 0)) -> Volume:
+def volume(
+    array: np.ndarray = NOISE, degrees: float = 20.0, shift: tuple[float, ...] = (0, 0, 0)
+) -> Volume:
     """A turned image with voxels of 1 x 1.5 x 2 mm, shifted in the world."""
     affine = world(SHAPE, (1.0, 1.5, 2.0), degrees)
     affine[:3, 3] += shift
@@ -47,12 +49,17 @@ def test_centres_of_volumes_are_their_middles() -> None:
 def test_the_centre_of_mass_is_scipys() -> None:
     image = volume(NOISE * 1000 - 1024)
     voxel = ndimage.center_of_mass(image.array[0].astype(np.float64) - image.array[0].min())
-    assert np.allclose(centre_of_mass_mm(image, "fixed"), (image.affine @ [*voxel, 1])[:3], atol=1e-9)
+    assert np.allclose(
+        centre_of_mass_mm(image, "fixed"), (image.affine @ [*voxel, 1])[:3], atol=1e-9
+    )
 
 
 def test_the_rule_is_itks_where_air_is_zero() -> None:
     places = []
-    for item in (volume(NOISE - NOISE.min(), shift=(3, 2, 1)), volume(NOISE[::-1] - NOISE.min(), degrees=5)):
+    for item in (
+        volume(NOISE - NOISE.min(), shift=(3, 2, 1)),
+        volume(NOISE[::-1] - NOISE.min(), degrees=5),
+    ):
         image = sitk.GetImageFromArray(item.array[0].T)
         lps = np.diag([-1, -1, 1]) @ item.affine[:3]
         steps = np.linalg.norm(lps[:, :3], axis=0)
@@ -78,7 +85,9 @@ def test_channels_are_added_up() -> None:
     stack[0, 2, 3, 4], stack[1, 6, 3, 4] = 3, 1
     stack[1] -= 50
     image = volume(stack)
-    assert np.allclose(centre_of_mass_mm(image, "fixed"), (image.affine @ [3, 3, 4, 1])[:3], atol=1e-9)
+    assert np.allclose(
+        centre_of_mass_mm(image, "fixed"), (image.affine @ [3, 3, 4, 1])[:3], atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("storage", ["LAS", "LPS", "PIR"])
@@ -86,7 +95,9 @@ def test_storage_does_not_show_in_the_centre_of_mass(storage: str) -> None:
     plain = volume()
     array, affine = stored(plain.array[0], plain.affine, storage)
     other = Volume(np.ascontiguousarray(array)[None], affine)
-    assert np.allclose(centre_of_mass_mm(plain, "fixed"), centre_of_mass_mm(other, "fixed"), atol=1e-9)
+    assert np.allclose(
+        centre_of_mass_mm(plain, "fixed"), centre_of_mass_mm(other, "fixed"), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(("moving", "fixed", "named"), [(0, 1, "moving"), (1, 0, "fixed")])

@@ -42,7 +42,9 @@ def folder(tmp_path: Path) -> Path:
     said |= {"affine": AFFINE.tolist(), "alignment": alignment.tolist()}
     files.write_json(tmp_path / case_files.IMAGES_SIDECAR, said)
     labels = [{"name": "gland", "key": 3, "role": "structure", "moving": {}, "fixed": {}}]
-    files.write_json(tmp_path / case_files.LABELS_SIDECAR, {"pair": "a", "shape": SHAPE, "labels": labels})
+    files.write_json(
+        tmp_path / case_files.LABELS_SIDECAR, {"pair": "a", "shape": SHAPE, "labels": labels}
+    )
     return tmp_path
 
 
@@ -83,7 +85,9 @@ def test_a_viewer_sees_labels_between_0_and_1(folder: Path) -> None:
 
 
 def test_a_case_without_labels_has_none(folder: Path) -> None:
-    files.write_json(folder / case_files.LABELS_SIDECAR, {"pair": "a", "shape": SHAPE, "labels": []})
+    files.write_json(
+        folder / case_files.LABELS_SIDECAR, {"pair": "a", "shape": SHAPE, "labels": []}
+    )
     case = case_files.read_labels(folder)
     assert case.labels == ()
     assert case.moving.shape == (0, *SHAPE)

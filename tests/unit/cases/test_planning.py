@@ -46,20 +46,26 @@ def test_an_extent_is_along_r_a_and_s_however_the_image_is_stored(
 
 
 def test_the_voxel_size_is_the_median_of_the_fixed_images(tmp_path: Path) -> None:
-    pairs = cohort(tmp_path, *(((8, 8, 8), np.diag([size, 1, 4 - size, 1.0])) for size in (1.0, 1.2, 3.0)))
+    pairs = cohort(
+        tmp_path, *(((8, 8, 8), np.diag([size, 1, 4 - size, 1.0])) for size in (1.0, 1.2, 3.0))
+    )
     assert planning.derive(pairs, PlanRules()).spacing_mm == (1.2, 1.0, 2.8)
 
 
 def test_the_grid_covers_every_fixed_image_and_no_more(tmp_path: Path) -> None:
     pairs = cohort(
-        tmp_path, ((47, 63, 44), np.diag([1.5, 1.5, 1.5, 1])), ((8, 8, 50), np.diag([1.5, 1.5, 1.5, 1]))
+        tmp_path,
+        ((47, 63, 44), np.diag([1.5, 1.5, 1.5, 1])),
+        ((8, 8, 50), np.diag([1.5, 1.5, 1.5, 1])),
     )
     assert planning.derive(pairs, PlanRules()).shape == (47, 63, 50)
     assert planning.derive(pairs, PlanRules(spacing_mm=3.0)).shape == (24, 32, 25)
 
 
 def test_the_configuration_overrides_what_is_derived(tmp_path: Path) -> None:
-    rules = PlanRules(spacing_mm=(1.0, 2.0, 3.0), shape=(7, 8, 9), intensity="minmax", alignment="centre")
+    rules = PlanRules(
+        spacing_mm=(1.0, 2.0, 3.0), shape=(7, 8, 9), intensity="minmax", alignment="centre"
+    )
     plan = planning.derive(cohort(tmp_path, ((8, 8, 8), np.eye(4))), rules)
     assert (plan.spacing_mm, plan.shape) == ((1.0, 2.0, 3.0), (7, 8, 9))
     assert (plan.intensity, plan.alignment) == ("minmax", "centre")
@@ -106,7 +112,9 @@ def test_the_figures_of_a_cohort_do_not_change_its_grid() -> None:
     assert plans.plan_digest(plan) != plans.plan_digest(replace(plan, shape=(1, 2, 4)))
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"shape": [1, 2, 3], "spacing_mm": [1, 1, 1], "colour": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"shape": [1, 2, 3], "spacing_mm": [1, 1, 1], "colour": 3}']
+)
 def test_what_is_no_plan_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(DataError, match=r"plan\.json: is (empty|not a plan)"):
@@ -179,7 +187,9 @@ def test_an_absurd_common_grid_is_refused_with_the_file_behind_it(
     tmp_path: Path, spacing: float, rules: PlanRules
 ) -> None:
     small = np.diag([spacing, spacing, spacing, 1.0])
-    pairs = cohort(tmp_path, ((8, 8, 8), small), ((8, 8, 8), small), ((9, 9, 9), np.diag([2.0, 2, 2, 1])))
+    pairs = cohort(
+        tmp_path, ((8, 8, 8), small), ((8, 8, 8), small), ((9, 9, 9), np.diag([2.0, 2, 2, 1]))
+    )
     with pytest.raises(
         DataError, match=r"fixed2.nii: of 18 x 18 x 18 mm .*would need a common grid of .* GiB"
     ):
@@ -187,7 +197,11 @@ def test_an_absurd_common_grid_is_refused_with_the_file_behind_it(
 
 
 @pytest.mark.parametrize("spacing", [0.001, 0.01, 0.1])
-def test_images_smaller_than_a_voxel_of_the_grid_are_refused(tmp_path: Path, spacing: float) -> None:
+def test_images_smaller_than_a_voxel_of_the_grid_are_refused(
+    tmp_path: Path, spacing: float
+) -> None:
     pairs = cohort(tmp_path, ((8, 8, 8), np.diag([spacing, spacing, spacing, 1.0])))
-    with pytest.raises(DataError, match=r"fixed0.nii.* is smaller than one voxel of the common grid"):
+    with pytest.raises(
+        DataError, match=r"fixed0.nii.* is smaller than one voxel of the common grid"
+    ):
         planning.derive(pairs, PlanRules(spacing_mm=6.0))

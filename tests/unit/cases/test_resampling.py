@@ -33,7 +33,11 @@ def test_a_shift_of_whole_voxels_copies() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(factor=st.floats(0.4, 3.0), offset=st.floats(-0.9, 0.9), padding=st.sampled_from(["border", "zeros"]))
+@given(
+    factor=st.floats(0.4, 3.0),
+    offset=st.floats(-0.9, 0.9),
+    padding=st.sampled_from(["border", "zeros"]),
+)
 def test_a_ramp_stays_a_ramp_at_any_voxel_size(factor: float, offset: float, padding: str) -> None:
     x, y, z = np.meshgrid(*[np.arange(40)] * 3, indexing="ij")
     ramp = (2 * x - y + 0.5 * z + 7).astype(np.float32)[None]
@@ -44,7 +48,9 @@ def test_a_ramp_stays_a_ramp_at_any_voxel_size(factor: float, offset: float, pad
 
 
 def test_reading_between_voxels_is_itks_linear_interpolation() -> None:
-    matrix = np.array([[0.7, 0.1, 0, 1.3], [-0.1, 0.6, 0.05, 2.2], [0, 0.1, 0.5, 1.1], [0, 0, 0, 1]])
+    matrix = np.array(
+        [[0.7, 0.1, 0, 1.3], [-0.1, 0.6, 0.05, 2.2], [0, 0.1, 0.5, 1.1], [0, 0, 0, 1]]
+    )
     shape = (6, 5, 4)
     read = resampling.on_grid(NOISE, matrix, shape, padding="border")[0]
     image = sitk.GetImageFromArray(NOISE[0].T.astype(np.float64))
@@ -91,7 +97,9 @@ def test_a_small_label_keeps_its_volume(factor: float) -> None:
     label[0, 18:21, 20:22, 19:22] = 1
     means, size = [], int(40 / factor)
     for offset in np.linspace(0, factor, 5, endpoint=False):
-        read = resampling.on_grid(label, scaling(factor, offset), (size, size, size), padding="zeros")
+        read = resampling.on_grid(
+            label, scaling(factor, offset), (size, size, size), padding="zeros"
+        )
         means.append(read.sum(dtype=np.float64) * factor**3)
     assert np.mean(means) == pytest.approx(18, rel=0.03)
     assert np.allclose(means, 18, rtol=0.2)
@@ -107,14 +115,21 @@ def test_a_slice_is_not_smoothed_across(padding: str) -> None:
 @pytest.mark.parametrize("padding", ["border", "zeros"])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
 def test_line_by_line_reads_what_point_by_point_reads(
-    order: tuple[int, int, int], padding: Literal["border", "zeros"], monkeypatch: pytest.MonkeyPatch
+    order: tuple[int, int, int],
+    padding: Literal["border", "zeros"],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lines, "ROWS", 4)
     monkeypatch.setattr(resampling, "SLAB_VOXELS", 2 * 120)
     random = np.random.default_rng(sum(place * 3**axis for axis, place in enumerate(order)))
-    volume, shape = torch.from_numpy(random.normal(size=(2, 21, 17, 26)).astype(np.float32)), (9, 12, 10)
+    volume, shape = (
+        torch.from_numpy(random.normal(size=(2, 21, 17, 26)).astype(np.float32)),
+        (9, 12, 10),
+    )
     to_volume = np.eye(4)
-    to_volume[:3, :3] = np.eye(3)[list(order)] * random.choice([-1, 1], 3) * random.uniform(0.6, 2.7, 3)
+    to_volume[:3, :3] = (
+        np.eye(3)[list(order)] * random.choice([-1, 1], 3) * random.uniform(0.6, 2.7, 3)
+    )
     middle = np.array(volume.shape[1:]) / 2 - to_volume[:3, :3] @ (np.array(shape) / 2)
     to_volume[:3, 3] = middle + random.uniform(-3, 3, 3)
     given = (volume, to_volume, shape, resampling.prefilter_sigmas(to_volume), padding)
@@ -122,13 +137,21 @@ def test_line_by_line_reads_what_point_by_point_reads(
     torch.testing.assert_close(by_line, by_point, rtol=0, atol=1e-6)
 
 
-def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     turned = np.eye(4)
     turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
-    whole = [resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros") for matrix in (turned, np.eye(4))]
+    whole = [
+        resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros")
+        for matrix in (turned, np.eye(4))
+    ]
     monkeypatch.setattr(lines, "ROWS", 3)
     monkeypatch.setattr(resampling, "SLAB_VOXELS", 1)
-    parts = [resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros") for matrix in (turned, np.eye(4))]
+    parts = [
+        resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros")
+        for matrix in (turned, np.eye(4))
+    ]
     assert all(np.array_equal(one, other) for one, other in zip(whole, parts, strict=True))
 
 

@@ -33,7 +33,9 @@ def test_every_command_is_there_with_help_for_each_flag(name: str) -> None:
     assert importlib.util.find_spec(COMMANDS[name].module) is not None
     function = getattr(import_module(COMMANDS[name].module), name.replace("-", "_"))
     documented = inspect.getdoc(function) or ""
-    missing = [flag for flag in inspect.signature(function).parameters if f"{flag}:" not in documented]
+    missing = [
+        flag for flag in inspect.signature(function).parameters if f"{flag}:" not in documented
+    ]
     assert missing == []
 
 
@@ -53,7 +55,9 @@ def test_help_texts_begin_alike_and_fit_a_terminal(
     assert "\n\n\n" not in text
 
 
-def test_a_fault_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "c.yaml").write_text("study: x\n")
     assert main(["status", str(tmp_path / "c.yaml")]) == 2
     error = capsys.readouterr().err
@@ -61,8 +65,26 @@ def test_a_fault_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Capt
     assert "Traceback" not in error
 
 
-def test_other_code_than_planned_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--metrics", "m.tsv", "--settings", '{"summary":{},"models":["a"]}', "--code", "0" * 16]
-    outputs = ["--output", "o", "--summary", "s", "--comparison", str(tmp_path / "c"), "--challenges", "k"]
+def test_other_code_than_planned_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        "--metrics",
+        "m.tsv",
+        "--settings",
+        '{"summary":{},"models":["a"]}',
+        "--code",
+        "0" * 16,
+    ]
+    outputs = [
+        "--output",
+        "o",
+        "--summary",
+        "s",
+        "--comparison",
+        str(tmp_path / "c"),
+        "--challenges",
+        "k",
+    ]
     assert main(["summarise", *flags, *outputs]) == 3
     assert "changed since this job was planned" in capsys.readouterr().err

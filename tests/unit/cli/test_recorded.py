@@ -116,7 +116,9 @@ def test_of_pairs_the_rows_and_the_files_that_were_read_are_recorded(tmp_path: P
     (tmp_path / "m.tsv").write_text(f"{header}\np\tP\tm\tf\tml\tfl\nq\tQ\tm\tf\tml\tfl\n")
     output = tmp_path / "t.tsv"
     places = {"output": output, "mapped_points": tmp_path / "points"}
-    recorded("evaluate", evaluate)(manifest=tmp_path / "m.tsv", pairs=("p",), settings=SETTINGS, **places)
+    recorded("evaluate", evaluate)(
+        manifest=tmp_path / "m.tsv", pairs=("p",), settings=SETTINGS, **places
+    )
     told = provenance.recorded(output)
     assert told is not None
     assert told["sources"] == {name: files.sha256(tmp_path / name) for name in ("ml", "fl")}

@@ -49,7 +49,10 @@ def complaint(content: object) -> str:
     [
         (study(fold={"count": 3}), "fold: unknown key; did you mean 'folds'?"),
         (study(folds={"count": 1}), "folds.count: is 1; use a whole number from 2 to 100"),
-        (study(models={"a": {"training": {"learning_rate": -1}}}), "models.a.training.learning_rate"),
+        (
+            study(models={"a": {"training": {"learning_rate": -1}}}),
+            "models.a.training.learning_rate",
+        ),
         (study(models={"a": {"training": {"steps": 0}}}), "models.a.training.steps"),
         (study(models={"a": {"training": {"batch": "four"}}}), "models.a.training.batch"),
         (study(models={"a/b": {}}), "models.a/b"),
@@ -59,14 +62,20 @@ def complaint(content: object) -> str:
         (trained(schedule="steps", decay_at=[5, 3]), "models.a.training: `decay_at`"),
         (trained(schedule="steps", decay_at=[5, 10_000]), "models.a.training: `decay_at`"),
         (trained(decay=1.5), "models.a.training.decay"),
-        (trained(batch=4, accumulate=3), "models.a.training: a batch of 4 pairs cannot be divided into 3"),
+        (
+            trained(batch=4, accumulate=3),
+            "models.a.training: a batch of 4 pairs cannot be divided into 3",
+        ),
         (trained(labels_per_pair="some"), "models.a.training.labels_per_pair"),
         (augmented(deformation={"amplitude_mm": 5, "spacing_mm": 10}), "augmentation.deformation"),
         (augmented(deformation={"amplitude_mm": 5}), "augmentation.deformation.spacing_mm"),
         (augmented(pose={"rotation_deg": 200}), "models.a.augmentation.pose.rotation_deg"),
         (augmented(pose={"shear": 1}), "models.a.augmentation.pose.shear"),
         (augmented(intensity={"moving": {"gamma": -1}}), "augmentation.intensity.moving.gamma"),
-        (augmented(intensity={"fixed": {"bias": {"amplitude": 1}}}), "intensity.fixed.bias.spacing_mm"),
+        (
+            augmented(intensity={"fixed": {"bias": {"amplitude": 1}}}),
+            "intensity.fixed.bias.spacing_mm",
+        ),
         (augmented(mirror="maybe"), "models.a.augmentation.mirror"),
         (watched(fraction=0, keep="best"), "models.a.validation: `keep: best`"),
         (watched(fraction=0, patience=2), "models.a.validation: `keep: best`"),
@@ -107,7 +116,9 @@ def test_all_faults_are_told_in_one_pass() -> None:
 
 
 def test_a_number_may_be_written_without_a_point() -> None:
-    read = config.parse(study(models={"a": {"training": {"learning_rate": "1e-3"}}}), Path("c.yaml"))
+    read = config.parse(
+        study(models={"a": {"training": {"learning_rate": "1e-3"}}}), Path("c.yaml")
+    )
     assert read.models["a"].training.learning_rate == 1e-3
 
 
@@ -146,9 +157,13 @@ def test_twins_need_be_said_of_one_of_them() -> None:
 
 @pytest.mark.parametrize("path", sorted(reference.documents()))
 def test_generated_documents_are_up_to_date(path: str) -> None:
-    assert (ROOT / path).read_text(encoding="utf-8") == reference.documents()[path], "run `make docs`"
+    assert (ROOT / path).read_text(encoding="utf-8") == reference.documents()[path], (
+        "run `make docs`"
+    )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: str(path.name))
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: str(path.name)
+)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     assert config.read(path).study == path.stem

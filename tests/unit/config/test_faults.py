@@ -95,16 +95,32 @@ def test_what_is_to_be_written_is_accepted(text: str, key: str, remedy: str) -> 
     [
         ("folds: {count: 1}", (1, "folds.count"), "use a whole number from 2 to 100"),
         ("\nfolds:\n  count: yes", (3, "folds.count"), "use a whole number from 2 to 100"),
-        (model("training: {steps: yes}"), (1, "models.a.training.steps"), "use a whole number of at least 1"),
-        (model("training: {decay: 1.5}"), (1, "models.a.training.decay"), "use a number above 0 and below 1"),
+        (
+            model("training: {steps: yes}"),
+            (1, "models.a.training.steps"),
+            "use a whole number of at least 1",
+        ),
+        (
+            model("training: {decay: 1.5}"),
+            (1, "models.a.training.decay"),
+            "use a number above 0 and below 1",
+        ),
         (model("final: maybe"), (1, "models.a.final"), "use true or false"),
         ("plan: {spacing_mm: [1, 2]}", (1, "plan.spacing_mm"), "3 values, each a number above 0"),
         ("plan: {spacing_mm: 8,0}", (1, "plan.0"), "write a number with a point"),
         ("steps: 3", (1, "steps"), "it belongs to `models.<name>.training`"),
         ("lerning_rate: 3", (1, "lerning_rate"), "remove it, or use one of chunks, data_root"),
         ("studi: x", (1, "studi"), "did you mean 'study'?"),
-        (model("network: {name: unet, levels: [0]}"), (1, "models.a.network.levels"), "`unet` has the keys"),
-        (model("network: {channels: 2}"), (1, "models.a.network"), "add `name:` with one of local, global"),
+        (
+            model("network: {name: unet, levels: [0]}"),
+            (1, "models.a.network.levels"),
+            "`unet` has the keys",
+        ),
+        (
+            model("network: {channels: 2}"),
+            (1, "models.a.network"),
+            "add `name:` with one of local, global",
+        ),
         (
             "labels: {names: [{name: g}]}",
             (1, "labels.names.0.key"),
@@ -170,8 +186,14 @@ def test_a_name_that_is_proposed_is_always_accepted(name: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 300) | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 300)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 
@@ -189,4 +211,6 @@ def refusals(content: object) -> tuple[Fault, ...]:
 def test_any_value_is_accepted_or_refused_with_its_key(value: object, key: str) -> None:
     faults = refusals(ENOUGH | {key: value})
     assert all((fault.column or key).split(".")[0] == key for fault in faults)
-    assert not any("Input should" in str(fault) or "valid dictionary" in str(fault) for fault in faults)
+    assert not any(
+        "Input should" in str(fault) or "valid dictionary" in str(fault) for fault in faults
+    )

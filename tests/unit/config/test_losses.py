@@ -22,9 +22,12 @@ def test_the_default_is_dice_over_scales_and_bending_in_mm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "weight"), [({}, 4.5), ({"units": "voxel"}, 0.5), ({"units": "voxel", "weight": 2}, 2)]
+    ("given", "weight"),
+    [({}, 4.5), ({"units": "voxel"}, 0.5), ({"units": "voxel", "weight": 2}, 2)],
 )
-def test_the_default_weight_of_bending_follows_its_units(given: dict[str, Any], weight: float) -> None:
+def test_the_default_weight_of_bending_follows_its_units(
+    given: dict[str, Any], weight: float
+) -> None:
     (term,) = losses(regularisers=[{"name": "bending", **given}]).regularisers
     assert term.weight == weight
 
@@ -44,9 +47,18 @@ def test_lengths_in_voxels_take_the_place_of_those_in_mm() -> None:
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ({"labels": [{"name": "dice", "scales_mm": [0], "scales_voxel": [0]}]}, "needs one of scales_mm and"),
-        ({"labels": [{"name": "dice", "scales_mm": None}]}, "needs one of scales_mm and scales_voxel"),
-        ({"images": [{"name": "lncc", "window_mm": 5, "window_voxel": 5}]}, "needs one of window_mm and"),
+        (
+            {"labels": [{"name": "dice", "scales_mm": [0], "scales_voxel": [0]}]},
+            "needs one of scales_mm and",
+        ),
+        (
+            {"labels": [{"name": "dice", "scales_mm": None}]},
+            "needs one of scales_mm and scales_voxel",
+        ),
+        (
+            {"images": [{"name": "lncc", "window_mm": 5, "window_voxel": 5}]},
+            "needs one of window_mm and",
+        ),
         ({"labels": []}, "nothing aligns"),
         ({"labels": [{"name": "dice", "weight": 0}]}, "nothing aligns"),
         ({"labels": [{"name": "lncc"}]}, "'name' does not match any of the expected tags"),

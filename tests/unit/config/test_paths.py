@@ -48,7 +48,10 @@ def test_home_and_variables_are_written_out(text: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("$NOWHERE/x", "names the environment variable 'NOWHERE', which is not set; set it, or write `$$`"),
+        (
+            "$NOWHERE/x",
+            "names the environment variable 'NOWHERE', which is not set; set it, or write `$$`",
+        ),
         ("${NOWHERE}", "'NOWHERE', which is not set"),
         ("$EMPTY/x", "'EMPTY', which is not set"),
         ("a${}b", "'', which is not set"),
@@ -81,11 +84,15 @@ def test_the_database_of_tracking_is_written_out_and_no_other_address() -> None:
     assert uri("https://host/~x") == "https://host/~x"
 
 
-@given(text=st.text(st.characters(exclude_characters="$~", exclude_categories=("C", "Z")), min_size=1))
+@given(
+    text=st.text(st.characters(exclude_characters="$~", exclude_categories=("C", "Z")), min_size=1)
+)
 def test_a_path_without_dollar_and_tilde_is_taken_as_it_is(text: str) -> None:
     assert paths.expanded(text) == text
 
 
-@given(text=st.text(st.characters(exclude_characters="~", exclude_categories=("C", "Z")), min_size=1))
+@given(
+    text=st.text(st.characters(exclude_characters="~", exclude_categories=("C", "Z")), min_size=1)
+)
 def test_any_name_can_be_written_with_doubled_dollars(text: str) -> None:
     assert paths.expanded(text.replace("$", "$$")) == text

@@ -35,7 +35,10 @@ def read(content: object) -> config.Config:
     [
         (option(), "models.a.test_time.x: does nothing; give `ensemble: true`"),
         (option(ensemble=False), "give `ensemble: true`, `poses` or `refine`"),
-        (option(poses={}), "models.a.test_time.x.poses: `poses` would register the same pair again"),
+        (
+            option(poses={}),
+            "models.a.test_time.x.poses: `poses` would register the same pair again",
+        ),
         (option(poses={"count": 0, "scale": 0.1}), "models.a.test_time.x.poses.count"),
         (option(pose={"scale": 0.1}), "models.a.test_time.x.pose: unknown key; did you mean"),
         (refine(images=[]), "models.a.test_time.x.refine.images"),
@@ -44,11 +47,17 @@ def read(content: object) -> config.Config:
             "give at least one term of `images` a weight above 0",
         ),
         (refine(images=[{"name": "dice"}]), "models.a.test_time.x.refine.images: is 'dice'"),
-        (refine(regularisers=[{"name": "inverse_consistency"}]), "refinement has none; leave it out"),
+        (
+            refine(regularisers=[{"name": "inverse_consistency"}]),
+            "refinement has none; leave it out",
+        ),
         (refine(regularisers=3), "models.a.test_time.x.refine.regularisers"),
         (refine(labels=[{"name": "dice"}]), "models.a.test_time.x.refine.labels: unknown key"),
         (refine(steps=0), "models.a.test_time.x.refine.steps"),
-        (study(a={"test_time": {"x": {"ensemble": True}}}), "is an ensemble of seeds, but there is one"),
+        (
+            study(a={"test_time": {"x": {"ensemble": True}}}),
+            "is an ensemble of seeds, but there is one",
+        ),
         (study(a={"test_time": {"x/y": REFINE}}), "models.a.test_time.x/y"),
         (study(a={"test_time": {"x": REFINE}}, a_x={}), "'a-x' would be the name of several"),
         (
@@ -74,7 +83,9 @@ def test_a_seed_that_takes_a_models_name_is_refused() -> None:
 
 
 def test_options_carry_their_models_name() -> None:
-    found = read(study(a={"seeds": [0, 1], "test_time": {"x": REFINE}}, b={"test_time": {"x": REFINE}}))
+    found = read(
+        study(a={"seeds": [0, 1], "test_time": {"x": REFINE}}, b={"test_time": {"x": REFINE}})
+    )
     assert {name: model for name, (model, _) in found.options().items()} == {"a-x": "a", "b-x": "b"}
     assert found.registering_names() == ["a", "a-seed1", "a-x", "b", "b-x"]
 
@@ -100,7 +111,11 @@ def test_a_file_holds_one_option(tmp_path: Path) -> None:
     found = config.read_test_time(path)
     assert found.poses is not None
     assert found.refine is not None
-    assert (found.poses.rotation_deg, found.refine.learning_rate, found.ensemble) == (10.0, 0.05, False)
+    assert (found.poses.rotation_deg, found.refine.learning_rate, found.ensemble) == (
+        10.0,
+        0.05,
+        False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,14 @@ def test_a_key_that_is_given_twice_is_refused_with_both_lines(tmp_path: Path) ->
 
 def test_what_a_merge_brings_may_be_given_anew(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
-    path.write_text("a: &a {b: 1, c: 3}\nd:\n  <<: *a\n  b: 2\ne:\n  <<: [*a, *a]\n", encoding="utf-8")
-    assert yaml_files.read(path) == {"a": {"b": 1, "c": 3}, "d": {"b": 2, "c": 3}, "e": {"b": 1, "c": 3}}
+    path.write_text(
+        "a: &a {b: 1, c: 3}\nd:\n  <<: *a\n  b: 2\ne:\n  <<: [*a, *a]\n", encoding="utf-8"
+    )
+    assert yaml_files.read(path) == {
+        "a": {"b": 1, "c": 3},
+        "d": {"b": 2, "c": 3},
+        "e": {"b": 1, "c": 3},
+    }
 
 
 def test_what_is_no_yaml_is_refused_by_name(tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ def world(storage: str = "LPS", degrees: float = 0.0) -> np.ndarray:
         axes[signs[letter][0], column] = signs[letter][1]
     axis = np.array([1.0, 2, 3]) / np.sqrt(14)
     cross = np.cross(np.eye(3), -axis)
-    turn = np.eye(3) + np.sin(np.radians(degrees)) * cross + (1 - np.cos(np.radians(degrees))) * cross @ cross
+    turn = (
+        np.eye(3)
+        + np.sin(np.radians(degrees)) * cross
+        + (1 - np.cos(np.radians(degrees))) * cross @ cross
+    )
     affine = np.eye(4)
     affine[:3, :3] = turn @ axes * [0.8, 1.1, 2.5]
     affine[:3, 3] = (10, -20, 30)
@@ -65,7 +69,9 @@ def refused(path: Path) -> str:
 
 @pytest.mark.parametrize("degrees", [0.0, 25.0])
 @pytest.mark.parametrize("storage", ["LPS", "RAS", "SPL", "PIL"])
-def test_a_series_is_the_nifti_of_the_same_volume(tmp_path: Path, storage: str, degrees: float) -> None:
+def test_a_series_is_the_nifti_of_the_same_volume(
+    tmp_path: Path, storage: str, degrees: float
+) -> None:
     affine = world(storage, degrees)
     folder = series(tmp_path, affine)
     nib.save(nib.Nifti1Image(ARRAY, affine), tmp_path / "same.nii")
@@ -121,7 +127,9 @@ def test_values_are_scaled(tmp_path: Path) -> None:
     def scale(_: int, elements: dicoms.Elements) -> None:
         elements |= {dicoms.SLOPE: ("DS", "0.25"), dicoms.INTERCEPT: ("DS", "-1024")}
 
-    assert np.array_equal(volumes.read_image(series(tmp_path, change=scale)).array[0], ARRAY * 0.25 - 1024)
+    assert np.array_equal(
+        volumes.read_image(series(tmp_path, change=scale)).array[0], ARRAY * 0.25 - 1024
+    )
 
 
 def test_each_slice_has_its_own_scale(tmp_path: Path) -> None:
@@ -170,7 +178,10 @@ def shifted(index: int, by: tuple[float, float, float]) -> dicoms.Change:
     ("change", "complaint"),
     [
         (changing(2, t0020000E=("UI", "2.25.8")), "2 series (4 like 000.dcm, 1 like 014.dcm)"),
-        (changing(2, t00200037=("DS", "0\\1\\0\\-1\\0\\0")), "several orientations (000.dcm, 014.dcm)"),
+        (
+            changing(2, t00200037=("DS", "0\\1\\0\\-1\\0\\0")),
+            "several orientations (000.dcm, 014.dcm)",
+        ),
         (changing(2, t00280030=("DS", "1.1\\0.81")), "several pixel spacings (000.dcm, 014.dcm)"),
         (changing(2, t00280004=("CS", "MONOCHROME1")), "2 grey scales"),
         (
@@ -220,7 +231,9 @@ def test_two_times_in_one_series_are_refused(tmp_path: Path) -> None:
     assert "two slices at one place" in refused(folder)
 
 
-def test_a_single_slice_lies_where_it_says_one_millimetre_thick_or_as_it_says(tmp_path: Path) -> None:
+def test_a_single_slice_lies_where_it_says_one_millimetre_thick_or_as_it_says(
+    tmp_path: Path,
+) -> None:
     folder = dicoms.write_series(tmp_path / "one", ARRAY[..., :1], PLAIN)
     read, whole = volumes.read_image(folder), volumes.read_image(series(tmp_path))
     assert np.array_equal(read.array, whole.array[..., :1])
@@ -247,9 +260,15 @@ def spoilers() -> dict[str, tuple[Callable[[Path], object], str]]:
     report = dicoms.pixel_elements(ARRAY.T)
     del report[dicoms.PIXELS]
     return {
-        "text": (lambda folder: (folder / "notes.txt").write_text("SECRET"), "notes.txt is not a DICOM file"),
+        "text": (
+            lambda folder: (folder / "notes.txt").write_text("SECRET"),
+            "notes.txt is not a DICOM file",
+        ),
         "empty": (lambda folder: (folder / "x.dcm").write_bytes(b""), "x.dcm is empty"),
-        "report": (lambda folder: dicoms.write(folder / "sr.dcm", report), "sr.dcm holds no pixels"),
+        "report": (
+            lambda folder: dicoms.write(folder / "sr.dcm", report),
+            "sr.dcm holds no pixels",
+        ),
         "folder": (lambda folder: (folder / "more").mkdir(), "holds folders (more)"),
         "pipe": (lambda folder: os.mkfifo(folder / "pipe"), "pipe is not a regular file"),
         "link": (lambda folder: (folder / "link").symlink_to("nowhere"), "link is a broken link"),
@@ -331,7 +350,9 @@ def test_labels_are_not_read_from_dicom(tmp_path: Path) -> None:
 def test_an_enhanced_file_is_read_frame_by_frame(tmp_path: Path, open_ended: bool) -> None:  # noqa: FBT001 - parametrised
     affine = world("LPS", 25)
     scalings = [(index + 1.0, -3.0 * index) for index in range(SHAPE[2])]
-    dicoms.write(tmp_path / "all.dcm", dicoms.enhanced(ARRAY, affine, scalings), open_ended=open_ended)
+    dicoms.write(
+        tmp_path / "all.dcm", dicoms.enhanced(ARRAY, affine, scalings), open_ended=open_ended
+    )
     read = volumes.read_image(tmp_path)
     slopes, inters = np.array(scalings).T
     assert np.array_equal(read.array[0], (ARRAY * slopes + inters).astype(np.float32))

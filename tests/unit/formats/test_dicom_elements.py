@@ -25,7 +25,9 @@ def nested(depth: int) -> dicoms.Elements:
 
 @pytest.mark.parametrize("syntax", [dicoms.IMPLICIT, dicoms.EXPLICIT, dicoms.BIG_ENDIAN])
 @pytest.mark.parametrize("open_ended", [False, True])
-def test_elements_inside_sequences_are_not_the_images(tmp_path: Path, syntax: str, open_ended: bool) -> None:  # noqa: FBT001 - parametrised
+def test_elements_inside_sequences_are_not_the_images(
+    tmp_path: Path, syntax: str, open_ended: bool
+) -> None:  # noqa: FBT001 - parametrised
     elements = dicoms.pixel_elements(PLANES, syntax) | {SEQUENCE: ("SQ", [nested(3), nested(1)])}
     path = dicoms.write(tmp_path / "a.dcm", elements, syntax, open_ended=open_ended)
     said = dicom_elements.read_elements(path)
@@ -61,7 +63,10 @@ def test_no_cut_file_is_taken_for_whole(tmp_path: Path, open_ended: bool) -> Non
 
 
 @settings(max_examples=200)
-@given(places=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=4), value=st.integers(0, 255))
+@given(
+    places=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=4),
+    value=st.integers(0, 255),
+)
 def test_damage_is_refused_or_harmless_but_never_an_accident(
     tmp_path_factory: pytest.TempPathFactory, places: list[float], value: int
 ) -> None:

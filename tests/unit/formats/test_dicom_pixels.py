@@ -85,7 +85,9 @@ def test_run_lengths_are_decoded_frame_by_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "JPEG"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
-def test_what_itk_compressed_without_loss_is_read(tmp_path: Path, kind: str, dtype: type[np.generic]) -> None:
+def test_what_itk_compressed_without_loss_is_read(
+    tmp_path: Path, kind: str, dtype: type[np.generic]
+) -> None:
     array = (RAMP - 100).astype(dtype)
     image = dicom_pixels.read_image(by_itk(tmp_path / "a.dcm", array, kind))
     assert image.pixels.fragments
@@ -139,7 +141,9 @@ WIDE = (np.uint16, np.int16, np.uint32, np.int32)
     [(dtype, dicoms.EXPLICIT) for dtype in (np.uint8, np.int8, *WIDE)]
     + [(dtype, dicoms.BIG_ENDIAN) for dtype in WIDE],
 )
-def test_plain_pixels_of_each_type_are_read(tmp_path: Path, dtype: type[np.generic], syntax: str) -> None:
+def test_plain_pixels_of_each_type_are_read(
+    tmp_path: Path, dtype: type[np.generic], syntax: str
+) -> None:
     limits = np.iinfo(dtype)  # type: ignore[type-var] # integers all
     planes = np.array([[[limits.min, 0, 1], [2, 3, limits.max]]]).astype(dtype)
     path = dicoms.write(tmp_path / "a.dcm", dicoms.pixel_elements(planes, syntax), syntax)
@@ -148,7 +152,9 @@ def test_plain_pixels_of_each_type_are_read(tmp_path: Path, dtype: type[np.gener
 
 def test_an_odd_number_of_bytes_is_filled_up(tmp_path: Path) -> None:
     planes = np.arange(15, dtype=np.uint8).reshape(1, 3, 5)
-    assert np.array_equal(values(dicoms.write(tmp_path / "a.dcm", dicoms.pixel_elements(planes))), planes)
+    assert np.array_equal(
+        values(dicoms.write(tmp_path / "a.dcm", dicoms.pixel_elements(planes))), planes
+    )
 
 
 def test_bytes_that_may_be_swapped_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,11 @@ from tenter.formats import dicom, volumes
 
 def affine(spacing: float, *, oblique: bool = False) -> np.ndarray:
     matrix = np.eye(4)
-    turn = Rotation.from_euler("xyz", [11, -17, 23], degrees=True).as_matrix() if oblique else np.eye(3)
+    turn = (
+        Rotation.from_euler("xyz", [11, -17, 23], degrees=True).as_matrix()
+        if oblique
+        else np.eye(3)
+    )
     matrix[:3, :3] = turn @ np.diag([0.8, 1.1, spacing])
     matrix[:3, 3] = (3.123, -7.77, 11.318)
     return matrix
@@ -29,7 +33,9 @@ def series(folder: Path, matrix: np.ndarray, count: int, digits: int) -> Path:
     """Slices whose positions are rounded to so many digits."""
 
     def rounded(_: int, elements: dicoms.Elements) -> None:
-        places = [round(float(word), digits) for word in str(elements[dicoms.POSITION][1]).split("\\")]
+        places = [
+            round(float(word), digits) for word in str(elements[dicoms.POSITION][1]).split("\\")
+        ]
         elements[dicoms.POSITION] = ("DS", "\\".join(f"{place:.6f}" for place in places))
 
     values = np.random.default_rng(0).integers(0, 99, (5, 4, count)).astype(np.int16)
@@ -62,11 +68,15 @@ def test_a_missing_slice_is_seen_although_positions_are_rounded(
         volumes.header(folder)
 
 
-@pytest.mark.parametrize(("spacing", "digits"), [(0.17, 1), (0.018, 2), (1.3, 0), (0.22, 1), (1.7, 0)])
+@pytest.mark.parametrize(
+    ("spacing", "digits"), [(0.17, 1), (0.018, 2), (1.3, 0), (0.22, 1), (1.7, 0)]
+)
 def test_what_is_rounded_too_coarsely_is_refused_with_the_reason(
     tmp_path: Path, spacing: float, digits: int
 ) -> None:
-    complaint = re.escape(f"rounded to {10.0**-digits:g} mm, too coarsely") + "|two slices at one place"
+    complaint = (
+        re.escape(f"rounded to {10.0**-digits:g} mm, too coarsely") + "|two slices at one place"
+    )
     with pytest.raises(DataError, match=complaint):
         volumes.header(series(tmp_path, affine(spacing), 12, digits))
 

@@ -49,7 +49,9 @@ def warped(case: Pair) -> np.ndarray:
 
 def read_at(case: Pair, voxels: np.ndarray) -> np.ndarray:
     """The moving image at its voxel coordinates `[3, x, y, z]`, by SciPy."""
-    read: np.ndarray = ndimage.map_coordinates(case.image[0, 0].numpy(), voxels, order=1, mode="nearest")
+    read: np.ndarray = ndimage.map_coordinates(
+        case.image[0, 0].numpy(), voxels, order=1, mode="nearest"
+    )
     return read
 
 
@@ -97,14 +99,20 @@ def test_simpleitk_warps_and_maps_alike_by_field(
     write(tmp_path / "field.nii.gz", displacement(case), case.fixed)
     image = sitk.ReadImage(str(tmp_path / "field.nii.gz"), sitk.sitkVectorFloat64)
     field = sitk.DisplacementFieldTransform(image)
-    np.testing.assert_allclose(itk_warped(case, field)[inside(case)], warped(case)[inside(case)], atol=1e-4)
+    np.testing.assert_allclose(
+        itk_warped(case, field)[inside(case)], warped(case)[inside(case)], atol=1e-4
+    )
     points = voxel_points(case.fixed, FIXED_SHAPE)
-    np.testing.assert_allclose(itk_points(field, points), case.transform.map_points(points), atol=1e-3)
+    np.testing.assert_allclose(
+        itk_points(field, points), case.transform.map_points(points), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("moving", ["RAS", "LAS", "oblique", "left-handed"])
 @pytest.mark.parametrize("fixed", ["RAS", "LAS", "oblique", "left-handed"])
-def test_fsl_field_leads_to_the_same_place_by_fsls_rule(fixed: str, moving: str, tmp_path: Path) -> None:
+def test_fsl_field_leads_to_the_same_place_by_fsls_rule(
+    fixed: str, moving: str, tmp_path: Path
+) -> None:
     case = pair(fixed, moving)
     fields.write_field_fsl(
         tmp_path / "field.nii.gz", displacement(case), case.fixed, case.moving, MOVING_SHAPE
@@ -116,7 +124,9 @@ def test_fsl_field_leads_to_the_same_place_by_fsls_rule(fixed: str, moving: str,
     moving_voxels = from_fsl_mm(places, case.moving, MOVING_SHAPE)
     expected = geometry.apply(
         np.linalg.inv(case.moving),
-        case.transform.map_points(geometry.apply(case.fixed, voxels.reshape(-1, 3).astype(np.float64))),
+        case.transform.map_points(
+            geometry.apply(case.fixed, voxels.reshape(-1, 3).astype(np.float64))
+        ),
     )
     np.testing.assert_allclose(moving_voxels.reshape(-1, 3), expected, rtol=0, atol=1e-4)
     read = read_at(case, np.moveaxis(moving_voxels, -1, 0))
@@ -125,9 +135,13 @@ def test_fsl_field_leads_to_the_same_place_by_fsls_rule(fixed: str, moving: str,
 
 @pytest.mark.parametrize("moving", ["RAS", "oblique"])
 @pytest.mark.parametrize("fixed", STORAGES)
-def test_learn2reg_field_warps_alike_by_the_file_alone(fixed: str, moving: str, tmp_path: Path) -> None:
+def test_learn2reg_field_warps_alike_by_the_file_alone(
+    fixed: str, moving: str, tmp_path: Path
+) -> None:
     case = pair(fixed, moving)
-    fields.write_field_learn2reg(tmp_path / "disp.nii.gz", displacement(case), case.fixed, case.moving)
+    fields.write_field_learn2reg(
+        tmp_path / "disp.nii.gz", displacement(case), case.fixed, case.moving
+    )
     image, values = stored_values(tmp_path / "disp.nii.gz")
     assert (image.shape, int(image.header["intent_code"])) == ((*FIXED_SHAPE, 3), 0)
     assert image.get_data_dtype() == np.float32
@@ -155,7 +169,9 @@ def test_field_that_itk_wrote_is_read(fixed: str, name: str, tmp_path: Path) -> 
     read = fields.read_field(tmp_path / name)
     field = sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
     points = voxel_points(case.fixed, FIXED_SHAPE, between=True)
-    np.testing.assert_allclose(read.map_points(points), itk_points(field, points), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        read.map_points(points), itk_points(field, points), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,7 +212,9 @@ def test_slicers_modeling_field_is_refused(tmp_path: Path) -> None:
 def test_nrrd_field_in_ras_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "grid.nrrd"
     sitk.WriteImage(sitk.Image([3, 4, 5], sitk.sitkVectorFloat32, 3), str(path))
-    path.write_bytes(path.read_bytes().replace(b"left-posterior-superior", b"right-anterior-superior"))
+    path.write_bytes(
+        path.read_bytes().replace(b"left-posterior-superior", b"right-anterior-superior")
+    )
     with pytest.raises(DataError, match=r"grid\.nrrd.*left-posterior-superior"):
         fields.read_field(path)
 

@@ -29,7 +29,12 @@ LPS = [(-1.0, -2.0, 3.0), (4.5, -5.0, 6.0)]
 READ = {
     "ANTs": ("a.csv", "x,y,z,t\n1,2,3,0\n-4.5,5,6,0\n", LPS, "12"),
     "ANTs with labels": ("a.csv", "x,y,z,t,label\n1,2,3,0,7\n-4.5,5,6,0,9\n", LPS, "79"),
-    "ANTs with comments": ("a.csv", "x,y,z,t,label,comment\n1,2,3,0,7,NA\n-4.5,5,6,0,9,NA\n", LPS, "79"),
+    "ANTs with comments": (
+        "a.csv",
+        "x,y,z,t,label,comment\n1,2,3,0,7,NA\n-4.5,5,6,0,9,NA\n",
+        LPS,
+        "79",
+    ),
     "ANTs, quoted": ("a.csv", '"x","y","z","t","label"\n1,2,3,0,7\n-4.5,5,6,0,9\n', LPS, "79"),
     "ANTs, capitals": ("a.csv", "X,Y,Z,T,Label\n1,2,3,0,7\n-4.5,5,6,0,9\n", LPS, "79"),
     "a table that says its space": (
@@ -43,7 +48,12 @@ READ = {
     "elastix, CRLF": ("a.txt", ELASTIX.replace("\n", "\r\n"), LPS, "12"),
     "FreeSurfer control points": ("control.dat", CONTROL.format(1), RAS, "12"),
     "freeview": ("a.json", freeview("scanner_ras"), RAS, "12"),
-    "3D Slicer's table": ("a.csv", "label,r,a,s,defined\nF-1,1,2,3,1\nF-2,-4.5,5,6,1\n", RAS, ["F-1", "F-2"]),
+    "3D Slicer's table": (
+        "a.csv",
+        "label,r,a,s,defined\nF-1,1,2,3,1\nF-2,-4.5,5,6,1\n",
+        RAS,
+        ["F-1", "F-2"],
+    ),
     "3D Slicer's table in LPS": ("a.tsv", "label\tl\tp\ts\nF\t1\t2\t3\nG\t-4.5\t5\t6\n", LPS, "FG"),
     "3D Slicer's fcsv as csv": (
         "a.csv",
@@ -73,10 +83,18 @@ REFUSED = {
     "elastix indices": ("a.txt", "index\n1\n1 2 3\n", "voxel indices .elastix.*affine"),
     "elastix, wrong number": ("a.txt", "point\n3\n1 2 3\n", "states 3 points but holds 1"),
     "elastix, short row": ("a.txt", "point\n1\n1 2\n", r"a\.txt:3: has 2 cells, not three"),
-    "transformix": ("outputpoints.txt", POINT, "before and after a transform .transformix.*line `point`"),
+    "transformix": (
+        "outputpoints.txt",
+        POINT,
+        "before and after a transform .transformix.*line `point`",
+    ),
     "surface RAS": ("control.dat", CONTROL.format(0), "surface RAS.*freeview as scanner RAS"),
     "unsaid RAS": ("control.dat", "1 2 3\ninfo\nnumpoints 1\n", "surface RAS"),
-    "freeview in tkreg": ("a.json", freeview("tkreg"), "vox2ras: is not in scanner RAS .FreeSurfer"),
+    "freeview in tkreg": (
+        "a.json",
+        freeview("tkreg"),
+        "vox2ras: is not in scanner RAS .FreeSurfer",
+    ),
     "label of FreeSurfer": (
         "a.label",
         "#!ascii label , from subject x\n1\n0 1 2 3 0\n",
@@ -93,8 +111,16 @@ REFUSED = {
         "is XML .an annotation of ITK-SNAP",
     ),
     "VTK": ("a.vtk", "# vtk DataFile Version 3.0\n", "is a VTK file, which does not say"),
-    "two volumes of MNI": ("a.tag", TAG.format(2, " 1 2 3 4 5 6"), "points of two volumes .MNI tag file"),
-    "short row of MNI": ("a.tag", TAG.format(1, " 1 2"), r"a\.tag:6: has 2 numbers, neither 3 nor 6"),
+    "two volumes of MNI": (
+        "a.tag",
+        TAG.format(2, " 1 2 3 4 5 6"),
+        "points of two volumes .MNI tag file",
+    ),
+    "short row of MNI": (
+        "a.tag",
+        TAG.format(1, " 1 2"),
+        r"a\.tag:6: has 2 numbers, neither 3 nor 6",
+    ),
     "Learn2Reg": ("a.csv", "1,2,3\n4,5,6\n", "has no header.*Learn2Reg.*converted to mm"),
     "Learn2Reg, pairs": ("a.csv", "1,2,3,4,5,6\n", "has no header"),
     "DIR-Lab": ("a.txt", "1\t2\t3\n4\t5\t6\n", "has no header.*DIR-Lab"),
@@ -129,7 +155,9 @@ def test_a_list_whose_space_is_uncertain_is_refused_once(case: str, tmp_path: Pa
     assert str(raised.value).count("ERROR") == 1
 
 
-@pytest.mark.parametrize("case", ["ANTs", "elastix", "MNI", "freeview", "FreeSurfer control points"])
+@pytest.mark.parametrize(
+    "case", ["ANTs", "elastix", "MNI", "freeview", "FreeSurfer control points"]
+)
 def test_the_command_maps_them_as_simpleitk(case: str, tmp_path: Path) -> None:
     name, text, expected, _ = READ[case]
     (tmp_path / name).write_text(text)

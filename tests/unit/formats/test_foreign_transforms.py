@@ -18,7 +18,9 @@ LTA = (
     "# transform file x.lta\n# created by mri_robust_register\n\ntype      = 1\nnxforms   = 1\n"
     "mean      = 0.0000 0.0000 0.0000\nsigma     = 10000.0000\n1 4 4\n1 0 0 4\n0 1 0 5\n0 0 1 6\n0 0 0 1\n"
 )
-REGISTER = "subject\n1.0\n1.5\n0.15\n1 0 0 4\n0 1 0 5\n0 0 1 6\n0 0 0 1\nround\n"  # tkregister2 ends it so
+REGISTER = (
+    "subject\n1.0\n1.5\n0.15\n1 0 0 4\n0 1 0 5\n0 0 1 6\n0 0 0 1\nround\n"  # tkregister2 ends it so
+)
 FLIRT = "1  0  0  4  \n0  1  0  5  \n0  0  1  6  \n0  0  0  1  \n"
 FOREIGN: dict[str, tuple[str, bytes, str]] = {
     "FLIRT": ("a.mat", FLIRT.encode(), "plain matrix.*c3d_affine_tool.*a.mat -fsl2ras"),
@@ -32,7 +34,11 @@ FOREIGN: dict[str, tuple[str, bytes, str]] = {
     ),
     "LTA": ("a.lta", LTA.encode(), "FreeSurfer .*lta.*lta_convert --inlta a.lta --outitk"),
     "LTA named otherwise": ("a.txt", LTA.encode(), "FreeSurfer"),
-    "register.dat": ("register.dat", REGISTER.encode(), "register.dat of FreeSurfer.*--inreg register.dat"),
+    "register.dat": (
+        "register.dat",
+        REGISTER.encode(),
+        "register.dat of FreeSurfer.*--inreg register.dat",
+    ),
     "MNI": (
         "a.xfm",
         b"MNI Transform File\nTransform_Type = Linear;\nLinear_Transform =\n1 0 0 4\n0 1 0 5\n0 0 1 6;\n",
@@ -47,7 +53,9 @@ FOREIGN: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", FOREIGN)
-def test_another_programs_transform_is_refused_wherever_it_is_named(case: str, tmp_path: Path) -> None:
+def test_another_programs_transform_is_refused_wherever_it_is_named(
+    case: str, tmp_path: Path
+) -> None:
     name, content, expected = FOREIGN[case]
     (tmp_path / name).write_bytes(content)
     for read in (transforms.read_transform, transforms.read_alignment):
@@ -109,30 +117,46 @@ BY_TRANSFORMIX: dict[tuple[str, str, str], list[tuple[float, ...]]] = {
 def test_linear_transforms_of_elastix_map_as_transformix(
     kind: str, parameters: str, zyx: str, tmp_path: Path
 ) -> None:
-    path = elastix(tmp_path / "TransformParameters.0.txt", kind=kind, parameters=parameters, zyx=zyx)
+    path = elastix(
+        tmp_path / "TransformParameters.0.txt", kind=kind, parameters=parameters, zyx=zyx
+    )
     mapped = transforms.read_transform(path).map_points(STARTS * [-1, -1, 1]) * [-1, -1, 1]
     np.testing.assert_allclose(mapped, BY_TRANSFORMIX[kind, parameters, zyx], rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(transforms.read_alignment(path), transforms.read_transform(path).alignment)
+    np.testing.assert_array_equal(
+        transforms.read_alignment(path), transforms.read_transform(path).alignment
+    )
 
 
-@pytest.mark.parametrize("written", ["TransformParameters.0.txt", "/elsewhere/out/TransformParameters.0.txt"])
-def test_a_chain_of_elastix_applies_the_initial_transform_first(written: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "written", ["TransformParameters.0.txt", "/elsewhere/out/TransformParameters.0.txt"]
+)
+def test_a_chain_of_elastix_applies_the_initial_transform_first(
+    written: str, tmp_path: Path
+) -> None:
     elastix(tmp_path / "TransformParameters.0.txt")
     path = elastix(
         tmp_path / "TransformParameters.1.txt",
         initial=written, kind="AffineTransform", parameters="1 0.1 0 0 0.9 0.2 0.05 0 1.1 4 5 6",
     )  # fmt: skip
-    centre, first = (1.0, 2.0, 3.0), sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, -0.2, 0.3, (4.0, 5.0, 6.0))
+    centre, first = (
+        (1.0, 2.0, 3.0),
+        sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, -0.2, 0.3, (4.0, 5.0, 6.0)),
+    )
     second = sitk.AffineTransform([1, 0.1, 0, 0, 0.9, 0.2, 0.05, 0, 1.1], (4.0, 5.0, 6.0), centre)
     points = voxel_points(np.eye(4), (50, 50, 50))
     expected = itk_points(sitk.CompositeTransform([second, first]), points)
-    np.testing.assert_allclose(transforms.read_transform(path).map_points(points), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        transforms.read_transform(path).map_points(points), expected, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"kind": "BSplineTransform"}, r"not linear \(BSplineTransform\).*transformix -def all -tp e\.txt"),
+        (
+            {"kind": "BSplineTransform"},
+            r"not linear \(BSplineTransform\).*transformix -def all -tp e\.txt",
+        ),
         ({"kind": "SplineKernelTransform"}, "not linear"),
         ({"initial": "gone.txt"}, r"needs gone\.txt, its initial transform"),
         ({"initial": "e.txt"}, "names more than 20 files"),
@@ -154,7 +178,9 @@ def test_directions_do_not_matter_to_upright_images(tmp_path: Path) -> None:
     assert transforms.read_alignment(path).shape == (4, 4)
 
 
-def field(path: Path, code: int, name: str = "", p1: float = 0, moves: tuple[float, ...] = (1, 2, 3)) -> Path:
+def field(
+    path: Path, code: int, name: str = "", p1: float = 0, moves: tuple[float, ...] = (1, 2, 3)
+) -> Path:
     """A field that moves every voxel alike, of five axes."""
     values = np.broadcast_to(np.array(moves, np.float32), (4, 5, 6, 1, 3))
     image = nib.nifti1.Nifti1Image(np.ascontiguousarray(values), np.diag([2.0, 2.0, 2.0, 1.0]))
@@ -186,7 +212,10 @@ def test_a_field_is_read_in_its_programs_axes(
             (code, "", 0, "FSL.*wb_command -convert-warpfield")
             for code in (2006, 2007, 2008, 2009, 2016, 2018)
         ),
-        *((1007, "NREG_TRANS", p1, "NiftyReg.*reg_transform -ref FIXED -disp") for p1 in (0, 2, 3, 4, 5)),
+        *(
+            (1007, "NREG_TRANS", p1, "NiftyReg.*reg_transform -ref FIXED -disp")
+            for p1 in (0, 2, 3, 4, 5)
+        ),
         (1007, "NREG_CPP_FILE", 1, "NiftyReg"),
         (1007, "Mapping", 0, "deformation of SPM, which holds positions.*subtract"),
         (1007, "other", 0, "named 'other' in its header"),
@@ -197,7 +226,9 @@ def test_a_field_is_read_in_its_programs_axes(
 def test_a_field_of_another_convention_is_refused(
     code: int, name: str, p1: float, complaint: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=rf"field\.nii\.gz: .*{complaint}.*or give transform\.h5|{complaint}"):
+    with pytest.raises(
+        DataError, match=rf"field\.nii\.gz: .*{complaint}.*or give transform\.h5|{complaint}"
+    ):
         transforms.read_transform(field(tmp_path / "field.nii.gz", code, name, p1))
 
 
@@ -210,7 +241,9 @@ def test_a_colour_image_is_no_field(suffix: str, tmp_path: Path) -> None:
 
 def test_a_field_is_no_alignment(tmp_path: Path) -> None:
     path = field(tmp_path / "1Warp.nii.gz", 1007)
-    with pytest.raises(DataError, match=r"1Warp\.nii\.gz: is a displacement field, which is not affine"):
+    with pytest.raises(
+        DataError, match=r"1Warp\.nii\.gz: is a displacement field, which is not affine"
+    ):
         transforms.read_alignment(path)
 
 

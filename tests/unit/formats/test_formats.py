@@ -44,7 +44,9 @@ def by_nibabel_2(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
 
 def by_itk(path: Path, array: np.ndarray, affine: np.ndarray, *, packed: bool = False) -> None:
     """By SimpleITK, several channels as values of a voxel."""
-    image = sitk.GetImageFromArray(np.moveaxis(array, (0, 1, 2), (2, 1, 0)), isVector=array.ndim == 4)
+    image = sitk.GetImageFromArray(
+        np.moveaxis(array, (0, 1, 2), (2, 1, 0)), isVector=array.ndim == 4
+    )
     _write(image, path, affine, packed=packed)
 
 
@@ -89,7 +91,8 @@ ITK: dict[str, tuple[str, Save]] = {
     "nhdr packed": ("k.nhdr", by_itk_packed),
 }
 FOURTH_AXIS: dict[str, tuple[str, Save]] = {
-    f"{suffix} 4-D": (f"l.{suffix}", by_itk_4d) for suffix in ("nii.gz", "mha", "mhd", "nrrd", "nhdr")
+    f"{suffix} 4-D": (f"l.{suffix}", by_itk_4d)
+    for suffix in ("nii.gz", "mha", "mhd", "nrrd", "nhdr")
 }
 ALL = NIFTI | ITK
 
@@ -123,7 +126,9 @@ def test_it_lies_in_the_same_world(tmp_path: Path, name: str, kind: str) -> None
 
 @pytest.mark.parametrize("name", [*ALL, *FOURTH_AXIS])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_channels_are_the_same_however_they_are_stored(tmp_path: Path, name: str, channels: int) -> None:
+def test_channels_are_the_same_however_they_are_stored(
+    tmp_path: Path, name: str, channels: int
+) -> None:
     array = noise("f4", channels)
     read = volumes.read_image(saved(tmp_path, name, array))
     assert np.array_equal(read.array, np.moveaxis(array, 3, 0))

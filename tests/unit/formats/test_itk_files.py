@@ -44,7 +44,9 @@ def test_truncated_data_are_refused(tmp_path: Path, name: str, packed: bool, cut
 
 @pytest.mark.parametrize(("name", "packed"), [item for item in FORMATS if item[1]])
 @pytest.mark.parametrize("place", range(6, 200, 11))
-def test_damaged_compressed_data_are_refused(tmp_path: Path, name: str, packed: bool, place: int) -> None:  # noqa: FBT001 - parametrised
+def test_damaged_compressed_data_are_refused(
+    tmp_path: Path, name: str, packed: bool, place: int
+) -> None:  # noqa: FBT001 - parametrised
     path = written(tmp_path, name, packed=packed)
     data = volumes.parts(path)[-1]
     content = bytearray(data.read_bytes())
@@ -62,7 +64,9 @@ def test_values_per_voxel_are_channels(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_metaimage_of_two_dimensions_is_a_slice_at_height_zero(tmp_path: Path, channels: int) -> None:
+def test_a_metaimage_of_two_dimensions_is_a_slice_at_height_zero(
+    tmp_path: Path, channels: int
+) -> None:
     values = np.random.default_rng(0).normal(size=(5, 6, channels)).astype(np.float32)
     stored = values if channels > 1 else values[..., 0]
     image = sitk.GetImageFromArray(stored, isVector=channels > 1)
@@ -132,7 +136,9 @@ LPS_AFFINE = np.array([[-1, 0, 0, -10], [0, -1.5, 0, 20], [0, 0, 2, 30], [0, 0, 
 def meta(folder: Path, **changes: str | None) -> Path:
     """A MetaImage by hand; None takes a field away."""
     said = {key: value for key, value in (META | changes).items() if value is not None}
-    text = "".join(f"{key} = {value}\n" for key, value in said.items()) + "ElementDataFile = LOCAL\n"
+    text = (
+        "".join(f"{key} = {value}\n" for key, value in said.items()) + "ElementDataFile = LOCAL\n"
+    )
     (folder / "a.mha").write_bytes(text.encode() + RAMP.tobytes(order="F"))
     return folder / "a.mha"
 
@@ -198,7 +204,9 @@ def test_a_metaimage_lies_in_lps(tmp_path: Path, changes: dict[str, str | None])
         ({"encoding": "ascii"}, "cannot be verified"),
     ],
 )
-def test_a_doubtful_nrrd_is_refused(tmp_path: Path, changes: dict[str, str | None], complaint: str) -> None:
+def test_a_doubtful_nrrd_is_refused(
+    tmp_path: Path, changes: dict[str, str | None], complaint: str
+) -> None:
     with pytest.raises(DataError, match=complaint):
         volumes.read_image(nrrd(tmp_path, **changes))
 
@@ -213,7 +221,9 @@ def test_a_doubtful_nrrd_is_refused(tmp_path: Path, changes: dict[str, str | Non
         ("left-anterior-superior", (-1, 1)),
     ],
 )
-def test_a_nrrd_lies_in_the_space_that_it_names(tmp_path: Path, space: str, signs: tuple[int, int]) -> None:
+def test_a_nrrd_lies_in_the_space_that_it_names(
+    tmp_path: Path, space: str, signs: tuple[int, int]
+) -> None:
     affine = volumes.header(nrrd(tmp_path, space=space, space_units='"mm" "mm" "mm"')).affine
     assert np.array_equal(affine, np.diag([-signs[0], -signs[1], 1, 1]) @ LPS_AFFINE)
 

@@ -49,7 +49,12 @@ UNCERTAIN = {
     "float label map": before(0, noise(0, 5, "f4")),
     "4-D stack of 0 and 1": RANDOM.integers(0, 2, (3, *SHAPE)).astype("u1"),
     "colours": RANDOM.integers(0, 256, (3, *SHAPE)).astype("u1"),
-    "2000 regions": np.arange(13**3).reshape(13, 13, 13).repeat(3, 0).repeat(3, 1).repeat(3, 2).astype("i4"),
+    "2000 regions": np.arange(13**3)
+    .reshape(13, 13, 13)
+    .repeat(3, 0)
+    .repeat(3, 1)
+    .repeat(3, 2)
+    .astype("i4"),
     "constant image": np.full(SHAPE, 7, "i2"),
 }
 
@@ -92,7 +97,15 @@ def nifti(path: Path, code: int, sizes: tuple[int, ...] = SHAPE) -> Path:
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [(1002, "labels"), (1005, "labels"), (3, "image"), (5, "image"), (22, "image"), (24, "image"), (0, None)],
+    [
+        (1002, "labels"),
+        (1005, "labels"),
+        (3, "image"),
+        (5, "image"),
+        (22, "image"),
+        (24, "image"),
+        (0, None),
+    ],
 )
 def test_an_intent_code_marks_a_file(code: int, kind: str | None, tmp_path: Path) -> None:
     found = kinds.marked(nifti(tmp_path / "a.nii.gz", code))
@@ -102,7 +115,9 @@ def test_an_intent_code_marks_a_file(code: int, kind: str | None, tmp_path: Path
 @pytest.mark.parametrize("code", [1004, 1006, 1007, 1008, 2006, 2007, 2009, 2016])
 def test_vectors_are_neither_images_nor_labels(code: int, tmp_path: Path) -> None:
     path = nifti(tmp_path / "field.nii", code, (4, 4, 4, 1, 3))
-    with pytest.raises(InputError, match=rf"field\.nii: holds vectors \(intent code {code}\).*--kind image"):
+    with pytest.raises(
+        InputError, match=rf"field\.nii: holds vectors \(intent code {code}\).*--kind image"
+    ):
         kinds.marked(path)
 
 
@@ -131,10 +146,14 @@ def test_a_segmentation_of_3d_slicer_is_a_label_map(
     assert (found.kind if found else None) == kind
 
 
-@pytest.mark.parametrize("key", ["Segmentation_SourceRepresentation", "Segmentation_MasterRepresentation"])
+@pytest.mark.parametrize(
+    "key", ["Segmentation_SourceRepresentation", "Segmentation_MasterRepresentation"]
+)
 def test_a_fractional_segmentation_is_no_label_map(key: str, tmp_path: Path) -> None:
     path = segmentation(tmp_path / "a.seg.nrrd", Segment0_ID="a", **{key: "Fractional labelmap"})
-    with pytest.raises(InputError, match=r"a\.seg\.nrrd: is a fractional segmentation.*--kind image"):
+    with pytest.raises(
+        InputError, match=r"a\.seg\.nrrd: is a fractional segmentation.*--kind image"
+    ):
         kinds.marked(path)
 
 
@@ -147,7 +166,9 @@ def test_overlapping_segments_of_3d_slicer_are_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("last", ["66.4", "66.7"])
 def test_a_dicom_segmentation_is_no_image(last: str, tmp_path: Path) -> None:
     identifier = f"1.2.840.10008.5.1.4.1.1.{last}".encode()
-    (tmp_path / "seg.dcm").write_bytes(bytes(128) + b"DICM\x02\x00\x02\x00UI\x1c\x00" + identifier + b"\0")
+    (tmp_path / "seg.dcm").write_bytes(
+        bytes(128) + b"DICM\x02\x00\x02\x00UI\x1c\x00" + identifier + b"\0"
+    )
     with pytest.raises(InputError, match=r"is a DICOM segmentation.*dcmqi"):
         kinds.marked(tmp_path)
 

@@ -27,7 +27,9 @@ def layer(*boxes: tuple[int, int, int]) -> np.ndarray:
     return values
 
 
-def write(path: Path, layers: list[np.ndarray], segments: Segments, *, list_last: bool = False) -> Path:
+def write(
+    path: Path, layers: list[np.ndarray], segments: Segments, *, list_last: bool = False
+) -> Path:
     """A .seg.nrrd as 3D Slicer writes it: layers along a first axis of the kind list."""
     array = np.stack(layers, axis=3 if list_last else 0)
     kinds, directions = ["domain"] * 3, ["(1,0,0)", "(0,1,0)", "(0,0,1)"]
@@ -56,8 +58,12 @@ UNIQUE: Segments = [(0, 1, "prostate"), (0, 2, "rectum"), (1, 3, "tumour")]
 
 
 @pytest.mark.parametrize("list_last", [False, True])
-def test_overlapping_segments_have_their_label_values_as_keys(tmp_path: Path, list_last: bool) -> None:  # noqa: FBT001 - parametrised
-    read = volumes.read_labels(write(tmp_path / "a.seg.nrrd", OVERLAPPING, UNIQUE, list_last=list_last), MAP)
+def test_overlapping_segments_have_their_label_values_as_keys(
+    tmp_path: Path, list_last: bool
+) -> None:  # noqa: FBT001 - parametrised
+    read = volumes.read_labels(
+        write(tmp_path / "a.seg.nrrd", OVERLAPPING, UNIQUE, list_last=list_last), MAP
+    )
     assert read.keys == (1, 2, 3)
     assert np.array_equal(read.mask(1), layer((0, 3, 1)))
     assert np.array_equal(read.mask(3), layer((2, 4, 1)))
@@ -79,7 +85,9 @@ def test_where_layers_repeat_values_keys_are_the_numbers_of_segments(tmp_path: P
 
 
 def test_segments_that_do_not_overlap_become_one_map(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.seg.nrrd", [layer((0, 2, 1)), layer((3, 5, 7))], [(0, 1, "a"), (1, 7, "b")])
+    path = write(
+        tmp_path / "a.seg.nrrd", [layer((0, 2, 1)), layer((3, 5, 7))], [(0, 1, "a"), (1, 7, "b")]
+    )
     read = volumes.read_labels(path, MAP)
     assert np.array_equal(read.values, layer((0, 2, 1), (3, 5, 7)))
     assert read.keys == (1, 7)
@@ -91,7 +99,9 @@ def test_a_segment_without_a_voxel_is_no_key(tmp_path: Path) -> None:
 
 
 def test_segments_of_older_files_are_layers_of_ones(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.seg.nrrd", [layer((0, 3, 1)), layer((2, 5, 1))], [(0, 1, "a"), (1, 1, "b")])
+    path = write(
+        tmp_path / "a.seg.nrrd", [layer((0, 3, 1)), layer((2, 5, 1))], [(0, 1, "a"), (1, 1, "b")]
+    )
     lines = [
         line
         for line in path.read_bytes().split(b"\n")
@@ -103,7 +113,9 @@ def test_segments_of_older_files_are_layers_of_ones(tmp_path: Path) -> None:
     assert np.array_equal(read.mask(2), layer((2, 5, 1)))
 
 
-@pytest.mark.parametrize("segments", [UNIQUE, [(0, 1, "p"), (0, 2, "r"), (1, 3, "t"), (1, 9, "nothing")]])
+@pytest.mark.parametrize(
+    "segments", [UNIQUE, [(0, 1, "p"), (0, 2, "r"), (1, 3, "t"), (1, 9, "nothing")]]
+)
 @pytest.mark.parametrize("list_last", [False, True])
 def test_check_finds_what_is_read(tmp_path: Path, segments: Segments, list_last: bool) -> None:  # noqa: FBT001 - parametrised
     path = write(tmp_path / "a.seg.nrrd", OVERLAPPING, segments, list_last=list_last)
@@ -139,7 +151,9 @@ def test_the_advice_for_layers_does_not_go_in_a_circle(tmp_path: Path) -> None:
     assert volumes.read_labels(path, MAP).keys == (1, 2, 3)
 
 
-def test_the_advice_for_channels_of_no_segmentation_holds_neither_way_to_the_other(tmp_path: Path) -> None:
+def test_the_advice_for_channels_of_no_segmentation_holds_neither_way_to_the_other(
+    tmp_path: Path,
+) -> None:
     path = write(tmp_path / "a.nrrd", OVERLAPPING, [])
     with pytest.raises(DataError, match="if each channel is one label from 0 to 1, or merge them"):
         volumes.read_labels(path, MAP)

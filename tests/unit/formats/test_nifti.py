@@ -60,7 +60,9 @@ def test_a_pair_of_files_is_read_by_either_name(tmp_path: Path, named: str) -> N
 
 
 def test_the_header_is_read_without_the_voxels(tmp_path: Path) -> None:
-    path = saved(tmp_path / "image.nii.gz", np.random.default_rng(0).random((64, 64, 64), np.float32))
+    path = saved(
+        tmp_path / "image.nii.gz", np.random.default_rng(0).random((64, 64, 64), np.float32)
+    )
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     assert volumes.header(path).shape == (64, 64, 64)
@@ -112,7 +114,9 @@ def test_data_beyond_what_the_header_claims_are_refused(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("sizes", [(32000, 32000, 32000), (-5, 5, 4), (0, 5, 4), (1000, 1000, 900)])
-def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+def test_absurd_sizes_are_refused_before_memory_is_taken(
+    tmp_path: Path, sizes: tuple[int, ...]
+) -> None:
     path = altered(tmp_path / "image.nii", 42, "<3h", *sizes)
     with pytest.raises(DataError, match=r"header (claims sizes|is wrong)"):
         volumes.read_image(path)
@@ -156,8 +160,12 @@ def test_shear_is_refused(tmp_path: Path) -> None:
         volumes.header(saved(tmp_path / "image.nii", affine=sheared))
 
 
-@pytest.mark.parametrize(("codes", "taken"), [((1, 0), "qform"), ((0, 1), "sform"), ((1, 1), "sform")])
-def test_the_form_that_has_a_code_is_taken(tmp_path: Path, codes: tuple[int, int], taken: str) -> None:
+@pytest.mark.parametrize(
+    ("codes", "taken"), [((1, 0), "qform"), ((0, 1), "sform"), ((1, 1), "sform")]
+)
+def test_the_form_that_has_a_code_is_taken(
+    tmp_path: Path, codes: tuple[int, int], taken: str
+) -> None:
     path = altered(tmp_path / "image.nii", 252, "<2h", *codes)
     moved = 0.0 if codes == (1, 1) else 50.0
     content = bytearray(path.read_bytes())
@@ -173,7 +181,9 @@ def test_rounding_between_the_forms_is_accepted(tmp_path: Path) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    axis=arrays.arrays(np.float64, 3, elements=st.floats(-1, 1)).filter(lambda a: np.linalg.norm(a) > 0.1),
+    axis=arrays.arrays(np.float64, 3, elements=st.floats(-1, 1)).filter(
+        lambda a: np.linalg.norm(a) > 0.1
+    ),
     short_of_half_a_turn=st.floats(-7, 0).map(lambda power: 10**power),
     flipped=st.booleans(),
 )
@@ -228,7 +238,9 @@ def test_single_trailing_axes_are_dropped_and_a_fourth_axis_is_channels(
     assert np.array_equal(read, np.moveaxis(array.reshape(*kept, channels), 3, 0))
 
 
-@pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 1, 1), (1, 5, 1), (1, 1, 4, 3), (6, 5, 4, 2, 3)])
+@pytest.mark.parametrize(
+    "shape", [(6,), (6, 1), (6, 1, 1), (1, 5, 1), (1, 1, 4, 3), (6, 5, 4, 2, 3)]
+)
 def test_rows_of_voxels_and_five_axes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"is a row of voxels|5 axes"):
         volumes.header(saved(tmp_path / "image.nii", np.zeros(shape, np.uint8)))
@@ -289,7 +301,9 @@ def test_a_volume_without_a_voxel_size_is_refused(tmp_path: Path) -> None:
         ("a.jpg", b"x", "suffix of a known format"),
     ],
 )
-def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
+def test_what_is_no_image_is_refused(
+    tmp_path: Path, name: str, content: bytes, complaint: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=complaint):
         volumes.header(tmp_path / name)
@@ -316,7 +330,9 @@ def test_a_qfac_that_is_not_negative_counts_as_one(
     image.set_qform(affine, 1)
     nib.save(image, tmp_path / name)
     header = tmp_path / name.replace(".img", ".hdr")
-    raw = bytearray(gzip.decompress(header.read_bytes()) if name.endswith("gz") else header.read_bytes())
+    raw = bytearray(
+        gzip.decompress(header.read_bytes()) if name.endswith("gz") else header.read_bytes()
+    )
     struct.pack_into("<f", raw, 76, qfac)
     header.write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
     assert np.allclose(volumes.read_image(tmp_path / name).affine, affine, atol=1e-6)

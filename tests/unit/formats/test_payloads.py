@@ -89,7 +89,11 @@ def test_blocks_are_what_simpleitk_reads(
     name: str,
     vector: bool,  # noqa: FBT001 - parametrised
 ) -> None:
-    array = np.random.default_rng(0).integers(0, 99, (5, 6, 7, 3) if vector else (5, 6, 7)).astype(dtype)
+    array = (
+        np.random.default_rng(0)
+        .integers(0, 99, (5, 6, 7, 3) if vector else (5, 6, 7))
+        .astype(dtype)
+    )
     path = by_itk(tmp_path / name, array, vector=vector)
     read = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     monkeypatch.setattr(payloads, "BLOCK", 101)
@@ -98,7 +102,9 @@ def test_blocks_are_what_simpleitk_reads(
 
 @pytest.mark.parametrize("dtype", ["<i2", ">i2", "<f4", ">f4", ">u2"])
 @pytest.mark.parametrize("field", ["BinaryDataByteOrderMSB", "ElementByteOrderMSB"])
-def test_a_metaimage_has_the_order_of_bytes_that_it_states(tmp_path: Path, dtype: str, field: str) -> None:
+def test_a_metaimage_has_the_order_of_bytes_that_it_states(
+    tmp_path: Path, dtype: str, field: str
+) -> None:
     array = np.arange(120).reshape(6, 5, 4).astype(dtype)
     kinds = {"i2": "SHORT", "u2": "USHORT", "f4": "FLOAT"}
     text = (
@@ -138,7 +144,9 @@ def test_members_of_a_gzip_stream_are_read_as_gzip_reads_them(
 ) -> None:
     content = np.random.default_rng(0).integers(0, 9, 5000, dtype="u1").tobytes()
     ends = [0, *sorted(cuts), len(content)]
-    packed = b"".join(gzip.compress(content[a:b]) for a, b in itertools.pairwise(ends)) + bytes(zeros)
+    packed = b"".join(gzip.compress(content[a:b]) for a, b in itertools.pairwise(ends)) + bytes(
+        zeros
+    )
     unpacked = list(payloads.unpacked(io.BytesIO(packed), "gzip", block))
     assert b"".join(unpacked) == gzip.decompress(packed) == content
     assert max(map(len, unpacked)) <= block

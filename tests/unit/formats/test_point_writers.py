@@ -14,13 +14,17 @@ from tenter.formats.points import Point, read_points
 FORMATS = ("a.tsv", "a.csv", "a.fcsv", "a.mrk.json")
 SOME = (Point("apex", (1.5, -2.0, 3.25)), Point("base, left", (0.0, 10.0, -7.125)))
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=64)
+names = st.text(
+    st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=64
+)
 places = st.tuples(*[st.floats(-1e4, 1e4)] * 3)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(rows=st.dictionaries(names, places, min_size=1, max_size=5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
 def test_what_is_written_is_read_back(
     tmp_path: Path, name: str, rows: dict[str, tuple[float, float, float]]
 ) -> None:

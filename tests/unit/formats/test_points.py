@@ -49,7 +49,11 @@ def test_commas_byte_order_mark_crlf_and_column_order_change_nothing(tmp_path: P
 
 @pytest.mark.parametrize(
     ("space", "unit", "expected"),
-    [("RAS", "mm", (1.0, 2.0, 3.0)), ("LPS", "mm", (-1.0, -2.0, 3.0)), ("lps", "cm", (-10.0, -20.0, 30.0))],
+    [
+        ("RAS", "mm", (1.0, 2.0, 3.0)),
+        ("LPS", "mm", (-1.0, -2.0, 3.0)),
+        ("lps", "cm", (-10.0, -20.0, 30.0)),
+    ],
 )
 def test_a_table_says_its_space_and_unit(
     tmp_path: Path, space: str, unit: str, expected: tuple[float, float, float]
@@ -60,7 +64,12 @@ def test_a_table_says_its_space_and_unit(
 
 @pytest.mark.parametrize(
     ("space", "expected"),
-    [("0", (1.0, 2.0, 3.0)), ("1", (-1.0, -2.0, 3.0)), ("RAS", (1.0, 2.0, 3.0)), ("LPS", (-1.0, -2.0, 3.0))],
+    [
+        ("0", (1.0, 2.0, 3.0)),
+        ("1", (-1.0, -2.0, 3.0)),
+        ("RAS", (1.0, 2.0, 3.0)),
+        ("LPS", (-1.0, -2.0, 3.0)),
+    ],
 )
 def test_fcsv_honours_its_coordinate_system(
     tmp_path: Path, space: str, expected: tuple[float, float, float]
@@ -68,7 +77,9 @@ def test_fcsv_honours_its_coordinate_system(
     assert points.read_points(fcsv(tmp_path / "a.fcsv", space)) == (("apex", expected),)
 
 
-@pytest.mark.parametrize(("space", "expected"), [("LPS", (-1.0, -2.0, 3.0)), ("RAS", (1.0, 2.0, 3.0))])
+@pytest.mark.parametrize(
+    ("space", "expected"), [("LPS", (-1.0, -2.0, 3.0)), ("RAS", (1.0, 2.0, 3.0))]
+)
 def test_markups_honour_their_coordinate_system(
     tmp_path: Path, space: str, expected: tuple[float, float, float]
 ) -> None:
@@ -87,7 +98,9 @@ def test_markups_honour_their_coordinate_system(
         ("label;x;y;z\napex;1.5;-2;0.25\n", "utf-8"),
     ],
 )
-def test_tables_are_read_as_spreadsheets_write_them(tmp_path: Path, text: str, encoding: str) -> None:
+def test_tables_are_read_as_spreadsheets_write_them(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
     (tmp_path / "a.csv").write_bytes(text.encode(encoding))
     assert points.read_points(tmp_path / "a.csv") == (("apex", (1.5, -2.0, 0.25)),)
 
@@ -114,8 +127,16 @@ FAULTY = {
     "empty": ("a.csv", "", (1, "label")),
     "binary": ("a.csv", "label,x\x00", (1, None)),
     "wrong kind": ("a.xyz", TABLE, (None, None)),
-    "no space in fcsv": ("a.fcsv", "# columns = id,x,y,z,label\n1,1,2,3,apex\n", (None, "CoordinateSystem")),
-    "short fcsv": ("a.fcsv", "# CoordinateSystem = 0\n# columns = id,x,y,z,label\n1,1,2\n", (3, None)),
+    "no space in fcsv": (
+        "a.fcsv",
+        "# columns = id,x,y,z,label\n1,1,2,3,apex\n",
+        (None, "CoordinateSystem"),
+    ),
+    "short fcsv": (
+        "a.fcsv",
+        "# CoordinateSystem = 0\n# columns = id,x,y,z,label\n1,1,2\n",
+        (3, None),
+    ),
     "no json": ("a.mrk.json", "{", (None, None)),
     "other json": ("a.json", '{"points": []}', (None, None)),
 }
@@ -174,7 +195,9 @@ def test_absent_names_what_the_other_side_lacks() -> None:
 
 
 @given(st.lists(st.tuples(*[st.floats(-1e6, 1e6, allow_nan=False)] * 3), min_size=1, max_size=5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
 def test_written_in_lps_cm_is_read_as_the_same_ras_mm(
     tmp_path: Path, places: list[tuple[float, float, float]]
 ) -> None:

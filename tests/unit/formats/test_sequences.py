@@ -110,13 +110,17 @@ def test_an_axis_of_another_kind_is_none_of_space(
 ) -> None:
     complaint = f"axis {axis} is {meaning}, not an axis of space"
     assert complaint in refused(meta(tmp_path / "a.mha", Kinds=kinds))
-    assert complaint in refused(nrrd(tmp_path / "a.nrrd", "6 5 4", kinds, "(1,0,0) (0,1,0) (0,0,1)"))
+    assert complaint in refused(
+        nrrd(tmp_path / "a.nrrd", "6 5 4", kinds, "(1,0,0) (0,1,0) (0,0,1)")
+    )
 
 
 @pytest.mark.parametrize(
     "kinds", ["", "domain domain domain", "space space space", "??? ??? ???", "none domain space"]
 )
-def test_axes_of_space_are_a_volume_whatever_their_kind_is_called(tmp_path: Path, kinds: str) -> None:
+def test_axes_of_space_are_a_volume_whatever_their_kind_is_called(
+    tmp_path: Path, kinds: str
+) -> None:
     head = volumes.header(nrrd(tmp_path / "a.nrrd", "6 5 4", kinds, "(1,0,0) (0,1,0) (0,0,1)"))
     assert (head.shape, head.channels) == ((6, 5, 4), 1)
 
@@ -124,7 +128,10 @@ def test_axes_of_space_are_a_volume_whatever_their_kind_is_called(tmp_path: Path
 @pytest.mark.parametrize("kind", ["list", "time", "vector", "point", "normal", "covariant-vector"])
 def test_a_fourth_axis_of_another_kind_is_channels(tmp_path: Path, kind: str) -> None:
     path = nrrd(
-        tmp_path / "a.nrrd", "6 5 2 2", f"domain domain domain {kind}", "(1,0,0) (0,1,0) (0,0,1) none"
+        tmp_path / "a.nrrd",
+        "6 5 2 2",
+        f"domain domain domain {kind}",
+        "(1,0,0) (0,1,0) (0,0,1) none",
     )
     values, _ = volumes.read_values(path)
     assert np.array_equal(values, FRAMES.reshape(6, 5, 2, 2, order="F").transpose(3, 0, 1, 2))
@@ -133,20 +140,29 @@ def test_a_fourth_axis_of_another_kind_is_channels(tmp_path: Path, kind: str) ->
 @pytest.mark.parametrize("kind", ["list", "time", "vector", "RGB-color", "3-vector"])
 def test_a_first_axis_of_another_kind_is_channels(tmp_path: Path, kind: str) -> None:
     path = nrrd(
-        tmp_path / "a.nrrd", "3 5 4 2", f"{kind} domain domain domain", "none (1,0,0) (0,1,0) (0,0,1)"
+        tmp_path / "a.nrrd",
+        "3 5 4 2",
+        f"{kind} domain domain domain",
+        "none (1,0,0) (0,1,0) (0,0,1)",
     )
     values, _ = volumes.read_values(path)
     assert np.array_equal(values, FRAMES.reshape(3, 5, 4, 2, order="F"))
 
 
 def test_frames_in_one_plane_are_channels_of_a_slice(tmp_path: Path) -> None:
-    head = volumes.header(nrrd(tmp_path / "a.nrrd", "6 5 4", "domain domain time", "(1,0,0) (0,1,0) none"))
+    head = volumes.header(
+        nrrd(tmp_path / "a.nrrd", "6 5 4", "domain domain time", "(1,0,0) (0,1,0) none")
+    )
     assert (head.shape, head.channels) == ((6, 5, 1), 4)
 
 
 def test_time_is_no_axis_of_space_where_the_space_has_time(tmp_path: Path) -> None:
     path = nrrd(tmp_path / "a.nrrd", "6 5 2 2", "", "(1,0,0,0) (0,1,0,0) (0,0,1,0) (0,0,0,7)")
-    text = path.read_bytes().replace(b"superior\n", b"superior-time\n").replace(b"(0,0,0)\n", b"(0,0,0,0)\n")
+    text = (
+        path.read_bytes()
+        .replace(b"superior\n", b"superior-time\n")
+        .replace(b"(0,0,0)\n", b"(0,0,0,0)\n")
+    )
     path.write_bytes(text)
     assert (volumes.header(path).shape, volumes.header(path).channels) == ((6, 5, 2), 2)
 
@@ -154,15 +170,30 @@ def test_time_is_no_axis_of_space_where_the_space_has_time(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("sizes", "kinds", "directions", "complaint"),
     [
-        ("2 6 5 2", "complex domain domain domain", "none (1,0,0) (0,1,0) (0,0,1)", "holds complex values"),
+        (
+            "2 6 5 2",
+            "complex domain domain domain",
+            "none (1,0,0) (0,1,0) (0,0,1)",
+            "holds complex values",
+        ),
         (
             "6 1 5 4",
             "3D-matrix domain domain domain",
             "none (1,0,0) (0,1,0) (0,0,1)",
             "holds 3d-matrix values",
         ),
-        ("6 5 2 2", "domain domain list domain", "(1,0,0) (0,1,0) none (0,0,1)", "between the axes of space"),
-        ("5 3 2 2 2", "domain list domain domain time", "(1,0,0) none (0,1,0) (0,0,1) none", "2 others"),
+        (
+            "6 5 2 2",
+            "domain domain list domain",
+            "(1,0,0) (0,1,0) none (0,0,1)",
+            "between the axes of space",
+        ),
+        (
+            "5 3 2 2 2",
+            "domain list domain domain time",
+            "(1,0,0) none (0,1,0) (0,0,1) none",
+            "2 others",
+        ),
         ("6 5 4", "domain domain", "(1,0,0) (0,1,0) (0,0,1)", "3 axes and 2 kinds"),
         ("6 5 4", "", "(1,0,0) (0,1,0)", "do not fit"),
         ("6 5 4", "", "(1,0,0) none none", "1 axes with a direction in space"),

@@ -103,7 +103,10 @@ def test_deformation_is_no_alignment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "complaint"),
-    [("0 0 0 0 1 0 0 0 1 0 0 0", "singular"), ("1 0 0 0 1 0 0 0 1 1e9 0 0", "cannot be a transform in mm")],
+    [
+        ("0 0 0 0 1 0 0 0 1 0 0 0", "singular"),
+        ("1 0 0 0 1 0 0 0 1 1e9 0 0", "cannot be a transform in mm"),
+    ],
 )
 def test_useless_matrix_is_refused(parameters: str, complaint: str, tmp_path: Path) -> None:
     (tmp_path / "initial.tfm").write_text(
@@ -139,8 +142,12 @@ def test_cut_transform_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".tfm"])
-@pytest.mark.parametrize("order", ["field", "field last", "field first", "field between", "two before"])
-def test_composite_in_any_order_is_read_as_itk_maps_it(order: str, suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "order", ["field", "field last", "field first", "field between", "two before"]
+)
+def test_composite_in_any_order_is_read_as_itk_maps_it(
+    order: str, suffix: str, tmp_path: Path
+) -> None:
     case = pair("oblique", "RAS", SMALL_GRID)
     field = itk_field(case.transform.field, case.transform.affine)
     rigid, shear = linear()
@@ -155,7 +162,9 @@ def test_composite_in_any_order_is_read_as_itk_maps_it(order: str, suffix: str, 
     sitk.WriteTransform(theirs, str(tmp_path / f"theirs{suffix}"))
     read = transforms.read_transform(tmp_path / f"theirs{suffix}")
     points = geometry.apply(read.affine, BETWEEN)
-    np.testing.assert_allclose(read.map_points(points), itk_points(theirs, points), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        read.map_points(points), itk_points(theirs, points), rtol=0, atol=1e-6
+    )
 
 
 def test_nested_composite_is_read_as_itk_maps_it(tmp_path: Path) -> None:
@@ -166,7 +175,9 @@ def test_nested_composite_is_read_as_itk_maps_it(tmp_path: Path) -> None:
     path.write_text(text)
     points = voxel_points(np.eye(4), (50, 50, 50))
     expected = itk_points(composite(rigid, shear), points)
-    np.testing.assert_allclose(transforms.read_transform(path).map_points(points), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        transforms.read_transform(path).map_points(points), expected, atol=1e-5
+    )
 
 
 def test_linear_transform_has_a_field_of_zeros(tmp_path: Path) -> None:
@@ -176,7 +187,9 @@ def test_linear_transform_has_a_field_of_zeros(tmp_path: Path) -> None:
     assert read.field.shape == (1, 3, 2, 2, 2)
     assert not read.field.any()
     points = voxel_points(np.eye(4), (50, 50, 50))
-    np.testing.assert_allclose(read.map_points(points), itk_points(rigid, points), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        read.map_points(points), itk_points(rigid, points), rtol=0, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("name", ["field.nii.gz", "field_ras.nii.gz"])
@@ -187,7 +200,9 @@ def test_field_image_is_read_as_a_transform(name: str, tmp_path: Path) -> None:
     write(tmp_path / name, moves, case.fixed)
     points = voxel_points(case.fixed, FIXED_SHAPE)
     read = transforms.read_transform(tmp_path / name)
-    np.testing.assert_allclose(read.map_points(points), case.transform.map_points(points), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        read.map_points(points), case.transform.map_points(points), rtol=0, atol=1e-4
+    )
 
 
 def test_two_fields_in_one_file_are_refused(tmp_path: Path) -> None:
@@ -220,7 +235,9 @@ def test_written_inverse_takes_points_home(storage: str, sheared: bool, tmp_path
     transforms.write_transform(tmp_path / "inverse.h5", inverse)
     voxels = np.random.default_rng(2).uniform(1, np.array(transform.field.shape[2:]) - 2, (2000, 3))
     points = geometry.apply(transform.affine, voxels)
-    home = itk_points(sitk.ReadTransform(str(tmp_path / "inverse.h5")), transform.map_points(points))
+    home = itk_points(
+        sitk.ReadTransform(str(tmp_path / "inverse.h5")), transform.map_points(points)
+    )
     gaps = np.linalg.norm(home - points, axis=1)
     assert gaps.max() < 0.05
     assert gaps.max() < residual_mm + 0.01

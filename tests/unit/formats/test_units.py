@@ -17,7 +17,9 @@ NOISE = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
 CODES = {None: 0, "m": 1, "mm": 2, "um": 3}
 
 
-def nifti(path: Path, spacing: tuple[float, float, float], unit: str | None, version: int = 1) -> Path:
+def nifti(
+    path: Path, spacing: tuple[float, float, float], unit: str | None, version: int = 1
+) -> Path:
     matrix = np.diag([*spacing, 1.0])
     image = nib.Nifti1Image(NOISE, matrix) if version == 1 else nib.Nifti2Image(NOISE, matrix)
     image.set_sform(image.affine, 1)
@@ -77,7 +79,9 @@ def test_micrometres_are_known_by_many_names(tmp_path: Path, word: str) -> None:
 
 
 def test_nifti_2_states_its_unit_likewise(tmp_path: Path) -> None:
-    affine = volumes.header(nifti(tmp_path / "a.nii", (0.0007, 0.0011, 0.005), "m", version=2)).affine
+    affine = volumes.header(
+        nifti(tmp_path / "a.nii", (0.0007, 0.0011, 0.005), "m", version=2)
+    ).affine
     assert np.allclose(affine, np.diag([0.7, 1.1, 5.0, 1.0]))
 
 

@@ -28,7 +28,9 @@ def saved(path: Path, array: np.ndarray, dtype: str | None = None) -> Path:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_an_image_that_is_not_finite_is_refused_with_count_and_place(tmp_path: Path, bad: float) -> None:
+def test_an_image_that_is_not_finite_is_refused_with_count_and_place(
+    tmp_path: Path, bad: float
+) -> None:
     array = NOISE.copy()
     array[1, 2, 3] = array[4, 0, 0] = bad
     with pytest.raises(DataError, match=r"2 voxels that are NaN.*first at index \(1, 2, 3\)"):
@@ -59,7 +61,8 @@ def test_a_map_becomes_one_mask_a_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "complaint"), [(0.5, "fractional"), (-1, "from -1"), (np.nan, "NaN"), (1e12, "from 0")]
+    ("value", "complaint"),
+    [(0.5, "fractional"), (-1, "from -1"), (np.nan, "NaN"), (1e12, "from 0")],
 )
 def test_a_map_of_no_labels_is_refused(tmp_path: Path, value: float, complaint: str) -> None:
     labels = np.zeros(SHAPE)
@@ -96,7 +99,9 @@ def test_a_scaled_stack_of_masks_is_exact(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "low", "high"), [("int8", -128, 127), ("int8", -100, 100), ("uint8", 3, 250)]
 )
-def test_a_stack_of_bytes_means_what_its_slope_says(tmp_path: Path, dtype: str, low: int, high: int) -> None:
+def test_a_stack_of_bytes_means_what_its_slope_says(
+    tmp_path: Path, dtype: str, low: int, high: int
+) -> None:
     stored = np.random.default_rng(0).integers(low, high + 1, (*SHAPE, 2)).astype(dtype)
     stored[0, 0, 0] = low, high
     image = nib.Nifti1Image(stored, np.diag([1.0, 2, 3, 1]))
@@ -143,7 +148,9 @@ def test_headers_say_nothing_but_the_geometry(tmp_path: Path) -> None:
     head = nib.Nifti1Image.from_filename(tmp_path / "a.nii").header
     assert (int(head["sform_code"]), int(head["qform_code"])) == (1, 1)
     assert head.get_xyzt_units()[0] == "mm"
-    assert not any(bytes(head[name].tobytes()).strip(b"\0") for name in ("descrip", "aux_file", "db_name"))
+    assert not any(
+        bytes(head[name].tobytes()).strip(b"\0") for name in ("descrip", "aux_file", "db_name")
+    )
     assert len((tmp_path / "a.nii").read_bytes()) == 352 + NOISE.nbytes
 
 

@@ -19,7 +19,9 @@ from tenter.formats.headers import Header
 from tenter.stages.check import check
 
 MAP, STACK = LabelFiles(format="map"), LabelFiles(format="stack")
-ORDERS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
+ORDERS = list(
+    itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3))
+)
 FORMATS = ("a.nii", "a.nii.gz", "a.mha", "a.mhd", "a.nrrd", "a.nhdr", "a.img")
 VALUES = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.uint8)
 LPS = np.diag([-1.0, -1.0, 1.0])
@@ -76,7 +78,9 @@ def test_labels_in_every_order_are_read_onto_their_image(
 
 
 @pytest.mark.parametrize("order", ORDERS[::7])
-def test_a_stack_is_reordered_channel_by_channel(tmp_path: Path, order: tuple[tuple[int, ...], ...]) -> None:
+def test_a_stack_is_reordered_channel_by_channel(
+    tmp_path: Path, order: tuple[tuple[int, ...], ...]
+) -> None:
     values, affine = stored((order[0], order[1]))
     stack = np.stack([values == 1, values == 2], axis=3).astype(np.uint8)
     nib.save(nib.Nifti1Image(stack, affine), tmp_path / "a.nii")
@@ -96,7 +100,11 @@ def moved(offset: tuple[float, float, float]) -> np.ndarray:
         ((5, 6, 8), AFFINE, "have shape (5, 6, 8), their image (5, 6, 7)"),
         ((6, 5, 7), AFFINE, "have shape (6, 5, 7), their image (5, 6, 7)"),
         ((5, 6, 7), moved((3, 0, 0)), "lie up to 3 mm from their image"),
-        ((5, 6, 7), moved((0.002, 0, 0)), "origin [-31.698, 12.9, 84.3] against [-31.7, 12.9, 84.3] mm"),
+        (
+            (5, 6, 7),
+            moved((0.002, 0, 0)),
+            "origin [-31.698, 12.9, 84.3] against [-31.7, 12.9, 84.3] mm",
+        ),
         ((5, 6, 7), moved((0, 0.00104, 0)), "0.00104 mm apart"),
         ((5, 6, 7), AFFINE @ np.diag([1.002, 1, 1, 1]), "0.0014 mm apart"),
         ((5, 6, 7), AFFINE @ np.diag([-1.0, 1, 1, 1]), "lie up to 2.8 mm from their image"),

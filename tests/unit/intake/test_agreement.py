@@ -18,7 +18,9 @@ from tenter.records import AlignmentRule, Pair
 SHAPE = (20, 16, 12)
 
 
-def affine(origin: Sequence[float] = (0, 0, 0), spacing: float = 1.0, turn: float = 0.0) -> np.ndarray:
+def affine(
+    origin: Sequence[float] = (0, 0, 0), spacing: float = 1.0, turn: float = 0.0
+) -> np.ndarray:
     """Turned about the third axis by `turn` radians."""
     c, s = np.cos(turn), np.sin(turn)
     matrix = np.eye(4)
@@ -28,7 +30,9 @@ def affine(origin: Sequence[float] = (0, 0, 0), spacing: float = 1.0, turn: floa
 
 
 def image(matrix: np.ndarray | None = None, sha256: str = "a") -> Finding:
-    rows = tuple(tuple(float(value) for value in row) for row in (affine() if matrix is None else matrix))
+    rows = tuple(
+        tuple(float(value) for value in row) for row in (affine() if matrix is None else matrix)
+    )
     return Finding(kind="image", bytes=1, sha256=sha256, shape=SHAPE, affine=rows)
 
 
@@ -47,7 +51,10 @@ def problems(alignment: AlignmentRule = "header", /, **found: Finding) -> list[P
     files = {name: Path(name) for name in found}
     pair = Pair(id="a", patients=("p",), row=2, **files)  # type: ignore[arg-type] # by name
     findings: Findings = {(files[name], finding.kind): finding for name, finding in found.items()}
-    told = [agreement.disagreements(pair, findings, alignment), agreement.differing_labels(pair, findings)]
+    told = [
+        agreement.disagreements(pair, findings, alignment),
+        agreement.differing_labels(pair, findings),
+    ]
     return list(itertools.chain(*told))
 
 
@@ -109,14 +116,17 @@ def test_boxes_overlap_wherever_samples_do(
     origin: tuple[float, float, float], turn: float, spacing: float
 ) -> None:
     moving, fixed = image(affine(origin, spacing, turn)), image()
-    steps = np.stack(np.meshgrid(*(np.linspace(-0.5, n - 0.5, 7) for n in SHAPE)), -1).reshape(-1, 3)
+    steps = np.stack(np.meshgrid(*(np.linspace(-0.5, n - 0.5, 7) for n in SHAPE)), -1).reshape(
+        -1, 3
+    )
     world = steps @ moving.matrix[:3, :3].T + moving.matrix[:3, 3]
     sampled = ((world > -0.49) & (world < np.array(SHAPE) - 0.51)).all(axis=1).any()
     assert agreement.overlap(moving, fixed, np.eye(4)) or not sampled
 
 
 @pytest.mark.parametrize(
-    "matrix", [affine((0.01, 0, 0)), affine(spacing=1.001), np.diag([-1.0, 1, 1, 1]), affine(turn=0.01)]
+    "matrix",
+    [affine((0.01, 0, 0)), affine(spacing=1.001), np.diag([-1.0, 1, 1, 1]), affine(turn=0.01)],
 )
 def test_labels_off_their_image_are_refused(matrix: np.ndarray) -> None:
     (problem,) = problems(moving_labels=labels(matrix=matrix), fixed_labels=labels())
@@ -138,7 +148,10 @@ def test_labels_of_another_shape_are_refused() -> None:
 def test_differing_label_sets_are_warned_of_and_counted() -> None:
     (problem,) = problems(moving_labels=labels((1, 2, 5)), fixed_labels=labels((1, 2, 7)))
     assert problem.severity == "WARNING"
-    assert problem.message == "labels differ: 5 only in moving, 7 only in fixed; 2 common labels are used"
+    assert (
+        problem.message
+        == "labels differ: 5 only in moving, 7 only in fixed; 2 common labels are used"
+    )
 
 
 def test_a_file_without_labels_and_an_empty_channel_are_warned_of() -> None:
@@ -150,7 +163,11 @@ def test_a_file_without_labels_and_an_empty_channel_are_warned_of() -> None:
 
 @pytest.mark.parametrize(
     ("place", "guess"),
-    [((-15.0, -2.0, 3.0), "LPS"), ((15.0, 13.0, 11.0), "voxel"), ((999.0, 0.0, 0.0), "RAS mm of this image")],
+    [
+        ((-15.0, -2.0, 3.0), "LPS"),
+        ((15.0, 13.0, 11.0), "voxel"),
+        ((999.0, 0.0, 0.0), "RAS mm of this image"),
+    ],
 )
 def test_points_outside_their_image_are_refused_with_a_guess(
     place: tuple[float, float, float], guess: str
@@ -177,11 +194,19 @@ def test_a_faulty_file_is_not_compared() -> None:
 
 def test_the_same_scan_under_two_patients_is_a_leak() -> None:
     pairs = [
-        Pair(id=f"a{row}", patients=(patient,), moving=Path(f"m{row}"), fixed=Path(f"f{row}"), row=row)
+        Pair(
+            id=f"a{row}",
+            patients=(patient,),
+            moving=Path(f"m{row}"),
+            fixed=Path(f"f{row}"),
+            row=row,
+        )
         for row, patient in ((2, "p1"), (3, "p1"), (4, "p2"))
     ]
     contents = {"m2": "same", "m3": "same", "m4": "same", "f2": "x", "f3": "y", "f4": "z"}
-    findings: Findings = {(Path(name), "image"): image(sha256=text) for name, text in contents.items()}
+    findings: Findings = {
+        (Path(name), "image"): image(sha256=text) for name, text in contents.items()
+    }
     ((pair, problem),) = agreement.leaks(pairs, findings)
     assert (pair.row, problem.severity) == (4, "WARNING")
     assert "p1, p2" in problem.message
@@ -191,7 +216,8 @@ def test_common_keys_are_those_of_both_sides() -> None:
     files = {name: Path(name) for name in ("moving", "fixed", "moving_labels", "fixed_labels")}
     pair = Pair(id="a", patients=("p",), row=2, **files)  # type: ignore[arg-type] # by name
     findings = {
-        use: labels((1, 2) if column == "moving_labels" else (2, 3)) for column, use in uses(pair).items()
+        use: labels((1, 2) if column == "moving_labels" else (2, 3))
+        for column, use in uses(pair).items()
     }
     assert agreement.common_keys(pair, findings) == {2}
 
@@ -210,32 +236,46 @@ def test_one_sided_keys_are_told_by_the_side_that_lacks_them(
     files = {name: Path(name) for name in ("moving", "fixed", "moving_labels", "fixed_labels")}
     pair = Pair(id="a", patients=("p",), row=2, **files)  # type: ignore[arg-type] # by name
     findings = {
-        use: labels(moving if column == "moving_labels" else fixed) for column, use in uses(pair).items()
+        use: labels(moving if column == "moving_labels" else fixed)
+        for column, use in uses(pair).items()
     }
     assert agreement.one_sided_keys(pair, findings) == lacking
 
 
-def slice_of(place: tuple[float, float, float], sha256: str, shape: tuple[int, int, int]) -> Finding:
+def slice_of(
+    place: tuple[float, float, float], sha256: str, shape: tuple[int, int, int]
+) -> Finding:
     return replace(image(affine(place), sha256), shape=shape)
 
 
 def test_slices_of_one_plane_have_no_problem() -> None:
-    sides = {"moving": slice_of((1, 0, 0), "m", (8, 8, 1)), "fixed": slice_of((0, 0, 0), "f", (8, 9, 1))}
+    sides = {
+        "moving": slice_of((1, 0, 0), "m", (8, 8, 1)),
+        "fixed": slice_of((0, 0, 0), "f", (8, 9, 1)),
+    }
     assert problems(**sides) == []
 
 
 @pytest.mark.parametrize("rule", ["header", "centre"])
 def test_a_slice_against_a_volume_is_refused(rule: AlignmentRule) -> None:
-    sides = {"moving": slice_of((0, 0, 0), "m", (8, 8, 1)), "fixed": slice_of((0, 0, 0), "f", (8, 8, 8))}
+    sides = {
+        "moving": slice_of((0, 0, 0), "m", (8, 8, 1)),
+        "fixed": slice_of((0, 0, 0), "f", (8, 8, 8)),
+    }
     (problem,) = problems(rule, **sides)
     assert (problem.severity, problem.column) == ("ERROR", "moving_image")
     assert "the moving image is one slice and the fixed one a volume" in problem.message
 
 
 def test_slices_in_different_planes_are_refused_unless_they_are_centred() -> None:
-    sides = {"moving": slice_of((0, 0, 60), "m", (8, 8, 1)), "fixed": slice_of((0, 0, 0), "f", (8, 8, 1))}
+    sides = {
+        "moving": slice_of((0, 0, 60), "m", (8, 8, 1)),
+        "fixed": slice_of((0, 0, 0), "f", (8, 8, 1)),
+    }
     told = problems(**sides)
-    assert [problem.severity for problem in told if "mm from the plane" in problem.message] == ["ERROR"]
+    assert [problem.severity for problem in told if "mm from the plane" in problem.message] == [
+        "ERROR"
+    ]
     assert problems("centre", **sides) == []
 
 

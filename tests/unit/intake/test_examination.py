@@ -14,13 +14,17 @@ from tenter.records import Pair
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
-    moving, fixed = (faulty.image(tmp_path / f"{name}.nii.gz", seed) for seed, name in enumerate("mf"))
+    moving, fixed = (
+        faulty.image(tmp_path / f"{name}.nii.gz", seed) for seed, name in enumerate("mf")
+    )
     return Pair(id="a", patients=("p",), moving=moving, fixed=fixed, row=2)
 
 
 @pytest.fixture
 def examiner(tmp_path: Path) -> Examiner:
-    return Examiner(root=tmp_path, labels=LabelFiles(), memory=tmp_path / "memory.json", version="1")
+    return Examiner(
+        root=tmp_path, labels=LabelFiles(), memory=tmp_path / "memory.json", version="1"
+    )
 
 
 def change_in_secret(path: Path) -> None:
@@ -67,7 +71,8 @@ def test_faulty_files_are_not_remembered(tmp_path: Path, examiner: Examiner, pai
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", '{"version": "1", "files": []}', '{"version": "1", "files": {"image m.nii.gz": 1}}']
+    "content",
+    ["", "{}", '{"version": "1", "files": []}', '{"version": "1", "files": {"image m.nii.gz": 1}}'],
 )
 def test_a_spoilt_memory_is_as_good_as_none(examiner: Examiner, pair: Pair, content: str) -> None:
     assert examiner.memory is not None
@@ -75,14 +80,22 @@ def test_a_spoilt_memory_is_as_good_as_none(examiner: Examiner, pair: Pair, cont
     assert examiner.findings([pair])[pair.moving, "image"].sound
 
 
-def test_what_older_code_remembered_does_not_count(tmp_path: Path, examiner: Examiner, pair: Pair) -> None:
+def test_what_older_code_remembered_does_not_count(
+    tmp_path: Path, examiner: Examiner, pair: Pair
+) -> None:
     examiner.findings([pair])
-    text = (tmp_path / "memory.json").read_text(encoding="utf-8").replace('"sha256": "', '"sha256": "old')
+    text = (
+        (tmp_path / "memory.json")
+        .read_text(encoding="utf-8")
+        .replace('"sha256": "', '"sha256": "old')
+    )
     (tmp_path / "memory.json").write_text(text, encoding="utf-8")
     newer = Examiner(root=tmp_path, labels=LabelFiles(), memory=examiner.memory, version="2")
     assert not newer.findings([pair])[pair.moving, "image"].sha256.startswith("old")
 
 
-def test_the_memory_names_files_from_the_manifest(examiner: Examiner, pair: Pair, tmp_path: Path) -> None:
+def test_the_memory_names_files_from_the_manifest(
+    examiner: Examiner, pair: Pair, tmp_path: Path
+) -> None:
     examiner.findings([pair])
     assert str(tmp_path) not in (tmp_path / "memory.json").read_text(encoding="utf-8")

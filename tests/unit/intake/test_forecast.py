@@ -90,7 +90,9 @@ def test_an_ensemble_writes_its_members_transforms_too(tmp_path: Path) -> None:
     table.write_text("\n".join(cells) + "\n")
     tested = Study.load(path, STUDY)
     found = Examiner(root=tmp_path, labels=LabelFiles()).findings(study.pairs)
-    assert forecast.forecast(tested, PLAN, found).fields_bytes["transform"] == before + 2 * 24 * 1000
+    assert (
+        forecast.forecast(tested, PLAN, found).fields_bytes["transform"] == before + 2 * 24 * 1000
+    )
 
 
 def test_a_test_time_option_writes_files_and_trains_nothing(tmp_path: Path) -> None:
@@ -135,13 +137,17 @@ def test_all_of_the_labels_take_longer_than_one(tmp_path: Path) -> None:
     one, two, many = (hours(tmp_path, losses, labels_per_pair=count) for count in (1, 2, "all"))
     # The pairs of the cohort have two labels.
     assert one < two == many
-    fewer: dict[str, object] = {"labels": [{"name": "jaccard", "scales_mm": [0, 3]}], "regularisers": []}
+    fewer: dict[str, object] = {
+        "labels": [{"name": "jaccard", "scales_mm": [0, 3]}],
+        "regularisers": [],
+    }
     assert hours(tmp_path, fewer) < one
 
 
 def test_registering_both_ways_takes_the_network_twice(tmp_path: Path) -> None:
     alone, both = (
-        hours(tmp_path, {"regularisers": terms}) for terms in ([], [{"name": "inverse_consistency"}])
+        hours(tmp_path, {"regularisers": terms})
+        for terms in ([], [{"name": "inverse_consistency"}])
     )
     flops = forecast.arithmetic(SMALL, 1, 1, PLAN.shape)[1]
     assert both - alone > 2e6 * forecast.PASSES * flops / forecast.FLOPS_PER_CORE / (
@@ -168,7 +174,13 @@ def test_existing_finds_the_folder_above(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_234_000_000, "1.23 GB"), (5 * 10**15, "5000 TB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (1_234_000_000, "1.23 GB"),
+        (5 * 10**15, "5000 TB"),
+    ],
 )
 def test_sizes_for_people(count: int, text: str) -> None:
     assert forecast.size(count) == text

@@ -48,7 +48,9 @@ def test_a_sound_image_has_no_problem_and_tells_its_geometry(image: Path) -> Non
 
 def test_the_sha256_is_of_the_whole_file(image: Path) -> None:
     command = ["sha256sum", str(image)]
-    sum_by_coreutils = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()[0]
+    sum_by_coreutils = subprocess.run(
+        command, capture_output=True, check=True, text=True
+    ).stdout.split()[0]
     assert integrity.examine(image, "image", MAP).sha256 == sum_by_coreutils
 
 
@@ -219,7 +221,9 @@ def test_a_faulty_series_is_told_without_a_word_of_its_headers(slices: Path) -> 
 
 
 def test_a_quick_look_at_a_series_reads_headers_only(tmp_path: Path) -> None:
-    folder = dicoms.write_series(tmp_path / "flat", np.zeros(faulty.SHAPE, np.uint8), faulty.affine())
+    folder = dicoms.write_series(
+        tmp_path / "flat", np.zeros(faulty.SHAPE, np.uint8), faulty.affine()
+    )
     assert integrity.examine(folder, "image", MAP, quick=True).sound
     assert "is constant" in told(integrity.examine(folder, "image", MAP))
 

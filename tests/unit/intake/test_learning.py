@@ -15,7 +15,13 @@ from tenter.records import Fault
 from tenter.study import Study
 
 NEEDS = Forecast(
-    cases_bytes=0, models_bytes=0, fields_bytes={}, free_bytes=1, training_hours=1.0, trainings=2, cores=2
+    cases_bytes=0,
+    models_bytes=0,
+    fields_bytes={},
+    free_bytes=1,
+    training_hours=1.0,
+    trainings=2,
+    cores=2,
 )
 GOOD = {"steps": 300, "learning_rate": 1e-3}
 
@@ -38,7 +44,9 @@ def study(folder: Path, patients: int = 20, training: Any = None, **model: Any) 
 def findings(made: Study) -> Findings:
     """Of labels alone, all of which show label 1."""
     finding = Finding(kind="labels", keys=(1,), sha256="x")
-    return {use: finding for pair in made.pairs for use in uses(pair).values() if use[1] == "labels"}
+    return {
+        use: finding for pair in made.pairs for use in uses(pair).values() if use[1] == "labels"
+    }
 
 
 def advice(made: Study, needs: Forecast = NEEDS) -> list[Fault]:
@@ -118,7 +126,9 @@ def test_weights_chosen_by_one_pair_are_told(tmp_path: Path, more: dict[str, Any
 
 
 @pytest.mark.parametrize("validation", [{"fraction": 0}, {"fraction": 0.2}, {"fraction": 0.5}])
-def test_enough_validation_pairs_and_none_by_choice_are_welcome(tmp_path: Path, validation: Any) -> None:
+def test_enough_validation_pairs_and_none_by_choice_are_welcome(
+    tmp_path: Path, validation: Any
+) -> None:
     assert advice(study(tmp_path, validation=validation)) == []
 
 
@@ -132,11 +142,15 @@ def test_pairs_that_are_never_seen_are_told(
     """Half of the patients less a tenth, rounded, are learnt from: 27, 90, 45, 27 and 41 pairs."""
     made = study(tmp_path, patients, {"steps": steps, "batch": batch, "learning_rate": 0.5})
     (fault,) = advice(made)
-    assert fault.message.startswith(f"{steps} steps of {batch} pairs see at most {steps * batch} of ")
+    assert fault.message.startswith(
+        f"{steps} steps of {batch} pairs see at most {steps * batch} of "
+    )
     assert f"at least `steps: {least}`" in fault.fix
 
 
-@pytest.mark.parametrize(("hours", "told"), [(30.0, "30 hours"), (120.0, "5 days"), (24.0, "24 hours")])
+@pytest.mark.parametrize(
+    ("hours", "told"), [(30.0, "30 hours"), (120.0, "5 days"), (24.0, "24 hours")]
+)
 def test_days_without_a_gpu_are_warned_of(tmp_path: Path, hours: float, told: str) -> None:
     (fault,) = advice(study(tmp_path, 60), replace(NEEDS, training_hours=hours))
     assert fault.message == f"training takes about {told} without a GPU"

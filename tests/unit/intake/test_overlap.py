@@ -63,20 +63,30 @@ def test_sides_of_other_grids_and_orders_are_compared_in_mm() -> None:
     fixed = label_map({1: ball((60, 60, 60), (30, 30, 30), 12.0)})
     flip = np.diag([-2.0, 2.0, 2.0, 1.0])
     flip[0, 3] = 58.0
-    moving = label_map({1: ball((30, 30, 30), (14, 15, 15), 6.0)}, flip)  # its centre: 58 - 28 = 30 mm
-    assert occupancy.dice(occupied(moving), occupied(fixed), np.eye(4)) == pytest.approx(1.0, abs=0.08)
-    assert occupancy.distance_mm(occupied(moving), occupied(fixed), np.eye(4)) == pytest.approx(0, abs=0.6)
+    moving = label_map(
+        {1: ball((30, 30, 30), (14, 15, 15), 6.0)}, flip
+    )  # its centre: 58 - 28 = 30 mm
+    assert occupancy.dice(occupied(moving), occupied(fixed), np.eye(4)) == pytest.approx(
+        1.0, abs=0.08
+    )
+    assert occupancy.distance_mm(occupied(moving), occupied(fixed), np.eye(4)) == pytest.approx(
+        0, abs=0.6
+    )
 
 
 def test_a_scaling_alignment_counts_volumes_on_the_fixed_side() -> None:
-    small, large = (label_map({1: ball((70, 70, 70), (35, 35, 35), radius)}) for radius in (10.0, 20.0))
+    small, large = (
+        label_map({1: ball((70, 70, 70), (35, 35, 35), radius)}) for radius in (10.0, 20.0)
+    )
     doubled = np.diag([2.0, 2.0, 2.0, 1.0])
     doubled[:3, 3] = -35
     assert occupancy.dice(occupied(large), occupied(small), doubled) == pytest.approx(1.0, abs=0.08)
 
 
 def test_labels_are_compared_by_key() -> None:
-    one = label_map({1: ball((40, 40, 40), (12, 20, 20), 7), 2: ball((40, 40, 40), (28, 20, 20), 7)})
+    one = label_map(
+        {1: ball((40, 40, 40), (12, 20, 20), 7), 2: ball((40, 40, 40), (28, 20, 20), 7)}
+    )
     swapped = LabelVolume(np.where(one.values > 0, 3 - one.values, 0), one.affine, (1, 2))
     assert occupancy.dice(occupied(one), occupied(swapped), np.eye(4)) == 0
     other = label_map({5: ball((40, 40, 40), (20, 20, 20), 7)})
@@ -88,7 +98,9 @@ def test_stacks_are_sampled_channel_by_channel(channels: int) -> None:
     masks = np.stack([ball((40, 30, 20), (8 + index, 15, 10), 5.0) for index in range(channels)])
     found = occupied(LabelVolume(masks.astype(np.float32), np.eye(4), tuple(range(channels))))
     assert len(found.keys) == min(channels, occupancy.LABELS)
-    assert occupancy.distance_mm(found, found, translation(np.array([0.0, 3.0, 4.0]))) == pytest.approx(5.0)
+    assert occupancy.distance_mm(
+        found, found, translation(np.array([0.0, 3.0, 4.0]))
+    ) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -108,7 +120,9 @@ def test_nothing_is_sampled_of_no_label(shape: tuple[int, int, int]) -> None:
 
 @given(shift=some.tuples(*[some.integers(-8, 8)] * 3), size=some.integers(18, 70))
 @settings(max_examples=25)
-def test_an_occupancy_survives_its_file_and_shifts_shift_it(shift: tuple[int, ...], size: int) -> None:
+def test_an_occupancy_survives_its_file_and_shifts_shift_it(
+    shift: tuple[int, ...], size: int
+) -> None:
     mask = ball((size, size, size), (size / 2,) * 3, size / 4)
     found = occupied(label_map({1: mask}))
     again = parse_occupancy(asdict(found))
@@ -131,7 +145,9 @@ def cohort(
         )  # fmt: skip
         pairs.append(pair)
         affine = translation(np.array(offset))
-        inside = (20.0, 20.0, 20.0) if not placed_by_header else tuple(np.subtract((20, 20, 20), offset))
+        inside = (
+            (20.0, 20.0, 20.0) if not placed_by_header else tuple(np.subtract((20, 20, 20), offset))
+        )
         volumes = (label_map({1: ball((40,) * 3, inside, radius)}, affine),
                    label_map({1: ball((40,) * 3, (20, 20, 20), radius)}))  # fmt: skip
         for side, volume in zip((0, 1), volumes, strict=True):
@@ -167,7 +183,9 @@ def test_the_worse_alignment_is_told_with_the_better_one(
 ) -> None:
     found = overlap.overlaps(*cohort(APART, placed_by_header=placed_by_header), chosen)  # type: ignore[arg-type]
     faults = list(overlap.worse(found, Path("config.yaml")))
-    assert [fault.fix for fault in faults] == ([f"set `plan.alignment: {better}`"] if better else [])
+    assert [fault.fix for fault in faults] == (
+        [f"set `plan.alignment: {better}`"] if better else []
+    )
     assert {(fault.column, fault.severity) for fault in faults} <= {("plan.alignment", "WARNING")}
 
 
@@ -194,7 +212,9 @@ def test_labels_that_no_alignment_overlaps_are_compared_by_distance() -> None:
                 kind="labels", keys=(1,), sha256="x", occupancy=sampled(side)
             )
     (fault,) = overlap.worse(overlap.overlaps(pairs, findings, "header"), Path("c.yaml"))
-    assert fault.message.startswith("label centroids are 72 mm apart by `header`, 12 mm by `centre`")
+    assert fault.message.startswith(
+        "label centroids are 72 mm apart by `header`, 12 mm by `centre`"
+    )
 
 
 def test_of_an_applied_model_the_images_are_to_be_looked_at() -> None:

@@ -48,7 +48,9 @@ def test_equal_labels_cost_nothing_and_have_no_gradient() -> None:
 
 def test_a_label_that_vanished_is_not_found_and_has_no_gradient() -> None:
     torch.manual_seed(0)
-    warped = torch.cat([torch.zeros(1, 1, 4, 4), 1e-3 * torch.rand(1, 1, 4, 4)], dim=1).requires_grad_()
+    warped = torch.cat(
+        [torch.zeros(1, 1, 4, 4), 1e-3 * torch.rand(1, 1, 4, 4)], dim=1
+    ).requires_grad_()
     distances = centroid(warped, torch.rand(1, 2, 4, 4), (1.0, 1.0))
     torch.autograd.backward(distances.values.sum())
     assert distances.found.tolist() == [[False, False]]

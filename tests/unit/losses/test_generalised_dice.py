@@ -24,7 +24,9 @@ def test_volumes_do_not_matter_by_hand() -> None:
 def test_of_a_single_label_it_is_dice() -> None:
     torch.manual_seed(0)
     warped, fixed = torch.rand(2, 3, 1, 5, 6, 7)
-    torch.testing.assert_close(generalised_dice(warped, fixed), dice(warped, fixed), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        generalised_dice(warped, fixed), dice(warped, fixed), rtol=0, atol=1e-4
+    )
 
 
 def test_it_agrees_with_monai() -> None:
@@ -32,7 +34,9 @@ def test_it_agrees_with_monai() -> None:
     warped, fixed = torch.rand(2, 2, 3, 5, 6, 7, dtype=torch.float64)
     fixed = (fixed > torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64).view(3, 1, 1, 1)).double()
     reference = GeneralizedDiceLoss(smooth_nr=0.0, smooth_dr=0.0, reduction="none")(warped, fixed)
-    torch.testing.assert_close(generalised_dice(warped, fixed), reference.reshape(2, 1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        generalised_dice(warped, fixed), reference.reshape(2, 1), rtol=1e-6, atol=0
+    )
 
 
 def test_a_label_without_weight_is_left_out() -> None:

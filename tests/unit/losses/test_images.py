@@ -57,7 +57,9 @@ def test_the_image_itself_is_liked_best_then_the_nearest_shift(
 ) -> None:
     image = _texture(shape)
     loss = losses.image_loss(term, (1.0,) * len(shape))
-    values = [loss(image.roll(shift, dims=2), image, _everywhere(image)).item() for shift in (0, 1, 2)]
+    values = [
+        loss(image.roll(shift, dims=2), image, _everywhere(image)).item() for shift in (0, 1, 2)
+    ]
     assert values[0] < values[1] < values[2]
 
 
@@ -99,7 +101,9 @@ def test_without_overlap_the_loss_is_finite_and_has_no_gradient(term: config.Ima
 
 @pytest.mark.parametrize("term", TERMS, ids=NAMES)
 def test_pairs_of_a_batch_do_not_see_one_another(term: config.ImageTerm) -> None:
-    warped, fixed = (torch.cat([_texture((9, 8, 10), s), 5 * _texture((9, 8, 10), s + 9)]) for s in (0, 1))
+    warped, fixed = (
+        torch.cat([_texture((9, 8, 10), s), 5 * _texture((9, 8, 10), s + 9)]) for s in (0, 1)
+    )
     inside = torch.rand(2, 1, 9, 8, 10, generator=torch.Generator().manual_seed(0)) > 0.2
     loss = losses.image_loss(term, (1.0, 1.0, 1.0))
     alone = [loss(warped[i : i + 1], fixed[i : i + 1], inside[i : i + 1]) for i in (0, 1)]
@@ -108,7 +112,9 @@ def test_pairs_of_a_batch_do_not_see_one_another(term: config.ImageTerm) -> None
 
 @pytest.mark.parametrize("term", TERMS, ids=NAMES)
 def test_channels_are_averaged(term: config.ImageTerm) -> None:
-    warped, fixed = (torch.cat([_texture((9, 8, 10), s), _texture((9, 8, 10), s + 9)], dim=1) for s in (0, 1))
+    warped, fixed = (
+        torch.cat([_texture((9, 8, 10), s), _texture((9, 8, 10), s + 9)], dim=1) for s in (0, 1)
+    )
     loss = losses.image_loss(term, (1.0, 1.0, 1.0))
     inside = _everywhere(fixed)
     alone = [loss(warped[:, i : i + 1], fixed[:, i : i + 1], inside) for i in (0, 1)]
@@ -121,7 +127,9 @@ def test_single_precision_agrees_with_double_on_bright_images(term: config.Image
     loss = losses.image_loss(term, (1.0, 1.0, 1.0))
     inside = _everywhere(fixed)
     reference = loss(warped.double(), fixed.double(), inside)
-    torch.testing.assert_close(loss(warped, fixed, inside).double(), reference, rtol=2e-3, atol=1e-5)
+    torch.testing.assert_close(
+        loss(warped, fixed, inside).double(), reference, rtol=2e-3, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ SPACING = (1.0, 2.0, 3.0)
 
 
 def _constant(*shift: float) -> Tensor:
-    return torch.tensor(shift, dtype=torch.float64).view(1, -1, *[1] * len(shift)).expand(1, -1, 8, 7, 6)
+    return (
+        torch.tensor(shift, dtype=torch.float64)
+        .view(1, -1, *[1] * len(shift))
+        .expand(1, -1, 8, 7, 6)
+    )
 
 
 def test_opposite_translations_cost_nothing() -> None:
@@ -26,7 +30,9 @@ def test_what_is_missed_is_squared_in_the_unit_of_spacing() -> None:
 def test_places_beyond_the_grid_are_left_out() -> None:
     field = torch.zeros(1, 2, 8, 8, dtype=torch.float64)
     field[0, 0, 0] = -5.0  # one row of eight leaves; nothing brings it back
-    assert inverse_consistency(field, torch.zeros_like(field), (1.0, 1.0)).item() == pytest.approx(25 / 8 / 2)
+    assert inverse_consistency(field, torch.zeros_like(field), (1.0, 1.0)).item() == pytest.approx(
+        25 / 8 / 2
+    )
 
 
 def test_both_orders_count_alike() -> None:

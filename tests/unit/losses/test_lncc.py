@@ -27,7 +27,8 @@ def _correlation(one: np.ndarray, other: np.ndarray, place: tuple[int, ...], hal
 def test_it_is_the_mean_correlation_of_windows_those_at_the_border_too(signed: bool) -> None:  # noqa: FBT001
     warped, fixed, inside = _images()
     rows = [
-        _correlation(warped[0, 0].numpy(), fixed[0, 0].numpy(), place, half=2) for place in np.ndindex(SHAPE)
+        _correlation(warped[0, 0].numpy(), fixed[0, 0].numpy(), place, half=2)
+        for place in np.ndindex(SHAPE)
     ]
     expected = 1 - np.mean(np.array(rows) ** (1 if signed else 2))
     value = lncc(warped, fixed, inside, window=(5.0, 5.0, 5.0), signed=signed)
@@ -52,7 +53,8 @@ def test_a_window_in_mm_is_rounded_to_an_odd_number_of_voxels_along_each_axis() 
 def test_a_gaussian_window_has_the_boxs_variance() -> None:
     warped, fixed, inside = _images()
     box, gaussian = (
-        lncc(warped, fixed, inside, window=(7.0, 7.0, 7.0), kernel=kernel) for kernel in ("box", "gaussian")
+        lncc(warped, fixed, inside, window=(7.0, 7.0, 7.0), kernel=kernel)
+        for kernel in ("box", "gaussian")
     )
     assert gaussian.item() == pytest.approx(box.item(), abs=0.02)
     assert gaussian.item() != box.item()

@@ -13,7 +13,9 @@ def test_the_mean_is_over_voxels_inside_and_channels() -> None:
 
 
 def test_nothing_inside_is_zero() -> None:
-    assert masked.mean(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2, dtype=torch.bool)).item() == 0
+    assert (
+        masked.mean(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2, dtype=torch.bool)).item() == 0
+    )
 
 
 def test_standardised_intensities_have_mean_0_and_variance_1_inside() -> None:

@@ -23,7 +23,9 @@ def _reference(image: np.ndarray, radius: int, distance: int) -> np.ndarray:
     def grey(place: tuple[int, ...], *steps: tuple[int, ...]) -> float:
         ends = [size - 1 for size in image.shape]
         moved = [sum(parts) for parts in zip(place, *steps, strict=True)]
-        return float(image[tuple(min(max(index, 0), end) for index, end in zip(moved, ends, strict=True))])
+        return float(
+            image[tuple(min(max(index, 0), end) for index, end in zip(moved, ends, strict=True))]
+        )
 
     for place in np.ndindex(image.shape):
         for index, (one, other) in enumerate(pairs):
@@ -39,7 +41,9 @@ def _reference(image: np.ndarray, radius: int, distance: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("shape", "radius", "distance"), [((5, 6, 4), 1, 2), ((5, 4, 6), 0, 1), ((9, 8), 2, 1)]
 )
-def test_descriptors_are_those_of_the_paper(shape: tuple[int, ...], radius: int, distance: int) -> None:
+def test_descriptors_are_those_of_the_paper(
+    shape: tuple[int, ...], radius: int, distance: int
+) -> None:
     image = np.random.default_rng(0).normal(size=shape)
     found = descriptors(torch.from_numpy(image)[None, None], radius, distance)
     assert found.shape[1] == (12 if len(shape) == 3 else 4)

@@ -15,7 +15,10 @@ def _images() -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(0)
     warped, fixed = torch.rand(2, 2, 1, 8, 9, 7, dtype=torch.float64)
     warped = warped + fixed
-    low, high = warped.amin(dim=(1, 2, 3, 4), keepdim=True), warped.amax(dim=(1, 2, 3, 4), keepdim=True)
+    low, high = (
+        warped.amin(dim=(1, 2, 3, 4), keepdim=True),
+        warped.amax(dim=(1, 2, 3, 4), keepdim=True),
+    )
     warped = (warped - low) / (high - low)
     fixed[:, :, 0, 0, 0], fixed[:, :, 0, 0, 1] = 0, 1  # from 0 to 1, as MONAI wants them
     return warped, fixed, torch.ones(2, 1, 8, 9, 7, dtype=torch.bool)
@@ -23,7 +26,9 @@ def _images() -> tuple[Tensor, Tensor, Tensor]:
 
 def test_it_agrees_with_monai() -> None:
     warped, fixed, inside = _images()
-    reference = GlobalMutualInformationLoss(num_bins=23, smooth_nr=1e-12, smooth_dr=1e-12, reduction="none")
+    reference = GlobalMutualInformationLoss(
+        num_bins=23, smooth_nr=1e-12, smooth_dr=1e-12, reduction="none"
+    )
     value = mutual_information(warped, fixed, inside, bins=23, normalised=False)
     torch.testing.assert_close(value, reference(warped, fixed), rtol=1e-6, atol=1e-8)
 
@@ -46,7 +51,8 @@ def test_normalised_it_is_studholmes_ratio_of_entropies() -> None:
     ]
     joint = parzen[0].mT @ parzen[1] / 504
     entropies = [
-        -(p * p.clamp(min=1e-300).log()).flatten(1).sum(1) for p in (joint.sum(2), joint.sum(1), joint)
+        -(p * p.clamp(min=1e-300).log()).flatten(1).sum(1)
+        for p in (joint.sum(2), joint.sum(1), joint)
     ]
     value = mutual_information(warped, fixed, inside, bins=16)
     torch.testing.assert_close(value, 2 - (entropies[0] + entropies[1]) / entropies[2])
@@ -62,7 +68,8 @@ def test_independent_images_tell_nothing() -> None:
 def test_a_one_to_one_change_of_contrast_tells_as_much() -> None:
     fixed, inside = (image[:1] for image in _images()[1:])
     values = [
-        mutual_information(changed, fixed, inside).item() for changed in (fixed, -3 * fixed + 7, fixed**2)
+        mutual_information(changed, fixed, inside).item()
+        for changed in (fixed, -3 * fixed + 7, fixed**2)
     ]
     assert values[1] == pytest.approx(values[0], abs=1e-9)
     assert values[2] == pytest.approx(values[0], abs=0.1)
@@ -75,10 +82,12 @@ def test_voxels_outside_are_not_counted() -> None:
     for image in half:  # the range of grey is the whole image's
         image[:, :, 0, 0, 0], image[:, :, 0, 0, 1] = 0, 1
     whole = [
-        torch.cat([image, other[:, :, 4:]], dim=2) for image, other in zip(half, (warped, fixed), strict=True)
+        torch.cat([image, other[:, :, 4:]], dim=2)
+        for image, other in zip(half, (warped, fixed), strict=True)
     ]
     torch.testing.assert_close(
-        mutual_information(whole[0], whole[1], inside), mutual_information(half[0], half[1], inside[:, :, :4])
+        mutual_information(whole[0], whole[1], inside),
+        mutual_information(half[0], half[1], inside[:, :, :4]),
     )
 
 

@@ -61,7 +61,9 @@ def test_the_total_is_the_weighted_sum_of_all_terms() -> None:
         images=[{"name": "lncc", "weight": 5}, {"name": "mind", "weight": 7}],
         regularisers=[{"name": "bending", "weight": 11}, {"name": "folding", "weight": 13}],
     )
-    found = {name: value.item() for name, value in objective(_field(2), _pairs([[True], [True]])).items()}
+    found = {
+        name: value.item() for name, value in objective(_field(2), _pairs([[True], [True]])).items()
+    }
     weights = {"dice": 2, "centroid": 0.3, "lncc": 5, "mind": 7, "bending": 11, "folding": 13}
     assert objective.weights == weights
     assert tuple(found) == objective.columns
@@ -78,7 +80,9 @@ def test_terms_are_those_of_the_warped_moving_side() -> None:
     jaccard = losses.label_loss(config.LabelLoss(name="jaccard"), SPACING)
     squares = (images - pairs.fixed).square()
     inside = warp.inside(field)
-    torch.testing.assert_close(found["jaccard"], jaccard(labels, pairs.fixed_labels, torch.ones(2, 2)))
+    torch.testing.assert_close(
+        found["jaccard"], jaccard(labels, pairs.fixed_labels, torch.ones(2, 2))
+    )
     torch.testing.assert_close(
         found["ssd"], torch.stack([squares[i][inside[i]].mean() for i in (0, 1)]).mean()
     )
@@ -97,13 +101,19 @@ def test_a_pair_without_labels_takes_part_in_image_terms_alone() -> None:
 
 @pytest.mark.parametrize("slots", [0, 2])
 def test_a_batch_without_any_label_still_teaches(slots: int) -> None:
-    objective = _objective(labels=[{"name": "dice"}, {"name": "centroid"}], images=[{"name": "ssd"}])
+    objective = _objective(
+        labels=[{"name": "dice"}, {"name": "centroid"}], images=[{"name": "ssd"}]
+    )
     field = _field(2).requires_grad_()
     found = objective(field, _pairs([[False] * slots] * 2))
     torch.autograd.backward(found["loss"])
     assert field.grad is not None
     assert field.grad.any()
-    assert (found["dice"].item(), found["centroid"].item(), found["empty_labels"].item()) == (0, 0, 0)
+    assert (found["dice"].item(), found["centroid"].item(), found["empty_labels"].item()) == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_roles_weigh_labels() -> None:
@@ -120,7 +130,9 @@ def test_roles_weigh_labels() -> None:
 def test_by_default_centroids_are_landmarks() -> None:
     field, pairs = _field(1), _pairs([[True, True]], [[True, False]])
     default = _objective(labels=[{"name": "centroid"}])(field, pairs)["centroid"]
-    landmark = Some(pairs.moving, pairs.fixed, *(labels[:, 1:] for labels in list(vars(pairs).values())[2:]))
+    landmark = Some(
+        pairs.moving, pairs.fixed, *(labels[:, 1:] for labels in list(vars(pairs).values())[2:])
+    )
     torch.testing.assert_close(
         default, _objective(labels=[{"name": "centroid"}])(field, landmark)["centroid"]
     )
@@ -130,7 +142,9 @@ def test_labels_that_hold_nothing_are_told_as_a_share() -> None:
     objective = _objective(labels=[{"name": "dice"}])
     pairs = _pairs([[True, True], [True, False]])
     pairs.fixed_labels[0, 0] = 0
-    assert objective(torch.zeros(2, 3, *SPACE), pairs)["empty_labels"].item() == pytest.approx(1 / 3)
+    assert objective(torch.zeros(2, 3, *SPACE), pairs)["empty_labels"].item() == pytest.approx(
+        1 / 3
+    )
     assert objective(torch.full((2, 3, *SPACE), 99.0), pairs)["empty_labels"].item() == 1
 
 
@@ -152,7 +166,10 @@ def test_parts_of_a_shared_batch_add_up_though_one_has_more_labels() -> None:
     pairs, field = _pairs([[True, True], [True, True], [False, False], [True, False]]), _field(4)
     counts = torch.tensor([5.0, 5.0, 5.0])  # of dice, of centroids, of all labels that are there
     parts, alone = (
-        [Objective(terms, SPACING, two)(field[half], _part(pairs, *half)) for half in ([0, 1], [2, 3])]
+        [
+            Objective(terms, SPACING, two)(field[half], _part(pairs, *half))
+            for half in ([0, 1], [2, 3])
+        ]
         for two in (_Two(known=counts), _Two())
     )
     whole = Objective(terms, SPACING)(field, pairs)
@@ -164,15 +181,30 @@ def test_parts_of_a_shared_batch_add_up_though_one_has_more_labels() -> None:
 def test_names_are_numbered_where_they_repeat() -> None:
     objective = _objective(
         labels=[{"name": "dice", "scales_mm": [0]}, {"name": "dice", "scales_mm": [4]}],
-        regularisers=[{"name": "bending"}, {"name": "gradient"}, {"name": "bending", "units": "voxel"}],
+        regularisers=[
+            {"name": "bending"},
+            {"name": "gradient"},
+            {"name": "bending", "units": "voxel"},
+        ],
     )
-    assert objective.columns == ("loss", "dice", "dice-2", "bending", "gradient", "bending-2", "empty_labels")
+    assert objective.columns == (
+        "loss",
+        "dice",
+        "dice-2",
+        "bending",
+        "gradient",
+        "bending-2",
+        "empty_labels",
+    )
 
 
 def test_a_term_of_weight_0_is_told_but_changes_nothing() -> None:
     pairs, field = _pairs([[True], [True]]), _field(2)
     terms: list[dict[str, Any]] = [{"name": "dice", "weight": 0}, {"name": "jaccard"}]
-    with_it, without = _objective(labels=terms)(field, pairs), _objective(labels=terms[1:])(field, pairs)
+    with_it, without = (
+        _objective(labels=terms)(field, pairs),
+        _objective(labels=terms[1:])(field, pairs),
+    )
     assert with_it["loss"] == without["loss"]
     assert 0 < with_it["dice"].item() <= 1
 
@@ -220,12 +252,18 @@ def test_fields_of_half_the_images_may_leave_the_grid() -> None:
 
 def test_pairs_of_two_dimensions_are_allowed() -> None:
     pairs = _pairs([[True, True]])
-    flat = Some(*(tensor[..., 3] if tensor.ndim == 5 else tensor for tensor in vars(pairs).values()))
+    flat = Some(
+        *(tensor[..., 3] if tensor.ndim == 5 else tensor for tensor in vars(pairs).values())
+    )
     terms = config.Losses.model_validate(
         {
             "labels": [{"name": "generalised_dice"}, {"name": "centroid"}],
-            "images": [{"name": name} for name in ("ssd", "gncc", "lncc", "mutual_information", "mind")],
-            "regularisers": [{"name": name} for name in ("bending", "folding", "inverse_consistency")],
+            "images": [
+                {"name": name} for name in ("ssd", "gncc", "lncc", "mutual_information", "mind")
+            ],
+            "regularisers": [
+                {"name": name} for name in ("bending", "folding", "inverse_consistency")
+            ],
         }
     )
     field = torch.randn(1, 2, *SPACE[:2])
@@ -235,9 +273,14 @@ def test_pairs_of_two_dimensions_are_allowed() -> None:
 @pytest.mark.parametrize("axis", range(3))
 def test_the_loss_of_slices_is_the_one_of_their_plane(axis: int) -> None:
     pairs = _pairs([[True, True]])
-    flat = Some(*(tensor[..., 3] if tensor.ndim == 5 else tensor for tensor in vars(pairs).values()))
+    flat = Some(
+        *(tensor[..., 3] if tensor.ndim == 5 else tensor for tensor in vars(pairs).values())
+    )
     thick = Some(
-        *(tensor.unsqueeze(2 + axis) if tensor.ndim == 4 else tensor for tensor in vars(flat).values())
+        *(
+            tensor.unsqueeze(2 + axis) if tensor.ndim == 4 else tensor
+            for tensor in vars(flat).values()
+        )
     )
     terms = config.Losses.model_validate(
         {

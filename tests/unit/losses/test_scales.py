@@ -52,7 +52,9 @@ def test_scales_beyond_the_grid_are_allowed() -> None:
 
 def test_it_is_close_to_monais_whose_kernel_loses_a_thousandth() -> None:
     warped, fixed, present = _labels(labels=1)
-    reference = MultiScaleLoss(DiceLoss(smooth_nr=0.0, smooth_dr=1e-6), scales=[0, 1, 2])(warped, fixed)
+    reference = MultiScaleLoss(DiceLoss(smooth_nr=0.0, smooth_dr=1e-6), scales=[0, 1, 2])(
+        warped, fixed
+    )
     sigmas = tuple((scale, scale, scale) for scale in (0.0, 1.0, 2.0))
     loss = MultiScale(dice, sigmas, "gaussian")(warped, fixed, present)
     torch.testing.assert_close(loss, reference, rtol=0, atol=2e-3)
@@ -67,7 +69,10 @@ def test_labels_that_are_not_present_count_for_nothing() -> None:
     torch.autograd.backward(loss)
     torch.testing.assert_close(loss, dice(warped, fixed)[0, [0, 2]].mean())
     assert warped.grad is not None
-    assert warped.grad.flatten(2).any(dim=2).tolist() == [[True, False, True], [False, False, False]]
+    assert warped.grad.flatten(2).any(dim=2).tolist() == [
+        [True, False, True],
+        [False, False, False],
+    ]
 
 
 def test_a_label_that_is_empty_on_both_sides_counts_for_nothing() -> None:
@@ -104,7 +109,9 @@ def test_small_apart_labels_have_a_gradient_at_large_scales_alone() -> None:
     slopes = []
     for sigma in (0.0, 4.0):
         label = warped.clone().requires_grad_()
-        torch.autograd.backward(MultiScale(dice, ((sigma,) * 3,), "gaussian")(label, fixed, present))
+        torch.autograd.backward(
+            MultiScale(dice, ((sigma,) * 3,), "gaussian")(label, fixed, present)
+        )
         assert label.grad is not None
         slopes.append(((label.grad * place).sum() - label.grad[..., 1, 2, 2]).item())
     assert slopes[0] == 0
@@ -120,7 +127,9 @@ def test_smoothing_the_fixed_label_alone_gives_the_same_value_and_gradient(
     sigmas = tuple((scale,) * len(space) for scale in (0.0, 0.7, 2.0, 16.0))
     results = []
     for loss in (MultiScale(dice, sigmas, kernel), MultiScaleSums(of_sums, sigmas, kernel)):
-        warped = torch.rand(2, 3, *space, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        warped = torch.rand(
+            2, 3, *space, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+        )
         warped.requires_grad_()
         value = loss(warped, fixed.double(), weights)
         torch.autograd.backward(value)
@@ -133,6 +142,9 @@ def test_in_single_precision_both_ways_agree_on_large_labels() -> None:
     sigmas = tuple((scale,) * 3 for scale in (0.0, 2.0, 8.0))
     plain, fast = (
         loss(warped, fixed, torch.ones(1, 2))
-        for loss in (MultiScale(dice, sigmas, "gaussian"), MultiScaleSums(of_sums, sigmas, "gaussian"))
+        for loss in (
+            MultiScale(dice, sigmas, "gaussian"),
+            MultiScaleSums(of_sums, sigmas, "gaussian"),
+        )
     )
     torch.testing.assert_close(plain, fast, rtol=0, atol=2e-6)

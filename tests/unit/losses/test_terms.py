@@ -63,7 +63,11 @@ def _evaluated(
         return losses.regulariser(term, spacing)(one - 0.5, other - 0.5)
     if isinstance(
         term,
-        config.SsdLoss | config.GnccLoss | config.LnccLoss | config.MutualInformationLoss | config.MindLoss,
+        config.SsdLoss
+        | config.GnccLoss
+        | config.LnccLoss
+        | config.MutualInformationLoss
+        | config.MindLoss,
     ):
         inside = torch.ones_like(one[:, :1], dtype=torch.bool)
         inside[..., 0] = False
@@ -171,11 +175,16 @@ def test_the_gradient_term_takes_the_norm() -> None:
 
 def test_terms_are_not_weighted() -> None:
     field = torch.randn(1, 3, 7, 6, 8)
-    values = [losses.regulariser(config.BendingLoss(weight=weight), SPACING)(field) for weight in (0.5, 2.0)]
+    values = [
+        losses.regulariser(config.BendingLoss(weight=weight), SPACING)(field)
+        for weight in (0.5, 2.0)
+    ]
     torch.testing.assert_close(values[0], values[1])
 
 
 def test_a_loss_is_imported_when_it_is_asked_for() -> None:
     code = "import sys, tenter.losses; print([n for n in sys.modules if n.startswith('tenter.losses.')])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "['tenter.losses.presence', 'tenter.losses.scales']"

@@ -49,7 +49,9 @@ def image(folder: Path, cell: str) -> Path:
         ("<logs>/ä #?'`&;.nii", "{}/<logs>/ä #?'`&;.nii"),
     ],
 )
-def test_a_path_is_written_out_and_else_taken_as_it_is(tmp_path: Path, cell: str, path: str) -> None:
+def test_a_path_is_written_out_and_else_taken_as_it_is(
+    tmp_path: Path, cell: str, path: str
+) -> None:
     assert image(tmp_path, cell) == Path(path.replace("{}", str(tmp_path)))
 
 
@@ -81,7 +83,9 @@ def test_what_names_no_file_is_told_with_row_and_column(
 
 
 @pytest.mark.parametrize("kind", ["itself", "two", "above", "label", "in a folder"])
-def test_a_link_that_leads_back_to_itself_is_told_with_row_and_column(tmp_path: Path, kind: str) -> None:
+def test_a_link_that_leads_back_to_itself_is_told_with_row_and_column(
+    tmp_path: Path, kind: str
+) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
@@ -104,12 +108,16 @@ def test_files_behind_a_path_that_cannot_be_looked_up_are_itself(tmp_path: Path,
 
 
 def test_a_bad_id_hides_no_other_fault_of_its_row(tmp_path: Path) -> None:
-    places = [(fault.row, fault.column) for fault in scan(tmp_path, "b d\tP 1\t$NOWHERE\tf.nii\tl.nii\t")]
+    places = [
+        (fault.row, fault.column) for fault in scan(tmp_path, "b d\tP 1\t$NOWHERE\tf.nii\tl.nii\t")
+    ]
     assert places == [(2, "fixed_labels"), (2, "moving_image"), (2, "pair"), (2, "patient")]
 
 
 @pytest.mark.parametrize(("pair", "patient"), [("a b", "P"), ("", "P"), ("a", "ü"), ("a", "")])
-def test_the_files_of_a_row_with_a_bad_id_are_looked_at(tmp_path: Path, pair: str, patient: str) -> None:
+def test_the_files_of_a_row_with_a_bad_id_are_looked_at(
+    tmp_path: Path, pair: str, patient: str
+) -> None:
     cohort, faults = manifest.scan(table(tmp_path, f"{pair}\t{patient}\tm.nii\tf.nii\t\t"))
     assert [path.name for path in cohort.pairs[0].files()] == ["m.nii", "f.nii"]
     assert len(faults) == 1
@@ -153,7 +161,9 @@ def test_an_id_that_windows_keeps_for_itself_is_warned_of(tmp_path: Path, name: 
         ("F.nii", "'f.nii' differs from 'F.nii' (row 2) only in case"),
     ],
 )
-def test_a_name_that_other_systems_cannot_have_is_warned_of(tmp_path: Path, cell: str, words: str) -> None:
+def test_a_name_that_other_systems_cannot_have_is_warned_of(
+    tmp_path: Path, cell: str, words: str
+) -> None:
     (fault,) = scan(tmp_path, f"a\tP\t{cell}\tf.nii\t\t")
     assert (fault.severity, fault.row) == ("WARNING", 2)
     assert words in fault.message
@@ -169,7 +179,9 @@ def test_a_name_that_other_systems_cannot_have_is_warned_of(tmp_path: Path, cell
         ("Å.nii", "\u212b.nii", "U+212B against U+00C5"),
     ],
 )
-def test_files_that_look_alike_are_told_apart(tmp_path: Path, one: str, other: str, signs: str) -> None:
+def test_files_that_look_alike_are_told_apart(
+    tmp_path: Path, one: str, other: str, signs: str
+) -> None:
     (fault,) = scan(tmp_path, f"a\tP\t{one}\t{other}\t\t")
     assert (fault.severity, fault.column) == ("WARNING", "fixed_image")
     assert f"looks like the file of row 2 ({signs})" in fault.message
@@ -182,7 +194,9 @@ def test_files_that_look_alike_are_told_apart(tmp_path: Path, one: str, other: s
         max_size=20,
     )
 )
-def test_any_name_of_a_file_is_taken_as_it_is(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_any_name_of_a_file_is_taken_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
     folder = tmp_path_factory.getbasetemp()
     cell = f"d/x{name}x"
     cohort, faults = manifest.scan(table(folder, f"a\tP\t{cell}\tf.nii\t\t"))

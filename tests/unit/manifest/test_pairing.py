@@ -15,7 +15,13 @@ from tenter.records import Subject
 
 def people(count: int, groups: str = "m") -> list[Subject]:
     return [
-        Subject(id=f"s{i}", patient=f"P{i}", image=Path(f"{i}.nii"), group=groups[i % len(groups)], row=i + 2)
+        Subject(
+            id=f"s{i}",
+            patient=f"P{i}",
+            image=Path(f"{i}.nii"),
+            group=groups[i % len(groups)],
+            row=i + 2,
+        )
         for i in range(count)
     ]
 

@@ -14,14 +14,19 @@ from tenter.manifest import encoding
 from tenter.records import Fault, Pair
 
 COLUMNS = ("pair", "patient", "moving_image", "fixed_image", "note")
-ROWS = (("a", "P1", "ma.nii", "größe ß.nii", "Müller \u2013 5 µm"), ("b", "P2", "mb.nii", "fb.nii", ""))
+ROWS = (
+    ("a", "P1", "ma.nii", "größe ß.nii", "Müller \u2013 5 µm"),
+    ("b", "P2", "mb.nii", "fb.nii", ""),
+)
 
 
 def text(separator: str = ",", line_end: str = "\r\n") -> str:
     return line_end.join(separator.join(cells) for cells in (COLUMNS, *ROWS)) + line_end
 
 
-def scan(folder: Path, raw: bytes, name: str = "table.csv") -> tuple[tuple[Pair, ...], tuple[Fault, ...]]:
+def scan(
+    folder: Path, raw: bytes, name: str = "table.csv"
+) -> tuple[tuple[Pair, ...], tuple[Fault, ...]]:
     path = folder / name
     path.write_bytes(raw)
     cohort, faults = manifest.scan(path)
@@ -57,7 +62,9 @@ def test_marked_encodings_and_any_separator_need_no_word(
     assert faults == ()
 
 
-@pytest.mark.parametrize(("name", "title"), [("cp1252", "Windows-1252"), ("mac_roman", "Mac Roman")])
+@pytest.mark.parametrize(
+    ("name", "title"), [("cp1252", "Windows-1252"), ("mac_roman", "Mac Roman")]
+)
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_an_encoding_that_is_guessed_is_named_with_an_example(
     tmp_path: Path, name: str, title: str, separator: str
@@ -73,7 +80,9 @@ def test_an_encoding_that_is_guessed_is_named_with_an_example(
 @pytest.mark.parametrize("word", ["é.nii", "ü.nii", "Ñandú.nii", "Å.nii", "ç.nii"])
 def test_files_that_exist_decide_on_the_encoding(tmp_path: Path, name: str, word: str) -> None:
     (tmp_path / word).touch()
-    pairs, _ = scan(tmp_path, f"pair,patient,moving_image,fixed_image\na,P,m.nii,{word}\n".encode(name))
+    pairs, _ = scan(
+        tmp_path, f"pair,patient,moving_image,fixed_image\na,P,m.nii,{word}\n".encode(name)
+    )
     assert pairs[0].fixed.name == word
 
 
@@ -131,32 +140,45 @@ def test_columns_without_name_and_cell_do_not_count(tmp_path: Path, extra: str) 
 
 
 @pytest.mark.parametrize("rows", [(0, 1), (1,)])
-def test_a_nameless_column_with_cells_is_ignored_aloud(tmp_path: Path, rows: tuple[int, ...]) -> None:
+def test_a_nameless_column_with_cells_is_ignored_aloud(
+    tmp_path: Path, rows: tuple[int, ...]
+) -> None:
     cells = [("", *COLUMNS), *((str(i) if i in rows else "", *row) for i, row in enumerate(ROWS))]
     pairs, faults = scan(tmp_path, "\n".join(",".join(line) for line in cells).encode())
     assert_read(pairs)
     (fault,) = faults
-    assert fault.message == f"column 1 has no name and is ignored (row {rows[0] + 2} has a cell in it)"
+    assert (
+        fault.message == f"column 1 has no name and is ignored (row {rows[0] + 2} has a cell in it)"
+    )
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("a,P,m,f,n,more", "table.csv:2: has 6 cells, the header has 5; put a cell that holds the separator"),
+        (
+            "a,P,m,f,n,more",
+            "table.csv:2: has 6 cells, the header has 5; put a cell that holds the separator",
+        ),
         ("a,P,m,f", "table.csv:2: has 4 cells, the header has 5; add the missing cells"),
         ('a,P,m,f,"open', "cannot be split into cells (unexpected end of data); double each quote"),
         ('a,P,m,f,"x"y', "cannot be split into cells"),
         ("a", "has 1 cells, the header has 5"),
     ],
 )
-def test_a_row_of_another_length_is_told_with_its_way_out(tmp_path: Path, line: str, words: str) -> None:
-    assert any(words in told for told in complaints(tmp_path, f"{','.join(COLUMNS)}\n{line}\n".encode()))
+def test_a_row_of_another_length_is_told_with_its_way_out(
+    tmp_path: Path, line: str, words: str
+) -> None:
+    assert any(
+        words in told for told in complaints(tmp_path, f"{','.join(COLUMNS)}\n{line}\n".encode())
+    )
 
 
 HEADER = "pair,patient,moving_image,fixed_image,moving_labels,fixed_labels,set,fold"
 
 
-@pytest.mark.parametrize("blank", ["", "NA", "n/a", "N/A", "NaN", "null", "None", "-", "\u2013", "#N/A"])
+@pytest.mark.parametrize(
+    "blank", ["", "NA", "n/a", "N/A", "NaN", "null", "None", "-", "\u2013", "#N/A"]
+)
 def test_a_word_for_nothing_is_a_blank_cell(tmp_path: Path, blank: str) -> None:
     raw = f"{HEADER}\na,P,m,f,{blank},{blank},{blank},{blank}\n".encode()
     (pair,), faults = scan(tmp_path, raw)
@@ -187,7 +209,10 @@ def test_a_fold_may_be_written_as_spreadsheets_do(tmp_path: Path, cell: str, fol
 
 @pytest.mark.parametrize("cell", ["1.5", "-1", "x", "1e0", "٣"])
 def test_a_fold_that_is_not_whole_is_refused(tmp_path: Path, cell: str) -> None:
-    assert "use a whole number from 0" in complaints(tmp_path, f"{HEADER}\na,P,m,f,,,,{cell}\n".encode())[0]
+    assert (
+        "use a whole number from 0"
+        in complaints(tmp_path, f"{HEADER}\na,P,m,f,,,,{cell}\n".encode())[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,12 @@ def test_the_columns_say_that_rows_are_subjects(tmp_path: Path) -> None:
     assert [subject.id for subject in cohort.subjects] == ["a", "b", "c"]
     assert cohort.members == cohort.subjects
     assert cohort.subjects[0] == Subject(
-        id="a", patient="P1", image=tmp_path / "a.nii", labels=tmp_path / "al.nii", stratum="", row=2
+        id="a",
+        patient="P1",
+        image=tmp_path / "a.nii",
+        labels=tmp_path / "al.nii",
+        stratum="",
+        row=2,
     )
 
 
@@ -93,7 +98,9 @@ def test_a_pair_of_no_such_subjects_is_told(tmp_path: Path, name: str) -> None:
         ("A\tP9\tx.nii\t", "subject", "only in case"),
     ],
 )
-def test_a_fault_is_told_with_file_row_and_column(tmp_path: Path, row: str, place: str, word: str) -> None:
+def test_a_fault_is_told_with_file_row_and_column(
+    tmp_path: Path, row: str, place: str, word: str
+) -> None:
     path = table(tmp_path, *ROWS, row)
     (line,) = complaints(path)
     assert line.startswith(f"ERROR {path}:5:{place}: ")
@@ -102,7 +109,9 @@ def test_a_fault_is_told_with_file_row_and_column(tmp_path: Path, row: str, plac
 
 def test_a_misspelt_column_is_guessed(tmp_path: Path) -> None:
     path = table(tmp_path, "a\tP1\ta.nii", header="subject\tpatient\timge")
-    assert complaints(path) == [f"ERROR {path}:1:image: is missing from the header; rename 'imge' to 'image'"]
+    assert complaints(path) == [
+        f"ERROR {path}:1:image: is missing from the header; rename 'imge' to 'image'"
+    ]
 
 
 def test_a_patient_cannot_be_tested_and_trained_on(tmp_path: Path) -> None:
@@ -137,10 +146,18 @@ GROUPED = ("a\tP1\ta.nii\tmr", "b\tP2\tb.nii\tus", "c\tP3\tc.nii\tct")
 @pytest.mark.parametrize(
     ("rows", "rules", "word"),
     [
-        (GROUPED, Pairing(forward=("mr", "us")), ":4:group: is 'ct', which `pairing.forward` does not name"),
+        (
+            GROUPED,
+            Pairing(forward=("mr", "us")),
+            ":4:group: is 'ct', which `pairing.forward` does not name",
+        ),
         (GROUPED, Pairing(forward=("mr", "us", "ct", "pet")), ":group: holds no 'pet'"),
         (("a\tP1\ta.nii\t", "b\tP2\tb.nii\tx"), Pairing(groups="between"), ":2:group: is blank"),
-        (("a\tP1\ta.nii\t", "b\tP2\tb.nii\t"), Pairing(groups="within"), ":1:group: is blank in all rows"),
+        (
+            ("a\tP1\ta.nii\t", "b\tP2\tb.nii\t"),
+            Pairing(groups="within"),
+            ":1:group: is blank in all rows",
+        ),
         (GROUPED, Pairing(kind="paired"), ":1: holds subjects; correct `pairing.kind: paired`"),
     ],
 )

@@ -35,7 +35,9 @@ def of_pair(errors: dict[str, float], pair: str, dice: float = 0.8) -> list[Metr
         for name in ("tre", "hd95"):
             start = replace(TRE, pair=pair, label=label, before=1.5 * error, after=error)
             rows.append(replace(start, metric=f"muregpro_{name}"))
-            rows.append(replace(start, metric=f"muregpro_unregistered_{name}", before=2 * error, after=None))
+            rows.append(
+                replace(start, metric=f"muregpro_unregistered_{name}", before=2 * error, after=None)
+            )
     return rows
 
 
@@ -124,12 +126,21 @@ def test_a_label_that_a_pair_lacks_is_without_error_if_others_have_it() -> None:
 
 def test_a_pair_without_the_first_label_has_no_overlap() -> None:
     rows = [row for row in of_pair({"cyst": 1.0}, "p0") if row.metric != "muregpro_dice"]
-    assert find(list(aggregates([*rows, *of_pair({"gland": 1.0}, "p1")])), "dsc").after == pytest.approx(0.4)
+    assert find(
+        list(aggregates([*rows, *of_pair({"gland": 1.0}, "p1")])), "dsc"
+    ).after == pytest.approx(0.4)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    rows = [DICE, HD95, replace(HD95, label="cyst", after=None, note="vanished"), replace(DICE, model="b")]
-    challenge_tables.write(tmp_path / "c.tsv", [*rows, *of_pair({"gland": 2.0}, "p0")], ["local", "b"])
+    rows = [
+        DICE,
+        HD95,
+        replace(HD95, label="cyst", after=None, note="vanished"),
+        replace(DICE, model="b"),
+    ]
+    challenge_tables.write(
+        tmp_path / "c.tsv", [*rows, *of_pair({"gland": 2.0}, "p0")], ["local", "b"]
+    )
     found = challenge_tables.read(tmp_path / "c.tsv")
     assert [line.model for line in found] == sorted((line.model for line in found), reverse=True)
     expected = set(aggregates([*rows, *of_pair({"gland": 2.0}, "p0")]))
@@ -144,7 +155,9 @@ def test_without_such_figures_there_is_only_a_header(tmp_path: Path) -> None:
     assert challenge_tables.read(tmp_path / "c.tsv") == ()
 
 
-@pytest.mark.parametrize("text", ["", "model\tset\n", "\t".join(COLUMNS) + "\n" + "x\t" * 11 + "\n"])
+@pytest.mark.parametrize(
+    "text", ["", "model\tset\n", "\t".join(COLUMNS) + "\n" + "x\t" * 11 + "\n"]
+)
 def test_a_damaged_table_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.tsv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"c\.tsv"):

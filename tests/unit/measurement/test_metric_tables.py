@@ -37,7 +37,9 @@ def test_what_is_absent_stays_empty(value: float | None, tmp_path: Path) -> None
 
 
 def test_numpys_numbers_are_written_as_numbers(tmp_path: Path) -> None:
-    metric_tables.table(tmp_path / "t.tsv", ["a", "b"], [[np.float64(0.5), np.int64(3)], [math.inf, "x"]])
+    metric_tables.table(
+        tmp_path / "t.tsv", ["a", "b"], [[np.float64(0.5), np.int64(3)], [math.inf, "x"]]
+    )
     assert (tmp_path / "t.tsv").read_text(encoding="utf-8") == "a\tb\n0.5\t3\ninf\tx\n"
 
 
@@ -46,7 +48,9 @@ def test_a_figure_that_is_measured_twice_is_refused(tmp_path: Path) -> None:
         metric_tables.write(tmp_path / "t.tsv", [ROW, replace(ROW, after=0.5)])
 
 
-@pytest.mark.parametrize("text", ["", "a\tb\n1\t2\n", "\t".join(metric_tables.COLUMNS) + "\nshort\n"])
+@pytest.mark.parametrize(
+    "text", ["", "a\tb\n1\t2\n", "\t".join(metric_tables.COLUMNS) + "\nshort\n"]
+)
 def test_another_table_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"t\.tsv(:2)?: (is empty|lacks the columns|has 1 cells)"):
@@ -68,9 +72,14 @@ def test_a_figure_that_is_no_number_is_refused_with_its_line(tmp_path: Path) -> 
         (replace(ROW, after=None, note="vanished"), (1 / 3, math.inf)),
         (replace(ROW, after=0.0, note="vanished"), (1 / 3, 0.0)),
         (replace(ROW, before=None, note="empty before"), (math.inf, 0.1 + 0.2)),
-        (replace(ROW, before=None, after=None, note="vanished; empty before"), (math.inf, math.inf)),
+        (
+            replace(ROW, before=None, after=None, note="vanished; empty before"),
+            (math.inf, math.inf),
+        ),
         (replace(ROW, before=None, after=None, note="absent in moving"), (None, None)),
     ],
 )
-def test_what_vanished_counts_as_worst(row: MetricRow, expected: tuple[float | None, float | None]) -> None:
+def test_what_vanished_counts_as_worst(
+    row: MetricRow, expected: tuple[float | None, float | None]
+) -> None:
     assert metric_tables.counted(row) == expected

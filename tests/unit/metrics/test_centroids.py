@@ -18,7 +18,11 @@ def blob(shift: tuple[int, int, int] = (0, 0, 0)) -> Mask:
 
 def oblique() -> Matrix:
     affine = np.eye(4)
-    affine[:3, :3] = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix() * [0.8, 1.1, 2.5]
+    affine[:3, :3] = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix() * [
+        0.8,
+        1.1,
+        2.5,
+    ]
     affine[:3, 3] = [-30, 12, 7]
     return affine
 

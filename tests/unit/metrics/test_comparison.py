@@ -82,7 +82,9 @@ def test_p_is_exact_with_ties(seed: int) -> None:
 
 def test_an_infinite_difference_counts_by_its_rank() -> None:
     values = np.array([1.0, -2.0, 3.0, 4.0, 5.0, math.inf])
-    assert signed_rank_p(values, alone(6)) == pytest.approx(stats.wilcoxon([1.0, -2, 3, 4, 5, 6]).pvalue)
+    assert signed_rank_p(values, alone(6)) == pytest.approx(
+        stats.wilcoxon([1.0, -2, 3, 4, 5, 6]).pvalue
+    )
 
 
 @pytest.mark.parametrize("values", [[1.0] * 5, [0.0] * 9, [0.0] * 9 + [1.0] * 5])

@@ -9,7 +9,8 @@ from tenter.reporting.definitions import DEFINITIONS
 
 
 @pytest.mark.parametrize(
-    ("better", "worse"), [("higher", (True, False)), ("lower", (False, True)), ("neither", (False, False))]
+    ("better", "worse"),
+    [("higher", (True, False)), ("lower", (False, True)), ("neither", (False, False))],
 )
 def test_worse_follows_the_better_direction(better: str, worse: tuple[bool, bool]) -> None:
     metric = Metric("any", "1", better)  # type: ignore[arg-type]

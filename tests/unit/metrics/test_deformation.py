@@ -17,7 +17,11 @@ SHAPE = (8, 7, 6)
 
 def oblique(first: float = 1.0) -> Matrix:
     affine = np.eye(4)
-    affine[:3, :3] = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix() * [first, 1.1, 2.5]
+    affine[:3, :3] = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix() * [
+        first,
+        1.1,
+        2.5,
+    ]
     affine[:3, 3] = [-30, 12, 7]
     return affine
 

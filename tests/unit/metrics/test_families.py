@@ -9,7 +9,12 @@ from tenter.metrics.families import FAMILIES, UNITS, family
 
 @pytest.mark.parametrize(
     ("metric", "expected"),
-    [("dice", "strict"), ("ndv", "strict"), ("learn2reg_dice", "learn2reg"), ("muregpro_tre", "muregpro")],
+    [
+        ("dice", "strict"),
+        ("ndv", "strict"),
+        ("learn2reg_dice", "learn2reg"),
+        ("muregpro_tre", "muregpro"),
+    ],
 )
 def test_a_metric_has_a_family(metric: str, expected: str) -> None:
     assert family(metric) == expected

@@ -12,7 +12,9 @@ from tenter.metrics.indices import IndexField, index_field, linear, nearest
 from tenter.metrics.regions import Grid
 from tenter.spatial.transform import Transform
 
-FIXED = Grid(np.array([[-0.8, 0, 0, 8], [0, 1.1, 0, -9], [0, 0, 2.5, -17], [0, 0, 0, 1.0]]), (9, 8, 7))
+FIXED = Grid(
+    np.array([[-0.8, 0, 0, 8], [0, 1.1, 0, -9], [0, 0, 2.5, -17], [0, 0, 0, 1.0]]), (9, 8, 7)
+)
 MOVING = np.array([[0, 1.2, 0, -9], [1.0, 0, 0, -10], [0, 0, -2.0, 14], [0, 0, 0, 1]])
 
 

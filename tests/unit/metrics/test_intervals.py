@@ -47,8 +47,12 @@ def test_signs_of_a_patient_change_together() -> None:
     patients = [(name,) for name in "aaaabbcdef"]
     accepted = []
     for low in range(11):
-        sums = [sum(1 if v < low else -1 for v in range(10) if patients[v] == (p,)) for p in "abcdef"]
-        flips = [abs(np.dot(sums, s)) >= abs(sum(sums)) for s in itertools.product((1, -1), repeat=6)]
+        sums = [
+            sum(1 if v < low else -1 for v in range(10) if patients[v] == (p,)) for p in "abcdef"
+        ]
+        flips = [
+            abs(np.dot(sums, s)) >= abs(sum(sums)) for s in itertools.product((1, -1), repeat=6)
+        ]
         if np.mean(flips) > 0.05:
             accepted.append(low)
     assert median_interval(values, patients) == (accepted[0] - 1, accepted[-1])
@@ -80,7 +84,9 @@ def couples(subjects: int) -> list[tuple[str, ...]]:
 
 def test_pairs_that_share_subjects_have_a_wider_interval_than_as_many_patients() -> None:
     effects = dict(
-        zip([f"s{i:02d}" for i in range(16)], np.random.default_rng(3).normal(0, 5, 16), strict=True)
+        zip(
+            [f"s{i:02d}" for i in range(16)], np.random.default_rng(3).normal(0, 5, 16), strict=True
+        )
     )
     pairs = couples(16)
     values = np.array([effects[a] + effects[b] for a, b in pairs])
@@ -107,9 +113,13 @@ def test_an_atlas_that_all_are_registered_to_leaves_nothing_to_tell_atlases_apar
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 1), (0, 10), (3, 17), (10, 10), (1, 84)])
-def test_of_one_pair_a_patient_the_interval_is_that_of_clopper_and_pearson(count: int, total: int) -> None:
+def test_of_one_pair_a_patient_the_interval_is_that_of_clopper_and_pearson(
+    count: int, total: int
+) -> None:
     expected = stats.binomtest(count, total).proportion_ci(method="exact")
-    assert rate_interval(count, alone(total)) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert rate_interval(count, alone(total)) == pytest.approx(
+        (expected.low, expected.high), abs=1e-12
+    )
 
 
 def test_equally_many_pairs_a_patient_count_as_one() -> None:

@@ -40,7 +40,9 @@ def test_a_uniform_stretch_has_no_spread() -> None:
 def test_the_spread_is_of_the_logarithm_of_the_determinant_plus_three(size: float) -> None:
     field = rough(size)
     expected = np.log(np.clip(independent(field) + 3, 1e-9, 1e9)).std()
-    assert learn2reg.field_figures(field)["learn2reg_sd_log_jacobian"] == pytest.approx(expected, abs=1e-6)
+    assert learn2reg.field_figures(field)["learn2reg_sd_log_jacobian"] == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_slabs_change_no_spread(monkeypatch: pytest.MonkeyPatch) -> None:

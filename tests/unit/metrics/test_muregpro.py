@@ -34,7 +34,8 @@ def by_five_dimensions(first: SoftLabel, second: SoftLabel) -> float:
 
 
 @pytest.mark.parametrize(
-    ("moved", "expected"), [((6, 0, 0), 2.0), ((3, 4, 0), 7 / 3), ((1, 1, 1), 1.0), ((0, 0, 0), 0.0)]
+    ("moved", "expected"),
+    [((6, 0, 0), 2.0), ((3, 4, 0), 7 / 3), ((1, 1, 1), 1.0), ((0, 0, 0), 0.0)],
 )
 def test_an_error_is_the_mean_over_the_axes(moved: tuple[int, int, int], expected: float) -> None:
     first, second = cube(2, 2, 2), cube(2 + moved[0], 2 + moved[1], 2 + moved[2])
@@ -72,9 +73,12 @@ def test_every_voxel_counts_for_the_distance_and_shared_ones_are_at_0() -> None:
 def test_distances_are_those_of_the_code(seed: int) -> None:
     random = np.random.default_rng(seed)
     first, second = (
-        np.clip(ndimage.gaussian_filter(random.normal(size=SHAPE), 1.5) - 0.1, 0, 1) for _ in range(2)
+        np.clip(ndimage.gaussian_filter(random.normal(size=SHAPE), 1.5) - 0.1, 0, 1)
+        for _ in range(2)
     )
-    assert muregpro.hd95(first, second) == pytest.approx(by_five_dimensions(first, second), abs=1e-9)
+    assert muregpro.hd95(first, second) == pytest.approx(
+        by_five_dimensions(first, second), abs=1e-9
+    )
 
 
 def test_distances_to_nothing_are_to_the_corner() -> None:
@@ -96,7 +100,9 @@ def test_a_label_at_the_edge_is_drawn_out() -> None:
 
 
 def test_labels_are_stretched() -> None:
-    np.testing.assert_allclose(muregpro.stretched(0.2 + 0.4 * cube(2, 2, 2)), cube(2, 2, 2), atol=1e-12)
+    np.testing.assert_allclose(
+        muregpro.stretched(0.2 + 0.4 * cube(2, 2, 2)), cube(2, 2, 2), atol=1e-12
+    )
     assert muregpro.stretched(NOTHING) is NOTHING
 
 
@@ -104,7 +110,9 @@ def test_an_unregistered_label_is_squeezed_into_the_fixed_shape() -> None:
     """Linear between the middles of voxels: a plane between 0 and 1 becomes 0.25 and 0.75."""
     label = np.zeros((8, 4, 4))
     label[4:] = 1
-    assert muregpro.resized(label, (16, 4, 4))[:, 0, 0] == pytest.approx([0] * 7 + [0.25, 0.75] + [1] * 7)
+    assert muregpro.resized(label, (16, 4, 4))[:, 0, 0] == pytest.approx(
+        [0] * 7 + [0.25, 0.75] + [1] * 7
+    )
     assert muregpro.resized(label, (4, 8, 2)).shape == (4, 8, 2)
 
 

@@ -12,7 +12,9 @@ from tenter.metrics.points import point_errors_mm, root_mean_square
 
 def test_a_point_error_is_a_euclidean_length() -> None:
     mapped = np.array([[3.0, 4.0, 0.0], [1.0, 1.0, 1.0]])
-    np.testing.assert_allclose(point_errors_mm(mapped, np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])), [5, 0])
+    np.testing.assert_allclose(
+        point_errors_mm(mapped, np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])), [5, 0]
+    )
 
 
 def test_the_root_mean_square_weighs_large_errors_more() -> None:
@@ -20,7 +22,9 @@ def test_the_root_mean_square_weighs_large_errors_more() -> None:
 
 
 @pytest.mark.parametrize("errors", [[], [1.0, None], [None]])
-def test_a_case_with_a_lost_landmark_or_none_has_no_root_mean_square(errors: list[float | None]) -> None:
+def test_a_case_with_a_lost_landmark_or_none_has_no_root_mean_square(
+    errors: list[float | None],
+) -> None:
     assert root_mean_square(errors) is None
 
 

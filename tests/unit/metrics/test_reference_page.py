@@ -62,10 +62,14 @@ def test_every_column_of_the_table_of_challenges_is_named(column: str) -> None:
     assert f"`{column}`" in PAGE
 
 
-@pytest.mark.parametrize("column", sorted({*SUMMARY, *COMPARISON} - set(KEYS) - {"model", "reference"}))
+@pytest.mark.parametrize(
+    "column", sorted({*SUMMARY, *COMPARISON} - set(KEYS) - {"model", "reference"})
+)
 def test_every_column_of_the_summary_and_the_comparison_is_defined(column: str) -> None:
     name = re.sub("^(before|after)_", "…_", column)
-    assert any(f"`{name}`" in text.split("|")[1] for text in PAGE.splitlines() if text.startswith("|"))
+    assert any(
+        f"`{name}`" in text.split("|")[1] for text in PAGE.splitlines() if text.startswith("|")
+    )
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -89,7 +93,9 @@ def test_the_error_in_the_mean_over_directions() -> None:
 
 def test_a_case_in_whole_numbers() -> None:
     errors = np.array([[7 / 3, 10 / 3]])
-    exact, whole = (Cohort(errors, errors).aggregates(whole=whole)["tre"] for whole in (False, True))
+    exact, whole = (
+        Cohort(errors, errors).aggregates(whole=whole)["tre"] for whole in (False, True)
+    )
     assert f"{exact:.2f} and {whole:.2f}" in line("errors of 7/3 and 10/3")
 
 

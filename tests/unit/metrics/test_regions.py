@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from tenter.metrics.regions import Grid, Region, bounds, hull, on_one_grid, region, same_grid, shifted
+from tenter.metrics.regions import (
+    Grid,
+    Region,
+    bounds,
+    hull,
+    on_one_grid,
+    region,
+    same_grid,
+    shifted,
+)
 from tenter.shapes import Mask
 
 
@@ -38,7 +47,9 @@ def test_two_regions_keep_their_places_on_one_grid() -> None:
 
 def test_an_empty_region_takes_no_place() -> None:
     nothing = Region(np.zeros((0, 0, 0), dtype=np.bool_), (0, 0, 0))
-    first, second, start = on_one_grid(nothing, Region(np.ones((2, 2, 2), dtype=np.bool_), (5, 5, 5)))
+    first, second, start = on_one_grid(
+        nothing, Region(np.ones((2, 2, 2), dtype=np.bool_), (5, 5, 5))
+    )
     assert (start, first.shape) == ((5, 5, 5), (2, 2, 2))
     assert second.all()
     assert not first.any()

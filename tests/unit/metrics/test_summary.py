@@ -33,5 +33,12 @@ def test_what_could_not_be_measured_keeps_its_rank(values: list[float], median: 
 
 def test_a_distribution_in_a_few_figures() -> None:
     found = describe(np.arange(11.0), [(str(i),) for i in range(11)])
-    assert (found.mean, found.median, found.q1, found.q3, found.p10, found.p90) == (5, 5, 2.5, 7.5, 1, 9)
+    assert (found.mean, found.median, found.q1, found.q3, found.p10, found.p90) == (
+        5,
+        5,
+        2.5,
+        7.5,
+        1,
+        9,
+    )
     assert (found.low, found.high) == (1, 9)

@@ -19,7 +19,9 @@ SPACING = (0.8, 1.1, 2.5)
 
 def ellipsoid(centre: tuple[float, float, float], radius: float) -> Mask:
     x, y, z = np.indices((22, 20, 18))
-    inside: Mask = (x - centre[0]) ** 2 + 1.4 * (y - centre[1]) ** 2 + 2 * (z - centre[2]) ** 2 < radius**2
+    inside: Mask = (x - centre[0]) ** 2 + 1.4 * (y - centre[1]) ** 2 + 2 * (
+        z - centre[2]
+    ) ** 2 < radius**2
     return inside
 
 

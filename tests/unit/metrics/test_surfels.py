@@ -21,7 +21,8 @@ def surface_area(mask: Mask) -> float:
     padded = np.pad(mask, 1)
     shape = tuple(size - 1 for size in padded.shape)
     codes = sum(
-        padded[tuple(slice(a, a + n) for a, n in zip(corner, shape, strict=True))].astype(int) << bit
+        padded[tuple(slice(a, a + n) for a, n in zip(corner, shape, strict=True))].astype(int)
+        << bit
         for bit, corner in enumerate(CORNERS)
     )
     return float(areas()[codes].sum())
@@ -52,7 +53,9 @@ def test_corners_that_no_edge_joins_are_cut_off_each_for_itself() -> None:
     assert areas()[opposite] == pytest.approx(2 * math.sqrt(3) / 8)
 
 
-@pytest.mark.parametrize(("percentile", "expected"), [(0.0, 2), (50.0, 2), (51.0, 3), (95.0, 3), (100.0, 3)])
+@pytest.mark.parametrize(
+    ("percentile", "expected"), [(0.0, 2), (50.0, 2), (51.0, 3), (95.0, 3), (100.0, 3)]
+)
 def test_two_voxels_three_apart(percentile: float, expected: float) -> None:
     """Of each one's eight equal elements four are 2 and four are 3 voxels from the other's."""
     first, second = box((2, 5, 5), (1, 1, 1)), box((5, 5, 5), (1, 1, 1))

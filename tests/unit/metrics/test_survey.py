@@ -65,7 +65,9 @@ def test_a_landing_holds_every_voxel_that_maps_next_to_the_box_and_no_margin(ind
     for axis, extent in zip(places, BOXES[index], strict=True):
         near &= (axis > extent.start - 1) & (axis < extent.stop)
     found = np.argwhere(near)
-    expected = tuple(slice(a, b + 1) for a, b in zip(found.min(axis=0), found.max(axis=0), strict=True))
+    expected = tuple(
+        slice(a, b + 1) for a, b in zip(found.min(axis=0), found.max(axis=0), strict=True)
+    )
     assert survey(bent(), FIXED, MOVING, BOXES).landings[index] == expected
 
 
@@ -75,17 +77,23 @@ def test_a_box_that_nothing_maps_to_lands_nowhere() -> None:
 
 
 @pytest.mark.parametrize("axis", range(3))
-def test_a_slice_changes_areas_as_the_field_does_and_volumes_as_the_alignment_does(axis: int) -> None:
+def test_a_slice_changes_areas_as_the_field_does_and_volumes_as_the_alignment_does(
+    axis: int,
+) -> None:
     shape, steps = [13, 11], [1.5, 2.0]
     shape.insert(axis, 1)
     steps.insert(axis, 6.0)
     turn = Rotation.from_euler("xyz", [20, -30, 50], degrees=True).as_matrix()
     affine = np.diag([*steps, 1.0])
     affine[:3, :3] = turn @ affine[:3, :3]
-    plane = 0.8 * torch.randn(1, 2, 13, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plane = 0.8 * torch.randn(
+        1, 2, 13, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     alignment = np.eye(4)
     # A slice that is turned out of its plane, grown by a quarter and mirrored, shrunk along its normal.
-    alignment[:3, :3] = Rotation.from_euler("y", 90, degrees=True).as_matrix() @ np.diag([-1.25, 1, 0.9])
+    alignment[:3, :3] = Rotation.from_euler("y", 90, degrees=True).as_matrix() @ np.diag(
+        [-1.25, 1, 0.9]
+    )
     grid = Grid(affine, (shape[0], shape[1], shape[2]))
     for whole, factor in ((np.eye(4), 1.0), (alignment, -1.125)):
         found = survey(Transform(whole, slices.to_space(plane, axis), affine), grid, MOVING)

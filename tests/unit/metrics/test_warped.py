@@ -15,13 +15,19 @@ from tenter.metrics.warped import Warper, piece
 from tenter.shapes import Mask, Matrix
 from tenter.spatial.transform import Transform
 
-FIXED = Grid(np.array([[0, 1.5, 0, -20], [-1.2, 0, 0, 18], [0, 0, 2.0, -15], [0, 0, 0, 1.0]]), (24, 26, 16))
+FIXED = Grid(
+    np.array([[0, 1.5, 0, -20], [-1.2, 0, 0, 18], [0, 0, 2.0, -15], [0, 0, 0, 1.0]]), (24, 26, 16)
+)
 CASE: Matrix = np.array([[2.0, 0, 0, -22], [0, 2, 0, -20], [0, 0, 2, -17], [0, 0, 0, 1]])
 
 
 def moving_affine() -> Matrix:
     affine = np.eye(4)
-    affine[:3, :3] = Rotation.from_euler("xyz", [8, -5, 12], degrees=True).as_matrix() * [1.3, 1.6, 1.9]
+    affine[:3, :3] = Rotation.from_euler("xyz", [8, -5, 12], degrees=True).as_matrix() * [
+        1.3,
+        1.6,
+        1.9,
+    ]
     affine[:3, 3] = [-17, -19, -14]
     return affine
 
@@ -39,7 +45,9 @@ def bent(strength: float) -> Transform:
 def labels() -> list[np.ndarray]:
     x, y, z = np.indices((26, 24, 15))
     return [
-        np.clip(1.5 - ((x - 12) ** 2 + (y - 11) ** 2 + 2 * (z - 7) ** 2) / 40, 0, 1).astype(np.float32),
+        np.clip(1.5 - ((x - 12) ** 2 + (y - 11) ** 2 + 2 * (z - 7) ** 2) / 40, 0, 1).astype(
+            np.float32
+        ),
         ((x - 18) ** 2 + (y - 6) ** 2 + (z - 9) ** 2 < 6).astype(np.float32),
     ]
 

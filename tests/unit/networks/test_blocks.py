@@ -32,7 +32,9 @@ def test_resize_passes_the_gradient_of_interpolation() -> None:
     first.requires_grad_()
     weight = torch.randn(1, 2, 6, 7, 4)
     torch.autograd.backward((blocks.resize(first, (6, 7, 4)) * weight).sum())
-    torch.autograd.backward((functional.interpolate(second, (6, 7, 4), mode="trilinear") * weight).sum())
+    torch.autograd.backward(
+        (functional.interpolate(second, (6, 7, 4), mode="trilinear") * weight).sum()
+    )
     torch.testing.assert_close(first.grad, second.grad)
 
 
@@ -50,7 +52,9 @@ def test_halve_counts_an_odd_last_plane_as_a_whole_one() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 2, 2), (2, 5, 4), (5, 1, 4), (1, 1, 1)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_half_precision_has_gradients_of_its_own_memory(shape: tuple[int, int, int], stride: int) -> None:
+def test_half_precision_has_gradients_of_its_own_memory(
+    shape: tuple[int, int, int], stride: int
+) -> None:
     block = blocks.Convolution(16, 32, "group", stride=stride)
     features = torch.randn(2, 16, *shape)
     gradients = []
@@ -70,8 +74,12 @@ def test_residual_down_forwards_the_features_before_its_residual_unit() -> None:
     block = blocks.ResidualDown(2, 4, "instance")
     features = torch.randn(1, 2, 5, 4, 6)
     skip, out = block(features)
-    entered = functional.relu(_normalised(functional.conv3d(features, _weight(block.enter), padding=1)))
-    first = functional.relu(_normalised(functional.conv3d(entered, _weight(block.first), padding=1)))
+    entered = functional.relu(
+        _normalised(functional.conv3d(features, _weight(block.enter), padding=1))
+    )
+    first = functional.relu(
+        _normalised(functional.conv3d(entered, _weight(block.first), padding=1))
+    )
     second = _normalised(functional.conv3d(first, _weight(block.second), padding=1))
     expected = functional.max_pool3d(functional.relu(second + entered), 2, ceil_mode=True)
     torch.testing.assert_close(skip, entered)

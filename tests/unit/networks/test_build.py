@@ -38,7 +38,9 @@ def test_weights_follow_the_seed(settings: config.Network) -> None:
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        states.append(torch.cat([weight.flatten() for weight in networks.build(settings, 2).parameters()]))
+        states.append(
+            torch.cat([weight.flatten() for weight in networks.build(settings, 2).parameters()])
+        )
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
 
@@ -51,7 +53,10 @@ def test_every_network_of_the_configuration_is_here() -> None:
 
 def test_one_number_of_channels_is_both_sides_together() -> None:
     one, other = (
-        {name: weight.shape for name, weight in networks.build(SETTINGS[2], channels).named_parameters()}
+        {
+            name: weight.shape
+            for name, weight in networks.build(SETTINGS[2], channels).named_parameters()
+        }
         for channels in (3, (2, 1))
     )
     assert one == other
@@ -73,5 +78,7 @@ print(sorted(before), sorted(rooms() - counted), "tenter.networks.local" in coun
 
 
 def test_a_network_is_imported_when_it_is_built_and_its_code_counts() -> None:
-    result = subprocess.run([sys.executable, "-c", BUILT], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", BUILT], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[] [] False"

@@ -41,7 +41,8 @@ def test_the_field_is_zero_at_first() -> None:
 
 def test_each_stage_has_weights_of_its_own() -> None:
     counts = [
-        sum(weight.numel() for weight in network.parameters()) for network in (built((4, 1)), built((1,)))
+        sum(weight.numel() for weight in network.parameters())
+        for network in (built((4, 1)), built((1,)))
     ]
     assert counts[0] == 2 * counts[1]
 

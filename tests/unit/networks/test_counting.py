@@ -15,7 +15,9 @@ SETTINGS: tuple[config.Network, ...] = (
     config.UNetNetwork(channels=1, output="velocity"),
     config.UNetNetwork(channels=1, output="bspline", control_spacing=3),
     config.GlobalNetwork(channels=1, parity=True, finest=0, size=SHAPE),
-    config.CompositeNetwork(first=config.KeypointNetwork(channels=1), second=config.CascadeNetwork()),
+    config.CompositeNetwork(
+        first=config.KeypointNetwork(channels=1), second=config.CascadeNetwork()
+    ),
 )
 
 

@@ -11,7 +11,9 @@ import yaml
 
 from tenter import config, networks
 
-PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "networks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "networks.md").read_text(
+    encoding="utf-8"
+)
 
 
 def weights(settings: config.Network) -> int:
@@ -33,7 +35,9 @@ def test_the_composite_of_keypoints_has_the_weights_that_are_told() -> None:
     assert f"`first: {{name: keypoint}}` {told} |" in PAGE
 
 
-@pytest.mark.parametrize(("name", "count"), [("local", 18_906_351), ("global", 648_804), ("composite", None)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("local", 18_906_351), ("global", 648_804), ("composite", None)]
+)
 def test_label_regs_networks_are_configured_as_told(name: str, count: int | None) -> None:
     block = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert block is not None

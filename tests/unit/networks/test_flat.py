@@ -37,7 +37,9 @@ def drawn(settings: config.Network, axis: int) -> torch.nn.Module:
 
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_slice_gets_the_field_of_its_plane_and_nothing_along_its_normal(name: str, axis: int) -> None:
+def test_a_slice_gets_the_field_of_its_plane_and_nothing_along_its_normal(
+    name: str, axis: int
+) -> None:
     moving, fixed = torch.rand(1, 2, 20, 24), torch.rand(1, 1, 20, 24)
     network = drawn(SETTINGS[name], axis)
     field = network(moving.unsqueeze(2 + axis), fixed.unsqueeze(2 + axis))
@@ -53,7 +55,8 @@ def test_a_volume_gets_a_network_of_three_dimensions() -> None:
     network = networks.on_grid(SETTINGS["unet"], 2, (20, 24, 2))
     torch.manual_seed(0)
     assert {name: weight.shape for name, weight in network.named_parameters()} == {
-        name: weight.shape for name, weight in networks.build(SETTINGS["unet"], 2).named_parameters()
+        name: weight.shape
+        for name, weight in networks.build(SETTINGS["unet"], 2).named_parameters()
     }
 
 

@@ -13,7 +13,9 @@ SHAPES = [(2, 3, 5, 4, 6), (1, 2, 1, 7, 3), (3, 4, 6, 5)]
 
 @pytest.mark.parametrize("linear", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_channels_innermost_give_what_pytorch_gives(shape: tuple[int, ...], *, linear: bool) -> None:
+def test_channels_innermost_give_what_pytorch_gives(
+    shape: tuple[int, ...], *, linear: bool
+) -> None:
     features, offset = torch.randn(shape).double() * 3 + 5, torch.randn(shape[1]).double()
     result = innermost.instance_norm(features, offset, linear=linear)
     expected = functional.instance_norm(features, weight=torch.ones_like(offset), bias=offset)
@@ -22,7 +24,9 @@ def test_channels_innermost_give_what_pytorch_gives(shape: tuple[int, ...], *, l
 
 @pytest.mark.parametrize("linear", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_its_gradients_are_those_of_finite_differences(shape: tuple[int, ...], *, linear: bool) -> None:
+def test_its_gradients_are_those_of_finite_differences(
+    shape: tuple[int, ...], *, linear: bool
+) -> None:
     features = torch.randn(shape).double().requires_grad_()
     offset = torch.randn(shape[1]).double().requires_grad_()
     assert torch.autograd.gradcheck(
@@ -50,7 +54,9 @@ def test_blocks_of_any_size_give_the_same(block: int, monkeypatch: pytest.Monkey
     given = torch.randn(3, 2, 4, 5, 3).double() * 3 + 5
     plain, cut = given.clone().requires_grad_(), given.requires_grad_()
     offset = torch.randn(2).double()
-    expected = functional.relu(functional.instance_norm(plain, weight=torch.ones(2).double(), bias=offset))
+    expected = functional.relu(
+        functional.instance_norm(plain, weight=torch.ones(2).double(), bias=offset)
+    )
     monkeypatch.setattr(innermost, "BLOCK", block)
     result = innermost.instance_norm(cut, offset)
     torch.testing.assert_close(result, expected)

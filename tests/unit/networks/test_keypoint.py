@@ -103,7 +103,9 @@ def test_the_fit_has_the_gradient_of_differences() -> None:
 
 def test_centres_have_the_gradient_of_differences() -> None:
     logits = torch.randn(1, 2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda maps: keypoint.soft_centres(maps, (6, 4, 7), 2), (logits,))
+    assert torch.autograd.gradcheck(
+        lambda maps: keypoint.soft_centres(maps, (6, 4, 7), 2), (logits,)
+    )
 
 
 def test_the_whole_network_has_the_gradient_of_differences() -> None:
@@ -122,11 +124,15 @@ def test_every_weight_learns() -> None:
     network = built(config.KeypointNetwork(channels=2, points=5, depth=3))
     torch.autograd.backward(network(*torch.randn(2, 2, 1, 33, 34, 35)).square().mean())
     gradients = {name: weight.grad for name, weight in network.named_parameters()}
-    assert [name for name, gradient in gradients.items() if gradient is None or not gradient.any()] == []
+    assert [
+        name for name, gradient in gradients.items() if gradient is None or not gradient.any()
+    ] == []
 
 
 @pytest.mark.parametrize("move", [(8, -16), (-8, 0)])
-def test_moving_the_moving_image_by_whole_strides_moves_the_map_as_much(move: tuple[int, int]) -> None:
+def test_moving_the_moving_image_by_whole_strides_moves_the_map_as_much(
+    move: tuple[int, int],
+) -> None:
     network = built(config.KeypointNetwork(channels=2, points=5), 2).eval()
     with torch.no_grad():
         network.sharpness.fill_(1e3)

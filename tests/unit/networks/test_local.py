@@ -82,7 +82,9 @@ def test_every_weight_learns_once_the_heads_are_not_zero() -> None:
         network(torch.randn(2, 1, 33, 34, 35), torch.randn(2, 1, 33, 34, 35)).square().mean()
     )
     gradients = {name: weight.grad for name, weight in network.named_parameters()}
-    assert [name for name, gradient in gradients.items() if gradient is None or not gradient.any()] == []
+    assert [
+        name for name, gradient in gradients.items() if gradient is None or not gradient.any()
+    ] == []
 
 
 def test_a_case_does_not_depend_on_the_batch_it_is_in() -> None:

@@ -32,7 +32,9 @@ def test_batch_normalisation_uses_running_averages_in_evaluation() -> None:
         layer(batch)
     layer.eval()
     torch.testing.assert_close(layer(batch[:1]), layer(batch)[:1])
-    torch.testing.assert_close(layer(batch).mean(dim=(0, 2, 3, 4)), torch.zeros(2), rtol=0, atol=1e-2)
+    torch.testing.assert_close(
+        layer(batch).mean(dim=(0, 2, 3, 4)), torch.zeros(2), rtol=0, atol=1e-2
+    )
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -30,7 +30,9 @@ def line(slope: float, cells: tuple[int, ...], shape: tuple[int, ...]) -> Tensor
 
 
 @pytest.mark.parametrize("output", ["velocity", "bspline"])
-@pytest.mark.parametrize("settings", [config.LocalNetwork(channels=2), config.UNetNetwork(channels=2)])
+@pytest.mark.parametrize(
+    "settings", [config.LocalNetwork(channels=2), config.UNetNetwork(channels=2)]
+)
 def test_every_output_is_zero_at_first_and_learns(settings: Dense, output: str) -> None:
     network = networks.build(settings.model_copy(update={"output": output}), 2)
     field = network(*torch.randn(2, 1, 1, *SHAPE))
@@ -65,7 +67,10 @@ def test_the_flow_of_a_contraction_is_its_exponential(cells: tuple[int, ...]) ->
 
 @pytest.mark.parametrize(
     ("settings", "size"),
-    [(config.UNetNetwork(channels=4), 3.0), (config.LocalNetwork(channels=2, levels=(2, 3, 4)), 1.0)],
+    [
+        (config.UNetNetwork(channels=4), 3.0),
+        (config.LocalNetwork(channels=2, levels=(2, 3, 4)), 1.0),
+    ],
 )
 def test_velocities_do_not_fold_where_displacements_do(settings: Dense, size: float) -> None:
     folded = {}
@@ -105,7 +110,9 @@ def test_the_spline_is_smoother_than_what_its_points_are_read_from() -> None:
 def test_fields_have_the_gradient_of_differences(output: str) -> None:
     head = (0.3 * torch.randn(1, 2, 4, 3, dtype=torch.float64)).requires_grad_()
     settings = config.UNetNetwork.model_validate({"output": output, "squarings": 3})
-    assert torch.autograd.gradcheck(lambda values: outputs.Output(settings)([values], (7, 6)), (head,))
+    assert torch.autograd.gradcheck(
+        lambda values: outputs.Output(settings)([values], (7, 6)), (head,)
+    )
 
 
 @pytest.mark.parametrize("output", ["velocity", "bspline"])
@@ -118,7 +125,11 @@ def test_autocast_leaves_the_field_in_float32(output: str) -> None:
 
 
 def test_more_squarings_come_closer_to_the_flow() -> None:
-    velocity = 3 * torch.sin(grids.identity(SHAPE, dtype=torch.float32, device=torch.device("cpu")) / 3)
+    velocity = 3 * torch.sin(
+        grids.identity(SHAPE, dtype=torch.float32, device=torch.device("cpu")) / 3
+    )
     exact = outputs.flow(velocity, SHAPE, 11)
-    errors = [float((outputs.flow(velocity, SHAPE, steps) - exact).abs().max()) for steps in (2, 4, 6)]
+    errors = [
+        float((outputs.flow(velocity, SHAPE, steps) - exact).abs().max()) for steps in (2, 4, 6)
+    ]
     assert errors[0] > 2 * errors[1] > 4 * errors[2]

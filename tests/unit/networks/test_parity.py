@@ -60,7 +60,9 @@ def test_transposed_voxels_of_an_even_size_begin_at_the_first() -> None:
 
 
 @pytest.mark.parametrize("shape", [(6, 7, 5), (4, 3, 8)])
-def test_transposed_convolution_is_the_adjoint_of_tensorflows_strided_one(shape: tuple[int, ...]) -> None:
+def test_transposed_convolution_is_the_adjoint_of_tensorflows_strided_one(
+    shape: tuple[int, ...],
+) -> None:
     layer = nn.ConvTranspose3d(3, 2, 3, stride=2, padding=1, bias=False).double()
     large = torch.randn(1, 2, *shape, dtype=torch.float64)
     small = torch.randn(1, 3, *[(size + 1) // 2 for size in shape], dtype=torch.float64)
@@ -92,7 +94,9 @@ def test_local_net_is_label_regs_graph(levels: tuple[int, ...]) -> None:
         if "head" in name or "offset" in name:
             nn.init.normal_(weight)
     moving, fixed = torch.randn(2, 2, 1, *SMALL)
-    expected = written_out(dict(network.named_parameters()), torch.cat([moving, fixed], dim=1), levels)
+    expected = written_out(
+        dict(network.named_parameters()), torch.cat([moving, fixed], dim=1), levels
+    )
     torch.testing.assert_close(network(moving, fixed), expected, rtol=1e-3, atol=1e-3)
 
 
@@ -131,9 +135,13 @@ def _normalised(features: Tensor, offset: Tensor) -> Tensor:
     return (features - mean) / (variance + 1e-3).sqrt() + offset.view(-1, 1, 1, 1)
 
 
-def _head(state: dict[str, nn.Parameter], level: int, features: Tensor, shape: torch.Size) -> Tensor:
+def _head(
+    state: dict[str, nn.Parameter], level: int, features: Tensor, shape: torch.Size
+) -> Tensor:
     at = f"heads.{level}.convolution"
-    return _resized(functional.conv3d(features, state[f"{at}.weight"], state[f"{at}.bias"], padding=1), shape)
+    return _resized(
+        functional.conv3d(features, state[f"{at}.weight"], state[f"{at}.bias"], padding=1), shape
+    )
 
 
 def _resized(features: Tensor, shape: torch.Size) -> Tensor:
@@ -144,7 +152,9 @@ def _resized(features: Tensor, shape: torch.Size) -> Tensor:
         lines = []
         for place in places:
             below = int(place)
-            one, other = (features.select(axis, min(index, count - 1)) for index in (below, below + 1))
+            one, other = (
+                features.select(axis, min(index, count - 1)) for index in (below, below + 1)
+            )
             lines.append(one + (place - below) * (other - one))
         features = torch.stack(lines, dim=axis)
     return features
@@ -160,7 +170,10 @@ def _transposed(features: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
 
 
 def test_the_encoder_block_is_monais() -> None:
-    ours, theirs = blocks.ResidualDown(2, 4, "batch"), LocalNetDownSampleBlock(3, 2, 4, kernel_size=3)
+    ours, theirs = (
+        blocks.ResidualDown(2, 4, "batch"),
+        LocalNetDownSampleBlock(3, 2, 4, kernel_size=3),
+    )
     copy_convolutions(ours, theirs)
     features = torch.randn(2, 2, 6, 8, 4)
     # MONAI forwards another skip, after the residual unit, and agrees on what goes down.
@@ -192,14 +205,18 @@ def test_the_affine_head_is_monais() -> None:
     theirs = AffineHead(3, list(SMALL), [1, 1, 1], 16)
     theirs.fc.load_state_dict(head.state_dict())
     seen: list[Tensor] = []
-    network.get_submodule("bottom").register_forward_hook(lambda _, __, features: seen.append(features))
+    network.get_submodule("bottom").register_forward_hook(
+        lambda _, __, features: seen.append(features)
+    )
     field = network(*torch.randn(2, 2, 1, *SMALL))
     assert field.abs().max() > 0.1
     torch.testing.assert_close(field, theirs([seen[0]], list(SMALL)), rtol=1e-4, atol=1e-4)
 
 
 def test_global_net_is_the_identity_at_first_and_turns_about_the_first_voxel() -> None:
-    network = networks.build(config.GlobalNetwork(channels=1, parity=True, finest=0, size=(5, 4, 3)), 2)
+    network = networks.build(
+        config.GlobalNetwork(channels=1, parity=True, finest=0, size=(5, 4, 3)), 2
+    )
     images = torch.randn(2, 1, 1, 5, 4, 3)
     assert not network(*images).any()
     with torch.no_grad():
@@ -209,7 +226,9 @@ def test_global_net_is_the_identity_at_first_and_turns_about_the_first_voxel() -
 
 
 def test_global_net_refuses_another_size() -> None:
-    network = networks.build(config.GlobalNetwork(channels=1, parity=True, finest=0, size=(5, 4, 3)), 2)
+    network = networks.build(
+        config.GlobalNetwork(channels=1, parity=True, finest=0, size=(5, 4, 3)), 2
+    )
     with pytest.raises(TrainingError, match=r"tied to 5 x 4 x 3 voxels and the grid has 5 x 4 x 4"):
         network(*torch.randn(2, 1, 1, 5, 4, 4))
 

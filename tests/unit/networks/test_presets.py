@@ -23,7 +23,9 @@ COARSE_HEADS = (64 + 128 + 256 + 512) * 3 * 27 + 4 * 3
 
 def preset(name: str, folder: Path) -> config.Model:
     """The model of a preset, appended to a configuration without `models` as its first lines say."""
-    text = "study: mine\nmanifest: mine.tsv\n" + (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    text = "study: mine\nmanifest: mine.tsv\n" + (FOLDER / f"{name}.yaml").read_text(
+        encoding="utf-8"
+    )
     path = folder / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     return config.read(path).models[name]
@@ -56,7 +58,9 @@ def pairs(size: tuple[int, int, int]) -> Pairs:
     labels = torch.zeros(2, 4, 1, *size)
     labels[0, :, :, 2:7, 3:8, 2:6] = 1
     labels[1, :, :, 4:9, 3:9, 3:7] = 1
-    return Pairs(moving, fixed, labels[0], labels[1], torch.ones(4, 1).bool(), torch.ones(4, 1).bool())
+    return Pairs(
+        moving, fixed, labels[0], labels[1], torch.ones(4, 1).bool(), torch.ones(4, 1).bool()
+    )
 
 
 def test_there_is_one_of_each_network() -> None:

@@ -35,7 +35,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "norm": "batch",
     },
     "cascade": {"name": "cascade", "network": UNET},
-    "composite": {"name": "composite", "first": {"name": "keypoint", "channels": 2}, "second": UNET},
+    "composite": {
+        "name": "composite",
+        "first": {"name": "keypoint", "channels": 2},
+        "second": UNET,
+    },
 }
 
 
@@ -77,6 +81,10 @@ def test_half_precision_gives_gradients_of_sane_size(name: str) -> None:
             field = network(*images)
         torch.autograd.backward(field.square().sum())
         sizes.append(
-            max(weight.grad.abs().max().item() for weight in network.parameters() if weight.grad is not None)
+            max(
+                weight.grad.abs().max().item()
+                for weight in network.parameters()
+                if weight.grad is not None
+            )
         )
     assert 0.1 < sizes[1] / sizes[0] < 10

@@ -27,7 +27,9 @@ def test_the_finest_level_decides_where_the_field_is_made() -> None:
     for settings in (config.UNetNetwork(channels=2, finest=0), config.UNetNetwork(channels=2)):
         network = networks.build(settings, 2)
         assert isinstance(network, unet.UNet)
-        network.head.register_forward_hook(lambda _, __, field: sizes.append(tuple(field.shape[2:])))
+        network.head.register_forward_hook(
+            lambda _, __, field: sizes.append(tuple(field.shape[2:]))
+        )
         network(moving, fixed)
     assert sizes == [(13, 12, 9), (7, 6, 5)]
 
@@ -41,7 +43,9 @@ def test_every_weight_learns_once_the_head_is_not_zero(depth: int) -> None:
         network(torch.randn(2, 1, 33, 34, 35), torch.randn(2, 1, 33, 34, 35)).square().mean()
     )
     gradients = {name: weight.grad for name, weight in network.named_parameters()}
-    assert [name for name, gradient in gradients.items() if gradient is None or not gradient.any()] == []
+    assert [
+        name for name, gradient in gradients.items() if gradient is None or not gradient.any()
+    ] == []
 
 
 def test_the_field_stays_float32_under_autocast() -> None:

@@ -51,7 +51,9 @@ def member(seed: int, settings: config.Network, size: float = 0.1) -> LoadedMode
         if "head" in name and weight.ndim > 1:
             nn.init.normal_(weight, std=size)
     described = {"network": settings.model_dump(mode="json")}
-    return LoadedModel(network.eval().requires_grad_(requires_grad=False), Path(), "0", str(seed), described)
+    return LoadedModel(
+        network.eval().requires_grad_(requires_grad=False), Path(), "0", str(seed), described
+    )
 
 
 def members(settings: config.Network, count: int = 3, size: float = 0.1) -> list[LoadedModel]:
@@ -81,7 +83,9 @@ def test_displacements_are_averaged(images: PreparedImages, output: str) -> None
     assert not torch.allclose(each[0], each[1], atol=1e-2)
 
 
-@pytest.mark.parametrize("settings", [unet("velocity"), config.LocalNetwork(channels=2, output="velocity")])
+@pytest.mark.parametrize(
+    "settings", [unet("velocity"), config.LocalNetwork(channels=2, output="velocity")]
+)
 def test_velocities_are_averaged_and_integrated_once(
     images: PreparedImages, settings: config.Network
 ) -> None:
@@ -97,7 +101,9 @@ def test_velocities_are_averaged_and_integrated_once(
     assert float((found.field - mean).abs().max()) > 0.05
 
 
-def test_velocities_of_opposite_members_leave_everything_where_it_is(images: PreparedImages) -> None:
+def test_velocities_of_opposite_members_leave_everything_where_it_is(
+    images: PreparedImages,
+) -> None:
     one, other = members(unet("velocity"), 2)
     weights = {name: value.clone() for name, value in one.network.state_dict().items()}
     weights |= {name: -value for name, value in weights.items() if "head" in name}
@@ -122,7 +128,9 @@ def test_a_mean_velocity_does_not_fold(images: PreparedImages) -> None:
         config.CascadeNetwork(network=unet("velocity")),
     ],
 )
-def test_of_mixed_kinds_displacements_are_averaged(images: PreparedImages, other: config.Network) -> None:
+def test_of_mixed_kinds_displacements_are_averaged(
+    images: PreparedImages, other: config.Network
+) -> None:
     mixed = [member(0, unet("velocity"), 0.5), member(1, other, 0.5)]
     found = answers.answer(images, mixed)
     torch.testing.assert_close(found.field, torch.stack(found.members).mean(0))

@@ -40,7 +40,9 @@ def prepared(moving: Original, fixed: Original, plan: Plan = patient.PLAN) -> Pr
     return preparation.prepared(moving.volume, fixed.volume, plan, placed, ("m", "f"))
 
 
-def told(pair: tuple[Original, Original], plan: Plan = patient.PLAN, found: Figures = SOUND) -> list[str]:
+def told(
+    pair: tuple[Original, Original], plan: Plan = patient.PLAN, found: Figures = SOUND
+) -> list[str]:
     images = prepared(*pair, plan)
     return [fault.message for fault in concerns.concerns(*pair, plan, images, found)]
 
@@ -67,7 +69,8 @@ def test_voxels_of_another_kind_are_told_of(scale: float, count: int) -> None:
 def test_voxel_sizes_are_compared_along_the_bodys_axes() -> None:
     moving, fixed = originals()
     turned = Volume(
-        np.ascontiguousarray(np.moveaxis(fixed.volume.array, 3, 1)), fixed.volume.affine[:, [2, 0, 1, 3]]
+        np.ascontiguousarray(np.moveaxis(fixed.volume.array, 3, 1)),
+        fixed.volume.affine[:, [2, 0, 1, 3]],
     )
     cohort: dict[str, object] = {"fixed": {"median_spacing_mm": [2.0, 2.0, 6.0]}}
     plan = replace(patient.PLAN, cohort=cohort)
@@ -80,7 +83,10 @@ def test_a_model_that_knows_no_cohort_tells_nothing_of_voxels() -> None:
 
 
 def test_folding_is_told_with_its_share() -> None:
-    assert "folds in 1.2 % of its voxels" in told(originals(), found=replace(SOUND, folding_percent=1.23))[0]
+    assert (
+        "folds in 1.2 % of its voxels"
+        in told(originals(), found=replace(SOUND, folding_percent=1.23))[0]
+    )
 
 
 def test_figures_of_a_known_field() -> None:

@@ -63,7 +63,9 @@ def test_members_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
         patient.write_model(tmp_path / name / "unet", weight=weight)
         for name, weight in (("a", 0.1), ("b", 0.2))
     ]
-    with pytest.raises(CheckpointError, match=r"unet/fold-0, unet/fold-0\): two have one name and fold"):
+    with pytest.raises(
+        CheckpointError, match=r"unet/fold-0, unet/fold-0\): two have one name and fold"
+    ):
         ensemble.names(ensemble.load(folders, CPU))
 
 

@@ -33,8 +33,12 @@ def transform() -> Transform:
     )
     turn = np.eye(4)
     turn[:2, :2] = [[0.98, -0.19899749], [0.19899749, 0.98]]
-    there, here = (geometry.centre_mm(image.affine, image.array.shape[1:]) for image in (MOVING, FIXED))
-    alignment = geometry.translation(there) @ turn @ geometry.translation([-place for place in here])
+    there, here = (
+        geometry.centre_mm(image.affine, image.array.shape[1:]) for image in (MOVING, FIXED)
+    )
+    alignment = (
+        geometry.translation(there) @ turn @ geometry.translation([-place for place in here])
+    )
     return Transform(alignment, field, grid)
 
 
@@ -91,7 +95,9 @@ def test_nothing_asked_for_writes_nothing(tmp_path: Path) -> None:
         ("learn2reg", ["disp_0012_0007.nii.gz"]),
     ],
 )
-def test_each_export_writes_its_files_and_names_them(tmp_path: Path, asked: str, names: list[str]) -> None:
+def test_each_export_writes_its_files_and_names_them(
+    tmp_path: Path, asked: str, names: list[str]
+) -> None:
     found = write(tmp_path, **{asked: True})
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert [path.name for path in found.made] == names
@@ -100,7 +106,10 @@ def test_each_export_writes_its_files_and_names_them(tmp_path: Path, asked: str,
 def test_itk_takes_both_fields_for_the_same_map(tmp_path: Path) -> None:
     found = write(tmp_path, field=True, ras=True)
     np.testing.assert_allclose(
-        found.displacement("field.nii.gz"), found.displacement("field_ras.nii.gz"), rtol=0, atol=1e-4
+        found.displacement("field.nii.gz"),
+        found.displacement("field_ras.nii.gz"),
+        rtol=0,
+        atol=1e-4,
     )
     assert np.abs(found.displacement("field.nii.gz")).max() > 5
 
@@ -138,7 +147,9 @@ def test_the_inverse_field_lies_on_the_moving_grid_and_leads_back(tmp_path: Path
 
 def test_members_of_an_ensemble_are_written_beside_their_mean(tmp_path: Path) -> None:
     mean = transform()
-    made = exports.write_transforms(tmp_path, mean, [("fold-0", mean.field + 1), ("fold-1", mean.field - 1)])
+    made = exports.write_transforms(
+        tmp_path, mean, [("fold-0", mean.field + 1), ("fold-1", mean.field - 1)]
+    )
     names = [path.relative_to(tmp_path).as_posix() for path in made]
     assert names == ["transform.h5", "fold-0/transform.h5", "fold-1/transform.h5"]
     read = transforms.read_transform(tmp_path / "fold-1/transform.h5")

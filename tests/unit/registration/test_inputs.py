@@ -30,7 +30,9 @@ def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08\x00cut", r"mr\.nii\.gz: "),
     ],
 )
-def test_an_unusable_file_is_told_in_one_line(tmp_path: Path, content: bytes | None, told: str) -> None:
+def test_an_unusable_file_is_told_in_one_line(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
     path = tmp_path / "mr.nii.gz"
     if content is not None:
         path.write_bytes(content)

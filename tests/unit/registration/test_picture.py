@@ -27,7 +27,12 @@ def shifted(*voxels: float) -> Transform:
     """A whole grid of 2 mm moved by voxels, after an alignment that moves 3 mm along x."""
     alignment = np.eye(4)
     alignment[0, 3] = 3.0
-    field = torch.tensor(voxels, dtype=torch.float32).reshape(1, 3, 1, 1, 1).expand(1, 3, *SHAPE).clone()
+    field = (
+        torch.tensor(voxels, dtype=torch.float32)
+        .reshape(1, 3, 1, 1, 1)
+        .expand(1, 3, *SHAPE)
+        .clone()
+    )
     return Transform(alignment, field, np.diag([2.0, 2.0, 2.0, 1.0]))
 
 

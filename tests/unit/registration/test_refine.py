@@ -46,7 +46,9 @@ def bent(seed: int, size_mm: float) -> Tensor:
 
 
 def shift(*voxels: float) -> Tensor:
-    return torch.tensor(voxels, dtype=torch.float32).view(1, 3, 1, 1, 1).expand(1, 3, *SHAPE).clone()
+    return (
+        torch.tensor(voxels, dtype=torch.float32).view(1, 3, 1, 1, 1).expand(1, 3, *SHAPE).clone()
+    )
 
 
 def test_a_known_deformation_before_the_networks_map_is_found() -> None:
@@ -91,7 +93,11 @@ def test_the_best_iterate_is_kept_not_the_last() -> None:
     found, said = refine.refined(shift(0, 0, 0), moving, fixed, coarse, SPACING)
     assert 0 < said["best_step"] < 20
     again, _ = refine.refined(
-        shift(0, 0, 0), moving, fixed, coarse.model_copy(update={"steps": said["best_step"]}), SPACING
+        shift(0, 0, 0),
+        moving,
+        fixed,
+        coarse.model_copy(update={"steps": said["best_step"]}),
+        SPACING,
     )
     assert torch.equal(found, again)
 
@@ -100,7 +106,8 @@ def test_regularisers_hold_it_back() -> None:
     moving, fixed = noise(0), noise(5)
     stiff = settings(regularisers=[{"name": "bending", "weight": 1e4}])
     free, held = (
-        refine.refined(shift(0, 0, 0), moving, fixed, chosen, SPACING)[0] for chosen in (settings(), stiff)
+        refine.refined(shift(0, 0, 0), moving, fixed, chosen, SPACING)[0]
+        for chosen in (settings(), stiff)
     )
     bends = [field.diff(n=2, dim=2).abs().mean() for field in (free, held)]
     assert bends[1] < 0.2 * bends[0]
@@ -156,7 +163,9 @@ def test_a_loss_that_breaks_on_the_way_keeps_the_networks_field() -> None:
 def test_a_grid_that_is_too_small_for_a_term_is_told() -> None:
     small = torch.randn(1, 1, 4, 6, 6)
     bending = settings(regularisers=[{"name": "bending"}])
-    with pytest.raises(DataError, match="`refine` cannot be done: a grid of 4 x 6 x 6 voxels is too small"):
+    with pytest.raises(
+        DataError, match="`refine` cannot be done: a grid of 4 x 6 x 6 voxels is too small"
+    ):
         refine.refined(torch.zeros(1, 3, 4, 6, 6), small, small + 1, bending, SPACING)
 
 

@@ -31,7 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(folder: Path) -> Registration:
     """The patient, registered."""
-    return register(folder / "models/tiny", folder / "mr.nii.gz", folder / "us.nii.gz", device="cpu")
+    return register(
+        folder / "models/tiny", folder / "mr.nii.gz", folder / "us.nii.gz", device="cpu"
+    )
 
 
 def names(folder: Path) -> set[str]:
@@ -44,7 +46,9 @@ def test_the_warped_image_is_itks_resampling_by_the_written_transform(
     done.save(tmp_path)
     moving, fixed = (sitk.ReadImage(str(folder / name)) for name in ("mr.nii.gz", "us.nii.gz"))
     transform = sitk.ReadTransform(str(tmp_path / "transform.h5"))
-    theirs = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear, -1e4)).T
+    theirs = sitk.GetArrayFromImage(
+        sitk.Resample(moving, fixed, transform, sitk.sitkLinear, -1e4)
+    ).T
     inside = theirs > -5e3
     assert inside.mean() > 0.5
     np.testing.assert_allclose(done.warped.array[0][inside], theirs[inside], rtol=0, atol=0.05)
@@ -63,7 +67,9 @@ def test_saving_names_what_it_wrote(done: Registration, tmp_path: Path) -> None:
     assert {path.name for path in made} == names(tmp_path / "new/out") == USUAL
     said = files.read_json(tmp_path / "new/out/register.json")
     assert set(said["files"]) == USUAL - {"register.json"}
-    assert said["files"]["field.nii.gz"]["sha256"] == files.sha256(tmp_path / "new/out/field.nii.gz")
+    assert said["files"]["field.nii.gz"]["sha256"] == files.sha256(
+        tmp_path / "new/out/field.nii.gz"
+    )
 
 
 def test_the_record_says_how_it_was_made_and_names_no_folder(
@@ -89,7 +95,9 @@ def test_extra_files_are_written_on_request(done: Registration, tmp_path: Path) 
     assert names(tmp_path) == USUAL | {"field_ras.nii.gz", "disp_us_mr.nii.gz"}
 
 
-def test_an_inverse_that_leads_back_badly_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_inverse_that_leads_back_badly_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     patient.write_model(tmp_path / "model", weight=patient.FOLDING)
     found = register(tmp_path / "model", patient.volume("moving"), patient.volume("fixed"))
     found.save(tmp_path / "out", export=("inverse",))
@@ -115,10 +123,14 @@ def test_overwriting_removes_what_the_earlier_one_left_and_nothing_else(
     assert names(tmp_path) == USUAL | {"disp_0001_0002.nii.gz"}
 
 
-def test_a_record_that_names_files_elsewhere_removes_none_of_them(done: Registration, tmp_path: Path) -> None:
+def test_a_record_that_names_files_elsewhere_removes_none_of_them(
+    done: Registration, tmp_path: Path
+) -> None:
     outside = tmp_path / "precious"
     outside.touch()
-    files.write_json(tmp_path / "out/register.json", {"files": {"../precious": {}, str(outside): {}}})
+    files.write_json(
+        tmp_path / "out/register.json", {"files": {"../precious": {}, str(outside): {}}}
+    )
     done.save(tmp_path / "out", overwrite=True)
     assert outside.exists()
 

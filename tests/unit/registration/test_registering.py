@@ -40,7 +40,9 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def by_the_workflow(root: Path, members: list[Path], option: config.TestTime | None = None) -> Transform:
+def by_the_workflow(
+    root: Path, members: list[Path], option: config.TestTime | None = None
+) -> Transform:
     """The transform that the stages give for the same files."""
     patient.write_images(root)
     rows = ["pair\tpatient\tmoving_image\tfixed_image\tset", "p\tp\tmr.nii.gz\tus.nii.gz\ttest"]
@@ -61,7 +63,9 @@ def by_the_workflow(root: Path, members: list[Path], option: config.TestTime | N
         images=root / "images.tsv",
         cases=root / "cases",
         models=tuple(members),
-        settings=InferSettings(network=patient.NETWORK, export=RegistrationExport(), test_time=option),
+        settings=InferSettings(
+            network=patient.NETWORK, export=RegistrationExport(), test_time=option
+        ),
         code="c",
         output=root / "fields",
         table=root / "t.tsv",
@@ -96,7 +100,9 @@ def test_a_folder_of_dicom_files_is_an_image(model: Path, tmp_path: Path) -> Non
     by_series = register(model, series, patient.volume("fixed"))
     volume = Volume(whole[None].astype(np.float32), affine)
     by_volume = register(model, volume, patient.volume("fixed"))
-    torch.testing.assert_close(by_series.transform.field, by_volume.transform.field, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        by_series.transform.field, by_volume.transform.field, rtol=0, atol=1e-4
+    )
     by_series.save(tmp_path / "out")
     assert '"file": "series"' in (tmp_path / "out/register.json").read_text()
 
@@ -104,7 +110,8 @@ def test_a_folder_of_dicom_files_is_an_image(model: Path, tmp_path: Path) -> Non
 def test_a_whole_model_is_the_mean_of_its_folds(model: Path) -> None:
     both = register(model, patient.volume("moving"), patient.volume("fixed"))
     each = [
-        register(model / f"fold-{fold}", patient.volume("moving"), patient.volume("fixed")) for fold in "01"
+        register(model / f"fold-{fold}", patient.volume("moving"), patient.volume("fixed"))
+        for fold in "01"
     ]
     mean = (each[0].transform.field + each[1].transform.field) / 2
     torch.testing.assert_close(both.transform.field, mean)
@@ -130,7 +137,9 @@ def test_an_option_gives_what_the_workflow_would_have_given(model: Path, tmp_pat
     refine = Refine(steps=3, images=(SsdLoss(),))
     option = config.TestTime(poses=Poses(count=2, rotation_deg=5), refine=refine)
     expected = by_the_workflow(tmp_path, [model / "fold-0", model / "fold-1"], option)
-    found = register(model, tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz", test_time=option, device="cpu")
+    found = register(
+        model, tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz", test_time=option, device="cpu"
+    )
     plain = register(model, tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz", device="cpu")
     written = transforms.read_transform(found.save(tmp_path / "out")[0])
     assert torch.equal(written.field, expected.field)
@@ -138,7 +147,9 @@ def test_an_option_gives_what_the_workflow_would_have_given(model: Path, tmp_pat
     assert (plain.test_time, plain.done, found.test_time) == (None, None, option)
 
 
-def test_a_pair_that_cannot_be_refined_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pair_that_cannot_be_refined_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     patient.write_model(tmp_path, weight=0)
     beyond = config.TestTime(refine=Refine(images=(SsdLoss(weight=3e38),)))  # of float32
     found = register(tmp_path, patient.volume("moving"), patient.volume("fixed"), test_time=beyond)
@@ -149,7 +160,9 @@ def test_a_pair_that_cannot_be_refined_is_warned_of(tmp_path: Path, caplog: pyte
 
 
 def test_other_channels_than_the_models_are_refused(model: Path) -> None:
-    with pytest.raises(InputError, match="moving image: has 2 channels, the model's moving images have 1"):
+    with pytest.raises(
+        InputError, match="moving image: has 2 channels, the model's moving images have 1"
+    ):
         register(model, patient.volume("moving", 2), patient.volume("fixed"))
 
 
@@ -162,7 +175,10 @@ def test_two_channels_reach_a_model_that_wants_them(tmp_path: Path) -> None:
 def test_the_models_rule_places_the_images_unless_another_is_asked_for(model: Path) -> None:
     sides = patient.volume("moving"), patient.volume("fixed")
     usual = register(model, *sides)
-    assert (usual.alignment, usual.transform.alignment[:3, 3].tolist()) == ("centre", [-30.0, 15.0, 10.0])
+    assert (usual.alignment, usual.transform.alignment[:3, 3].tolist()) == (
+        "centre",
+        [-30.0, 15.0, 10.0],
+    )
     header = register(model, *sides, alignment="header")
     assert np.array_equal(header.transform.alignment, np.eye(4))
     assert any("does not overlap" in fault.message for fault in header.warnings)
@@ -171,8 +187,13 @@ def test_the_models_rule_places_the_images_unless_another_is_asked_for(model: Pa
 def test_a_transform_file_places_the_images(model: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.tfm"
     sitk.WriteTransform(sitk.TranslationTransform(3, (31.0, -15.0, 10.0)), str(start))
-    found = register(model, patient.volume("moving"), patient.volume("fixed"), initial_transform=start)
-    assert (found.alignment, found.transform.alignment[:3, 3].tolist()) == ("file", [-31.0, 15.0, 10.0])
+    found = register(
+        model, patient.volume("moving"), patient.volume("fixed"), initial_transform=start
+    )
+    assert (found.alignment, found.transform.alignment[:3, 3].tolist()) == (
+        "file",
+        [-31.0, 15.0, 10.0],
+    )
 
 
 def test_a_rule_and_a_transform_must_go_together(model: Path, tmp_path: Path) -> None:
@@ -191,7 +212,9 @@ def test_a_model_that_was_aligned_by_file_asks_for_one(tmp_path: Path) -> None:
         register(tmp_path, patient.volume("moving"), patient.volume("fixed"))
 
 
-def test_a_field_that_folds_is_told_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_field_that_folds_is_told_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     patient.write_model(tmp_path, weight=patient.FOLDING)
     found = register(tmp_path, patient.volume("moving"), patient.volume("fixed"))
     assert found.figures.folding_percent > 0
@@ -199,7 +222,9 @@ def test_a_field_that_folds_is_told_and_logged(tmp_path: Path, caplog: pytest.Lo
     assert "folds in" in caplog.text
 
 
-def test_the_middle_of_a_gentle_pair_is_told_nothing(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_middle_of_a_gentle_pair_is_told_nothing(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     found = register(model, patient.volume("moving"), patient.volume("fixed"))
     assert (found.warnings, caplog.text) == ((), "")
     assert 0 < found.figures.mean_mm < found.figures.largest_mm

@@ -70,14 +70,20 @@ def test_slabs_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for voxels in (10**6, 3 * 8 * 7, 1):
         monkeypatch.setattr(pull, "SLAB_VOXELS", voxels)
-        results.append(warp_values(values, np.eye(4), transform, Grid(np.eye(4), (10, 8, 7)), mode="linear"))
+        results.append(
+            warp_values(values, np.eye(4), transform, Grid(np.eye(4), (10, 8, 7)), mode="linear")
+        )
     for other in results[1:]:
         np.testing.assert_array_equal(results[0].values, other.values)
         assert results[0].within == other.within
 
 
 def test_points_beyond_the_field_are_named() -> None:
-    points = [Point("in", (1.0, 1.0, 1.0)), Point("edge", (3.4, 0.0, 0.0)), Point("out", (3.6, 0.0, 0.0))]
+    points = [
+        Point("in", (1.0, 1.0, 1.0)),
+        Point("edge", (3.4, 0.0, 0.0)),
+        Point("out", (3.6, 0.0, 0.0)),
+    ]
     mapped = map_points(points, moved(10.0, field=0.5))
     assert [point.xyz[0] for point in mapped.points] == pytest.approx([11.5, 13.9, 13.6])
     assert mapped.outside == ("out",)
@@ -100,7 +106,9 @@ def test_a_field_of_nothing_covers_everything() -> None:
     ("place", "inverse", "expected"),
     [(0.0, False, True), (50.0, False, False), (50.0, True, True), (0.0, True, False)],
 )
-def test_a_reference_must_meet_the_grid_on_its_side(place: float, *, inverse: bool, expected: bool) -> None:
+def test_a_reference_must_meet_the_grid_on_its_side(
+    place: float, *, inverse: bool, expected: bool
+) -> None:
     grid = Grid(translation((place, 0.0, 0.0)), (3, 3, 3))
     assert meets(moved(50.0, field=0.1), grid, inverse=inverse) is expected
 

@@ -11,7 +11,9 @@ from tenter.records import MetricRow
 from tenter.reporting import challenges, words
 
 
-def line(family: str, metric: str, after: float | None, unregistered: float | None = None) -> Aggregate:
+def line(
+    family: str, metric: str, after: float | None, unregistered: float | None = None
+) -> Aggregate:
     return Aggregate(
         model="local", set="cv", fold="all", family=family, metric=metric, unit="voxel",
         aggregate="mean" if family == "learn2reg" else "cohort", arithmetic="", cases=7, before=None,
@@ -42,14 +44,19 @@ def test_every_figure_that_deviates_is_one_that_is_measured() -> None:
     aggregated = {"rtre", "rts", "score", "whole numbers", "30"}
     for name, units in (("learn2reg", learn2reg.UNITS), ("muregpro", muregpro.UNITS)):
         known = {metric.removeprefix(f"{name}_") for metric in units} | aggregated
-        told = {part for item in challenges.FAMILIES[name].deviations for part in item.figure.split(", ")}
+        told = {
+            part
+            for item in challenges.FAMILIES[name].deviations
+            for part in item.figure.split(", ")
+        }
         assert told <= known
 
 
 def with_challenges(found: list[MetricRow]) -> list[MetricRow]:
     copies = [
         MetricRow(
-            **{name: getattr(row, name) for name in row.__slots__} | {"metric": f"learn2reg_{row.metric}"}
+            **{name: getattr(row, name) for name in row.__slots__}
+            | {"metric": f"learn2reg_{row.metric}"}
         )
         for row in found
         if row.metric == "dice" and row.after is not None

@@ -24,7 +24,9 @@ def line(model: str, role: str, metric: str, median: float | None, kind: str = "
         "vanished": 0, "empty_before": 0, "absent": 0, "worse_pairs": 0, "worse_low": None,
         "worse_high": None,
     }  # fmt: skip
-    return Line(model=model, role=role, metric=metric, before=figures(0.1), after=figures(median), **fields)
+    return Line(
+        model=model, role=role, metric=metric, before=figures(0.1), after=figures(median), **fields
+    )
 
 
 LINES = (
@@ -35,7 +37,9 @@ LINES = (
 )
 
 
-def table(found: dict[tuple[str, str], list[Cost]], lines: tuple[Line, ...] = LINES, **options: str) -> Table:
+def table(
+    found: dict[tuple[str, str], list[Cost]], lines: tuple[Line, ...] = LINES, **options: str
+) -> Table:
     models = list(dict.fromkeys(model for _, model in found))
     section = costs.section(
         found, lines, models, {key.replace("_", "-"): own for key, own in options.items()}, KINDS
@@ -52,7 +56,9 @@ def test_a_plain_registration_tells_members_and_seconds() -> None:
 def test_an_option_tells_what_it_did() -> None:
     refine = {"steps": 50, "best_step": 0, "loss_before": None, "loss_after": None, "failed_at": 3}
     said = PLAIN | {"models": [{}] * 3, "test_time": {"members": 3, "poses": 8, "refine": refine}}
-    assert costs.cost(said) == Cost(members=3, poses=8, steps=50, refused=True, seconds=0.25, device="cpu")
+    assert costs.cost(said) == Cost(
+        members=3, poses=8, steps=50, refused=True, seconds=0.25, device="cpu"
+    )
 
 
 def test_what_an_earlier_version_did_not_tell_is_left_open() -> None:
@@ -72,7 +78,9 @@ def test_an_option_is_set_against_its_own_model_one_digit_finer() -> None:
     one = [Cost(members=1)]
     found = table({("cv", "unet"): one, ("cv", "unet-posed"): one}, unet_posed="unet")
     assert [column.title for column in found.columns[7:]] == ["Dice", "TRE (mm)"]
-    assert {column.group for column in found.columns[7:]} == {"change of the median against the model alone"}
+    assert {column.group for column in found.columns[7:]} == {
+        "change of the median against the model alone"
+    }
     assert [row[7:] for row in found.rows] == [(DASH, DASH), ("+0.011", f"{MINUS}0.14")]
     assert found.rows[0][5:7] == (DASH, DASH)
 

@@ -52,7 +52,10 @@ def test_more_examples_than_pairs_show_each_pair_once() -> None:
 def test_unlabelled_pairs_are_ranked_by_roughness() -> None:
     rows = [
         finished.row(
-            ("m", "ensemble", "test", f"pair{place}", "p"), ("", "field", "sd_log_jacobian", "1"), 0.0, value
+            ("m", "ensemble", "test", f"pair{place}", "p"),
+            ("", "field", "sd_log_jacobian", "1"),
+            0.0,
+            value,
         )
         for place, value in enumerate((0.3, 0.1, 0.2))
     ]
@@ -70,7 +73,9 @@ def test_unlabelled_pairs_are_ranked_by_roughness() -> None:
         ("rank 2 of 5", True, "Rank 2 of 5 pair"),
     ],
 )
-def test_a_pair_is_called_best_only_where_it_was_measured(place: str, *, measured: bool, title: str) -> None:
+def test_a_pair_is_called_best_only_where_it_was_measured(
+    place: str, *, measured: bool, title: str
+) -> None:
     assert examples.Example(place, "pair1", "p", "0", measured).title == title
 
 
@@ -92,7 +97,8 @@ def test_a_scene_is_warped_by_the_transform(tmp_path: Path) -> None:
     scene = examples.scene(tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5")
     overlap = [
         float(
-            ((labels[0] >= 0.5) & (scene.fixed_labels[0] >= 0.5)).sum() / (scene.fixed_labels[0] >= 0.5).sum()
+            ((labels[0] >= 0.5) & (scene.fixed_labels[0] >= 0.5)).sum()
+            / (scene.fixed_labels[0] >= 0.5).sum()
         )
         for labels in (scene.moving_labels, scene.warped_labels)
     ]

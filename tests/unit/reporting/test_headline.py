@@ -42,8 +42,13 @@ def contrast(**values: Any) -> Contrast:
 
 def test_the_summary_says_the_main_result_in_words() -> None:
     said = headline.summary(LINES, "local", "cv", "gland")
-    assert "84 image pairs of 58 patients, each with a network that had never seen its patient" in said
-    assert f"rose from a median of 0.62 to 0.87 (95{SPACE}% interval of the latter: 0.85 to 0.88)" in said
+    assert (
+        "84 image pairs of 58 patients, each with a network that had never seen its patient" in said
+    )
+    assert (
+        f"rose from a median of 0.62 to 0.87 (95{SPACE}% interval of the latter: 0.85 to 0.88)"
+        in said
+    )
     assert (
         f"fell from a median of 11.6{SPACE}mm to 3.6{SPACE}mm "
         f"(95{SPACE}% interval of the latter: 3.3 to 4.0{SPACE}mm)" in said
@@ -90,7 +95,11 @@ def test_the_interval_of_what_did_not_change_is_that_after_registration() -> Non
         ("cv", {"of_two": True}, "each with a network that had never seen either of its patients."),
         ("test", {}, "58 patients that took no part in cross-validation."),
         ("test", {"of_two": True}, "58 patients that took no part in cross-validation."),
-        ("test", {"applied": True}, "58 patients, none of which was used for training in this study."),
+        (
+            "test",
+            {"applied": True},
+            "58 patients, none of which was used for training in this study.",
+        ),
     ],
 )
 def test_who_registered_a_pair_is_said(kind: str, flags: dict[str, bool], told: str) -> None:
@@ -110,7 +119,10 @@ def test_cards_show_before_after_interval_and_counts() -> None:
     assert [(card.before, card.after) for card in cards] == [
         ("0.62", "0.87"), ("11.6", f"3.6{SPACE}mm"), ("12.0", f"4.1{SPACE}mm"),
     ]  # fmt: skip
-    assert cards[1].detail == (f"95{SPACE}% interval 3.3 to 4.0", "252 labels, 84 pairs, 58 patients")
+    assert cards[1].detail == (
+        f"95{SPACE}% interval 3.3 to 4.0",
+        "252 labels, 84 pairs, 58 patients",
+    )
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,9 @@ def test_ends_are_means_of_a_fifth() -> None:
     assert first is not None
     assert last is not None
     assert (first.mean, last.mean) == (3.0, 2.0)
-    assert last.error == pytest.approx(math.sqrt(2) / math.sqrt(2))  # 1 and 3: deviation sqrt(2), of two
+    assert last.error == pytest.approx(
+        math.sqrt(2) / math.sqrt(2)
+    )  # 1 and 3: deviation sqrt(2), of two
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,8 @@ def test_ends_are_means_of_a_fifth() -> None:
         ({}, None),
     ],
 )
-def test_curves_of_a_single_validation_pair_are_told(pairs: dict[str, int], told: str | None) -> None:
+def test_curves_of_a_single_validation_pair_are_told(
+    pairs: dict[str, int], told: str | None
+) -> None:
     said = list(histories.validation(pairs))
     assert [line.startswith(told or "-") for line in said] == ([True] if told else [])

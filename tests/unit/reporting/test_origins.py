@@ -49,5 +49,10 @@ def test_files_are_named_with_size_and_hash(tmp_path: Path) -> None:
         [("metrics.tsv", path, "tenter summarise"), ("gone", tmp_path / "gone", "tenter plan")]
     )
     assert table.rows == (
-        ("metrics.tsv", "tenter summarise", "1\N{NARROW NO-BREAK SPACE}234", files.sha256(path)[:10]),
+        (
+            "metrics.tsv",
+            "tenter summarise",
+            "1\N{NARROW NO-BREAK SPACE}234",
+            files.sha256(path)[:10],
+        ),
     )

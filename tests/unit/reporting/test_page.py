@@ -28,7 +28,11 @@ class Outline(HTMLParser):
 
 
 def table(cell: str = "1") -> Table:
-    columns = (Column("Label", numeric=False), Column("before", group="Dice"), Column("after", group="Dice"))
+    columns = (
+        Column("Label", numeric=False),
+        Column("before", group="Dice"),
+        Column("after", group="Dice"),
+    )
     return Table("Caption", columns, (("gland", cell, "2"),), note="a note")
 
 
@@ -65,7 +69,12 @@ def test_tags_are_nested() -> None:
 
 def test_nothing_is_fetched() -> None:
     allowed = {"#result", "#key"}
-    links = {value for _, attrs in outline().tags for name, value in attrs.items() if name in {"href", "src"}}
+    links = {
+        value
+        for _, attrs in outline().tags
+        for name, value in attrs.items()
+        if name in {"href", "src"}
+    }
     assert links == allowed
     assert "url(" not in render(page())
     assert "@import" not in render(page())
@@ -73,7 +82,9 @@ def test_nothing_is_fetched() -> None:
 
 def test_the_page_forbids_its_browser_to_fetch() -> None:
     policies = [
-        attrs.get("content") for tag, attrs in outline().tags if tag == "meta" and "http-equiv" in attrs
+        attrs.get("content")
+        for tag, attrs in outline().tags
+        if tag == "meta" and "http-equiv" in attrs
     ]
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
 

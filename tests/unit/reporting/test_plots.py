@@ -71,8 +71,12 @@ def test_dense_groups_become_pixels_so_that_the_page_stays_small() -> None:
 
 
 def test_strips_show_every_pair_of_every_model() -> None:
-    rows = [finished.row(HEAD, ("", "field", "folding", "%"), 0.0, value) for value in (0.0, 0.1, 0.4)]
-    groups = [results.Group(model, "cv", "field", "folding", tuple(rows)) for model in ("local", "unet")]
+    rows = [
+        finished.row(HEAD, ("", "field", "folding", "%"), 0.0, value) for value in (0.0, 0.1, 0.4)
+    ]
+    groups = [
+        results.Group(model, "cv", "field", "folding", tuple(rows)) for model in ("local", "unet")
+    ]
     drawn = str(plots.strips(groups, "strip"))
     assert marks(drawn, BLUE) == 6
 
@@ -86,4 +90,6 @@ def test_curves_have_a_line_and_a_name_for_each_fold() -> None:
 @pytest.mark.parametrize("count", [1, 3, 40])
 def test_curves_are_drawn_for_any_number_of_folds(count: int) -> None:
     folds = {str(fold): ([0.0, 1.0], [1.0, 0.0]) for fold in range(count)}
-    assert "fold 0" in str(plots.curves([plots.Curve("Loss", folds, noisy=True)], "curves", "curve"))
+    assert "fold 0" in str(
+        plots.curves([plots.Curve("Loss", folds, noisy=True)], "curves", "curve")
+    )

@@ -28,7 +28,10 @@ def test_the_cohort_says_grid_spacing_alignment_and_folds() -> None:
     facts = {row[0]: row[1] for row in table.rows}
     times = "\N{MULTIPLICATION SIGN}"
     assert facts["Image pairs measured"] == "4 cross-validated"
-    assert facts["Folds, split by patient"] == "fold 0: 2 patients, 2 pairs; fold 1: 2 patients, 2 pairs"
+    assert (
+        facts["Folds, split by patient"]
+        == "fold 0: 2 patients, 2 pairs; fold 1: 2 patients, 2 pairs"
+    )
     assert facts["Common grid"].startswith(
         f"47 {times} 63 {times} 44 voxels of 1.50 {times} 1.50 {times} 3.00 mm"
     )
@@ -56,7 +59,9 @@ def test_vanished_labels_are_listed_once_with_every_model() -> None:
 
 
 def test_pairs_that_got_worse_are_listed_worst_first() -> None:
-    rows = [finished.row(head(pair), DICE, 0.8, after) for pair, after in enumerate((0.75, 0.9, 0.3))]
+    rows = [
+        finished.row(head(pair), DICE, 0.8, after) for pair, after in enumerate((0.75, 0.9, 0.3))
+    ]
     assert [row[0] for row in listings.worsened(groups(*rows)).rows] == ["pair2", "pair0"]
 
 

@@ -11,7 +11,9 @@ from tenter.reporting import statistics
 
 def test_the_summary_is_read_as_it_is_written(tmp_path: Path) -> None:
     root = finished.write_study(tmp_path, finished.rows())
-    line = statistics.pick(statistics.read_summary(root / "summary.tsv"), role="structure", metric="dice")
+    line = statistics.pick(
+        statistics.read_summary(root / "summary.tsv"), role="structure", metric="dice"
+    )
     assert line is not None
     assert (line.n, line.pairs, line.patients, line.vanished) == (12, 12, 9, 0)
     assert line.after.q1 is not None
@@ -21,7 +23,9 @@ def test_the_summary_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 def test_infinite_quartiles_stay_infinite(tmp_path: Path) -> None:
     lost = [
-        finished.row(("local", "0", "cv", f"pair{k}", f"p{k}"), ("cyst", "landmark", "tre", "mm"), 9.0, after)
+        finished.row(
+            ("local", "0", "cv", f"pair{k}", f"p{k}"), ("cyst", "landmark", "tre", "mm"), 9.0, after
+        )
         for k, after in enumerate((1.0, float("inf"), float("inf")))
     ]
     root = finished.write_study(tmp_path, lost)

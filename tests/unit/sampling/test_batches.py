@@ -34,12 +34,16 @@ ONE: tuple[Role, ...] = ("landmark",)
 
 
 def cohort_of(*roles: tuple[Role, ...]) -> Outline:
-    labels = [tuple(Label(f"label-{key}", key, role) for key, role in enumerate(each)) for each in roles]
+    labels = [
+        tuple(Label(f"label-{key}", key, role) for key, role in enumerate(each)) for each in roles
+    ]
     return Outline(tuple(labels), (1, 1), SHAPE, SPACING)
 
 
 def still(pairs: tuple[int, ...], labels: tuple[tuple[int, ...], ...], **changed: Any) -> Draw:
-    plain = Draw(0, pairs, pairs, labels, (False,) * len(pairs), (labels, labels), (Change(), Change()))
+    plain = Draw(
+        0, pairs, pairs, labels, (False,) * len(pairs), (labels, labels), (Change(), Change())
+    )
     return replace(plain, **changed)
 
 
@@ -71,7 +75,9 @@ def test_balanced_sampling_draws_the_role_first() -> None:
 def test_all_labels_are_all_labels_of_each_pair() -> None:
     cohort = cohort_of(("structure",), ("structure", "landmark", "landmark"))
     drawn = draw(cohort, settings(labels_per_pair="all"), fold="0", step=0)
-    assert {pair: sorted(labels) for pair, labels in zip(drawn.pairs, drawn.labels, strict=True)} == {
+    assert {
+        pair: sorted(labels) for pair, labels in zip(drawn.pairs, drawn.labels, strict=True)
+    } == {
         0: [0],
         1: [0, 1, 2],
     }
@@ -81,7 +87,10 @@ def test_both_sides_and_all_pairs_move_independently() -> None:
     cohort = cohort_of(*[ONE] * 2)
     steps = [draw(cohort, settings(batch=2), fold="0", step=step).changes for step in range(400)]
     moves = np.stack(
-        [np.stack([side.corners for side in sides if side.corners is not None]).ravel() for sides in steps]
+        [
+            np.stack([side.corners for side in sides if side.corners is not None]).ravel()
+            for sides in steps
+        ]
     )
     correlation = np.corrcoef(moves.T) - np.eye(48)
     assert abs(correlation).max() < 0.25
@@ -104,14 +113,18 @@ def test_as_many_samples_as_asked_for_have_another_pairs_fixed_side() -> None:
 def test_of_two_pairs_only_structures_that_both_have_are_compared() -> None:
     gland, bladder = Label("gland", 0, "structure"), Label("bladder", 1, "structure")
     apex = Label("apex", 2, "landmark")
-    cohort = Outline(((apex, bladder, gland), (gland, apex), (bladder,), (apex,)), (1, 1), SHAPE, SPACING)
+    cohort = Outline(
+        ((apex, bladder, gland), (gland, apex), (bladder,), (apex,)), (1, 1), SHAPE, SPACING
+    )
     expected = {
         (0, 1): ((2,), (0,)), (1, 0): ((0,), (2,)), (0, 2): ((1,), (0,)), (2, 0): ((0,), (1,)),
     }  # fmt: skip
     seen = set()
     for drawn in crossed(cohort, 1.0):
         assert drawn.labels == drawn.sources[0] or any(drawn.mirrored)
-        for pair, partner, moving, fixed in zip(drawn.pairs, drawn.partners, *drawn.sources, strict=True):
+        for pair, partner, moving, fixed in zip(
+            drawn.pairs, drawn.partners, *drawn.sources, strict=True
+        ):
             if pair == partner:
                 assert moving == fixed
                 assert len(moving) == len(cohort.labels[pair])
@@ -141,7 +154,10 @@ def pasted(one: Case, side: Side, position: int) -> torch.Tensor:
 def test_other_folds_seeds_and_steps_draw_something_else() -> None:
     cohort = cohort_of(*[ONE] * 9)
     keys = [(0, "0", 0), (1, "0", 0), (0, "1", 0), (0, "0", 1)]
-    drawn = [draw(cohort, settings(seed=seed), fold=fold, step=step).changes[0] for seed, fold, step in keys]
+    drawn = [
+        draw(cohort, settings(seed=seed), fold=fold, step=step).changes[0]
+        for seed, fold, step in keys
+    ]
     assert len({item.corners.tobytes() for item in drawn if item.corners is not None}) == 4
 
 
@@ -184,7 +200,9 @@ def test_a_mirrored_pair_is_flipped_on_both_sides_with_its_labels() -> None:
         assert not torch.equal(after[1], before[1])
 
 
-LEFT, RIGHT, MIDDLE = (Label(name, key, "structure") for key, name in enumerate(("left", "right", "middle")))
+LEFT, RIGHT, MIDDLE = (
+    Label(name, key, "structure") for key, name in enumerate(("left", "right", "middle"))
+)
 TWINS = (("left", "right"),)
 
 
@@ -212,7 +230,9 @@ def test_a_label_whose_twin_the_pair_lacks_stands_for_itself() -> None:
 
 def test_a_mirrored_label_holds_its_twins_voxels_flipped() -> None:
     cohort = [case("p0", roles=("structure", "structure"))]
-    batch = apply(still((0,), ((0, 1),), mirrored=(True,), sources=(((1, 0),), ((1, 0),))), cohort, CPU)
+    batch = apply(
+        still((0,), ((0, 1),), mirrored=(True,), sources=(((1, 0),), ((1, 0),))), cohort, CPU
+    )
     twin = cohort[0].boxes[1][0].values.float() / 255
     assert torch.equal(batch.moving_labels[0, 0], twin.flip(0))
 
@@ -232,7 +252,9 @@ def test_a_share_of_a_batch_is_that_part_of_the_whole() -> None:
     drawn = draw(outline(cases, SPACING), chosen, fold="0", step=1)
     whole, share = apply(drawn, cases, CPU), apply(drawn.of([2, 0]), cases, CPU)
     for name in ("moving", "fixed", "moving_labels", "fixed_labels", "present", "structures"):
-        torch.testing.assert_close(getattr(share, name), getattr(whole, name)[[2, 0]], rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            getattr(share, name), getattr(whole, name)[[2, 0]], rtol=0, atol=1e-5
+        )
 
 
 def test_one_pass_equals_two_with_their_own_paddings() -> None:
@@ -247,7 +269,9 @@ def test_one_pass_equals_two_with_their_own_paddings() -> None:
 def test_image_and_label_lie_under_the_map_that_the_corners_tell() -> None:
     corners = np.random.default_rng(0).uniform(0, 0.1, (2, 4, 3))
     cohort = [case("p0"), case("p1")]
-    batch = apply(still((0, 1), ((0,), (0,)), changes=(Change(), Change(corners=corners))), cohort, CPU)
+    batch = apply(
+        still((0, 1), ((0,), (0,)), changes=(Change(), Change(corners=corners))), cohort, CPU
+    )
     field = affine.displacement(affine.corner_affine(torch.from_numpy(corners)).float(), SHAPE)
     images = torch.stack([item.images[1] for item in cohort])
     assert torch.allclose(batch.fixed, warp.warp(images, field), atol=1e-5)
@@ -271,7 +295,10 @@ def test_an_image_and_its_label_stay_aligned_under_everything() -> None:
         made = draw(outline(cohort, SPACING), chosen, fold="0", step=step)
         drawn = replace(made, labels=first, sources=(first, first))
         batch = apply(drawn, cohort, CPU)
-        for image, label in ((batch.moving, batch.moving_labels), (batch.fixed, batch.fixed_labels)):
+        for image, label in (
+            (batch.moving, batch.moving_labels),
+            (batch.fixed, batch.fixed_labels),
+        ):
             assert float(label.max()) > 0.5
             assert torch.allclose(image, label, atol=1e-5)
 
@@ -289,7 +316,9 @@ def test_intensities_change_no_label() -> None:
 
 def test_applying_twice_gives_the_same_bits() -> None:
     cohort = [case(f"p{index}") for index in range(4)]
-    drawn = draw(outline(cohort, SPACING), settings(batch=3, augmentation=EVERYTHING), fold="0", step=5)
+    drawn = draw(
+        outline(cohort, SPACING), settings(batch=3, augmentation=EVERYTHING), fold="0", step=5
+    )
     first, second = (apply(drawn, cohort, CPU) for _ in range(2))
     assert torch.equal(first.moving, second.moving)
     assert torch.equal(first.moving_labels, second.moving_labels)
@@ -298,6 +327,10 @@ def test_applying_twice_gives_the_same_bits() -> None:
 def test_no_generator_is_touched() -> None:
     before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002 - the global one is meant
     cohort = [case("p0")]
-    apply(draw(outline(cohort, SPACING), settings(augmentation=EVERYTHING), fold="0", step=0), cohort, CPU)
+    apply(
+        draw(outline(cohort, SPACING), settings(augmentation=EVERYTHING), fold="0", step=0),
+        cohort,
+        CPU,
+    )
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == str(np.random.get_state())  # noqa: NPY002 - likewise

@@ -43,7 +43,10 @@ def test_pairs_without_a_common_label_are_left_out_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     unlabelled = prepare(tmp_path, pairs=1, labels="none")
-    with caplog.at_level(logging.WARNING), pytest.raises(DataError, match="none of 1 pairs has a label"):
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(DataError, match="none of 1 pairs has a label"),
+    ):
         cohort.load(unlabelled.root / "cases", unlabelled.pairs, CPU)
     assert "pair00" in caplog.text
 

@@ -40,7 +40,9 @@ def test_a_linear_lattice_gives_the_linear_function() -> None:
     place = torch.arange(points[1], dtype=torch.float64) - (points[1] - 1) / 2
     controls = (3.5 * place)[None, None, None, :, None].expand(1, 1, *points)
     found = bspline.spline(controls, spacing, shape)
-    expected = (torch.arange(6, dtype=torch.float64) - 2.5)[None, None, None, :, None].expand(found.shape)
+    expected = (torch.arange(6, dtype=torch.float64) - 2.5)[None, None, None, :, None].expand(
+        found.shape
+    )
     assert torch.allclose(found, expected)
 
 

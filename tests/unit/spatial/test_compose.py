@@ -15,9 +15,9 @@ def test_translations_add() -> None:
 
 
 def test_inner_is_applied_first() -> None:
-    stretch = torch.arange(6.0).reshape(1, 1, 6, 1).expand(1, 2, 6, 6) * torch.tensor([1.0, 0]).reshape(
-        1, 2, 1, 1
-    )
+    stretch = torch.arange(6.0).reshape(1, 1, 6, 1).expand(1, 2, 6, 6) * torch.tensor(
+        [1.0, 0]
+    ).reshape(1, 2, 1, 1)
     shift = torch.tensor([1.0, 0]).reshape(1, 2, 1, 1).expand(1, 2, 6, 6)
     after = compose.compose(outer=stretch, inner=shift)
     before = compose.compose(outer=shift, inner=stretch)
@@ -31,7 +31,9 @@ def test_turns_about_one_centre_compose_as_matrices() -> None:
     def turned(degrees: tuple[float, float, float]) -> tuple[torch.Tensor, torch.Tensor]:
         matrix = torch.from_numpy(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix())
         rows = matrix - torch.eye(3)
-        return matrix, grids.mapped(torch.cat([rows, -(rows @ centre)[:, None]], dim=1)[None], shape)
+        return matrix, grids.mapped(
+            torch.cat([rows, -(rows @ centre)[:, None]], dim=1)[None], shape
+        )
 
     (first, inner), (second, outer) = turned((30, 0, 20)), turned((0, -25, 40))
     rows = second @ first - torch.eye(3)

@@ -19,7 +19,9 @@ def oblique(degrees: float, spacing: tuple[float, float, float] = (0.8, 1.1, 2.5
     return affine
 
 
-def stored(affine: Matrix, shape: tuple[int, int, int], code: str) -> tuple[Matrix, tuple[int, ...]]:
+def stored(
+    affine: Matrix, shape: tuple[int, int, int], code: str
+) -> tuple[Matrix, tuple[int, ...]]:
     """The same image with its axes re-ordered and flipped, by nibabel."""
     image = nib.nifti1.Nifti1Image(np.zeros(shape, np.uint8), affine)
     start = nib.orientations.io_orientation(affine)
@@ -56,14 +58,18 @@ def test_grid_is_centred_with_the_plans_spacing() -> None:
     grid = geometry.canonical_grid(oblique(12), (6, 7, 4), (10, 12, 8), (1.0, 1.5, 2.0))
     np.testing.assert_allclose(geometry.spacing_mm(grid), (1, 1.5, 2))
     np.testing.assert_allclose(
-        geometry.centre_mm(grid, (10, 12, 8)), geometry.centre_mm(oblique(12), (6, 7, 4)), atol=1e-12
+        geometry.centre_mm(grid, (10, 12, 8)),
+        geometry.centre_mm(oblique(12), (6, 7, 4)),
+        atol=1e-12,
     )
 
 
 @pytest.mark.parametrize("code", ["RAS", "LAS", "PIR"])
 def test_directions_are_those_of_nibabels_closest_canonical(code: str) -> None:
     affine, shape = stored(oblique(12), (6, 7, 4), code)
-    closest = nib.funcs.as_closest_canonical(nib.nifti1.Nifti1Image(np.zeros(shape, np.uint8), affine))
+    closest = nib.funcs.as_closest_canonical(
+        nib.nifti1.Nifti1Image(np.zeros(shape, np.uint8), affine)
+    )
     expected = closest.affine[:3, :3] / nib.affines.voxel_sizes(closest.affine)
     np.testing.assert_allclose(geometry.canonical_directions(affine), expected, atol=1e-9)
 

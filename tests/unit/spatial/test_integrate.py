@@ -23,11 +23,15 @@ def test_linear_velocity_flows_along_the_matrix_exponential() -> None:
     flow = torch.from_numpy(expm(rate.numpy())) - torch.eye(2)
     expected = grids.mapped(torch.cat([flow, -(flow @ centre)[:, None]], dim=1)[None], shape)
     ours = integrate.integrate(velocity, steps=10)
-    torch.testing.assert_close(ours[..., 14:27, 14:27], expected[..., 14:27, 14:27], rtol=0, atol=5e-3)
+    torch.testing.assert_close(
+        ours[..., 14:27, 14:27], expected[..., 14:27, 14:27], rtol=0, atol=5e-3
+    )
 
 
 def test_flow_back_undoes_the_flow_and_nothing_folds() -> None:
-    velocity = torch.randn(1, 3, 20, 20, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    velocity = torch.randn(
+        1, 3, 20, 20, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     velocity = smooth.smooth(velocity, (5.0, 5.0, 5.0)) * 100
     there, back = integrate.integrate(velocity), integrate.integrate(-velocity)
     inner = compose.compose(there, back)[..., 5:-5, 5:-5, 5:-5]

@@ -31,7 +31,10 @@ def test_inverse_is_exact_at_its_own_voxels() -> None:
 
 def test_start_from_a_coarser_inverse_does_not_show() -> None:
     coarse = inverse_grid.inverse_grid(FIELD, 1)
-    plain, started = inverse_grid.inverse_grid(FIELD, 2), inverse_grid.inverse_grid(FIELD, 2, coarse)
+    plain, started = (
+        inverse_grid.inverse_grid(FIELD, 2),
+        inverse_grid.inverse_grid(FIELD, 2, coarse),
+    )
     assert (plain.first, plain.factor) == (started.first, started.factor) == (coarse.first, 2)
     torch.testing.assert_close(started.field, plain.field, rtol=0, atol=1e-5)
 

@@ -12,7 +12,9 @@ from tenter.spatial import compose, grids, integrate, invert, jacobian, smooth
 
 
 def wavy(largest: float) -> torch.Tensor:
-    field = torch.randn(2, 3, 24, 22, 26, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    field = torch.randn(
+        2, 3, 24, 22, 26, generator=torch.Generator().manual_seed(4), dtype=torch.float64
+    )
     field = smooth.smooth(field, (6.0, 6.0, 6.0))
     return field * largest / field.abs().max()
 
@@ -61,18 +63,24 @@ def test_sinusoid_has_keplers_inverse() -> None:
     field[0, 0] = torch.from_numpy(-eccentricity * np.sin(angle) * voxels)[:, None]
     inverse, _ = invert.invert(field)
     # As far off as a chord between voxels is from its arc, times the inverse's stretch of 5.
-    np.testing.assert_allclose(inverse[0, 0, :, 1], np.sum(terms, axis=0) * voxels, rtol=0, atol=0.01)
+    np.testing.assert_allclose(
+        inverse[0, 0, :, 1], np.sum(terms, axis=0) * voxels, rtol=0, atol=0.01
+    )
     assert inverse[0, 1].abs().max() < 1e-9
 
 
 def test_flow_is_undone_by_the_flow_back() -> None:
-    velocity = torch.randn(1, 3, 24, 24, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    velocity = torch.randn(
+        1, 3, 24, 24, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     velocity = smooth.smooth(velocity, (5.0, 5.0, 5.0))
     velocity = velocity * 3 / velocity.abs().max()
     inverse, _ = invert.invert(integrate.integrate(velocity))
     back = integrate.integrate(-velocity)
     assert back[..., 6:-6, 6:-6, 6:-6].abs().max() > 1
-    torch.testing.assert_close(inverse[..., 6:-6, 6:-6, 6:-6], back[..., 6:-6, 6:-6, 6:-6], rtol=0, atol=0.05)
+    torch.testing.assert_close(
+        inverse[..., 6:-6, 6:-6, 6:-6], back[..., 6:-6, 6:-6, 6:-6], rtol=0, atol=0.05
+    )
 
 
 def test_where_the_map_folds_one_of_several_places_is_taken() -> None:
@@ -94,7 +102,9 @@ def test_places_are_found_where_gradients_exceed_1(seed: int, largest: float) ->
     while jacobian.non_diffeomorphic_voxels(field).item() > 0:
         field = 0.97 * field
     assert max(float(field.diff(dim=axis).abs().max()) for axis in (2, 3, 4)) > 0.9
-    places = torch.rand(2000, 3, generator=generator, dtype=torch.float64) * torch.tensor([19.0, 21, 17])
+    places = torch.rand(2000, 3, generator=generator, dtype=torch.float64) * torch.tensor(
+        [19.0, 21, 17]
+    )
     found = invert.preimages(field, places + invert.moves(field, places))
     torch.testing.assert_close(found, places, rtol=0, atol=1e-6)
 
@@ -104,9 +114,9 @@ def test_steep_step_is_climbed() -> None:
     line = torch.linspace(-1, 1, 41, dtype=torch.float64)
     field = torch.zeros(1, 2, 41, 4, dtype=torch.float64)
     field[0, 0] = (20 * (torch.tanh(6 * line) / torch.tanh(torch.tensor(6.0)) - line))[:, None]
-    places = torch.stack([torch.linspace(0, 40, 301, dtype=torch.float64)] * 2, dim=1) * torch.tensor(
-        [1, 0.0]
-    )
+    places = torch.stack(
+        [torch.linspace(0, 40, 301, dtype=torch.float64)] * 2, dim=1
+    ) * torch.tensor([1, 0.0])
     targets = places + invert.moves(field, places)
     found = invert.preimages(field, targets)
     torch.testing.assert_close(found + invert.moves(field, found), targets, rtol=0, atol=1e-8)
@@ -116,7 +126,9 @@ def test_places_are_found_though_the_map_folds_beyond_its_grid() -> None:
     """Turned by 100 degrees, the field continued as at its border goes backwards there."""
     turn = Rotation.from_rotvec(np.deg2rad(100) * np.array([1, 2, 3]) / 14**0.5).as_matrix()
     field = linear(turn, (15, 15, 15))
-    places = 14 * torch.rand(2000, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    places = 14 * torch.rand(
+        2000, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     targets = places + invert.moves(field, places)
     found = invert.preimages(field, targets)
     torch.testing.assert_close(found + invert.moves(field, found), targets, rtol=0, atol=1e-8)
@@ -125,10 +137,16 @@ def test_places_are_found_though_the_map_folds_beyond_its_grid() -> None:
 def test_slopes_are_the_derivatives_of_what_is_read() -> None:
     generator = torch.Generator().manual_seed(0)
     field = torch.randn(1, 3, 4, 5, 3, generator=generator, dtype=torch.float64)
-    places = torch.rand(20, 3, generator=generator, dtype=torch.float64) * torch.tensor([5.0, 6, 4]) - 1
+    places = (
+        torch.rand(20, 3, generator=generator, dtype=torch.float64) * torch.tensor([5.0, 6, 4]) - 1
+    )
     step = 1e-6 * torch.eye(3, dtype=torch.float64)
-    expected = [(invert.moves(field, places + d) - invert.moves(field, places - d)) / 2e-6 for d in step]
-    torch.testing.assert_close(invert.slopes(field, places), torch.stack(expected, dim=2), rtol=0, atol=1e-7)
+    expected = [
+        (invert.moves(field, places + d) - invert.moves(field, places - d)) / 2e-6 for d in step
+    ]
+    torch.testing.assert_close(
+        invert.slopes(field, places), torch.stack(expected, dim=2), rtol=0, atol=1e-7
+    )
 
 
 def test_axis_of_one_voxel_is_inverted() -> None:
@@ -144,7 +162,9 @@ def test_no_targets_have_no_places() -> None:
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     field = wavy(4)[:1]
-    targets = torch.rand(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 20
+    targets = (
+        torch.rand(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 20
+    )
     whole = invert.preimages(field, targets)
     monkeypatch.setattr(invert, "BLOCK", 7)
     torch.testing.assert_close(invert.preimages(field, targets), whole, rtol=0, atol=1e-9)

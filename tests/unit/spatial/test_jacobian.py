@@ -26,7 +26,9 @@ def test_any_affine_map(dimensions: int) -> None:
 
 def test_unit_does_not_matter() -> None:
     spacing = (0.8, 1.1, 2.5)
-    voxels = torch.rand(1, 3, 6, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    voxels = torch.rand(
+        1, 3, 6, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     mm = voxels * torch.tensor(spacing).reshape(1, 3, 1, 1, 1)
     torch.testing.assert_close(jacobian.determinant(mm, spacing), jacobian.determinant(voxels))
 
@@ -69,7 +71,9 @@ def test_identity_turns_nothing_inside_out() -> None:
 
 def test_mirror_turns_every_voxel_inside_out() -> None:
     field = linear(np.diag([-1.0, 1, 1]), 5, 5, 5)
-    torch.testing.assert_close(jacobian.non_diffeomorphic_map(field), torch.ones(1, 3, 3, 3).double())
+    torch.testing.assert_close(
+        jacobian.non_diffeomorphic_map(field), torch.ones(1, 3, 3, 3).double()
+    )
     assert jacobian.non_diffeomorphic_volume(field).item() == pytest.approx(1)
     assert jacobian.non_diffeomorphic_voxels(field).item() == 1
 

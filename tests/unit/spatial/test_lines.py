@@ -26,7 +26,9 @@ def test_a_line_is_read_linearly_and_ends_a_voxel_beyond() -> None:
 
 
 def test_axes_come_in_the_grids_order() -> None:
-    to_volume = np.eye(4)[[1, 2, 0, 3]] * 1.0  # the grid's second axis runs along the volume's first
+    to_volume = (
+        np.eye(4)[[1, 2, 0, 3]] * 1.0
+    )  # the grid's second axis runs along the volume's first
     assert [axis for axis, _ in lines.places(to_volume, (4, 5, 6))] == [1, 2, 0]
 
 
@@ -34,7 +36,9 @@ def test_axes_come_in_the_grids_order() -> None:
 def test_reading_is_one_product_an_axis(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "ROWS", rows)
     volume = torch.from_numpy(RANDOM.normal(size=(2, 3, 8, 9, 7)))
-    places = [RANDOM.uniform(-1, size, count) for size, count in zip((8, 9, 7), (6, 11, 4), strict=True)]
+    places = [
+        RANDOM.uniform(-1, size, count) for size, count in zip((8, 9, 7), (6, 11, 4), strict=True)
+    ]
     weights = [lines.linear(size, along) for size, along in zip((8, 9, 7), places, strict=True)]
     whole = torch.einsum("ax,by,cz,mnxyz->mncab", *weights, volume)
     torch.testing.assert_close(lines.read(volume, weights, [1, 2, 0]), whole)

@@ -40,7 +40,9 @@ def test_image_is_read_where_each_voxel_lands(case: Pair, mode: Mode) -> None:
 def test_labels_end_with_their_image(case: Pair) -> None:
     ones = torch.ones_like(case.image)
     far = geometry.translation((12.0, 0.0, 0.0)) @ case.fixed
-    pulled = pull.pull(ones, case.transform, (far, FIXED_SHAPE), case.moving, mode="nearest", padding="zeros")
+    pulled = pull.pull(
+        ones, case.transform, (far, FIXED_SHAPE), case.moving, mode="nearest", padding="zeros"
+    )
     assert set(pulled.flatten().tolist()) == {0.0, 1.0}
     assert pull.pull(ones, case.transform, (far, FIXED_SHAPE), case.moving).min() > 0.9999
 
@@ -49,7 +51,9 @@ def test_labels_end_with_their_image(case: Pair) -> None:
 def test_known_displacement_pulls_alike(case: Pair, padding: warp.Padding) -> None:
     moves = pull.displacement(case.transform, case.fixed, FIXED_SHAPE)
     known = pull.pull_by(case.image, moves, case.fixed, case.moving, padding=padding)
-    pulled = pull.pull(case.image, case.transform, (case.fixed, FIXED_SHAPE), case.moving, padding=padding)
+    pulled = pull.pull(
+        case.image, case.transform, (case.fixed, FIXED_SHAPE), case.moving, padding=padding
+    )
     torch.testing.assert_close(known, pulled, rtol=0, atol=1e-6)
 
 

@@ -41,7 +41,9 @@ def test_box_reaches_its_half_width() -> None:
 
 @pytest.mark.parametrize("kind", ["gaussian", "cauchy", "box"])
 def test_twice_in_one_pass_is_twice_in_a_row(kind: smooth.Kind) -> None:
-    volume = torch.rand(1, 2, 9, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    volume = torch.rand(
+        1, 2, 9, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     sigma = (1.5, 0.0, 4.0)
     twice = smooth.smooth(smooth.smooth(volume, sigma, kind), sigma, kind)
     torch.testing.assert_close(smooth.smooth(volume, sigma, kind, times=2), twice)
@@ -50,7 +52,9 @@ def test_twice_in_one_pass_is_twice_in_a_row(kind: smooth.Kind) -> None:
 @pytest.mark.parametrize("kind", ["gaussian", "cauchy", "box"])
 @pytest.mark.parametrize("sigma", [(1.5, 0.8, 4.0), (0.0, 2.0, 0.0)])
 def test_volume_agrees_with_scipy(kind: smooth.Kind, sigma: tuple[float, float, float]) -> None:
-    volume = torch.rand(2, 2, 9, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    volume = torch.rand(
+        2, 2, 9, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     expected = volume.numpy()
     for axis, width in enumerate(sigma):
         weights = smooth.kernel(width, kind).numpy()
@@ -63,7 +67,10 @@ def test_two_dimensions() -> None:
     volume[0, 0, 4, 4] = 1
     weights = smooth.kernel(1.0).float()
     torch.testing.assert_close(
-        smooth.smooth(volume, (1.0, 1.0))[0, 0, 1:8, 1:8], weights[:, None] * weights, rtol=0, atol=1e-6
+        smooth.smooth(volume, (1.0, 1.0))[0, 0, 1:8, 1:8],
+        weights[:, None] * weights,
+        rtol=0,
+        atol=1e-6,
     )
 
 

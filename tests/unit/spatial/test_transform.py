@@ -32,21 +32,31 @@ def random_transform() -> Transform:
 
 def test_translation_in_voxels_becomes_mm_along_the_grids_axes() -> None:
     field = torch.tensor([1.0, 0, -2]).reshape(1, 3, 1, 1, 1).expand(1, 3, 4, 4, 4)
-    transform = Transform(geometry.translation((10.0, 0.0, 0.0)), field, np.diag([-0.8, 1.1, 2.5, 1]))
-    np.testing.assert_allclose(transform.map_points(np.array([[-0.8, 1.1, 2.5]])), [[8.4, 1.1, -2.5]])
+    transform = Transform(
+        geometry.translation((10.0, 0.0, 0.0)), field, np.diag([-0.8, 1.1, 2.5, 1])
+    )
+    np.testing.assert_allclose(
+        transform.map_points(np.array([[-0.8, 1.1, 2.5]])), [[8.4, 1.1, -2.5]]
+    )
 
 
 def test_any_point_maps_as_the_equation_says() -> None:
     transform = random_transform()
     voxels = np.random.default_rng(0).uniform(0, np.array(SHAPE) - 1, (40, 3))
-    moves = [ndimage.map_coordinates(axis, voxels.T, order=1) for axis in transform.field[0].double().numpy()]
-    expected = geometry.apply(transform.alignment @ transform.affine, voxels + np.stack(moves, axis=1))
+    moves = [
+        ndimage.map_coordinates(axis, voxels.T, order=1)
+        for axis in transform.field[0].double().numpy()
+    ]
+    expected = geometry.apply(
+        transform.alignment @ transform.affine, voxels + np.stack(moves, axis=1)
+    )
     points = geometry.apply(transform.affine, voxels)
     np.testing.assert_allclose(transform.map_points(points), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("first", "moved"), [(-0.51, 0.0), (-0.49, 1.0), (0.0, 1.0), (3.49, 1.0), (3.51, 0.0), (40.0, 0.0)]
+    ("first", "moved"),
+    [(-0.51, 0.0), (-0.49, 1.0), (0.0, 1.0), (3.49, 1.0), (3.51, 0.0), (40.0, 0.0)],
 )
 def test_field_reaches_half_a_voxel_beyond_the_grid(first: float, moved: float) -> None:
     transform = Transform(np.eye(4), torch.ones(1, 3, 4, 4, 4), np.eye(4))
@@ -60,11 +70,17 @@ def test_displacement_is_the_moving_minus_the_fixed_point(grid: Matrix) -> None:
     voxels = np.stack(np.meshgrid(*[np.arange(size) for size in (4, 5, 3)], indexing="ij"), axis=-1)
     points = geometry.apply(grid, voxels.reshape(-1, 3).astype(np.float64))
     expected = (transform.map_points(points) - points).T.reshape(3, 4, 5, 3)
-    np.testing.assert_allclose(transform.displacement_mm(grid, (4, 5, 3)), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        transform.displacement_mm(grid, (4, 5, 3)), expected, rtol=0, atol=1e-4
+    )
 
 
 def test_coordinates_are_voxels_of_the_moving_image() -> None:
-    transform, fixed, moving = random_transform(), affine(5, (1.0, 1.0, 1.0)), affine(60, (0.5, 3.0, 1.0))
+    transform, fixed, moving = (
+        random_transform(),
+        affine(5, (1.0, 1.0, 1.0)),
+        affine(60, (0.5, 3.0, 1.0)),
+    )
     voxel = np.array([[2.0, 1.0, 3.0]])
     point = transform.map_points(geometry.apply(fixed, voxel))
     expected = geometry.apply(np.linalg.inv(moving), point)[0]

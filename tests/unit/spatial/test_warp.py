@@ -32,7 +32,10 @@ def test_zeros_lie_beyond_an_axis_of_one_voxel() -> None:
 
 
 def test_any_field_agrees_with_scipy() -> None:
-    image, field = noise(1, 2, 8, 7, 6, dtype=torch.float64), 3 * noise(1, 3, 8, 7, 6, dtype=torch.float64)
+    image, field = (
+        noise(1, 2, 8, 7, 6, dtype=torch.float64),
+        3 * noise(1, 3, 8, 7, 6, dtype=torch.float64),
+    )
     places = grids.identity((8, 7, 6), dtype=torch.float64, device=torch.device("cpu")) + field
     warped = warp.warp(image, field)
     for channel in range(2):

@@ -11,6 +11,7 @@ import pytest
 import applied
 import patient
 import tenter
+from tenter import provenance
 from tenter.cases import plans
 from tenter.config import PlanRules
 from tenter.errors import DataError, InputError
@@ -32,7 +33,13 @@ PLANS: dict[str, dict[str, object]] = {
     "other grid": {"shape": (6, 7, 5), "spacing_mm": (4.0, 3.0, 5.0), "intensity": "minmax"},
 }
 PLACES = np.array(
-    [[10.0, 20.0, -5.0], [2.0, 12.0, -13.0], [17.0, 29.0, 3.0], [6.0, 27.0, 0.0], [300.0, -80.0, 5.0]]
+    [
+        [10.0, 20.0, -5.0],
+        [2.0, 12.0, -13.0],
+        [17.0, 29.0, 3.0],
+        [6.0, 27.0, 0.0],
+        [300.0, -80.0, 5.0],
+    ]
 )
 """Fixed points, RAS mm: the middle of the fixed image, its ends, and one far beyond."""
 
@@ -51,7 +58,9 @@ def test_a_study_gives_what_register_gives_by_whatever_plan(tmp_path: Path, chan
     by_study = applied.register_by_study(config).map_points(PLACES)
     images = tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz"
     initial = tmp_path / applied.START if start else None
-    in_python = tenter.register(tmp_path / "model", *images, initial_transform=initial, device="cpu")
+    in_python = tenter.register(
+        tmp_path / "model", *images, initial_transform=initial, device="cpu"
+    )
     register(
         model=(tmp_path / "model",),
         moving=images[0],
@@ -73,7 +82,9 @@ def test_alignments_of_the_test_patient_lie_apart(tmp_path: Path) -> None:
     middles = []
     for rule in ("header", "centre", "mass", "file"):
         initial = tmp_path / applied.START if rule == "file" else None
-        found = tenter.register(tmp_path / "model", *images, alignment=rule, initial_transform=initial)
+        found = tenter.register(
+            tmp_path / "model", *images, alignment=rule, initial_transform=initial
+        )
         middles.append(found.transform.without_field().map_points(PLACES[:1])[0])
     apart = [np.linalg.norm(a - b) for i, a in enumerate(middles) for b in middles[:i]]
     assert min(apart) > 0.1
@@ -107,7 +118,9 @@ def test_a_plan_that_contradicts_the_model_is_refused_when_the_workflow_is_parse
     study = Study.load(applied.write_study(tmp_path, plan=stated))
     with pytest.raises(InputError) as caught:
         _ = study.plan_rules
-    assert [fault.column for fault in caught.value.faults] == [f"plan.{key}" for key in sorted(stated)]
+    assert [fault.column for fault in caught.value.faults] == [
+        f"plan.{key}" for key in sorted(stated)
+    ]
     with pytest.raises(InputError, match="the plan comes from the model"):
         plan(
             manifest=tmp_path / "manifest.tsv",
@@ -134,8 +147,7 @@ def test_a_changed_model_makes_the_plan_stale(tmp_path: Path, change: dict[str, 
     applied.register_by_study(config)
     made = tmp_path / "plan.json"
     study = Study.load(config)
-    provenance = made.with_name("plan.json.provenance.json")
-    provenance.write_text(f'{{"settings": {study.settings("plan")}}}', encoding="utf-8")
+    provenance.record(made, "plan", study.settings("plan"), study.code("plan"))
     assert study.plan_is_current(made)
     write_model(tmp_path, change)
     assert not Study.load(config).plan_is_current(made)
@@ -146,8 +158,14 @@ def test_a_changed_model_makes_the_plan_stale(tmp_path: Path, change: dict[str, 
     [
         ({"moving_channels": 2}, "moving images have 1 channels, the model's have 2"),
         ({"fixed_channels": 3}, "fixed images have 1 channels, the model's have 3"),
-        ({"shape": (10, 12, 1)}, r"fixed images are a volume, the model's grid is a slice \(axial\)"),
-        ({"shape": (1, 12, 8)}, r"fixed images are a volume, the model's grid is a slice \(sagittal\)"),
+        (
+            {"shape": (10, 12, 1)},
+            r"fixed images are a volume, the model's grid is a slice \(axial\)",
+        ),
+        (
+            {"shape": (1, 12, 8)},
+            r"fixed images are a volume, the model's grid is a slice \(sagittal\)",
+        ),
         ({"shape": (10, 1, 8), "moving_channels": 2}, "moving images have 1 channels.*slice"),
     ],
 )
@@ -170,7 +188,9 @@ def test_a_model_that_changed_since_the_job_was_planned_gives_no_plan(tmp_path: 
     study = Study.load(applied.write_study(tmp_path))
     flags = dict(zip(study.model_flags()[::2], study.model_flags()[1::2], strict=True))
     write_model(tmp_path, {"moving_channels": 2})
-    with pytest.raises(InputError, match="has another plan since this job was planned; run snakemake again"):
+    with pytest.raises(
+        InputError, match="has another plan since this job was planned; run snakemake again"
+    ):
         plan(
             manifest=tmp_path / "manifest.tsv",
             settings=PlanRules(),

@@ -92,7 +92,9 @@ def test_a_spoilt_configuration_is_told(config: Path, content: str, word: str) -
     assert not Path("PWNED").exists()
 
 
-@pytest.mark.parametrize(("name", "words"), [("missing.yaml", "does not exist"), (".", "is a folder")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("missing.yaml", "does not exist"), (".", "is a folder")]
+)
 def test_a_configuration_that_is_no_file_is_told(config: Path, name: str, words: str) -> None:
     assert words in told(config.parent / name)[0].message
 
@@ -217,7 +219,9 @@ def test_images_that_a_loss_cannot_compare_are_refused(config: Path) -> None:
     two_channels(config)
     (fault,) = told(config)
     assert (fault.file, fault.column) == (str(config), "models.base.losses")
-    assert fault.message.endswith("2 channels, fixed ones 1: ssd, inverse_consistency cannot compare them")
+    assert fault.message.endswith(
+        "2 channels, fixed ones 1: ssd, inverse_consistency cannot compare them"
+    )
 
 
 TIED = "{name: global, channels: 1, parity: true, finest: 0, size: [12, 10, 9]}"
@@ -299,7 +303,9 @@ def test_unchanged_files_are_not_read_again(config: Path, tmp_path: Path) -> Non
     memory = tmp_path / "cache" / "check.json"
     first = check(config, cache=memory)
     for path in config.parent.glob("*.nii.gz"):
-        text = memory.read_text(encoding="utf-8").replace(files.sha256(path), f"remembered {path.name}")
+        text = memory.read_text(encoding="utf-8").replace(
+            files.sha256(path), f"remembered {path.name}"
+        )
         memory.write_text(text, encoding="utf-8")
     check(config, cache=memory, output=tmp_path / "check.json")
     assert "remembered p1_mr.nii.gz" in (tmp_path / "check.json").read_text(encoding="utf-8")
@@ -392,14 +398,17 @@ def test_the_headers_of_the_example_cohort_carry_no_pose(shared: Path, tmp_path:
     faults = {fault.column: fault for fault in check(path).warnings}
     # 0.28 and 0.61 for the gland alone, on all voxels.
     assert (
-        "by a Dice of 0.27 by `header`, 0.60 by `centre` (medians of 84" in faults["plan.alignment"].message
+        "by a Dice of 0.27 by `header`, 0.60 by `centre` (medians of 84"
+        in faults["plan.alignment"].message
     )
     assert "training takes about" in faults["models"].message
     assert faults["models"].message.endswith("without a GPU")
 
 
 def test_only_the_first_warnings_of_a_kind_are_printed() -> None:
-    many = tuple(Fault("m.tsv", f"number {row}", "mend it", row, "x", "WARNING") for row in range(9))
+    many = tuple(
+        Fault("m.tsv", f"number {row}", "mend it", row, "x", "WARNING") for row in range(9)
+    )
     lines = str(Verdict(warnings=many, lines=("the end",))).splitlines()
     assert len(lines) == 5
     assert lines[3:] == ["WARNING ... and 6 more like it", "the end"]
@@ -448,7 +457,9 @@ def test_an_unchanged_series_is_not_read_again(dicom_config: Path, tmp_path: Pat
     assert files.read_json(tmp_path / "check.json")["files"]["p1"]["sha256"] == "remembered"
 
 
-def test_one_series_under_two_patients_is_a_leak_whatever_its_files_are_called(dicom_config: Path) -> None:
+def test_one_series_under_two_patients_is_a_leak_whatever_its_files_are_called(
+    dicom_config: Path,
+) -> None:
     folder = dicom_config.parent
     for index in range(faulty.SHAPE[2]):
         content = (folder / "p1" / dicoms.name_of(index)).read_bytes()

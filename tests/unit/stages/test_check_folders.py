@@ -96,13 +96,16 @@ def test_a_configuration_in_a_read_only_folder_is_told_of_its_lock(
     (fault,) = told(config)
     assert fault.file == str(config)
     assert (
-        f"config.folds.tsv cannot be written to {config.parent}: it remembers which patient" in fault.message
+        f"config.folds.tsv cannot be written to {config.parent}: it remembers which patient"
+        in fault.message
     )
     assert "lies beside the configuration" in fault.message
     assert "copy the configuration to a folder of your own" in fault.fix
 
 
-def test_a_lock_that_need_not_change_may_be_read_only(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_need_not_change_may_be_read_only(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Study.load(config).record_folds(Path("copy.tsv"))
     forbid(monkeypatch, config.parent)
     check(config)
@@ -113,12 +116,20 @@ def test_a_lock_that_need_not_change_may_be_read_only(config: Path, monkeypatch:
 def test_drawn_pairs_need_their_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ["subject\tpatient\timage", *(f"s{i}\tP{i}\ti{i}.nii" for i in range(5))]
     (tmp_path / "m.tsv").write_text("\n".join(rows), encoding="utf-8")
-    content = {"study": "s", "manifest": "m.tsv", "pairing": {"pairs_per_subject": 2}, "models": {"a": {}}}
+    content = {
+        "study": "s",
+        "manifest": "m.tsv",
+        "pairing": {"pairs_per_subject": 2},
+        "models": {"a": {}},
+    }
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     study = Study.load(path)
     forbid(monkeypatch, tmp_path)
-    assert [fault.message.split()[0] for fault in folders.locks(study)] == ["c.folds.tsv", "c.pairs.tsv"]
+    assert [fault.message.split()[0] for fault in folders.locks(study)] == [
+        "c.folds.tsv",
+        "c.pairs.tsv",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,9 @@ def test_a_file_that_is_called_nearly_so_is_shown_with_the_difference(
     target.parent.mkdir(exist_ok=True)
     shutil.move(config.parent / "p1_mr.nii.gz", target)
     table = config.parent / "manifest.tsv"
-    table.write_text(table.read_text(encoding="utf-8").replace("p1_mr.nii.gz", name), encoding="utf-8")
+    table.write_text(
+        table.read_text(encoding="utf-8").replace("p1_mr.nii.gz", name), encoding="utf-8"
+    )
     (fault,) = told(config)
     assert (fault.row, fault.column) == (2, "moving_image")
     assert "its folder holds" in fault.message

@@ -36,7 +36,9 @@ print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 def packed(content: int, wbits: int) -> bytes:
     """So many zeros, compressed."""
     packer = zlib.compressobj(1, wbits=wbits)
-    blocks = [packer.compress(bytes(min(2**24, content - start))) for start in range(0, content, 2**24)]
+    blocks = [
+        packer.compress(bytes(min(2**24, content - start))) for start in range(0, content, 2**24)
+    ]
     return b"".join(blocks) + packer.flush()
 
 
@@ -75,7 +77,11 @@ def dicom(folder: Path) -> None:
     for index in range(2):
         position, orientation, spacing = dicoms.place_elements(np.eye(4), index)
         places = {dicoms.POSITION: ("DS", position), dicoms.ORIENTATION: ("DS", orientation)}
-        elements = dicoms.pixel_elements(frame, dicoms.EXPLICIT) | places | {dicoms.SPACING: ("DS", spacing)}
+        elements = (
+            dicoms.pixel_elements(frame, dicoms.EXPLICIT)
+            | places
+            | {dicoms.SPACING: ("DS", spacing)}
+        )
         dicoms.write(folder / f"{index}.dcm", elements, dicoms.EXPLICIT)
 
 

@@ -51,7 +51,9 @@ def test_a_sound_study_says_who_tests_whom(config: Path) -> None:
     assert "12 image pairs of 4 patients: all cross-validated" in text
     assert "2 folds of 2 patients each" in text
     assert "registered and measured: 4 pairs, by models that saw neither patient" in text
-    assert "never tested: 8 pairs whose patients are in two folds; no model learns from them" in text
+    assert (
+        "never tested: 8 pairs whose patients are in two folds; no model learns from them" in text
+    )
     assert "each fold's training: 2 pairs to learn from, none for validation" in text
 
 
@@ -113,7 +115,10 @@ def test_a_label_that_one_subject_lacks_is_told_once_and_counted(config: Path) -
     faulty.labels(config.parent / "s3_labels.nii.gz", keys=(1,))
     edit(config, "folds:", "labels:\n  names: [{name: cyst, key: 2}]\nfolds:")
     (fault,) = check(config).warnings
-    assert "label 'cyst' is on one side only of 6 of 12 pairs: neither learnt from nor" in fault.message
+    assert (
+        "label 'cyst' is on one side only of 6 of 12 pairs: neither learnt from nor"
+        in fault.message
+    )
     assert (fault.column, fault.fix) == ("labels", "draw it in rows 4 if it should count")
 
 
@@ -122,7 +127,9 @@ def test_pairs_whose_labels_have_no_key_in_common_are_counted(config: Path) -> N
         faulty.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
     edit(config, "  base:\n", "  base:\n    losses: {images: [{name: lncc}]}\n")
     told = {fault.message: fault.fix for fault in check(config).warnings}
-    apart = "8 pairs have labels on both sides, none of them in common: registered, but not measured"
+    apart = (
+        "8 pairs have labels on both sides, none of them in common: registered, but not measured"
+    )
     assert "s1--s2, s1--s4, s2--s1 and 5 more" in told.pop(apart)
     assert sorted(told) == [
         f"label 'label-{key}' is on one side only of 8 of 12 pairs: neither learnt from nor measured there"

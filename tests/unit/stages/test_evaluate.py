@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from measured import AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, SHAPE, Study, balls, bent, shifted, still
+from measured import (
+    AFFINE,
+    FIXED_BALLS,
+    MAP,
+    MOVING,
+    MOVING_BALLS,
+    SHAPE,
+    Study,
+    balls,
+    bent,
+    shifted,
+    still,
+)
 from tenter.config import Evaluation, LabelFiles, NamedLabel
 from tenter.errors import DataError
 from tenter.formats import transforms, volumes
@@ -35,7 +47,9 @@ def test_before_is_the_alignment_alone(study: Study) -> None:
     before = [row.before for row in rows if row.pair == "p" and row.label]
     without = [row.after for row in rows if row.pair == "q" and row.label]
     assert before == pytest.approx(without, abs=1e-9)
-    assert before != pytest.approx([row.after for row in rows if row.pair == "p" and row.label], abs=0.01)
+    assert before != pytest.approx(
+        [row.after for row in rows if row.pair == "p" and row.label], abs=0.01
+    )
 
 
 def test_a_field_that_undoes_a_shift_brings_the_error_to_nothing(study: Study) -> None:
@@ -76,7 +90,9 @@ def test_the_error_of_a_case_is_the_root_mean_square_over_its_landmarks(study: S
 
 
 def test_a_vanished_label_is_kept_as_the_worst(study: Study) -> None:
-    study.add("p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    study.add(
+        "p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS)
+    )
     rows = study.evaluate()
     found = {row.metric: row for row in rows if row.label in {"gland", ""} and row.role != "field"}
     assert {name: row.after for name, row in found.items()} == {
@@ -100,8 +116,15 @@ def test_a_label_that_one_side_lacks_is_counted_not_measured(study: Study) -> No
     moving = balls(MOVING, {1: MOVING_BALLS[1], 5: MOVING_BALLS[2]})
     study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=moving)
     rows = study.evaluate()
-    lone = {(row.label, row.metric, row.after, row.note) for row in rows if row.label in {"cyst", "lump"}}
-    assert lone == {("cyst", "dice", None, "absent in moving"), ("lump", "dice", None, "absent in fixed")}
+    lone = {
+        (row.label, row.metric, row.after, row.note)
+        for row in rows
+        if row.label in {"cyst", "lump"}
+    }
+    assert lone == {
+        ("cyst", "dice", None, "absent in moving"),
+        ("lump", "dice", None, "absent in fixed"),
+    }
     assert "rms_tre" not in {row.metric for row in rows}
 
 
@@ -120,7 +143,9 @@ def turned(places: np.ndarray, voxel: np.ndarray) -> float:
     for steps in (*corners, ahead, -ahead[[0, 2, 1]]):
         ends = [places[tuple(voxel + step)] - places[tuple(voxel)] for step in steps]
         volume = np.linalg.det(ends) / 6 / abs(np.linalg.det(AFFINE[:3, :3]))
-        total += max(0.0, -volume * np.sign(np.linalg.det(steps) * np.linalg.det(AFFINE[:3, :3]))) / 2
+        total += (
+            max(0.0, -volume * np.sign(np.linalg.det(steps) * np.linalg.det(AFFINE[:3, :3]))) / 2
+        )
     return total
 
 
@@ -152,21 +177,30 @@ def test_points_are_mapped_into_the_moving_space(study: Study) -> None:
     study.points("p", "fixed", {"a": (1.0, 2.0, 3.0), "=b": (0.0, 0.0, 0.0), "c": (0.0, 0.0, 0.0)})
     study.points("p", "moving", {"a": (4.0, 2.0, 7.0), "=b": (3.0, 0.0, 0.0)})
     rows = study.evaluate()
-    assert (find(rows, "point_tre", "a").before, find(rows, "point_tre", "a").after) == pytest.approx(
-        (5, 4), abs=1e-5
-    )
+    assert (
+        find(rows, "point_tre", "a").before,
+        find(rows, "point_tre", "a").after,
+    ) == pytest.approx((5, 4), abs=1e-5)
     assert find(rows, "point_tre", "_=b").after == pytest.approx(0, abs=1e-5)
     assert find(rows, "point_tre", "c").note == "absent in moving"
 
 
 def test_tested_pairs_are_measured_for_each_member_and_their_ensemble(study: Study) -> None:
     study.add(
-        "p", shifted(1.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS), kind="test"
+        "p",
+        shifted(1.0),
+        fixed=balls(AFFINE, FIXED_BALLS),
+        moving=balls(MOVING, MOVING_BALLS),
+        kind="test",
     )
     study.register("p", shifted(0.0), "fold-0")
     study.register("p", shifted(2.0), "fold-1")
     rows = study.evaluate(fold="test")
-    assert {(row.fold, row.set) for row in rows} == {("ensemble", "test"), ("0", "test"), ("1", "test")}
+    assert {(row.fold, row.set) for row in rows} == {
+        ("ensemble", "test"),
+        ("0", "test"),
+        ("1", "test"),
+    }
     values = {find(rows, "tre", "gland", fold).after for fold in ("ensemble", "0", "1")}
     assert len(values) == 3
 
@@ -183,7 +217,11 @@ def test_members_of_several_models_are_measured_where_these_register(
     study: Study, kind: str, fold: str, expected: tuple[str, str]
 ) -> None:
     study.add(
-        "p", shifted(1.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS), kind=kind
+        "p",
+        shifted(1.0),
+        fixed=balls(AFFINE, FIXED_BALLS),
+        moving=balls(MOVING, MOVING_BALLS),
+        kind=kind,
     )
     rows = study.evaluate(fold=fold)
     study.register("p", shifted(0.0), "unet/fold-1")
@@ -195,7 +233,10 @@ def test_members_of_several_models_are_measured_where_these_register(
 def test_stacks_are_measured_label_by_label(study: Study) -> None:
     stacks = {
         side: np.stack([(labels == key).astype(np.float32) for key in (1, 2)])
-        for side, labels in (("fixed", balls(AFFINE, FIXED_BALLS)), ("moving", balls(MOVING, MOVING_BALLS)))
+        for side, labels in (
+            ("fixed", balls(AFFINE, FIXED_BALLS)),
+            ("moving", balls(MOVING, MOVING_BALLS)),
+        )
     }
     names = (NamedLabel(name="gland", key=0, role="structure"), NamedLabel(name="cyst", key=1))
     study.add("p", bent(), fixed=stacks["fixed"], moving=stacks["moving"])
@@ -225,13 +266,17 @@ def test_warped_labels_of_a_map_are_nearest_values(study: Study) -> None:
     moving = sitk.ReadImage(str(study.root / "p-moving-labels.nii.gz"))
     fixed = sitk.ReadImage(str(study.root / "p-fixed-labels.nii.gz"))
     read = sitk.ReadTransform(str(study.root / "fields/p/transform.h5"))
-    expected = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, read, sitk.sitkNearestNeighbor, 0))
+    expected = sitk.GetArrayFromImage(
+        sitk.Resample(moving, fixed, read, sitk.sitkNearestNeighbor, 0)
+    )
     found = sitk.GetArrayFromImage(sitk.ReadImage(str(study.root / "warped/p.nii.gz")))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_warped_labels_of_a_stack_stay_soft(study: Study) -> None:
-    stack = np.stack([balls(affine, FIXED_BALLS) == 1 for affine in (MOVING, MOVING)]).astype(np.float32)
+    stack = np.stack([balls(affine, FIXED_BALLS) == 1 for affine in (MOVING, MOVING)]).astype(
+        np.float32
+    )
     stack[1] *= 0.5
     study.add("p", bent(), fixed=stack, moving=stack)
     settings = MAP.model_copy(update={"labels": LabelFiles(format="stack"), "warped_labels": True})
@@ -243,7 +288,9 @@ def test_warped_labels_of_a_stack_stay_soft(study: Study) -> None:
 
 def test_bad_pairs_are_all_named_and_no_table_is_left(study: Study) -> None:
     for name in ("good", "absent", "torn"):
-        study.add(name, still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+        study.add(
+            name, still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS)
+        )
     (study.root / "absent-fixed-labels.nii.gz").unlink()
     torn = study.root / "torn-moving-labels.nii.gz"
     torn.write_bytes(torn.read_bytes()[:60])

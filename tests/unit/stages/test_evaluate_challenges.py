@@ -13,7 +13,19 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from measured import AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, SHAPE, Study, balls, bent, shifted, still
+from measured import (
+    AFFINE,
+    FIXED_BALLS,
+    MAP,
+    MOVING,
+    MOVING_BALLS,
+    SHAPE,
+    Study,
+    balls,
+    bent,
+    shifted,
+    still,
+)
 from tenter.config import Evaluation, LabelFiles, NamedLabel
 from tenter.formats import fields, transforms
 from tenter.metrics.families import UNITS, family
@@ -41,11 +53,17 @@ def study(tmp_path: Path) -> Study:
 def displacement(study: Study) -> Array:
     """u = (moving voxel of T(x)) - index, by SimpleITK, cast to float32 as in a submitted file."""
     transform = sitk.ReadTransform(str(study.root / "fields/p/transform.h5"))
-    fixed, moving = (sitk.ReadImage(str(study.root / f"p-{side}.nii.gz")) for side in ("fixed", "moving"))
+    fixed, moving = (
+        sitk.ReadImage(str(study.root / f"p-{side}.nii.gz")) for side in ("fixed", "moving")
+    )
     field = np.zeros((3, *SHAPE))
     for index in np.ndindex(SHAPE):
-        place = transform.TransformPoint(fixed.TransformIndexToPhysicalPoint([int(i) for i in index]))
-        field[(slice(None), *index)] = np.array(moving.TransformPhysicalPointToContinuousIndex(place)) - index
+        place = transform.TransformPoint(
+            fixed.TransformIndexToPhysicalPoint([int(i) for i in index])
+        )
+        field[(slice(None), *index)] = (
+            np.array(moving.TransformPhysicalPointToContinuousIndex(place)) - index
+        )
     return field.astype(np.float32).astype(np.float64)
 
 
@@ -58,8 +76,12 @@ def test_the_field_that_is_scored_is_the_one_that_is_exported(study: Study) -> N
     transform = transforms.read_transform(study.root / "fields/p/transform.h5")
     path = study.root / "disp_0001_0001.nii.gz"
     fields.write_field_learn2reg(path, pull.displacement(transform, AFFINE, SHAPE), AFFINE, MOVING)
-    exported = np.moveaxis(np.asarray(nib.nifti1.Nifti1Image.from_filename(path).get_fdata()), -1, 0)
-    np.testing.assert_allclose(index_field(transform, Grid(AFFINE, SHAPE), MOVING), exported, atol=1e-5)
+    exported = np.moveaxis(
+        np.asarray(nib.nifti1.Nifti1Image.from_filename(path).get_fdata()), -1, 0
+    )
+    np.testing.assert_allclose(
+        index_field(transform, Grid(AFFINE, SHAPE), MOVING), exported, atol=1e-5
+    )
 
 
 def find(rows: list[MetricRow], metric: str, label: str = "") -> MetricRow:
@@ -75,7 +97,9 @@ def test_the_strict_family_is_measured_in_any_case(study: Study) -> None:
 def test_figures_of_challenges_say_their_family_and_unit(study: Study) -> None:
     rows = study.evaluate(BOTH)
     assert {row.metric for row in rows} == set(UNITS)
-    assert {row.unit for row in rows if row.metric in {"muregpro_tre", "learn2reg_hd95"}} == {"voxel"}
+    assert {row.unit for row in rows if row.metric in {"muregpro_tre", "learn2reg_hd95"}} == {
+        "voxel"
+    }
 
 
 @pytest.mark.parametrize(("key", "label"), [(1, "gland"), (2, "cyst")])
@@ -108,13 +132,20 @@ def test_learn2regs_spread_is_that_of_a_script_on_arrays(study: Study) -> None:
 
 
 @pytest.mark.parametrize(("key", "label"), [(1, "gland"), (2, "cyst")])
-def test_muregpros_figures_are_those_of_a_script_on_arrays(study: Study, key: int, label: str) -> None:
+def test_muregpros_figures_are_those_of_a_script_on_arrays(
+    study: Study, key: int, label: str
+) -> None:
     rows, places = study.evaluate(BOTH), np.indices(SHAPE) + displacement(study)
     moving, fixed = ((labels(study, side) == key).astype(float) for side in ("moving", "fixed"))
     warped = ndimage.map_coordinates(moving, places, order=1, mode="nearest")
     whole = [np.argwhere(side > 0.5).mean(axis=0).astype(int) for side in (warped, fixed)]
-    assert find(rows, "muregpro_tre", label).after == pytest.approx(np.abs(whole[0] - whole[1]).mean())
-    apart = [ndimage.distance_transform_edt(~(b > 0))[a > 0] for a, b in ((warped, fixed), (fixed, warped))]
+    assert find(rows, "muregpro_tre", label).after == pytest.approx(
+        np.abs(whole[0] - whole[1]).mean()
+    )
+    apart = [
+        ndimage.distance_transform_edt(~(b > 0))[a > 0]
+        for a, b in ((warped, fixed), (fixed, warped))
+    ]
     expected = np.percentile(np.hstack(apart), 95)
     assert find(rows, "muregpro_hd95", label).after == pytest.approx(expected, abs=1e-6)
     if label == "gland":
@@ -128,7 +159,10 @@ def test_muregpro_measures_the_dice_of_the_first_label_alone(study: Study) -> No
 
 def test_unregistered_labels_are_compared_as_arrays(study: Study) -> None:
     row = find(study.evaluate(BOTH), "muregpro_unregistered_tre", "cyst")
-    whole = [np.argwhere(labels(study, side) == 2).mean(axis=0).astype(int) for side in ("fixed", "moving")]
+    whole = [
+        np.argwhere(labels(study, side) == 2).mean(axis=0).astype(int)
+        for side in ("fixed", "moving")
+    ]
     assert row.before == pytest.approx(np.abs(whole[0] - whole[1]).mean())
     assert row.after is None
 
@@ -145,10 +179,16 @@ def test_before_is_the_alignment_alone(tmp_path: Path) -> None:
 
 def test_a_vanished_label_is_noted(tmp_path: Path) -> None:
     study = Study(tmp_path)
-    study.add("p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    study.add(
+        "p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS)
+    )
     rows = study.evaluate(BOTH)
     lost = find(rows, "learn2reg_hd95", "gland")
-    assert (find(rows, "learn2reg_dice", "gland").after, lost.after, lost.note) == (0.0, None, "vanished")
+    assert (find(rows, "learn2reg_dice", "gland").after, lost.after, lost.note) == (
+        0.0,
+        None,
+        "vanished",
+    )
     error = find(rows, "muregpro_tre", "cyst")
     fixed = np.argwhere(labels(study, "fixed") == 2).mean(axis=0).astype(int)
     assert error.after == pytest.approx(fixed.mean())
@@ -176,7 +216,9 @@ def test_stacks_are_measured_channel_by_channel(tmp_path: Path) -> None:
     for side, volume in (("fixed", fixed), ("moving", moving)):
         stack = np.stack([volume == 1, volume == 2, volume == 9], axis=-1).astype(np.uint8)
         path = study.root / f"p-{side}-labels.nii.gz"
-        nib.nifti1.Nifti1Image(stack, nib.nifti1.Nifti1Image.from_filename(path).affine).to_filename(path)
+        nib.nifti1.Nifti1Image(
+            stack, nib.nifti1.Nifti1Image.from_filename(path).affine
+        ).to_filename(path)
     names = (NamedLabel(name="gland", key=0, role="structure"), NamedLabel(name="cyst", key=1))
     stacked = BOTH.model_copy(update={"labels": LabelFiles(format="stack", names=names)})
     rows = {(row.metric, row.label): row for row in study.run(stacked, "1")}
@@ -185,10 +227,14 @@ def test_stacks_are_measured_channel_by_channel(tmp_path: Path) -> None:
     for row in by_map:
         other = rows[row.metric, row.label]
         assert replace(other, after=row.after, before=row.before) == row
-        assert (other.before, other.after) == pytest.approx((row.before, row.after), abs=1e-6, nan_ok=True)
+        assert (other.before, other.after) == pytest.approx(
+            (row.before, row.after), abs=1e-6, nan_ok=True
+        )
 
 
-def test_a_pair_without_labels_or_points_has_learn2regs_figures_of_its_field(tmp_path: Path) -> None:
+def test_a_pair_without_labels_or_points_has_learn2regs_figures_of_its_field(
+    tmp_path: Path,
+) -> None:
     study = Study(tmp_path)
     study.add("p", bent(), fixed=None, moving=None)
     rows = [row for row in study.evaluate(BOTH) if family(row.metric) != "strict"]

@@ -31,7 +31,8 @@ NETWORK = UNetNetwork(channels=2, depth=1)
 ALL = RegistrationExport(field=True, warped_image=True)
 NOTHING = RegistrationExport(field=False, warped_image=False)
 OPTION = config.TestTime(
-    poses=config.Poses(count=2, rotation_deg=10), refine=config.Refine(steps=3, images=(config.SsdLoss(),))
+    poses=config.Poses(count=2, rotation_deg=10),
+    refine=config.Refine(steps=3, images=(config.SsdLoss(),)),
 )
 
 
@@ -52,7 +53,9 @@ class Study:
         """A model with random weights, as a training would leave it."""
         torch.manual_seed(int(fold + seed) + 1)
         network = networks.build(NETWORK, 2)
-        weights = {name: 0.2 * torch.randn_like(value) for name, value in network.state_dict().items()}
+        weights = {
+            name: 0.2 * torch.randn_like(value) for name, value in network.state_dict().items()
+        }
         description = {
             "fold": fold,
             "network": NETWORK.model_dump(mode="json"),
@@ -135,7 +138,9 @@ def test_transform_holds_what_the_network_says(study: Study) -> None:
     study.infer([folder])
     case = case_files.read_images(study.root / "cases/p1")
     network = models.load(folder, torch.device("cpu")).network
-    moving, fixed = (torch.tensor(np.ascontiguousarray(side))[None] for side in (case.moving, case.fixed))
+    moving, fixed = (
+        torch.tensor(np.ascontiguousarray(side))[None] for side in (case.moving, case.fixed)
+    )
     written = transforms.read_transform(study.root / "fields/p1/transform.h5")
     torch.testing.assert_close(written.field, network(moving, fixed))
     assert written.field.abs().max() > 0.01
@@ -182,7 +187,12 @@ def test_slabs_change_nothing(study: Study, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_ensemble_averages_fields_and_keeps_each_members(study: Study) -> None:
     study.infer([study.model("0"), study.model("1")])
-    assert study.names() == {"transform.h5", "fold-0/transform.h5", "fold-1/transform.h5", "infer.json"}
+    assert study.names() == {
+        "transform.h5",
+        "fold-0/transform.h5",
+        "fold-1/transform.h5",
+        "infer.json",
+    }
     members = [study.field(f"p1/fold-{fold}/transform.h5") for fold in (0, 1)]
     assert not torch.allclose(members[0], members[1], atol=1e-3)
     torch.testing.assert_close(study.field(), (members[0] + members[1]) / 2, rtol=0, atol=1e-6)
@@ -223,7 +233,9 @@ def test_a_pair_that_was_not_refined_is_told_in_the_log(
     values[3, 3, 3] = 1e30  # its square is beyond float32
     nib.save(nib.Nifti1Image(values, image.affine), path)
     digest = files.sha256(path)
-    changed = [replace(item, sha256=digest) if item.file == "p1/fixed.nii" else item for item in entries]
+    changed = [
+        replace(item, sha256=digest) if item.file == "p1/fixed.nii" else item for item in entries
+    ]
     tables.write(study.root / "images.tsv", changed)
     folder = study.model("0")
     weights = {name: torch.zeros_like(value) for name, value in models.weights(folder).items()}
@@ -232,7 +244,10 @@ def test_a_pair_that_was_not_refined_is_told_in_the_log(
     assert "p1: is not refined: the loss or its gradient is not finite at step 0" in caplog.text
     assert "p2: is not refined" not in caplog.text
     assert (
-        json.loads((study.root / "fields/p1/infer.json").read_text())["test_time"]["refine"]["failed_at"] == 0
+        json.loads((study.root / "fields/p1/infer.json").read_text())["test_time"]["refine"][
+            "failed_at"
+        ]
+        == 0
     )
     assert not study.field().any()
 
@@ -267,8 +282,13 @@ def test_sidecar_tells_models_and_largest_displacement(study: Study) -> None:
     sha256 = json.loads((folder / "model.json").read_text())["weights_sha256"]
     assert said["models"] == [{"fold": "0", "sha256": sha256}]
     moves = study.field() * torch.tensor(PLAN.spacing_mm).reshape(1, 3, 1, 1, 1)
-    assert said["largest_displacement_mm"] == pytest.approx(float(moves.norm(dim=1).max()), abs=1e-3)
-    assert said["files"]["transform.h5"]["bytes"] == (study.root / "fields/p1/transform.h5").stat().st_size
+    assert said["largest_displacement_mm"] == pytest.approx(
+        float(moves.norm(dim=1).max()), abs=1e-3
+    )
+    assert (
+        said["files"]["transform.h5"]["bytes"]
+        == (study.root / "fields/p1/transform.h5").stat().st_size
+    )
 
 
 def test_what_is_up_to_date_is_kept_and_what_is_damaged_is_made_again(study: Study) -> None:
@@ -314,7 +334,9 @@ def test_one_bad_pair_does_not_stop_the_others(study: Study) -> None:
 
 
 def test_original_that_changed_since_is_refused(study: Study) -> None:
-    volumes.write_image(study.root / "p1-moving.nii.gz", np.ones((11, 9, 10)), placed(-2.0, 2.0, 2.0))
+    volumes.write_image(
+        study.root / "p1-moving.nii.gz", np.ones((11, 9, 10)), placed(-2.0, 2.0, 2.0)
+    )
     with pytest.raises(DataError, match=r"p1-moving\.nii\.gz: changed"):
         study.infer([study.model("0")], ALL)
 
@@ -330,7 +352,9 @@ def test_original_that_changed_since_is_refused(study: Study) -> None:
         ({"alignment": "header"}, r"another intensity or alignment rule \(model: zscore, header\)"),
     ],
 )
-def test_model_of_other_cases_is_refused(study: Study, change: dict[str, object], told: str) -> None:
+def test_model_of_other_cases_is_refused(
+    study: Study, change: dict[str, object], told: str
+) -> None:
     folder = study.model("0", replace(PLAN, **change))  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match=told):
         study.infer([folder])
@@ -347,7 +371,9 @@ def test_damaged_weights_are_refused(study: Study) -> None:
 
 def test_field_that_is_not_finite_is_refused(study: Study) -> None:
     folder = study.model("0")
-    weights = {name: torch.full_like(value, torch.nan) for name, value in models.weights(folder).items()}
+    weights = {
+        name: torch.full_like(value, torch.nan) for name, value in models.weights(folder).items()
+    }
     models.save(folder, weights, json.loads((folder / "model.json").read_text()))
     with pytest.raises(DataError, match="not finite"):
         study.infer([folder])

@@ -21,7 +21,9 @@ def test_the_plan_of_a_cohort(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
     assert found.cohort["pairs"] == 2
 
 
-def test_a_bad_header_is_named_and_no_plan_is_written(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_a_bad_header_is_named_and_no_plan_is_written(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort()
     cohort.file("pair01", "moving_image").write_bytes(b"")
     with pytest.raises(DataError, match=r"moving/pair01\.nii\.gz: is empty"):

@@ -52,7 +52,9 @@ def zscored(image: np.ndarray) -> np.ndarray:
     return scored
 
 
-def test_on_its_own_grid_the_fixed_image_is_only_normalised(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_on_its_own_grid_the_fixed_image_is_only_normalised(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort()
     case = case_files.read_images(prepare(cohort, tmp_path) / "pair00")
     original = nib.Nifti1Image.from_filename(cohort.file("pair00", "fixed_image"))
@@ -71,7 +73,9 @@ def test_the_moving_image_is_itks_linear_resampling(
     inside = sitk.GetArrayFromImage(sitk.Resample(moving * 0 + 1, grid)).T > 0.5
     expected = sitk.GetArrayFromImage(sitk.Resample(moving, grid)).T
     assert inside.mean() > 0.5
-    assert np.allclose(case.moving[0][inside], ((expected - array.mean()) / array.std())[inside], atol=1e-4)
+    assert np.allclose(
+        case.moving[0][inside], ((expected - array.mean()) / array.std())[inside], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("degrees", [0.0, 25.0])
@@ -87,7 +91,9 @@ def test_storage_does_not_show_in_a_case(
     for name, codes in (("plain", "RAS"), ("other", storage)):
         chosen = geometry(storage=codes, degrees=degrees, spacing=(1.7, 2.0, 2.9))
         cohort = tiny_cohort(name, pairs=1, fixed=chosen, moving=chosen)
-        found.append(case_files.read_images(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00"))
+        found.append(
+            case_files.read_images(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00")
+        )
     plain, other = found
     assert np.allclose(plain.affine, other.affine, atol=1e-4)
     assert np.abs(plain.fixed - other.fixed).max() < 1e-4
@@ -99,7 +105,9 @@ def test_centre_alignment_puts_centre_on_centre(tiny_cohort: MakeCohort, tmp_pat
     cohort = tiny_cohort(pairs=1)
     path = cohort.file("pair00", "moving_image")
     moving = volumes.read_image(path)
-    there = case_files.read_images(prepare(cohort, tmp_path / "here", alignment="centre") / "pair00")
+    there = case_files.read_images(
+        prepare(cohort, tmp_path / "here", alignment="centre") / "pair00"
+    )
     shifted = moving.affine.copy()
     shifted[:3, 3] += (300.0, -40.0, 7.0)
     volumes.write_image(path, moving.array, shifted)
@@ -117,13 +125,17 @@ def test_alignment_by_mass_puts_centre_of_mass_on_centre_of_mass(
     shifted = fixed.affine.copy()
     shifted[:3, 3] += (300.0, -40.0, 7.0)
     # The moving image is the fixed one elsewhere, with 20 mm of empty space on one side.
-    padded = np.pad(fixed.array, [(0, 0), (0, 10), (0, 0), (0, 0)], constant_values=fixed.array.min())
+    padded = np.pad(
+        fixed.array, [(0, 0), (0, 10), (0, 0), (0, 0)], constant_values=fixed.array.min()
+    )
     volumes.write_image(cohort.file("pair00", "moving_image"), padded, shifted)
     case = case_files.read_images(prepare(cohort, tmp_path, alignment="mass") / "pair00")
     assert np.allclose(case.alignment[:3, 3], (300, -40, 7), atol=1e-3)
 
 
-def test_a_dicom_series_makes_the_case_that_its_nifti_makes(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_a_dicom_series_makes_the_case_that_its_nifti_makes(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort(pairs=1)
     path = cohort.file("pair00", "moving_image")
     original = volumes.read_image(path)
@@ -133,7 +145,9 @@ def test_a_dicom_series_makes_the_case_that_its_nifti_makes(tiny_cohort: MakeCoh
     turned = original.affine @ np.diag([1, 1, -1, 1])
     turned[:, 3] = original.affine @ [0, 0, whole.shape[2] - 1, 1]
     dicoms.write_series(cohort.folder / "series", whole[..., ::-1], turned)
-    cohort.manifest.write_text(cohort.manifest.read_text().replace("moving/pair00.nii.gz", "series"))
+    cohort.manifest.write_text(
+        cohort.manifest.read_text().replace("moving/pair00.nii.gz", "series")
+    )
     root = prepare(cohort, tmp_path / "dicom")
     case = case_files.read_images(root / "pair00")
     assert np.abs(case.moving - plain.moving).max() < 1e-5
@@ -144,7 +158,9 @@ def test_a_changed_slice_makes_its_pair_again(tiny_cohort: MakeCohort, tmp_path:
     cohort = tiny_cohort()
     noise = np.random.default_rng(0).integers(0, 99, (6, 5, 4)).astype(np.int16)
     dicoms.write_series(cohort.folder / "series", noise, np.diag([5.0, 5, 5, 1]))
-    cohort.manifest.write_text(cohort.manifest.read_text().replace("moving/pair01.nii.gz", "series"))
+    cohort.manifest.write_text(
+        cohort.manifest.read_text().replace("moving/pair01.nii.gz", "series")
+    )
     root = prepare(cohort, tmp_path)
     before = times(root)
     path = cohort.folder / "series" / dicoms.name_of(2)
@@ -153,9 +169,13 @@ def test_a_changed_slice_makes_its_pair_again(tiny_cohort: MakeCohort, tmp_path:
     assert changed(root, before) == {"pair01"}
 
 
-def test_a_transform_file_maps_fixed_points_to_moving_points(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_a_transform_file_maps_fixed_points_to_moving_points(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort(pairs=1)
-    sitk.WriteTransform(sitk.TranslationTransform(3, (2.0, 4.0, -6.0)), str(cohort.folder / "t.tfm"))
+    sitk.WriteTransform(
+        sitk.TranslationTransform(3, (2.0, 4.0, -6.0)), str(cohort.folder / "t.tfm")
+    )
     lines = cohort.manifest.read_text().splitlines()
     cohort.manifest.write_text(f"{lines[0]}\tinitial_transform\n{lines[1]}\tt.tfm\n")
     placed = case_files.read_images(prepare(cohort, tmp_path / "file", alignment="file") / "pair00")
@@ -246,12 +266,16 @@ def test_a_constant_image_is_refused(tiny_cohort: MakeCohort, tmp_path: Path) ->
 def test_an_image_with_other_channels_than_planned_is_refused(
     tiny_cohort: MakeCohort, tmp_path: Path
 ) -> None:
-    plans.write_plan(tmp_path / "plan.json", Plan((4, 4, 4), (5.0, 5.0, 5.0), "zscore", "header", 2, 1))
+    plans.write_plan(
+        tmp_path / "plan.json", Plan((4, 4, 4), (5.0, 5.0, 5.0), "zscore", "header", 2, 1)
+    )
     with pytest.raises(DataError, match="has 1 channels, the plan 2"):
         prepare(tiny_cohort(pairs=1), tmp_path)
 
 
-def test_the_sidecar_says_what_the_case_was_made_from(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_the_sidecar_says_what_the_case_was_made_from(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort(pairs=1, sets=("test",))
     said = files.read_json(prepare(cohort, tmp_path) / "pair00" / "images.json")
     assert (said["pair"], said["patients"], said["set"]) == ("pair00", ["patient00"], "test")

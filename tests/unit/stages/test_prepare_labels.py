@@ -22,7 +22,9 @@ Cohort = Any
 NAMED = {"names": [{"name": "gland", "key": 1, "role": "structure"}]}
 
 
-def prepare(cohort: Cohort, root: Path, labels: dict[str, Any] | None = None, **rules: object) -> Path:
+def prepare(
+    cohort: Cohort, root: Path, labels: dict[str, Any] | None = None, **rules: object
+) -> Path:
     """Plan a cohort and prepare its images and labels; the folder of cases."""
     chosen = config.PlanRules.model_validate(rules)
     common: dict[str, Any] = {
@@ -35,7 +37,9 @@ def prepare(cohort: Cohort, root: Path, labels: dict[str, Any] | None = None, **
     images: dict[str, Any] = {"plan": root / "plan.json", "table": root / "images.tsv"}
     prepare_images(settings=config.ImageSettings(plan=chosen), **images, **common)
     settings = config.LabelSettings(labels=config.LabelFiles.model_validate(labels or NAMED))
-    prepare_labels(images=root / "images.tsv", settings=settings, table=root / "labels.tsv", **common)
+    prepare_labels(
+        images=root / "images.tsv", settings=settings, table=root / "labels.tsv", **common
+    )
     return root / "cases"
 
 
@@ -94,7 +98,9 @@ def test_storage_does_not_show_in_labels(
     for name, codes in (("plain", "RAS"), ("other", storage)):
         chosen = geometry(storage=codes, degrees=degrees, spacing=(1.7, 2.0, 2.9))
         cohort = tiny_cohort(name, pairs=1, fixed=chosen, moving=chosen)
-        found.append(case_files.read_labels(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00"))
+        found.append(
+            case_files.read_labels(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00")
+        )
     for side in ("moving", "fixed"):
         plain, other = (getattr(case, side).astype(int) for case in found)
         assert np.abs(plain - other).max() <= 1
@@ -106,11 +112,15 @@ def test_a_stack_gives_the_same_case_as_a_map(tiny_cohort: MakeCohort, tmp_path:
     stack = {"format": "stack"}
     as_stack = prepare(tiny_cohort("stack", labels="stack"), tmp_path / "stack", stack)
     # Channels 1 and 2 are the small spheres 2 and 5; the large one is hidden under them in a map.
-    first, second = (case_files.read_labels(root / "pair01").moving[1:] for root in (as_map, as_stack))
+    first, second = (
+        case_files.read_labels(root / "pair01").moving[1:] for root in (as_map, as_stack)
+    )
     assert np.array_equal(first, second)
 
 
-def test_a_label_that_one_side_lacks_is_left_out_and_counted(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_a_label_that_one_side_lacks_is_left_out_and_counted(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort()
     erase(cohort.file("pair00", "moving_labels"), 2)
     root = prepare(cohort, tmp_path)
@@ -147,7 +157,9 @@ def test_a_label_beyond_the_grid_is_left_out_with_that_reason(
     assert reasons == {9: "outside the grid in moving, outside the grid in fixed"}
 
 
-def test_the_volume_of_a_small_label_survives_a_coarse_grid(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_the_volume_of_a_small_label_survives_a_coarse_grid(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     root = prepare(tiny_cohort(pairs=1), tmp_path, spacing_mm=4.0)
     landmark = said(root / "pair00")["labels"][1]["fixed"]
     assert landmark["file_voxels"] == 12
@@ -156,7 +168,9 @@ def test_the_volume_of_a_small_label_survives_a_coarse_grid(tiny_cohort: MakeCoh
     assert case_files.read_labels(root / "pair00").fixed[1].max() > 64
 
 
-def test_a_pair_without_label_files_has_a_sidecar_alone(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_a_pair_without_label_files_has_a_sidecar_alone(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     root = prepare(tiny_cohort(labels="none"), tmp_path)
     assert case_files.read_labels(root / "pair00").labels == ()
     assert [entry.file for entry in tables.read(tmp_path / "labels.tsv")] == [
@@ -165,14 +179,18 @@ def test_a_pair_without_label_files_has_a_sidecar_alone(tiny_cohort: MakeCohort,
     ]
 
 
-def test_labels_off_their_image_are_refused_with_figures(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_labels_off_their_image_are_refused_with_figures(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort()
     path = cohort.file("pair01", "fixed_labels")
     labels = volumes.read_labels(path, config.LabelFiles())
     shifted = labels.affine.copy()
     shifted[2, 3] += 2.0
     volumes.write_labels(path, labels.values, shifted)
-    with pytest.raises(DataError, match=r"1 of 2 pairs failed(.|\n)*pair01.nii.gz: labels lie up to 2 mm"):
+    with pytest.raises(
+        DataError, match=r"1 of 2 pairs failed(.|\n)*pair01.nii.gz: labels lie up to 2 mm"
+    ):
         prepare(cohort, tmp_path)
 
 
@@ -186,7 +204,9 @@ def test_only_the_edited_pair_is_done_again(tiny_cohort: MakeCohort, tmp_path: P
     assert {path.parent.name for path in kept} == {"pair00"}
 
 
-def test_a_changed_intensity_rule_leaves_labels_alone(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_a_changed_intensity_rule_leaves_labels_alone(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     cohort = tiny_cohort()
     root = prepare(cohort, tmp_path)
     before = (root / "pair00" / "labels.json").stat().st_mtime_ns
@@ -194,7 +214,9 @@ def test_a_changed_intensity_rule_leaves_labels_alone(tiny_cohort: MakeCohort, t
     assert (root / "pair00" / "labels.json").stat().st_mtime_ns == before
 
 
-def test_labels_that_were_taken_away_leave_no_files(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
+def test_labels_that_were_taken_away_leave_no_files(
+    tiny_cohort: MakeCohort, tmp_path: Path
+) -> None:
     root = prepare(tiny_cohort(), tmp_path)
     prepare(tiny_cohort(labels="none"), tmp_path)
     assert not list(root.rglob("*_labels.nii"))

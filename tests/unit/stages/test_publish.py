@@ -183,7 +183,9 @@ def test_folds_and_model_carry_their_own_medians(place: Place, tmp_path: Path) -
     assert run(place, "local").data.tags["tenter.reference"] == "global"
 
 
-def test_a_test_time_option_has_a_run_with_its_figures_beside_the_folds(place: Place, tmp_path: Path) -> None:
+def test_a_test_time_option_has_a_run_with_its_figures_beside_the_folds(
+    place: Place, tmp_path: Path
+) -> None:
     published(tmp_path, ("posed",))
     found = run(place, "local/test-time/local-posed")
     assert found.data.metrics["test/field_folding_pct_median"] == 9.0
@@ -214,7 +216,11 @@ def test_curves_and_files_are_there(place: Place, tmp_path: Path) -> None:
     published(tmp_path)
     found = run(place, "local/all")
     assert found.data.metrics == {"train/loss": 0.7, "val/tre_mm": 6.5}
-    assert artifacts(place, "local/all", "model") == {"history.csv", "model.json", "model.safetensors"}
+    assert artifacts(place, "local/all", "model") == {
+        "history.csv",
+        "model.json",
+        "model.safetensors",
+    }
 
 
 def test_the_text_is_returned_and_kept(place: Place, tmp_path: Path) -> None:
@@ -225,7 +231,9 @@ def test_the_text_is_returned_and_kept(place: Place, tmp_path: Path) -> None:
     assert "local, 3 folds compared:" in text
 
 
-def test_no_parameter_tag_or_metric_holds_a_path_of_this_machine(place: Place, tmp_path: Path) -> None:
+def test_no_parameter_tag_or_metric_holds_a_path_of_this_machine(
+    place: Place, tmp_path: Path
+) -> None:
     published(tmp_path)
     del place
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
@@ -238,7 +246,9 @@ def test_no_parameter_tag_or_metric_holds_a_path_of_this_machine(place: Place, t
     assert not [row for row in rows if str(tmp_path) in str(row) or str(Path.home()) in str(row)]
 
 
-def test_the_model_carries_report_tables_cohort_and_configuration(place: Place, tmp_path: Path) -> None:
+def test_the_model_carries_report_tables_cohort_and_configuration(
+    place: Place, tmp_path: Path
+) -> None:
     published(tmp_path)
     assert artifacts(place, "local", "") == {"report.html", "study", "tables"}
     assert artifacts(place, "local", "tables") == {"metrics.tsv", "summary.tsv", "comparison.tsv"}
@@ -249,7 +259,9 @@ def test_the_configuration_among_the_artifacts_names_no_folder_of_this_machine(
     place: Place, tmp_path: Path
 ) -> None:
     published(tmp_path)
-    found = client(place).download_artifacts(run(place, "local").info.run_id, "study/configuration.yaml")
+    found = client(place).download_artifacts(
+        run(place, "local").info.run_id, "study/configuration.yaml"
+    )
     content = yaml.safe_load(Path(found).read_text())
     assert content["manifest"] == "pairs.tsv"
     assert content["folds"] == {"count": 2, "seed": 0}
@@ -259,7 +271,9 @@ def test_a_deleted_database_is_written_again_from_the_configuration_alone(
     place: Place, tmp_path: Path
 ) -> None:
     published(tmp_path)
-    before = {run.data.tags["tenter.key"]: run.data.metrics for run in client(place).search_runs(["1"])}
+    before = {
+        run.data.tags["tenter.key"]: run.data.metrics for run in client(place).search_runs(["1"])
+    }
     (tmp_path / "mlflow.db").unlink()
     # In a process of its own: MLflow keeps its connection to a file, also to a deleted one.
     command = [sys.executable, "-m", "tenter.cli.main", "publish", str(tmp_path / "study.yaml")]
@@ -268,14 +282,24 @@ def test_a_deleted_database_is_written_again_from_the_configuration_alone(
         "SELECT t.value, m.key, m.value FROM latest_metrics m JOIN tags t USING (run_uuid) "
         "WHERE t.key = 'tenter.key'"
     )
-    assert {(run, key, value) for run, found in before.items() for key, value in found.items()} == {*rows}
+    assert {(run, key, value) for run, found in before.items() for key, value in found.items()} == {
+        *rows
+    }
 
 
-MISSING = ["report.html", "comparison.tsv", "metrics.tsv", "models/local/fold-1/model.json", "summary.tsv"]
+MISSING = [
+    "report.html",
+    "comparison.tsv",
+    "metrics.tsv",
+    "models/local/fold-1/model.json",
+    "summary.tsv",
+]
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_an_unfinished_study_is_not_published_and_told_how_to_finish(tmp_path: Path, name: str) -> None:
+def test_an_unfinished_study_is_not_published_and_told_how_to_finish(
+    tmp_path: Path, name: str
+) -> None:
     path = write_study(tmp_path)
     (tmp_path / "results/demo" / name).unlink()
     with pytest.raises(
@@ -285,7 +309,9 @@ def test_an_unfinished_study_is_not_published_and_told_how_to_finish(tmp_path: P
 
 
 @pytest.mark.parametrize("models", [("none",), ("local", "none")])
-def test_an_unknown_model_is_named_with_those_there_are(tmp_path: Path, models: tuple[str, ...]) -> None:
+def test_an_unknown_model_is_named_with_those_there_are(
+    tmp_path: Path, models: tuple[str, ...]
+) -> None:
     with pytest.raises(DataError, match="no model 'none'; those that can be published: local"):
         publish(write_study(tmp_path), models=models)
 
@@ -307,7 +333,11 @@ def test_no_error_and_no_file_holds_the_password(
         monkeypatch.setenv(name, "")
     path = write_study(tmp_path, uri=uri)
     start_tracking(
-        uri=uri, experiment="demo", study="demo", manifest=tmp_path / "pairs.tsv", output=tmp_path / "t.json"
+        uri=uri,
+        experiment="demo",
+        study="demo",
+        manifest=tmp_path / "pairs.tsv",
+        output=tmp_path / "t.json",
     )
     with pytest.raises(TenterError) as caught:
         publish(path)

@@ -59,7 +59,9 @@ def test_the_report_has_every_section(page: str) -> None:
 
 def test_two_models_are_compared(tmp_path: Path) -> None:
     models = ("local", "unet")
-    root = finished.write_study(tmp_path, finished.rows(4, 3, models=models, surfaces=False), models=models)
+    root = finished.write_study(
+        tmp_path, finished.rows(4, 3, models=models, surfaces=False), models=models
+    )
     assert "models" in keys(finished.write_report(root, models=models))
 
 
@@ -70,7 +72,9 @@ def test_the_report_is_the_same_each_time(study: Path) -> None:
 def test_each_source_file_is_shown_with_what_made_it(page: str) -> None:
     table = page.partition("Files behind this page")[2].partition("</table>")[0]
     cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", table)
-    makers = {name: cells[cells.index(name) + 1] for name in cells if name.endswith((".tsv", ".json"))}
+    makers = {
+        name: cells[cells.index(name) + 1] for name in cells if name.endswith((".tsv", ".json"))
+    }
     assert makers == {
         "metrics.tsv": "tenter summarise",
         "summary.tsv": "tenter summarise",
@@ -90,7 +94,9 @@ def test_titles_are_escaped(study: Path) -> None:
 
 def test_pairs_named_like_tags_are_escaped(tmp_path: Path) -> None:
     rows = [
-        finished.row(("local", "0", "cv", "<b>pair", "<i>p"), ("gland", "structure", "dice", "1"), 0.9, 0.2)
+        finished.row(
+            ("local", "0", "cv", "<b>pair", "<i>p"), ("gland", "structure", "dice", "1"), 0.9, 0.2
+        )
     ]
     page = finished.write_report(finished.write_study(tmp_path, rows))
     assert "<b>pair" not in page
@@ -108,16 +114,21 @@ def test_pictures_are_drawn_of_pairs_whose_files_are_there(page: str) -> None:
 
 def test_costs_are_told_of_pairs_whose_files_tell_them(tmp_path: Path) -> None:
     models = ("local", "local-posed")
-    root = finished.write_study(tmp_path, finished.rows(4, 3, models=models, surfaces=False), models=models)
+    root = finished.write_study(
+        tmp_path, finished.rows(4, 3, models=models, surfaces=False), models=models
+    )
     said = {"models": [{"fold": "0"}], "seconds": {"network": 0.125}, "device": "cpu"}
     files.write_json(root / "fields/local/pair000/infer.json", {"models": [{"fold": "0"}]})
     option = {"members": 1, "poses": 8, "refine": None}
     for pair, _ in finished.cohort(4, 3):
-        files.write_json(root / f"fields/local-posed/{pair}/infer.json", said | {"test_time": option})
+        files.write_json(
+            root / f"fields/local-posed/{pair}/infer.json", said | {"test_time": option}
+        )
     page = finished.write_report(root, models=models, options=(("local-posed", "local"),))
     costs = page.partition('<section id="costs">')[2].partition("</section>")[0]
     rows = [
-        re.findall(r">([^<]+)</t[hd]>", row) for row in re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", costs)
+        re.findall(r">([^<]+)</t[hd]>", row)
+        for row in re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", costs)
     ]
     dash = "\N{EN DASH}"
     assert rows[0][:7] == ["local", "1", "1", "0", "0", dash, dash]
@@ -136,7 +147,10 @@ def test_out_of_fold_figures_are_called_so(page: str) -> None:
 def test_an_applied_cohort_without_labels_reads_well(tmp_path: Path) -> None:
     rows = [
         finished.row(
-            ("local", "ensemble", "test", f"pair{k}", f"p{k}"), ("", "field", metric, unit), 0.0, 0.1 * k
+            ("local", "ensemble", "test", f"pair{k}", f"p{k}"),
+            ("", "field", metric, unit),
+            0.0,
+            0.1 * k,
         )
         for k in range(5)
         for metric, unit in (("folding", "%"), ("sd_log_jacobian", "1"))
@@ -162,7 +176,10 @@ def test_a_model_that_learnt_nothing_and_validation_on_one_pair_are_said_so(tmp_
     files.write_json(folder / "model.json", described | {"validated_on": ["pair007"]})
     page = finished.write_report(root)
     assert (
-        page.count("the training loss did not fall in fold 1 (0.43 at the beginning, 0.43 at the end)") == 2
+        page.count(
+            "the training loss did not fall in fold 1 (0.43 at the beginning, 0.43 at the end)"
+        )
+        == 2
     )
     assert "Validation of fold 1 is on a single pair" in page
 
@@ -170,7 +187,10 @@ def test_a_model_that_learnt_nothing_and_validation_on_one_pair_are_said_so(tmp_
 def test_tested_pairs_are_shown_by_the_ensemble_and_by_each_fold(tmp_path: Path) -> None:
     rows = [
         finished.row(
-            ("local", fold, "test", f"pair{k}", f"p{k}"), ("gland", "structure", "dice", "1"), 0.5, 0.7
+            ("local", fold, "test", f"pair{k}", f"p{k}"),
+            ("gland", "structure", "dice", "1"),
+            0.5,
+            0.7,
         )
         for fold in ("0", "1", "ensemble")
         for k in range(3)
@@ -206,14 +226,18 @@ def test_a_damaged_table_is_named(study: Path) -> None:
 
 
 def test_every_vanished_label_is_counted(whole: Path, page: str) -> None:
-    lost = [row for row in metric_tables.read(whole / "metrics.tsv") if row.metric == "tre" and row.note]
+    lost = [
+        row for row in metric_tables.read(whole / "metrics.tsv") if row.metric == "tre" and row.note
+    ]
     assert lost
     assert f"vanished: {len(lost)}" in page
     assert all(f">{row.pair}</th>" in page for row in lost)
 
 
 def test_a_coarse_plan_is_shown_as_it_is(study: Path) -> None:
-    plans.write_plan(study / "cohort" / "plan.json", Plan((8, 9, 10), (3.0, 3.0, 5.0), "minmax", "file"))
+    plans.write_plan(
+        study / "cohort" / "plan.json", Plan((8, 9, 10), (3.0, 3.0, 5.0), "minmax", "file")
+    )
     page = finished.write_report(study)
     assert "by a transform given for each pair" in page
     assert "minmax" in page

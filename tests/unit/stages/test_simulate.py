@@ -106,7 +106,11 @@ def test_another_seed_gives_another_cohort(tmp_path: Path) -> None:
         simulate(tmp_path / str(seed), pairs=1, patients=1, spacing_mm=8.0, seed=seed)
     first, second = content(tmp_path / "1"), content(tmp_path / "2")
     different = {name for name in first if first[name] != second[name]}
-    assert different >= {"images/case-001-moving.nii.gz", "images/case-001-fixed.nii.gz", "truth/case-001.h5"}
+    assert different >= {
+        "images/case-001-moving.nii.gz",
+        "images/case-001-fixed.nii.gz",
+        "truth/case-001.h5",
+    }
 
 
 def test_more_pairs_leave_the_former_ones_as_they_were(tmp_path: Path) -> None:
@@ -124,7 +128,9 @@ def test_a_whole_cohort_is_left_alone(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("lost", ["manifest.tsv", "labels/case-001-fixed.nii.gz", "truth/case-001.h5"])
+@pytest.mark.parametrize(
+    "lost", ["manifest.tsv", "labels/case-001-fixed.nii.gz", "truth/case-001.h5"]
+)
 def test_an_interrupted_cohort_is_completed(tmp_path: Path, lost: str) -> None:
     simulate(tmp_path, pairs=1, patients=1, spacing_mm=8.0)
     before = content(tmp_path)
@@ -200,7 +206,9 @@ def test_subjects_are_mr_and_ultrasound_in_turn(subjects: Path) -> None:
 def test_any_two_subjects_share_labels_and_points(subjects: Path) -> None:
     people = manifest.cohort(subjects / "manifest.tsv").subjects
     named = [
-        {point.name for point in points.read_points(subject.points)} for subject in people if subject.points
+        {point.name for point in points.read_points(subject.points)}
+        for subject in people
+        if subject.points
     ]
     assert named == [{"apex", "base", "left", "right", "anterior"}] * 4
     assert [volume(subject.labels).shape[3] for subject in people if subject.labels] == [2] * 4

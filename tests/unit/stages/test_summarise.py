@@ -42,7 +42,10 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def run(
-    folder: Path, *tables: list[MetricRow], models: tuple[str, ...] = ("local",), reference: str | None = None
+    folder: Path,
+    *tables: list[MetricRow],
+    models: tuple[str, ...] = ("local",),
+    reference: str | None = None,
 ) -> list[dict[str, str]]:
     """Write and summarise tables; the lines of summary.tsv."""
     paths = tuple(folder / f"{index}.tsv" for index in range(len(tables)))
@@ -67,7 +70,10 @@ def line(lines: list[dict[str, str]], **keys: str) -> dict[str, str]:
 
 
 def test_all_figures_stand_in_one_sorted_table(tmp_path: Path) -> None:
-    second, first = [replace(ROW, pair="p1"), TRE], [replace(ROW, pair="p0"), replace(TRE, pair="p1")]
+    second, first = (
+        [replace(ROW, pair="p1"), TRE],
+        [replace(ROW, pair="p0"), replace(TRE, pair="p1")],
+    )
     run(tmp_path, second, first)
     rows = metric_tables.read(tmp_path / "metrics.tsv")
     assert len(rows) == 4
@@ -111,11 +117,17 @@ def test_a_vanished_label_counts_as_worst(tmp_path: Path) -> None:
 def test_a_label_that_the_alignment_lost_counts_as_worst_before(tmp_path: Path) -> None:
     lost = replace(TRE, before=None, note="empty before")
     found = line(run(tmp_path, [lost]), label="cyst")
-    assert (found["before_median"], found["after_median"], found["empty_before"]) == ("inf", "2.0", "1")
+    assert (found["before_median"], found["after_median"], found["empty_before"]) == (
+        "inf",
+        "2.0",
+        "1",
+    )
 
 
 def test_a_label_that_one_side_lacks_is_counted_apart(tmp_path: Path) -> None:
-    lone = replace(TRE, pair="p9", metric="dice", unit="1", before=None, after=None, note="absent in moving")
+    lone = replace(
+        TRE, pair="p9", metric="dice", unit="1", before=None, after=None, note="absent in moving"
+    )
     lines = run(tmp_path, [TRE, lone, replace(TRE, metric="dice", unit="1", before=0.1, after=0.7)])
     for metric in ("tre", "dice"):
         found = line(lines, role="landmark", label="cyst", metric=metric)
@@ -149,18 +161,25 @@ def test_the_failure_rate_is_the_share_of_pairs_made_worse(tmp_path: Path) -> No
 
 def test_an_error_that_grew_or_a_label_that_vanished_is_a_failure(tmp_path: Path) -> None:
     rms = replace(TRE, label="", metric="rms_tre")
-    rows = [rms, replace(rms, pair="p1", after=9.0), replace(rms, pair="p2", after=None, note="vanished")]
+    rows = [
+        rms,
+        replace(rms, pair="p1", after=9.0),
+        replace(rms, pair="p2", after=None, note="vanished"),
+    ]
     assert line(run(tmp_path, rows), metric="rms_tre")["worse_pairs"] == "2"
 
 
 def test_figures_of_the_field_have_no_failure_rate(tmp_path: Path) -> None:
-    folding = replace(ROW, label="", role="field", metric="folding", unit="%", before=0.0, after=1.0)
+    folding = replace(
+        ROW, label="", role="field", metric="folding", unit="%", before=0.0, after=1.0
+    )
     assert line(run(tmp_path, [folding]), metric="folding")["worse_rate"] == ""
 
 
 def test_the_ensemble_stands_for_tested_pairs(tmp_path: Path) -> None:
     members = [
-        replace(ROW, set="test", fold=fold, after=after) for fold, after in (("0", 0.1), ("ensemble", 0.9))
+        replace(ROW, set="test", fold=fold, after=after)
+        for fold, after in (("0", 0.1), ("ensemble", 0.9))
     ]
     lines = run(tmp_path, members)
     assert line(lines, set="test", label="gland")["after_median"] == "0.9"
@@ -169,7 +188,9 @@ def test_the_ensemble_stands_for_tested_pairs(tmp_path: Path) -> None:
 
 def test_models_stand_in_the_order_of_the_configuration(tmp_path: Path) -> None:
     lines = run(tmp_path, [replace(ROW, model="a")], [replace(ROW, model="z")], models=("z", "a"))
-    assert [item["model"] for item in lines] == sorted((item["model"] for item in lines), reverse=True)
+    assert [item["model"] for item in lines] == sorted(
+        (item["model"] for item in lines), reverse=True
+    )
 
 
 def test_doing_it_again_in_another_order_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -236,7 +257,8 @@ def test_the_correction_counts_primary_outcomes_whatever_else_is_measured(tmp_pa
     extra = ("hd95", "surface_distance")
     rows = {
         metric: [
-            many(replace(ROW, metric=metric, model=m), list(random.normal(5, 1, 12))) for m in ("a", "b")
+            many(replace(ROW, metric=metric, model=m), list(random.normal(5, 1, 12)))
+            for m in ("a", "b")
         ]
         for metric in ("dice", *extra)
     }
@@ -257,7 +279,9 @@ def test_the_correction_counts_primary_outcomes_whatever_else_is_measured(tmp_pa
         ("hd95", "structure", "5"),
     ],
 )
-def test_what_counts_as_worse_follows_the_metric(tmp_path: Path, metric: str, role: str, worse: str) -> None:
+def test_what_counts_as_worse_follows_the_metric(
+    tmp_path: Path, metric: str, role: str, worse: str
+) -> None:
     rows = many(replace(ROW, metric=metric, role=role), [0.6, 0.7, 0.8, 0.9, 0.95, 0.4], before=0.5)
     assert line(run(tmp_path, rows), metric=metric)["worse_pairs"] == worse
 
@@ -290,7 +314,9 @@ def test_a_reference_without_figures_is_refused(tmp_path: Path) -> None:
 
 def test_the_header_is_written_even_without_figures(tmp_path: Path) -> None:
     assert run(tmp_path, []) == []
-    assert (tmp_path / "summary.tsv").read_text(encoding="utf-8").rstrip("\n").split("\t") == list(SUMMARY)
+    assert (tmp_path / "summary.tsv").read_text(encoding="utf-8").rstrip("\n").split("\t") == list(
+        SUMMARY
+    )
 
 
 def test_one_patient_has_no_interval(tmp_path: Path) -> None:

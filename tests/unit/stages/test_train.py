@@ -104,20 +104,28 @@ def test_checkpoints_of_another_fold_are_refused(prepared: Prepared, tmp_path: P
         trained(prepared, tmp_path, fold="2")
 
 
-def test_a_warm_start_takes_the_weights_of_the_same_fold(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_warm_start_takes_the_weights_of_the_same_fold(
+    prepared: Prepared, tmp_path: Path
+) -> None:
     first = trained(prepared, tmp_path)
     still = settings(steps=1, learning_rate=1e-12, warm_start=tmp_path / "local")
     second = trained(prepared, tmp_path / "warm", still)
-    one, other = (models.weights(folder / "local/fold-1") for folder in (tmp_path, tmp_path / "warm"))
+    one, other = (
+        models.weights(folder / "local/fold-1") for folder in (tmp_path, tmp_path / "warm")
+    )
     assert all(torch.allclose(value, other[name], atol=1e-9) for name, value in one.items())
     assert second["identity"]["warm_start"] == first["weights_sha256"]
 
 
-def test_a_warm_start_that_does_not_fit_is_refused_by_name(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_warm_start_that_does_not_fit_is_refused_by_name(
+    prepared: Prepared, tmp_path: Path
+) -> None:
     trained(prepared, tmp_path)
     network = {"name": "unet", "channels": 3, "depth": 1}
     with pytest.raises(CheckpointError, match="of another shape: "):
-        trained(prepared, tmp_path / "warm", settings(network=network, warm_start=tmp_path / "local"))
+        trained(
+            prepared, tmp_path / "warm", settings(network=network, warm_start=tmp_path / "local")
+        )
 
 
 def test_a_warm_start_without_a_model_is_refused(prepared: Prepared, tmp_path: Path) -> None:
@@ -144,11 +152,15 @@ def test_a_training_is_mirrored_under_the_models_name(
     trained(prepared, tmp_path, tracking=tmp_path / "tracking.json")
     (run,) = client(place).search_runs([str(place.experiment_id)])
     assert run.data.tags["tenter.key"] == "local/1"
-    steps = [point.step for point in client(place).get_metric_history(run.info.run_id, "train/loss")]
+    steps = [
+        point.step for point in client(place).get_metric_history(run.info.run_id, "train/loss")
+    ]
     assert steps == [1, 2, 3, 4]
 
 
-def test_an_absent_gpu_is_refused_before_anything_is_read(prepared: Prepared, tmp_path: Path) -> None:
+def test_an_absent_gpu_is_refused_before_anything_is_read(
+    prepared: Prepared, tmp_path: Path
+) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(DeviceError):
@@ -162,7 +174,9 @@ def test_images_alone_teach_a_cohort_without_labels(tmp_path: Path) -> None:
     told = trained(unlabelled, tmp_path, settings(steps=3, losses=terms))
     assert told["trained_on"] == list(unlabelled.pairs)
     row = read_history(tmp_path / "local/fold-1/history.csv")[-1]
-    assert row["loss"] == pytest.approx(row["lncc_weighted"] + row["mind_weighted"] + row["bending_weighted"])
+    assert row["loss"] == pytest.approx(
+        row["lncc_weighted"] + row["mind_weighted"] + row["bending_weighted"]
+    )
     assert (row["dice"], row["empty_labels"]) == (0, 0)
 
 

@@ -54,7 +54,9 @@ def test_one_fold_says_which(folder: Path) -> None:
 
 def test_an_option_is_read_from_a_file_and_told(folder: Path) -> None:
     option = folder / "option.yaml"
-    option.write_text("poses: {count: 2, rotation_deg: 5}\nrefine: {steps: 3, images: [{name: gncc}]}\n")
+    option.write_text(
+        "poses: {count: 2, rotation_deg: 5}\nrefine: {steps: 3, images: [{name: gncc}]}\n"
+    )
     lines = run(folder, test_time=option).splitlines()
     assert re.fullmatch(
         r"model: tiny \(2 folds averaged\); alignment: centre; 2 further poses averaged; "
@@ -88,7 +90,9 @@ def test_several_models_are_averaged(folder: Path) -> None:
         ("refine: {stepps: 3}", "unknown key; did you mean 'steps'?"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused_before_any_work(folder: Path, text: str, told: str) -> None:
+def test_an_option_that_cannot_be_is_refused_before_any_work(
+    folder: Path, text: str, told: str
+) -> None:
     (folder / "option.yaml").write_text(text)
     with pytest.raises(InputError) as caught:
         run(folder, test_time=folder / "option.yaml", model=(folder / "no model is looked for",))

@@ -14,15 +14,16 @@ from tenter import files
 from tenter.study import Study
 from tenter.tools.screen import Screen, command_line, errors, saved, shortened
 
-LONG = (
-    "Params have changed since last execution: Union of exclusive params before and now across all output: "
-)
+LONG = "Params have changed since last execution: Union of exclusive params before and now across all output: "
 FILES = "Input files updated by another job: a, b, c, d, e"
 
 REASONS = [
     (f"{LONG}before: '{'x' * 900}' now: '{'y' * 900}' ", "parameters have changed"),
     (FILES, "Input files updated by another job: a, b, c and 2 more"),
-    (f"{FILES}; {LONG}before: 'a; b' now: 'c'", f"{FILES[:-6]} and 2 more; parameters have changed"),
+    (
+        f"{FILES}; {LONG}before: 'a; b' now: 'c'",
+        f"{FILES[:-6]} and 2 more; parameters have changed",
+    ),
     ("Missing output files: a", "Missing output files: a"),
     ("Forced execution", "Forced execution"),
 ]
@@ -59,7 +60,9 @@ class Terminal:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(folder)
         rows = [f"p{i}\tP{i}\tm{i}\tf{i}" for i in range(2)]
-        (folder / "m.tsv").write_text("\n".join(["pair\tpatient\tmoving_image\tfixed_image", *rows]) + "\n")
+        (folder / "m.tsv").write_text(
+            "\n".join(["pair\tpatient\tmoving_image\tfixed_image", *rows]) + "\n"
+        )
         models = {"a": {"training": {"steps": 60}}}
         content = {"study": "s", "manifest": "m.tsv", "folds": {"count": 2}, "models": models}
         (folder / "s.yaml").write_text(yaml.safe_dump(content))
@@ -125,7 +128,9 @@ HIDDEN = [
 
 
 @pytest.mark.parametrize(("text", "event"), HIDDEN)
-def test_what_helps_nobody_is_not_shown(terminal: Terminal, text: str, event: LogEvent | None) -> None:
+def test_what_helps_nobody_is_not_shown(
+    terminal: Terminal, text: str, event: LogEvent | None
+) -> None:
     assert terminal.says(text, event) == ""
 
 
@@ -134,9 +139,7 @@ def test_other_messages_stay_as_they_are(terminal: Terminal) -> None:
 
 
 def test_a_refused_run_is_told_without_the_place_in_the_snakefile(terminal: Terminal) -> None:
-    text = (
-        'WorkflowError in file "/x/Snakefile", line 3:\nnothing was started\n  File "x", line 3, in __onstart'
-    )
+    text = 'WorkflowError in file "/x/Snakefile", line 3:\nnothing was started\n  File "x", line 3, in __onstart'
     assert terminal.says(text, LogEvent.ERROR) == "nothing was started"
 
 
@@ -150,7 +153,9 @@ def test_the_end_of_a_failed_run_names_jobs_errors_and_what_to_do(terminal: Term
     terminal.fails("1", "ERROR fold 1: " + "x" * 900)
     told = terminal.screen.closing(["all.log"]).splitlines()
     assert told[0] == "2 jobs failed:"
-    assert told[1] == "  train a 0: ERROR fold 0: loss not finite (results/s/logs/train/a/fold-0.log)"
+    assert (
+        told[1] == "  train a 0: ERROR fold 0: loss not finite (results/s/logs/train/a/fold-0.log)"
+    )
     assert max(map(len, told)) < 230
     assert told[-1] == "correct this and run the same command again: finished jobs are kept"
 
@@ -166,14 +171,21 @@ def checkpoint(terminal: Terminal, fold: str, step: int, code: str | None = None
     study = terminal.study
     described = json.loads(study.settings("train", "a"))
     del described["warm_start"]
-    identity = {"settings": files.digest(described), "code": code or study.code("train", "a"), "fold": fold}
+    identity = {
+        "settings": files.digest(described),
+        "code": code or study.code("train", "a"),
+        "fold": fold,
+    }
     path = Path(f"results/s/checkpoints/a/fold-{fold}/step-{step:09d}.json")
     files.write_json(path, {"step": step, "identity": identity})
 
 
 STOPPED = [
     ({"0": 2, "1": 2}, "stopped; 2 trainings saved at step 2 of 60; the same command continues"),
-    ({"0": 2, "1": 9}, "stopped; 2 trainings saved at steps 2 to 9 of 60; the same command continues"),
+    (
+        {"0": 2, "1": 9},
+        "stopped; 2 trainings saved at steps 2 to 9 of 60; the same command continues",
+    ),
     (
         {"0": 2, "1": None},
         "stopped; 1 training saved at step 2 of 60, 1 other job begins anew; the same command continues",
@@ -212,4 +224,6 @@ def test_many_trainings_are_told_together() -> None:
 
 
 def test_a_command_line_is_repeated_as_it_must_be_typed() -> None:
-    assert command_line(["--configfile", "my study.yaml"]) == "snakemake --configfile 'my study.yaml'"
+    assert (
+        command_line(["--configfile", "my study.yaml"]) == "snakemake --configfile 'my study.yaml'"
+    )

@@ -31,7 +31,9 @@ def test_settings_are_compared_key_by_key(old: object, new: object, expected: li
 
 JSON = st.recursive(
     st.integers() | st.text("ab", max_size=2),
-    lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text("ab", max_size=1), one, max_size=3),
+    lambda one: (
+        st.lists(one, max_size=3) | st.dictionaries(st.text("ab", max_size=1), one, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -52,7 +54,12 @@ def finished(folder: Path, **keys: Any) -> Path:
     header = "pair\tpatient\tmoving_image\tfixed_image\tmoving_labels\tfixed_labels"
     rows = [f"p{i}\tP{i}\tm{i}\tf{i}\tl\tl" for i in range(3)]
     (folder / "manifest.tsv").write_text("\n".join([header, *rows]) + "\n")
-    content = {"study": "s", "manifest": "manifest.tsv", "results": str(folder / "r"), "folds": {"count": 2}}
+    content = {
+        "study": "s",
+        "manifest": "manifest.tsv",
+        "results": str(folder / "r"),
+        "folds": {"count": 2},
+    }
     path = folder / "s.yaml"
     path.write_text(yaml.safe_dump(content | {"models": {"a": {}}} | keys))
     study = Study.load(path)
@@ -72,9 +79,12 @@ def record(study: Study, name: str) -> None:
     read = {
         "pairs": {pair.id: manifest.row(pair, study.manifest.parent) for pair in step.pairs},
         "sources": {
-            os.path.relpath(file, study.manifest.parent): files.sha256(file) for file in step.sources()
+            os.path.relpath(file, study.manifest.parent): files.sha256(file)
+            for file in step.sources()
         },
-        "inputs": {str(path): files.sha256(path) for path in step.inputs if path.name != "history.csv"},
+        "inputs": {
+            str(path): files.sha256(path) for path in step.inputs if path.name != "history.csv"
+        },
     }
     stage, model = step.settings_of
     provenance.record(
@@ -115,7 +125,9 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "expected"), SETTINGS, ids=[next(iter(item[0])) for item in SETTINGS])
+@pytest.mark.parametrize(
+    ("change", "expected"), SETTINGS, ids=[next(iter(item[0])) for item in SETTINGS]
+)
 def test_a_changed_setting_is_named_with_its_old_and_new_value(
     tmp_path: Path, change: dict[str, object], expected: str
 ) -> None:
@@ -145,7 +157,9 @@ def test_a_changed_row_is_named(tmp_path: Path) -> None:
 def test_a_removed_pair_is_named(tmp_path: Path) -> None:
     path = finished(tmp_path)
     kept = [
-        line for line in (tmp_path / "manifest.tsv").read_text().splitlines() if not line.startswith("p2")
+        line
+        for line in (tmp_path / "manifest.tsv").read_text().splitlines()
+        if not line.startswith("p2")
     ]
     (tmp_path / "manifest.tsv").write_text("\n".join(kept) + "\n")
     assert any("p2" in line or "no longer read" in line for line in lines(path))
@@ -175,7 +189,9 @@ def test_what_an_earlier_version_recorded_is_compared_as_far_as_it_goes(tmp_path
     path = finished(tmp_path)
     for place in (tmp_path / "r").rglob("*provenance.json"):
         content = files.read_json(place)
-        files.write_json(place, {name: content[name] for name in ("stage", "code", "settings", "modules")})
+        files.write_json(
+            place, {name: content[name] for name in ("stage", "code", "settings", "modules")}
+        )
     assert lines(path) == []
 
 
@@ -187,4 +203,7 @@ def test_a_study_that_was_never_run_is_not_stale(tmp_path: Path) -> None:
 
 def test_jobs_are_counted_by_stage(tmp_path: Path) -> None:
     found = steps(Study.load(finished(tmp_path)))
-    assert counted([found["train a 0"], found["train a 1"], found["report"]]) == "2 trainings, the report"
+    assert (
+        counted([found["train a 0"], found["train a 1"], found["report"]])
+        == "2 trainings, the report"
+    )

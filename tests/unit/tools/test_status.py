@@ -108,7 +108,9 @@ READ_BY_OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("words", READ_BY_OTHERS, ids=[" ".join(words[:2]) for words in READ_BY_OTHERS])
+@pytest.mark.parametrize(
+    "words", READ_BY_OTHERS, ids=[" ".join(words[:2]) for words in READ_BY_OTHERS]
+)
 def test_what_a_job_only_reads_is_not_running(tmp_path: Path, words: tuple[str, str, str]) -> None:
     path = study(tmp_path, tmp_path / "r")
     read = tmp_path / words[2]
@@ -152,7 +154,9 @@ def test_chunks_under_way_and_failed_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("who", ["slurmstepd", "slurmstepd-node1"])
-def test_what_slurm_did_to_a_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+def test_what_slurm_did_to_a_job_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
     path = begun(tmp_path, *SAID)
     monkeypatch.chdir(tmp_path)
     log = tmp_path / ".snakemake/slurm_logs/rule_train/a_1/7.log"

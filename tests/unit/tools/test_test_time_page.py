@@ -35,13 +35,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_pages_configuration_registers_as_it_says() -> None:
     content = {"study": "s", "manifest": "m.tsv", **yaml.safe_load(STUDY)}
     read = config.parse(content, Path("page"))
-    names = ["unet", "unet-seed1", "unet-seed2", "unet-seeds", "unet-posed", "unet-refined", "unet-all"]
+    names = [
+        "unet",
+        "unet-seed1",
+        "unet-seed2",
+        "unet-seeds",
+        "unet-posed",
+        "unet-refined",
+        "unet-all",
+    ]
     assert read.registering_names() == names
     _, everything = read.options()["unet-all"]
-    assert (everything.ensemble, everything.poses is None, everything.refine is None) == (True, False, False)
+    assert (everything.ensemble, everything.poses is None, everything.refine is None) == (
+        True,
+        False,
+        False,
+    )
 
 
-def test_the_pages_commands_run_as_they_stand(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pages_commands_run_as_they_stand(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert [main(words) for words in COMMANDS] == [0, 0]
     said = capsys.readouterr().out
     assert "4 further poses averaged; refined in 30 steps" in said

@@ -151,7 +151,11 @@ def test_a_stack_of_hard_labels_is_carried_linearly(pair: Pair) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32])
 def test_labels_keep_their_type(pair: Pair, dtype: type) -> None:
     image = nib.nifti1.load(pair.file("moving-labels.nii.gz"))
-    save(pair.file("typed.nii.gz"), written(pair.file("moving-labels.nii.gz")).astype(dtype), image.affine)
+    save(
+        pair.file("typed.nii.gz"),
+        written(pair.file("moving-labels.nii.gz")).astype(dtype),
+        image.affine,
+    )
     pair.warp("typed.nii.gz", kind="labels")
     assert written(pair.file("out.nii.gz")).dtype == dtype
 
@@ -173,7 +177,11 @@ def test_what_is_asked_for_goes_before_what_it_is_taken_for(pair: Pair) -> None:
 
 
 def test_edge_continues_the_image_without_end(pair: Pair) -> None:
-    save(pair.file("one.nii.gz"), np.full((4, 4, 4), 3.5, np.float32), world((4, 4, 4), (2.0, 2.0, 2.0)))
+    save(
+        pair.file("one.nii.gz"),
+        np.full((4, 4, 4), 3.5, np.float32),
+        world((4, 4, 4), (2.0, 2.0, 2.0)),
+    )
     told = pair.warp("one.nii.gz", fill="edge")
     np.testing.assert_array_equal(written(pair.file("out.nii.gz")), np.float32(3.5))
     assert "the other voxels are those of its edge" in told
@@ -205,7 +213,11 @@ def test_the_output_has_the_grid_of_the_reference_and_no_other_words(pair: Pair)
 @pytest.mark.parametrize("suffix", ["tsv", "csv", "fcsv", "mrk.json"])
 def test_fixed_points_go_where_simpleitk_maps_them(pair: Pair, suffix: str) -> None:
     point_writers.write_points(pair.file(f"in.{suffix}"), POINTS)
-    warp(transform=pair.file("t.h5"), input=pair.file(f"in.{suffix}"), output=pair.file(f"out.{suffix}"))
+    warp(
+        transform=pair.file("t.h5"),
+        input=pair.file(f"in.{suffix}"),
+        output=pair.file(f"out.{suffix}"),
+    )
     transform = sitk.ReadTransform(str(pair.file("t.h5")))
     found = read_points(pair.file(f"out.{suffix}"))
     assert [point.name for point in found] == [point.name for point in POINTS]
@@ -256,8 +268,13 @@ def test_the_fixed_image_goes_to_the_moving_grid_with_inverse(pair: Pair) -> Non
 def test_labels_that_go_there_and_back_are_nearly_what_they_were(pair: Pair) -> None:
     pair.warp("fixed-labels.nii.gz", "there.nii.gz", inverse=True, kind="labels")
     pair.warp("there.nii.gz", "back.nii.gz", kind="labels")
-    before, after = (written(pair.file(name)) == 1 for name in ("fixed-labels.nii.gz", "back.nii.gz"))
-    assert 2 * np.count_nonzero(before & after) / (np.count_nonzero(before) + np.count_nonzero(after)) > 0.85
+    before, after = (
+        written(pair.file(name)) == 1 for name in ("fixed-labels.nii.gz", "back.nii.gz")
+    )
+    assert (
+        2 * np.count_nonzero(before & after) / (np.count_nonzero(before) + np.count_nonzero(after))
+        > 0.85
+    )
     assert not np.array_equal(before, after)
 
 
@@ -287,20 +304,31 @@ def torn(pair: Pair) -> Pair:
     return pair
 
 
-def test_points_without_an_inverse_are_told_by_name(torn: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    warp(transform=torn.file("t.h5"), input=torn.file("in.tsv"), output=torn.file("out.tsv"), inverse=True)
+def test_points_without_an_inverse_are_told_by_name(
+    torn: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    warp(
+        transform=torn.file("t.h5"),
+        input=torn.file("in.tsv"),
+        output=torn.file("out.tsv"),
+        inverse=True,
+    )
     said = [record.getMessage() for record in caplog.records if "no inverse" in record.getMessage()]
     assert len(said) == 1
     assert "1 of 2 points have no inverse" in said[0]
     assert "they miss by: lost" in said[0]
 
 
-def test_how_much_of_a_grid_has_no_inverse_is_told(torn: Pair, caplog: pytest.LogCaptureFixture) -> None:
+def test_how_much_of_a_grid_has_no_inverse_is_told(
+    torn: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
     torn.warp("fixed.nii.gz", inverse=True)
     assert "has no inverse at" in caplog.records[-1].getMessage()
 
 
-def test_points_outside_the_grid_are_told_by_name(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+def test_points_outside_the_grid_are_told_by_name(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
     point_writers.write_points(pair.file("in.tsv"), POINTS)
     warp(transform=pair.file("t.h5"), input=pair.file("in.tsv"), output=pair.file("out.fcsv"))
     (record,) = caplog.records
@@ -314,7 +342,8 @@ def test_a_linear_transform_acts_everywhere(pair: Pair, caplog: pytest.LogCaptur
     point_writers.write_points(pair.file("in.tsv"), POINTS)
     warp(transform=pair.file("t.tfm"), input=pair.file("in.tsv"), output=pair.file("out.tsv"))
     moved = [
-        np.subtract(b.xyz, a.xyz) for a, b in zip(POINTS, read_points(pair.file("out.tsv")), strict=True)
+        np.subtract(b.xyz, a.xyz)
+        for a, b in zip(POINTS, read_points(pair.file("out.tsv")), strict=True)
     ]
     np.testing.assert_allclose(moved, [(-1.0, -2.0, 3.0)] * 3, atol=1e-5)
     assert caplog.records == []
@@ -343,9 +372,15 @@ def test_a_small_reference_inside_the_grid_is_no_cause_to_warn(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"input": "moving.nii.gz", "reference": None}, "needs a grid .*name the fixed image by --reference"),
+        (
+            {"input": "moving.nii.gz", "reference": None},
+            "needs a grid .*name the fixed image by --reference",
+        ),
         ({"input": "moving.nii.gz", "reference": None, "inverse": True}, "name the moving image"),
-        ({"input": "moving.nii.gz", "output": "out.mha"}, r"out\.mha: asks for no format.*name it \.nii"),
+        (
+            {"input": "moving.nii.gz", "output": "out.mha"},
+            r"out\.mha: asks for no format.*name it \.nii",
+        ),
         ({"input": "moving.nii.gz", "output": "out.tsv"}, r"name it \.nii or \.nii\.gz"),
         ({"input": "in.tsv", "reference": None, "output": "out.nii.gz"}, r"name it \.tsv, \.csv"),
         ({"input": "in.tsv"}, "holds points, which have no --reference"),
@@ -356,7 +391,10 @@ def test_a_small_reference_inside_the_grid_is_no_cause_to_warn(
             {"input": "moving.nii.gz", "output": "fixed.nii.gz", "overwrite": True},
             "is one of the files to read",
         ),
-        ({"input": "moving.nii.gz", "output": "fixed-labels.nii.gz"}, "is there already; .*--overwrite"),
+        (
+            {"input": "moving.nii.gz", "output": "fixed-labels.nii.gz"},
+            "is there already; .*--overwrite",
+        ),
         (
             {"input": "moving-labels.nii.gz", "kind": "labels", "fill": -1.0},
             "give a whole number from 0 to 255",
@@ -365,16 +403,27 @@ def test_a_small_reference_inside_the_grid_is_no_cause_to_warn(
             {"input": "moving-labels.nii.gz", "kind": "labels", "fill": 0.5},
             "give a whole number from 0 to 255",
         ),
-        ({"input": "moving-stack.nii.gz", "kind": "stack", "fill": -1.0}, "give a number from 0 to 1"),
-        ({"input": "moving-labels.nii.gz"}, "whole numbers from 0 to 5: an image or labels; .*--kind labels"),
+        (
+            {"input": "moving-stack.nii.gz", "kind": "stack", "fill": -1.0},
+            "give a number from 0 to 1",
+        ),
+        (
+            {"input": "moving-labels.nii.gz"},
+            "whole numbers from 0 to 5: an image or labels; .*--kind labels",
+        ),
         (
             {"input": "moving-labels.nii.gz", "kind": "labels", "interpolation": "linear"},
             "leave out --interpolation",
         ),
-        ({"input": "in.tsv", "kind": "image"}, "points by its name, which --kind image contradicts"),
+        (
+            {"input": "in.tsv", "kind": "image"},
+            "points by its name, which --kind image contradicts",
+        ),
     ],
 )
-def test_what_does_not_go_together_is_refused(pair: Pair, flags: dict[str, object], said: str) -> None:
+def test_what_does_not_go_together_is_refused(
+    pair: Pair, flags: dict[str, object], said: str
+) -> None:
     point_writers.write_points(pair.file("in.tsv"), POINTS)
     before = sorted(path.name for path in pair.root.iterdir())
     given = {"transform": "t.h5", "reference": "fixed.nii.gz", "output": "out.nii.gz"} | flags
@@ -404,7 +453,9 @@ def test_labels_beyond_32_bits_are_refused_by_name(pair: Pair) -> None:
     values = np.zeros((4, 4, 4))
     values[1, 1, 1] = 2.0**40
     save(pair.file("huge.nii.gz"), values, np.eye(4))
-    with pytest.raises(DataError, match=r"huge\.nii\.gz: holds whole numbers from 0 to 1099511627776"):
+    with pytest.raises(
+        DataError, match=r"huge\.nii\.gz: holds whole numbers from 0 to 1099511627776"
+    ):
         pair.warp("huge.nii.gz", kind="labels")
 
 
@@ -428,16 +479,24 @@ def test_the_command_carries_labels(pair: Pair) -> None:
 
 def test_the_command_carries_points_and_warns(pair: Pair) -> None:
     point_writers.write_points(pair.file("in.fcsv"), POINTS)
-    done = tenter(pair.root, "--transform", "t.h5", "--input", "in.fcsv", "--output", "out.mrk.json")
+    done = tenter(
+        pair.root, "--transform", "t.h5", "--input", "in.fcsv", "--output", "out.mrk.json"
+    )
     assert done.returncode == 0
     assert "WARNING in.fcsv: 1 of 3 points lie outside the grid of t.h5" in done.stderr
-    assert done.stdout == ("3 points taken from the fixed image to the moving one\nwritten: out.mrk.json\n")
-    assert len(json.loads(pair.file("out.mrk.json").read_text())["markups"][0]["controlPoints"]) == 3
+    assert done.stdout == (
+        "3 points taken from the fixed image to the moving one\nwritten: out.mrk.json\n"
+    )
+    assert (
+        len(json.loads(pair.file("out.mrk.json").read_text())["markups"][0]["controlPoints"]) == 3
+    )
 
 
 def test_the_command_line_takes_every_flag(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [f"--{name}={pair.file(file)}" for name, file in (("transform", "t.h5"),
         ("input", "moving-stack.nii.gz"), ("reference", "fixed.nii.gz"), ("output", "out.nii"))]  # fmt: skip
-    assert main(["warp", *paths, "--fill", "-1000", "--interpolation", "nearest", "--overwrite"]) == 0
+    assert (
+        main(["warp", *paths, "--fill", "-1000", "--interpolation", "nearest", "--overwrite"]) == 0
+    )
     assert main(["warp", *paths, "--fill", "edge"]) == 2
     assert "is there already" in capsys.readouterr().err

@@ -103,7 +103,9 @@ def test_the_advised_kind_is_accepted(name: str, folder: Path) -> None:
     assert "taken for an image, as asked for; read linearly" in run(path, kind="image")
 
 
-def test_the_command_asks_with_exit_code_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_asks_with_exit_code_2(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = save(folder / "mask.nii.gz", UNCERTAIN["mask"])
     flags = [f"--input={path}", f"--reference={path}", f"--output={folder / 'out.nii'}"]
     assert main(["warp", f"--transform={folder / 'shift.tfm'}", *flags]) == 2
@@ -125,7 +127,11 @@ def test_labels_are_known_by_their_intent(folder: Path) -> None:
         (CERTAIN["window"], "labels", "store 0 for background"),
         (CERTAIN["fractions"] + 1000, "labels", "for soft labels give --kind stack"),
         (UNCERTAIN["hard stack"], "labels", "a label map has one channel; give --kind stack"),
-        (UNCERTAIN["ultrasound"], "stack", "store each label between 0 and 1, or give --kind labels"),
+        (
+            UNCERTAIN["ultrasound"],
+            "stack",
+            "store each label between 0 and 1, or give --kind labels",
+        ),
         (UNCERTAIN["series of counts"], "stack", "store each label as a channel of its own"),
     ],
 )
@@ -158,6 +164,8 @@ def test_command_and_python_write_the_same_file(name: str, folder: Path) -> None
         image = tenter.warp(tenter.read_image(path), folder / "shift.tfm", path)
         tenter.write_image(folder / "python.nii.gz", image)
     else:
-        labels = tenter.warp(tenter.read_labels(path, stack=kind == "stack"), folder / "shift.tfm", path)
+        labels = tenter.warp(
+            tenter.read_labels(path, stack=kind == "stack"), folder / "shift.tfm", path
+        )
         tenter.write_labels(folder / "python.nii.gz", labels)
     assert (folder / "command.nii.gz").read_bytes() == (folder / "python.nii.gz").read_bytes()

@@ -35,7 +35,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for side, shape in SHAPES.items():
         affine = world(shape, (2.0, 2.5, 2.2), 15)
         places = voxel_points(shape, affine)
-        image, stack = picture(places).astype(np.float32), spheres(places, "stack").astype(np.float32) * 0.9
+        image, stack = (
+            picture(places).astype(np.float32),
+            spheres(places, "stack").astype(np.float32) * 0.9,
+        )
         arrays = {"": image, "-prostate": spheres(places, "map"), "-zones": stack}
         for name, array in arrays.items():
             save(tmp_path / f"{side}{name}.nii.gz", array, affine)

@@ -25,7 +25,9 @@ STEPS = (*absent_gpu.NETWORKS, "everything", "images on the host", "a slice")
 def found() -> dict[str, list[str]]:
     """The calls that would make the host wait, by what is done on a GPU that is not there."""
     command = [sys.executable, str(TESTS / "absent_gpu.py")]
-    waits: dict[str, list[str]] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    waits: dict[str, list[str]] = json.loads(
+        subprocess.run(command, capture_output=True, check=True).stdout
+    )
     return waits
 
 
@@ -36,7 +38,11 @@ def test_steps_wait_for_nothing(found: dict[str, list[str]], what: str) -> None:
 
 @pytest.mark.parametrize(
     ("what", "call"),
-    [("item", "aten._local_scalar_dense"), ("upload", "aten._to_copy"), ("download", "aten._to_copy")],
+    [
+        ("item", "aten._local_scalar_dense"),
+        ("upload", "aten._to_copy"),
+        ("download", "aten._to_copy"),
+    ],
 )
 def test_a_wait_that_is_planted_into_a_network_is_found(
     found: dict[str, list[str]], what: str, call: str
@@ -59,7 +65,9 @@ def test_a_gpu_sees_no_wait_either(*, images: bool) -> None:
     try:
         for step in range(3):
             learner.learn(
-                batches.apply(draw(outline(cases, SPACING), chosen, fold="0", step=step), cases, device),
+                batches.apply(
+                    draw(outline(cases, SPACING), chosen, fold="0", step=step), cases, device
+                ),
                 step,
             )
             torch.cuda.set_sync_debug_mode("error")  # the first step has made what is kept

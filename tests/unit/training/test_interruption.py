@@ -57,7 +57,9 @@ def test_a_thread_has_its_deadline_and_no_signals() -> None:
     assert found == [TIME_UP]
 
 
-def test_of_several_processes_one_asks_slurm_and_the_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_processes_one_asks_slurm_and_the_others_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("tenter.training.interruption.REQUEUED_WITHIN_S", 0.2)
     begin = time.monotonic()
     with pytest.raises(TimeUp), begun_anew({"SLURM_JOB_ID": "7", "PATH": ""}, leads=False):

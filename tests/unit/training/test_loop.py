@@ -59,7 +59,9 @@ class At:
 
 
 def timeless(outcome: Outcome) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in outcome.history]
+    return [
+        {name: value for name, value in row.items() if name != "seconds"} for row in outcome.history
+    ]
 
 
 def same(one: Outcome, other: Outcome) -> bool:
@@ -126,7 +128,9 @@ class Asking(Case):
 def test_what_was_not_reported_yet_is_not_lost(tmp_path: Path) -> None:
     task = replace(TASK, validation=(), log_every=100)
     whole = train(tmp_path / "whole", task)
-    asking = [Asking(one.pair, one.patients, one.images, one.labels, one.boxes) for one in TASK.training]
+    asking = [
+        Asking(one.pair, one.patients, one.images, one.labels, one.boxes) for one in TASK.training
+    ]
     with pytest.raises(SystemExit):
         train(tmp_path / "cut", replace(task, training=asking))
     assert same(train(tmp_path / "cut", task), whole)
@@ -152,7 +156,9 @@ def test_in_slices_by_the_clock_it_ends_with_the_same_bits(tmp_path: Path) -> No
 
 
 def test_a_slice_too_short_for_one_step_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"did not suffice for one step from step 0; .*runtime\.margin_s"):
+    with pytest.raises(
+        TrainingError, match=r"did not suffice for one step from step 0; .*runtime\.margin_s"
+    ):
         train(tmp_path, replace(TASK, deadline=time.monotonic()))
     assert not list(tmp_path.glob("*.pt"))
 
@@ -187,7 +193,9 @@ def poisoned(one: Case) -> Case:
 
 
 def test_one_bad_pair_is_skipped_and_counted(tmp_path: Path) -> None:
-    task = replace(TASK, training=[poisoned(TASK.training[0]), *(case(f"q{index}") for index in range(7))])
+    task = replace(
+        TASK, training=[poisoned(TASK.training[0]), *(case(f"q{index}") for index in range(7))]
+    )
     outcome = train(tmp_path, task)
     assert sum(row.get("skipped", 0) for row in outcome.history) > 0
     assert all(bool(torch.isfinite(value).all()) for value in outcome.weights.values())
@@ -195,7 +203,9 @@ def test_one_bad_pair_is_skipped_and_counted(tmp_path: Path) -> None:
 
 def test_too_many_bad_steps_stop_it_naming_them_and_the_checkpoint(tmp_path: Path) -> None:
     train(tmp_path, replace(TASK, settings=settings(steps=4), validation=()))
-    broken = replace(TASK, settings=settings(steps=20), validation=(), training=[poisoned(TASK.training[0])])
+    broken = replace(
+        TASK, settings=settings(steps=20), validation=(), training=[poisoned(TASK.training[0])]
+    )
     with pytest.raises(
         TrainingError, match=r"step 4: p0; step 5: p0; step 6: p0.*last good checkpoint"
     ) as caught:
@@ -221,7 +231,9 @@ class Hungry(nn.Module):
 def test_too_little_memory_is_told_with_the_sizes_that_took_it(tmp_path: Path) -> None:
     task = replace(TASK, validation=())
     learner = Learner(Hungry(), CHOSEN, SPACING)
-    with pytest.raises(TrainingError, match=r"batch of 2 pairs of \(1, 10, 12, 8\).*lower training\.batch"):
+    with pytest.raises(
+        TrainingError, match=r"batch of 2 pairs of \(1, 10, 12, 8\).*lower training\.batch"
+    ):
         loop.fit(learner, task, Checkpoints(tmp_path, {"fold": "0"}))
 
 
@@ -272,7 +284,9 @@ def test_the_best_weights_are_those_of_their_look(tmp_path: Path) -> None:
     assert 0 < outcome.kept < outcome.steps == 12
     assert outcome.kept == 1 + int(np.argmin(errors_mm(outcome)[1:]))
     shorter = replace(task, settings=settings(steps=outcome.kept, learning_rate=3.0))
-    assert same(replace(outcome, history=[]), replace(train(tmp_path / "short", shorter), history=[]))
+    assert same(
+        replace(outcome, history=[]), replace(train(tmp_path / "short", shorter), history=[])
+    )
 
 
 def test_patience_ends_a_training_after_looks_that_were_no_better(tmp_path: Path) -> None:

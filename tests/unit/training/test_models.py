@@ -32,7 +32,11 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
     loaded = models.load(tmp_path, CPU)
     state = loaded.network.state_dict()
     assert all(torch.equal(state[name], value) for name, value in weights.items())
-    assert (loaded.fold, loaded.folder, loaded.description["plan"]) == ("2", tmp_path, {"shape": [4, 2, 3]})
+    assert (loaded.fold, loaded.folder, loaded.description["plan"]) == (
+        "2",
+        tmp_path,
+        {"shape": [4, 2, 3]},
+    )
     assert not loaded.network.training
     assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
 
@@ -40,7 +44,9 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("one", "other"):
         saved(tmp_path / name)
-    assert len({(tmp_path / name / finished.WEIGHTS).read_bytes() for name in ("one", "other")}) == 1
+    assert (
+        len({(tmp_path / name / finished.WEIGHTS).read_bytes() for name in ("one", "other")}) == 1
+    )
 
 
 def test_a_flipped_bit_is_refused(tmp_path: Path) -> None:

@@ -44,7 +44,14 @@ def test_an_exponential_rate_falls_evenly_to_its_share() -> None:
 
 def test_a_rate_in_steps_drops_at_each() -> None:
     training = Training(steps=10, learning_rate=0.4, schedule="steps", decay=0.5, decay_at=(3, 7))
-    assert [learning_rate(training, step) for step in (0, 2, 3, 6, 7, 9)] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
+    assert [learning_rate(training, step) for step in (0, 2, 3, 6, 7, 9)] == [
+        0.4,
+        0.4,
+        0.2,
+        0.2,
+        0.1,
+        0.1,
+    ]
 
 
 def test_the_first_step_is_adams_sign_of_the_gradient_and_decoupled_decay() -> None:

@@ -35,7 +35,9 @@ def test_histories_and_progress_are_recorders() -> None:
     assert isinstance(History(), Recorder)
 
 
-def test_progress_logs_a_line_with_figures_pace_and_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_logs_a_line_with_figures_pace_and_what_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     row = {"step": 50.0, "seconds": 1.0, "loss": 0.51234, "label_weighted": 1.0, "skipped": 0.0}
     with caplog.at_level(logging.INFO), Progress("fold 0", 100) as progress:
         progress.record(row)

@@ -30,9 +30,15 @@ def seen(name: str, values: list[float], **chosen: Any) -> Selection:
 
 @pytest.mark.parametrize(
     ("measure", "values"),
-    [("tre_mm", [0.5, 3.0, 2.0, 2.5]), ("dice", [0.9, 0.1, 0.8, 0.7]), ("soft_dice", [0.9, 0.1, 0.8, 0.8])],
+    [
+        ("tre_mm", [0.5, 3.0, 2.0, 2.5]),
+        ("dice", [0.9, 0.1, 0.8, 0.7]),
+        ("soft_dice", [0.9, 0.1, 0.8, 0.8]),
+    ],
 )
-def test_the_best_look_after_the_first_step_gives_the_weights(measure: str, values: list[float]) -> None:
+def test_the_best_look_after_the_first_step_gives_the_weights(
+    measure: str, values: list[float]
+) -> None:
     chosen, step = seen(measure, values, measure=measure, keep="best").chosen(weight(9), 35)
     assert (float(chosen["weight"]), step) == (2.0, 20)
 
@@ -52,7 +58,9 @@ def test_kept_weights_do_not_follow_the_network() -> None:
 
 def test_patience_counts_looks_in_a_row_without_a_better_one() -> None:
     values = [9.0, 3.0, 3.0, 2.0, math.nan, 2.5]
-    patient = [seen("tre_mm", values[:count], measure="tre_mm", patience=2).enough for count in range(7)]
+    patient = [
+        seen("tre_mm", values[:count], measure="tre_mm", patience=2).enough for count in range(7)
+    ]
     assert patient == [False] * 6 + [True]
 
 

@@ -46,7 +46,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
     learner, one = Learner(network(chosen), chosen, SPACING), batch(chosen)
     field = learner.network(one.moving, one.fixed)
     warped = warp.warp(one.moving_labels, field, padding="zeros")
-    label = losses.label_loss(chosen.losses.labels[0], SPACING)(warped, one.fixed_labels, one.present.float())
+    label = losses.label_loss(chosen.losses.labels[0], SPACING)(
+        warped, one.fixed_labels, one.present.float()
+    )
     learner.learn(one, 0)
     row = learner.means()
     assert row["dice"] == float(label.detach())
@@ -136,7 +138,8 @@ def test_one_bad_part_spoils_the_step() -> None:
     learner, one = Learner(network(chosen), chosen, SPACING), batch(chosen)
     before = weights(learner)
     learner.learn(
-        replace(one, moving=one.moving * torch.tensor([1.0, torch.nan])[:, None, None, None, None]), 0
+        replace(one, moving=one.moving * torch.tensor([1.0, torch.nan])[:, None, None, None, None]),
+        0,
     )
     assert torch.equal(weights(learner), before)
     assert learner.means() == {"skipped": 1.0}

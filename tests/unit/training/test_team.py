@@ -29,7 +29,11 @@ def shared_by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*start, str(TESTS / "shared_steps.py"), str(folder)]
     done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -40,7 +44,9 @@ def weights(left: dict[str, Any]) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", shared_steps.KINDS)
-def test_two_processes_learn_what_one_does_with_the_whole_batch(kind: str, shared_by_two: Path) -> None:
+def test_two_processes_learn_what_one_does_with_the_whole_batch(
+    kind: str, shared_by_two: Path
+) -> None:
     alone = shared_steps.learnt(kind)
     first, second = (torch.load(shared_by_two / f"{kind}-{rank}.pt") for rank in range(2))
     torch.testing.assert_close(weights(first), weights(alone), rtol=0, atol=1e-8)
@@ -65,7 +71,9 @@ def test_cases_are_dealt_and_nobody_has_one_twice() -> None:
     assert dealt == [[0, 3, 6], [1, 4], [2, 5]]
 
 
-@pytest.mark.parametrize("network", [{"name": "unet", "norm": "batch"}, {"name": "local", "parity": True}])
+@pytest.mark.parametrize(
+    "network", [{"name": "unet", "norm": "batch"}, {"name": "local", "parity": True}]
+)
 def test_networks_that_normalise_over_the_batch_are_refused(network: dict[str, Any]) -> None:
     chosen = settings(network={**network, "channels": 1})
     with pytest.raises(DeviceError, match="normalises over the batch"):

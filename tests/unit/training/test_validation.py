@@ -19,7 +19,9 @@ from tenter.training.interruption import Stop
 from tenter.training.validation import centroid_distance_mm, dice, measure
 
 IDS = some.text("abcdefgh", min_size=1, max_size=2)
-PAIRS = some.dictionaries(some.text("xyz", min_size=1, max_size=4), some.lists(IDS, min_size=1, max_size=2))
+PAIRS = some.dictionaries(
+    some.text("xyz", min_size=1, max_size=4), some.lists(IDS, min_size=1, max_size=2)
+)
 
 
 class Shift(nn.Module):
@@ -36,10 +38,13 @@ class Shift(nn.Module):
 
 @given(pairs=PAIRS, fraction=some.floats(0.0, 0.99), seed=some.integers(0, 99))
 @options(max_examples=100, deadline=None)
-def test_no_patient_is_on_both_sides(pairs: dict[str, list[str]], fraction: float, seed: int) -> None:
+def test_no_patient_is_on_both_sides(
+    pairs: dict[str, list[str]], fraction: float, seed: int
+) -> None:
     split = set_aside(pairs, fraction, seed=seed, fold="0")
     learnt, watched = (
-        {name for pair in part for name in pairs[pair]} for part in (split.training, split.validation)
+        {name for pair in part for name in pairs[pair]}
+        for part in (split.training, split.validation)
     )
     assert learnt.isdisjoint(watched)
     assert sorted([*split.training, *split.validation, *split.left_out]) == sorted(pairs)
@@ -62,7 +67,9 @@ def test_who_is_set_aside_stays_put_as_the_cohort_grows() -> None:
 
 def test_folds_and_seeds_set_others_aside() -> None:
     pairs = {f"p{index}": [f"patient{index}"] for index in range(40)}
-    chosen = {set_aside(pairs, 0.1, seed=seed, fold=fold) for seed, fold in ((0, "0"), (1, "0"), (0, "1"))}
+    chosen = {
+        set_aside(pairs, 0.1, seed=seed, fold=fold) for seed, fold in ((0, "0"), (1, "0"), (0, "1"))
+    }
     assert len(chosen) == 3
 
 
@@ -88,7 +95,9 @@ def test_centroid_distances_are_mm_and_agree_with_scipy() -> None:
     moving, fixed = ball((5.0, 6.5, 4.0), 2.0), ball((4.0, 5.0, 3.5), 2.0)
     shift = np.array(ndimage.center_of_mass(moving.numpy())) - ndimage.center_of_mass(fixed.numpy())
     spacing = (0.8, 1.1, 2.5)
-    found = centroid_distance_mm(moving[None, None], fixed[None, None], torch.zeros(1, 3, *SHAPE), spacing)
+    found = centroid_distance_mm(
+        moving[None, None], fixed[None, None], torch.zeros(1, 3, *SHAPE), spacing
+    )
     assert float(found[0]) == pytest.approx(float(np.linalg.norm(shift * spacing)), abs=1e-6)
 
 
@@ -125,7 +134,9 @@ def test_measuring_leaves_the_network_in_training() -> None:
 
 
 def test_a_stop_breaks_the_look_off() -> None:
-    assert measure(Shift(0.0, 0.0, 0.0), [aligned((0, 0, 0))], settings(), SPACING, Stop(143)) is None
+    assert (
+        measure(Shift(0.0, 0.0, 0.0), [aligned((0, 0, 0))], settings(), SPACING, Stop(143)) is None
+    )
 
 
 def test_a_kind_of_label_that_nobody_has_is_not_measured() -> None:

@@ -103,7 +103,8 @@ def test_noise_is_the_same_for_a_seed_and_touches_no_generator() -> None:
     state = torch.get_rng_state()
     image = torch.zeros(3, 2, *SHAPE)
     first, again, other = (
-        changed(image, Change(noise=VALUES, noise_seeds=seeds)) for seeds in ((5, 6, 7), (5, 6, 7), (6, 7, 8))
+        changed(image, Change(noise=VALUES, noise_seeds=seeds))
+        for seeds in ((5, 6, 7), (5, 6, 7), (6, 7, 8))
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

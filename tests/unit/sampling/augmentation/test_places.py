@@ -64,12 +64,14 @@ def test_a_rotation_turns_about_the_centre_in_mm() -> None:
     turn = np.eye(4)[None]
     half = (np.array(SHAPE) - 1) / 2 * SPACING
     angle = 0.2
-    rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    rotation = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
     turn[0, :3, :3] = rotation * half / half[:, None]
     moved = field(Change(pose=turn))[0].numpy() * np.array(SPACING).reshape(3, 1, 1, 1)
-    start = (np.indices(SHAPE) - (np.array(SHAPE).reshape(3, 1, 1, 1) - 1) / 2) * np.array(SPACING).reshape(
-        3, 1, 1, 1
-    )
+    start = (np.indices(SHAPE) - (np.array(SHAPE).reshape(3, 1, 1, 1) - 1) / 2) * np.array(
+        SPACING
+    ).reshape(3, 1, 1, 1)
     expected = np.einsum("ij,jxyz->ixyz", rotation - np.eye(3), start)
     assert np.allclose(moved, expected, atol=1e-4)
 
