@@ -90,8 +90,8 @@ _DEPENDENT = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 class Waits(TorchDispatchMode):
     """Notes the calls before or after which a host waits for a GPU.
 
-    Values and sizes that depend on what a tensor holds; copies to the host; copies to the GPU that are
-    not asynchronous or not from page-locked memory; indices that lie on the host.
+    Values and sizes that depend on what a tensor holds; copies to the host; copies to the GPU that
+    are not asynchronous or not from page-locked memory; indices that lie on the host.
     """
 
     def __init__(self) -> None:

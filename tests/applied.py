@@ -1,4 +1,6 @@
-"""A cohort of one new patient and the study that registers it by a finished model, stage by stage."""
+"""A cohort of one new patient and the study that registers it by a finished model,
+stage by stage.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def write_start(folder: Path) -> Path:
 
 
 def write_study(folder: Path, *, start: bool = False, **keys: object) -> Path:
-    """Images, manifest and configuration `applied.yaml` of a study that applies the model `model`."""
+    """Images, manifest and configuration `applied.yaml` of a study
+    that applies the model `model`.
+    """
     patient.write_images(folder)
     columns = ["pair", "patient", "moving_image", "fixed_image"]
     cells = ["p", "p", "mr.nii.gz", "us.nii.gz"]

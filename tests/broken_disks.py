@@ -1,4 +1,6 @@
-"""Folders that nothing can be written to, each for another reason, by real file systems and limits."""
+"""Folders that nothing can be written to, each for another reason,
+by real file systems and limits.
+"""
 
 from __future__ import annotations
 

@@ -77,7 +77,9 @@ class Clone:
         )
 
     def stale(self) -> set[str]:
-        """The jobs that a run would start now, by Snakemake and by tenter's own comparison, which agree."""
+        """The jobs that a run would start now, by Snakemake and by tenter's own comparison,
+        which agree.
+        """
         done = self.run("--dry-run")
         assert done.returncode == 0, done.stderr
         found = jobs(done.stdout + done.stderr)

@@ -106,8 +106,8 @@ class Study(Clone):
         environment = self.environment
         with (self.root / "said.log").open("a+") as said:
             process = subprocess.Popen(
-                self.snakemake(*words), cwd=self.root, env=environment, stdout=said, stderr=said, text=True,
-                start_new_session=True,
+                self.snakemake(*words), cwd=self.root, env=environment, stdout=said, stderr=said,
+                text=True, start_new_session=True,
             )  # fmt: skip
             try:
                 yield process
@@ -209,7 +209,9 @@ class Study(Clone):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study with prepared cases, and the weights that its trainings end with when nobody disturbs them."""
+    """A study with prepared cases, and the weights that its trainings end with
+    when nobody disturbs them.
+    """
 
     root: Path
     weights: dict[str, str]

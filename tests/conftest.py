@@ -1,4 +1,6 @@
-"""Fixtures for all tests: tiny cohorts on disk, one thread, and the example cohorts where they are."""
+"""Fixtures for all tests: tiny cohorts on disk, one thread,
+and the example cohorts where they are.
+"""
 
 from __future__ import annotations
 

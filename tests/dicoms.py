@@ -1,4 +1,6 @@
-"""DICOM files made by hand, so that each can be made wrong in one way; every one names a patient."""
+"""DICOM files made by hand, so that each can be made wrong in one way;
+every one names a patient.
+"""
 
 from __future__ import annotations
 
@@ -168,7 +170,9 @@ def name_of(index: int) -> str:
 def enhanced(
     array: np.ndarray, affine: np.ndarray, scalings: Sequence[tuple[float, float]] = ()
 ) -> Elements:
-    """The elements of one file of many frames, each with its place and, where given, its scaling."""
+    """The elements of one file of many frames, each with its place and, where given,
+    its scaling.
+    """
     elements = pixel_elements(array.transpose(2, 1, 0))
     elements[0x00080016] = ("UI", "1.2.840.10008.5.1.4.1.1.4.1")
     elements[FRAMES] = ("IS", str(array.shape[2]))
@@ -197,7 +201,9 @@ def enhanced(
 
 
 def all_frames(image: dicom_pixels.Image) -> np.ndarray:
-    """The values of all pixels of a file, put together from its pieces, `[frames, rows, columns]`."""
+    """The values of all pixels of a file, put together from its pieces,
+    `[frames, rows, columns]`.
+    """
     values = np.zeros(image.shape, image.dtype.newbyteorder("="))
     for frame, first, rows in dicom_pixels.pieces(image):
         values[frame, first : first + len(rows)] = rows

@@ -1,4 +1,6 @@
-"""Small sound files, and the ways to spoil them: each spoiler takes a file and leaves a faulty one."""
+"""Small sound files, and the ways to spoil them: each spoiler takes a file
+and leaves a faulty one.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def labels(path: Path, keys: Sequence[int] = (1, 2), matrix: np.ndarray | None =
 
 
 def cohort(folder: Path, patients: Sequence[str] = ("p1", "p2", "p3")) -> Path:
-    """A sound study: configuration, manifest, one labelled pair for each patient. Gives the configuration."""
+    """A sound study: configuration, manifest, one labelled pair for each patient.
+    Gives the configuration.
+    """
     lines = ["pair\tpatient\tmoving_image\tfixed_image\tmoving_labels\tfixed_labels"]
     for number, patient in enumerate(patients):
         names = [f"{patient}_{name}.nii.gz" for name in ("mr", "us", "mr_labels", "us_labels")]
@@ -109,7 +113,9 @@ def wrong_checksum(path: Path) -> None:
 
 
 def flip_bit(path: Path) -> None:
-    """Flip one bit of a voxel, below an unchanged checksum (stored blocks: the stream stays readable)."""
+    """Flip one bit of a voxel, below an unchanged checksum (stored blocks: the stream stays
+    readable).
+    """
     raw = gzip.decompress(path.read_bytes())
     stored = bytearray(gzip.compress(raw, compresslevel=0, mtime=0))
     stored[len(stored) // 2] ^= 0x10

@@ -1,4 +1,6 @@
-"""The results folder of a finished study, made up: what the report reads, without any registration."""
+"""The results folder of a finished study, made up: what the report reads,
+without any registration.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +64,9 @@ def row(
     label, role, metric, unit = what
     lost = after is not None and math.isinf(after)
     return MetricRow(
-        model=model, fold=fold, set=kind, pair=pair, patient=patient, label=label, role=role, metric=metric,
-        unit=unit, before=before, after=None if lost else after, note=metric_tables.VANISHED if lost else "",
+        model=model, fold=fold, set=kind, pair=pair, patient=patient, label=label, role=role,
+        metric=metric, unit=unit, before=before, after=None if lost else after,
+        note=metric_tables.VANISHED if lost else "",
     )  # fmt: skip
 
 
@@ -218,7 +221,9 @@ def write_study(
     folds: int = 3,
     shape: tuple[int, int, int] = (12, 14, 10),
 ) -> Path:
-    """All that the report reads of a study: tables, plan, folds and trained models; no case, no field."""
+    """All that the report reads of a study: tables, plan, folds and trained models;
+    no case, no field.
+    """
     metric_tables.write(root / "metrics" / "all.tsv", found)
     summarise(
         metrics=(root / "metrics" / "all.tsv",),

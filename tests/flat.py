@@ -1,4 +1,6 @@
-"""A cohort of slices, stored in several ways: an organ and a spot in it, elsewhere in the moving image."""
+"""A cohort of slices, stored in several ways: an organ and a spot in it,
+elsewhere in the moving image.
+"""
 
 from __future__ import annotations
 

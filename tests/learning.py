@@ -41,7 +41,9 @@ def box(label: Tensor) -> Box:
 def case(
     name: str = "p0", patient: str = "a", roles: tuple[Role, ...] = ("structure", "landmark")
 ) -> Case:
-    """A pair of images that show a ball, shifted by a voxel or two between the sides, and its labels."""
+    """A pair of images that show a ball, shifted by a voxel or two between the sides,
+    and its labels.
+    """
     random = np.random.default_rng(int.from_bytes(name.encode()))
     shift = random.uniform(-1.5, 1.5, 3)
     labels, boxes = [], []

@@ -1,4 +1,6 @@
-"""Small pairs of labelled balls in a folder, registered by known transforms, and their evaluation."""
+"""Small pairs of labelled balls in a folder, registered by known transforms,
+and their evaluation.
+"""
 
 from __future__ import annotations
 

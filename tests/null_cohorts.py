@@ -1,4 +1,5 @@
-"""Simulated cohorts whose truth is known: how often tests find what is not there, and intervals cover.
+"""Simulated cohorts whose truth is known: how often tests find what is not there,
+and intervals cover.
 
     python tests/null_cohorts.py --repeats 2000
 

@@ -49,7 +49,9 @@ LABELS = config.LabelFiles(
 
 
 def drawn(side: str) -> dict[str, np.ndarray]:
-    """Image and label map of a side, on its grid of `AFFINES`: the same spheres, another contrast."""
+    """Image and label map of a side, on its grid of `AFFINES`:
+    the same spheres, another contrast.
+    """
     places = voxel_points(SHAPES[side], AFFINES[side]) - SHIFTS[side]
     image = picture(places) if side == "fixed" else 200 - 1.5 * picture(places)
     return {"image": image.astype(np.float32), "labels": spheres(places, "map")}
@@ -84,7 +86,9 @@ def write_pair(root: Path) -> None:
 
 
 def write_model(folder: Path) -> None:
-    """A finished model of random weights, heads and all: its field is far from zero and symmetry."""
+    """A finished model of random weights, heads and all:
+    its field is far from zero and symmetry.
+    """
     torch.manual_seed(3)
     state = networks.build(NETWORK, 2).state_dict()
     weights = {
@@ -141,7 +145,8 @@ class Study:
             model = self.root / "model"
             write_model(model)
         infer(
-            **self._given, images=self.root / "images.tsv", cases=self.root / "cases", models=(model,),
+            **self._given, images=self.root / "images.tsv", cases=self.root / "cases",
+            models=(model,),
             settings=config.InferSettings(network=network, export=config.RegistrationExport()),
             output=self.root / "fields", table=self.root / "fields.tsv", device="cpu",
         )  # fmt: skip
@@ -155,8 +160,8 @@ class Study:
             mapped_points=False,
         )
         evaluate(
-            **self._given, fields=self.root / "fields.tsv", transforms=self.root / "fields", model="m",
-            fold="0", settings=settings, output=self.root / "metrics.tsv",
+            **self._given, fields=self.root / "fields.tsv", transforms=self.root / "fields",
+            model="m", fold="0", settings=settings, output=self.root / "metrics.tsv",
         )  # fmt: skip
         return tuple(metric_tables.read(self.root / "metrics.tsv"))
 

@@ -114,7 +114,9 @@ def _partly_labelled(manifest: Path, every: int) -> Path:
 
 
 def _one_sided(manifest: Path) -> Path:
-    """A manifest of the same subjects of whom a third lack the gland's label, and another the bladder's."""
+    """A manifest of the same subjects of whom a third lack the gland's label,
+    and another the bladder's.
+    """
     folder = manifest.parent
     (folder / "one-sided").mkdir()
     rows = _read(manifest)

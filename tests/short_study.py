@@ -1,4 +1,6 @@
-"""Short studies: a small simulated cohort, and one fold of a real study on it, through the real stages."""
+"""Short studies: a small simulated cohort, and one fold of a real study on it,
+through the real stages.
+"""
 
 from __future__ import annotations
 

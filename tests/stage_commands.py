@@ -182,8 +182,9 @@ def _train(made: SmallStudy, out: Path, fold: str) -> list[Any]:
     other = FOLDS[1 - FOLDS.index(fold)]
     return [
         "--images", tables / f"{other}-0.images.tsv", "--labels", tables / f"{other}-0.labels.tsv",
-        "--cases", made.results / "cases", "--plan", made.results / "cohort/plan.json", "--fold", fold,
-        *made.settings("train", MODEL), "--output", out / f"models/{MODEL}/fold-{fold}",
+        "--cases", made.results / "cases", "--plan", made.results / "cohort/plan.json",
+        "--fold", fold, *made.settings("train", MODEL),
+        "--output", out / f"models/{MODEL}/fold-{fold}",
         "--checkpoints", out / f"checkpoints/{MODEL}/fold-{fold}", "--device", "cpu",
         "--checkpoint-s", 0, "--log-every", 1,
     ]  # fmt: skip
@@ -192,7 +193,8 @@ def _train(made: SmallStudy, out: Path, fold: str) -> list[Any]:
 def _infer(made: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
         "--manifest", made.study.manifest, "--pairs", *made.pairs(fold),
-        "--images", made.results / f"cases/tables/{fold}-0.images.tsv", "--cases", made.results / "cases",
+        "--images", made.results / f"cases/tables/{fold}-0.images.tsv",
+        "--cases", made.results / "cases",
         "--models", made.results / f"models/{MODEL}/fold-{fold}", *made.settings("infer", MODEL),
         "--output", out / f"fields/{MODEL}", "--table", out / f"fields/tables/{MODEL}/{fold}-0.tsv",
         "--device", "cpu",
@@ -205,14 +207,16 @@ def _evaluate(made: SmallStudy, out: Path, fold: str) -> list[Any]:
         "--fields", made.results / f"fields/tables/{MODEL}/{fold}-0.tsv",
         "--transforms", made.results / f"fields/{MODEL}", "--model", MODEL, "--fold", fold,
         *made.settings("evaluate"), "--warped-labels", out / f"warped_labels/{MODEL}",
-        "--mapped-points", out / f"mapped_points/{MODEL}", "--output", out / f"metrics/{MODEL}/{fold}-0.tsv",
+        "--mapped-points", out / f"mapped_points/{MODEL}",
+        "--output", out / f"metrics/{MODEL}/{fold}-0.tsv",
     ]  # fmt: skip
 
 
 def _summarise(made: SmallStudy, out: Path, _: str) -> list[Any]:
     return [
         "--metrics", *(made.results / f"metrics/{MODEL}/{fold}-0.tsv" for fold in FOLDS),
-        *made.settings("summarise"), "--output", out / "metrics.tsv", "--summary", out / "summary.tsv",
+        *made.settings("summarise"), "--output", out / "metrics.tsv",
+        "--summary", out / "summary.tsv",
         "--comparison", out / "comparison.tsv", "--challenges", out / "challenges.tsv",
     ]  # fmt: skip
 

@@ -1,4 +1,6 @@
-"""Pairs of small images over the ways they are stored, with a map between them that has no symmetry."""
+"""Pairs of small images over the ways they are stored,
+with a map between them that has no symmetry.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,9 @@ def itk_warped(case: Pair, transform: sitk.Transform) -> np.ndarray:
 
 
 def inside(case: Pair, margin: float = 0.01) -> np.ndarray:
-    """Voxels of the fixed grid whose moving place lies so far inside the moving image, voxels of it."""
+    """Voxels of the fixed grid whose moving place lies so far inside the moving image,
+    voxels of it.
+    """
     places = case.transform.coordinates(case.fixed, FIXED_SHAPE, case.moving)[0].numpy()
     sizes = np.array(MOVING_SHAPE).reshape(3, 1, 1, 1)
     within: np.ndarray = np.all((places > margin) & (places < sizes - 1 - margin), axis=0)

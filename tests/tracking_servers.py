@@ -1,4 +1,6 @@
-"""Real servers for tests: PostgreSQL, MLflow that wants a login, and web servers that are not MLflow."""
+"""Real servers for tests: PostgreSQL, MLflow that wants a login,
+and web servers that are not MLflow.
+"""
 
 from __future__ import annotations
 

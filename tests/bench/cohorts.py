@@ -1,4 +1,5 @@
-"""A simulated cohort prepared, registered and measured: tenter's stages, and plain loops of peers' functions.
+"""A simulated cohort prepared, registered and measured: tenter's stages,
+and plain loops of peers' functions.
 
 What the stages do besides (checking every byte, hashing, sealing) is in their time.
 """
@@ -81,8 +82,8 @@ class Cohort:
             for name, value in found.state_dict().items()
         }
         said = {
-            "fold": "0", "network": network.model_dump(mode="json"), "channels": {"moving": 1, "fixed": 1},
-            "plan": asdict(self.planned()),
+            "fold": "0", "network": network.model_dump(mode="json"),
+            "channels": {"moving": 1, "fixed": 1}, "plan": asdict(self.planned()),
         }  # fmt: skip
         models.save(self.root / "model", state, said)
 
@@ -154,8 +155,8 @@ def evaluation(root: Path, count: int, runs: int) -> Figure:
     ours.write_model(SMALL)
     ours.register(SMALL)
     return in_turn(
-        f"measure {count} pairs, to MONAI's and SimpleITK's functions", ours.measure, Plain(ours).measure,
-        runs=runs, bar=0.3,
+        f"measure {count} pairs, to MONAI's and SimpleITK's functions", ours.measure,
+        Plain(ours).measure, runs=runs, bar=0.3,
     )  # fmt: skip
 
 
@@ -212,7 +213,8 @@ class Plain:
                 sitk.WriteImage(case, str(folder / f"{pair.id}-{name}.nii"))
 
     def measure(self) -> None:
-        """Warp each label of each pair by the alignment and by the whole map; overlap, distances, folding.
+        """Warp each label of each pair by the alignment and by the whole map;
+        overlap, distances, folding.
 
         Distances of surfaces are those of structures, as in tenter. Non-diffeomorphic volume, which
         neither library knows, is left out.
@@ -232,7 +234,9 @@ class Plain:
 
 
 def _grid(fixed: sitk.Image, planned: Plan) -> sitk.Image:
-    """An empty image of the case grid: the plan's, along the fixed image's axes and about its middle."""
+    """An empty image of the case grid: the plan's,
+    along the fixed image's axes and about its middle.
+    """
     spacing = np.array(fixed.GetSpacing())
     own = np.eye(4)
     own[:3, :3] = np.reshape(fixed.GetDirection(), (3, 3)) * spacing

@@ -1,10 +1,12 @@
-"""What a pair costs each stage by the size of the cohort: seconds of a processor, and memory at its peak.
+"""What a pair costs each stage by the size of the cohort: seconds of a processor,
+and memory at its peak.
 
     python tests/bench/many.py --pairs 1000
 
-Some small simulated pairs stand under many names, so that files are as many as of a real cohort and voxels
-few: what is left to grow is what grows with the number of pairs. One job does all of them; the workflow
-gives a job 20 to 100. Prints JSON: of each stage its seconds, and the megabytes that it held at most.
+Some small simulated pairs stand under many names, so that files are as many as of a real cohort and
+voxels few: what is left to grow is what grows with the number of pairs. One job does all of them;
+the workflow gives a job 20 to 100. Prints JSON: of each stage its seconds, and the megabytes that
+it held at most.
 """
 
 from __future__ import annotations
@@ -141,7 +143,9 @@ def measured(work: Callable[[], None]) -> dict[str, float]:
 
 
 def growth(counts: Sequence[int]) -> Iterator[Figure]:
-    """Each stage: a processor's seconds a pair of the largest cohort, to those of the second largest."""
+    """Each stage: a processor's seconds a pair of the largest cohort,
+    to those of the second largest.
+    """
     found = {count: _of(count) for count in counts}
     *_, fewer, most = counts
     for stage in found[most]:

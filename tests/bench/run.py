@@ -1,8 +1,9 @@
-"""Speed and memory beside peers: each figure a ratio to a peer run in the same minutes, one after the other.
+"""Speed and memory beside peers: each figure a ratio to a peer run in the same minutes,
+one after the other.
 
-`make bench` prints a table and writes bench.json below results/bench; medians of several runs count. Rows
-are chosen by name: `python tests/bench/run.py --rows loss step`. With `--device cuda` those rows that a GPU
-has a part in run there.
+`make bench` prints a table and writes bench.json below results/bench; medians of several runs
+count. Rows are chosen by name: `python tests/bench/run.py --rows loss step`. With `--device cuda`
+those rows that a GPU has a part in run there.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
-"""What a cohort costs Snakemake and the file system before any voxel is touched, by the number of chunks.
+"""What a cohort costs Snakemake and the file system before any voxel is touched,
+by the number of chunks.
 
-    python tests/bench/scale.py --pairs 10000 --folds 12 --models 6 --chunks 1 9 42 1000 [--finished]
+    python tests/bench/scale.py --pairs 10000 --folds 12 --models 6 --chunks 1 9 42 1000
+        [--finished]
 
-Writes a cohort of empty files, lets Snakemake plan the whole study without running it, and prints a row
-for each number of chunks a fold: pairs a job, jobs (and how many are trainings), files that these jobs
-declare, files in all, seconds and memory of planning, seconds that one job spends in the workflow before
-its work, and hours that all jobs spend in being started, by the seconds of one start. With `--finished`
-every output is there, with Snakemake's record of it: what planning takes to find that nothing is to be done.
+Writes a cohort of empty files, lets Snakemake plan the whole study without running it, and prints a
+row for each number of chunks a fold: pairs a job, jobs (and how many are trainings), files that
+these jobs declare, files in all, seconds and memory of planning, seconds that one job spends in the
+workflow before its work, and hours that all jobs spend in being started, by the seconds of one
+start. With `--finished` every output is there, with Snakemake's record of it: what planning takes
+to find that nothing is to be done.
 """
 
 from __future__ import annotations
@@ -46,7 +49,9 @@ CASE_FILES, FIELD_FILES = 6, 3
 """Files of a prepared pair, and of a registered one with its exports by default."""
 
 START_S = 12.0
-"""Seconds from submission to work of one job: two Snakemakes and Slurm; see tests/bench/submission.py."""
+"""Seconds from submission to work of one job: two Snakemakes and Slurm;
+see tests/bench/submission.py.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,9 @@ def snakemake(folder: Path, config: Path, *words: str) -> Planned:
 
 
 def finish(folder: Path, config: Path) -> None:
-    """Leave what a finished study leaves: the plan's record, empty outputs, Snakemake's record of each."""
+    """Leave what a finished study leaves: the plan's record, empty outputs,
+    Snakemake's record of each.
+    """
     study = Study.load(config)
     plan = study.results / "cohort/plan.json"
     files.write_json(plan, {})
@@ -218,7 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             kept = declared * 3 + jobs * 2 + others
             parse_s = round(parse_seconds(config), 1)
             row = (
-                chunks, round(size.pairs / found["prepare_images"], 1), jobs, found["train"], declared, kept,
+                chunks, round(size.pairs / found["prepare_images"], 1), jobs, found["train"],
+                declared, kept,
                 round(plan.cpu, 1), round(plan.wall, 1), round(plan.megabytes), parse_s,
                 round(jobs * chosen.start_s / 3600, 1),
             )  # fmt: skip

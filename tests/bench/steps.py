@@ -112,7 +112,9 @@ def _network_alone(ours: Ours) -> Callable[[], None]:
 
 
 def convolutions(size: Size) -> Figure:
-    """The network's forward and backward pass, to those of its convolutions alone, each laid out best."""
+    """The network's forward and backward pass, to those of its convolutions alone,
+    each laid out best.
+    """
     ours = size.ours()
     network = _network_alone(ours)
     network()
@@ -169,7 +171,9 @@ def _best(layer: Convolution, shape: tuple[int, ...], device: torch.device) -> f
 
 
 def memory(size: Size) -> Figure:
-    """Peak memory of two steps beyond what was there before the first, each in a process of its own."""
+    """Peak memory of two steps beyond what was there before the first,
+    each in a process of its own.
+    """
     ours, theirs = (_peak(whose, size) for whose in ("ours", "theirs"))
     what = f"peak memory of a step, {size}"
     return Figure(
@@ -190,7 +194,9 @@ def _peak(whose: str, size: Size) -> float:
 
 
 def data_path(size: Size) -> Figure:
-    """Batches a second that one process draws, assembles and augments, to those that the network takes."""
+    """Batches a second that one process draws, assembles and augments,
+    to those that the network takes.
+    """
     ours = size.ours()
     network = _network_alone(ours)
     ours.batch()

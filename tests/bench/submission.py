@@ -1,11 +1,12 @@
-"""What submitting costs: images of some pairs prepared on the one-machine cluster, alone and in chunks.
+"""What submitting costs: images of some pairs prepared on the one-machine cluster,
+alone and in chunks.
 
     tests/cluster/one-machine-slurm.sh install && tests/cluster/one-machine-slurm.sh start
     python tests/bench/submission.py --pairs 24 --total 200
 
-Prints for each way its jobs, the wall seconds of all and of a job, the mean seconds of a job in Slurm, and
-the mean seconds of its work; and what the images of `total` pairs would take: as many more jobs, or as much
-more work in the same ones.
+Prints for each way its jobs, the wall seconds of all and of a job, the mean seconds of a job in
+Slurm, and the mean seconds of its work; and what the images of `total` pairs would take: as many
+more jobs, or as much more work in the same ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What the workflow costs beside its work: planning, orchestration, and folds that share a machine."""
+"""What the workflow costs beside its work: planning, orchestration,
+and folds that share a machine.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ sys.path.insert(0, {bench!r})
 import recipes
 torch.set_num_threads(1)
 cpu = torch.device("cpu")
-ours = recipes.Ours(recipes.settings(16, 4, network={{"name": "unet"}}), recipes.cohort(32, cpu), cpu)
+settings = recipes.settings(16, 4, network={{"name": "unet"}})
+ours = recipes.Ours(settings, recipes.cohort(32, cpu), cpu)
 ours.step()
 start = time.perf_counter()
 for _ in range({steps}):
@@ -33,9 +36,11 @@ print(time.perf_counter() - start)
 
 
 def planning(counts: Sequence[int]) -> Iterator[Figure]:
-    """`snakemake -n` of whole studies of 5 folds and 3 models, 50 pairs a chunk; per pair, to the smallest.
+    """`snakemake -n` of whole studies of 5 folds and 3 models, 50 pairs a chunk;
+    per pair, to the smallest.
 
-    Of each, all is to be done, and then nothing: every output is there with Snakemake's record of it.
+    Of each, all is to be done, and then nothing: every output is there
+    with Snakemake's record of it.
     """
     for state, words in (("all to do", ()), ("nothing to do", ("--finished",))):
         first: float | None = None
@@ -109,7 +114,9 @@ def _trained(results: Path) -> Iterator[float]:
 
 
 def _others(results: Path) -> Iterator[float]:
-    """Seconds that every other job took beyond starting Python with its imports, which a bare one shows."""
+    """Seconds that every other job took beyond starting Python with its imports,
+    which a bare one shows.
+    """
     start = time.perf_counter()
     subprocess.run([str(BIN / "tenter"), "infer", "--help"], check=True, capture_output=True)
     imports = time.perf_counter() - start

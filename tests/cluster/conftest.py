@@ -15,7 +15,9 @@ ASKED = "TENTER_CLUSTER"
 
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> Iterator[None]:
-    """Install Slurm from the distribution's packages and boot it; one that runs already is left running."""
+    """Install Slurm from the distribution's packages and boot it;
+    one that runs already is left running.
+    """
     if os.environ.get(ASKED) != "1":
         pytest.skip(
             f"{ASKED}=1 (as root, on Debian) installs Slurm's packages and runs these tests"

@@ -1,4 +1,6 @@
-"""What befalls jobs on a cluster, each in the middle of two trainings: they end with the same weights."""
+"""What befalls jobs on a cluster, each in the middle of two trainings:
+they end with the same weights.
+"""
 
 from __future__ import annotations
 

@@ -100,7 +100,9 @@ def made(prepared: Prepared, server: Server, tmp_path: Path) -> Iterator[Study]:
 
 
 def lost_s(made: Study, fold: str) -> float:
-    """Seconds between a training's last checkpoint and its last file; Snakemake touches the others."""
+    """Seconds between a training's last checkpoint and its last file;
+    Snakemake touches the others.
+    """
     checkpoint = max((made.results / f"checkpoints/a/fold-{fold}").glob("step-*.json"))
     last = made.results / f"models/a/fold-{fold}/provenance.json"
     return last.stat().st_mtime - checkpoint.stat().st_mtime

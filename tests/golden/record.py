@@ -1,12 +1,14 @@
-"""Record what two studies produce, and compare two records: for changes that must not change results.
+"""Record what two studies produce, and compare two records:
+for changes that must not change results.
 
-    python tests/golden/record.py run results/golden     # the demo, and four real pairs where they are
+    # the demo, and four real pairs where they are
+    python tests/golden/record.py run results/golden
     python tests/golden/record.py record results/golden before.json
     python tests/golden/record.py compare before.json after.json
 
-A record holds the sha256 of every result. Tables are recorded column by column, so that a comparison names
-the columns that differ. Times, fingerprints of code and versions are left out of JSON files: they differ
-between runs or are meant to.
+A record holds the sha256 of every result. Tables are recorded column by column, so that a
+comparison names the columns that differ. Times, fingerprints of code and versions are left out of
+JSON files: they differ between runs or are meant to.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ PAGES = {".html"}
 """Files with times and fingerprints in their text."""
 
 TRANSIENT_KEYS = {
-    "code", "commit", "device", "fingerprint", "identity", "modules", "mtime", "provenance", "python",
-    "seconds", "tenter", "versions",
+    "code", "commit", "device", "fingerprint", "identity", "modules", "mtime", "provenance",
+    "python", "seconds", "tenter", "versions",
 }  # fmt: skip
 """Keys of JSON files that differ between two runs of one version, or between versions by design."""
 
@@ -68,7 +70,9 @@ FOUR_PAIRS: dict[str, Any] = {
 
 
 def run(folder: Path) -> None:
-    """Run the demo's study and, where the cohort is present, the one on four pairs, below `folder`."""
+    """Run the demo's study and, where the cohort is present, the one on four pairs,
+    below `folder`.
+    """
     demo = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
     demo |= {"manifest": "demo-cohort/manifest.tsv", "results": str(folder)}
     _call("tenter", "simulate", str(folder / "demo-cohort"))

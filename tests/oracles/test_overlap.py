@@ -142,8 +142,8 @@ def prepared_sphere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float
         table=root / "images.tsv",
     )  # fmt: skip
     prepare_labels(
-        **common, images=root / "images.tsv", settings=config.LabelSettings(labels=config.LabelFiles()),
-        table=root / "labels.tsv",
+        **common, images=root / "images.tsv",
+        settings=config.LabelSettings(labels=config.LabelFiles()), table=root / "labels.tsv",
     )  # fmt: skip
     (label,) = files.read_json(root / "cases/p/labels.json")["labels"]
     return {

@@ -1,4 +1,6 @@
-"""summary.tsv and comparison.tsv recomputed from metrics.tsv by pandas, SciPy and dense matrices."""
+"""summary.tsv and comparison.tsv recomputed from metrics.tsv by pandas,
+SciPy and dense matrices.
+"""
 
 from __future__ import annotations
 

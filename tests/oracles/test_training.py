@@ -48,8 +48,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[MetricRow, ...]:
     )  # fmt: skip
     train(
         images=(root / "images.tsv",), labels=(root / "labels.tsv",), cases=root / "cases",
-        plan=root / "plan.json", fold="all", settings=chosen, code="c", output=root / "model/fold-all",
-        checkpoints=root / "checkpoints", device="cpu",
+        plan=root / "plan.json", fold="all", settings=chosen, code="c",
+        output=root / "model/fold-all", checkpoints=root / "checkpoints", device="cpu",
     )  # fmt: skip
     study.register(chosen.network, root / "model/fold-all")
     return study.evaluate()

@@ -1,8 +1,9 @@
-"""Applies transforms by ANTsPy, which lives in an environment of its own: it pins older NumPy and SciPy.
+"""Applies transforms by ANTsPy, which lives in an environment of its own:
+it pins older NumPy and SciPy.
 
-Each line of standard input names a request, an .npz with `image`, `moving` (LPS, voxel to mm), `shape`,
-`fixed` (likewise), `points` (LPS mm) and `transform` (a file); its answer is written to the path that
-follows after a tab, and one line of output says that it is there.
+Each line of standard input names a request, an .npz with `image`, `moving` (LPS, voxel to mm),
+`shape`, `fixed` (likewise), `points` (LPS mm) and `transform` (a file); its answer is written to
+the path that follows after a tab, and one line of output says that it is there.
 """
 
 from __future__ import annotations

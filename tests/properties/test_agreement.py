@@ -3,30 +3,30 @@
 Where definitions differ (ITK's border, MONAI's kernels that do not sum to 1) the common part
 is compared. label-reg's formulas are written again here, in NumPy.
 
-| of tenter                             | equals                                     | within | where      |
-|---------------------------------------|--------------------------------------------|--------|------------|
-| `warp.warp`, linear                   | SimpleITK's Resample by a field            | 1e-10  | O6         |
-| `warp.warp`, linear and nearest       | SciPy's map_coordinates                    | 1e-12  | here, unit |
-| `warp.warp`, linear and nearest       | MONAI's Warp                               | 1e-6   | here       |
-| `compose.compose`                     | SimpleITK's composite of two fields        | 1e-9   | here       |
-| `integrate.integrate`                 | MONAI's DVF2DDF                            | 1e-6   | here       |
-| `affine.displacement`                 | torch's affine_grid, SimpleITK's affine    | 1e-10  | here       |
-| `smooth.smooth`, gaussian             | SciPy's gaussian_filter                    | 1e-12  | here       |
-| `smooth.smooth`, gaussian             | MONAI's separable filter (float32 kernels) | 1e-6   | here       |
-| `smooth.smooth`, cauchy               | SciPy's correlate1d                        | 1e-12  | unit       |
-| `jacobian.determinant`                | NumPy's gradient and determinant           | 1e-10  | here       |
-| `jacobian.determinant`                | SimpleITK's filter, but for its border     | 1e-6   | O10        |
-| `Transform.map_points`                | SimpleITK's reading of the file            | 1e-9   | O26        |
-| `resampling.on_grid`, same size       | SimpleITK's Resample                       | 1e-6   | unit       |
-| `resampling.on_grid`, coarser grid    | SciPy's gaussian_filter, map_coordinates   | 1e-6   | here       |
-| bending, gradient in voxels           | label-reg's formula                        | 1e-10  | here       |
-| gradient l2 in voxels                 | MONAI's DiffusionLoss                      | 1e-6   | unit       |
-| multi-scale label losses in voxels    | label-reg's formulas                       | 1e-10  | here       |
-| dice, jaccard at one scale            | MONAI's DiceLoss                           | 1e-6   | unit       |
-| cross-entropy, mean squared           | torch's                                    | 1e-6   | unit, here |
-| metrics: Dice, centroid, Hausdorff    | SimpleITK's                                | 1e-6   | O13, O17   |
-| metrics: 95 % Hausdorff, mean surface | MONAI's                                    | 1e-6   | unit       |
-| the table of metrics                  | SimpleITK, SciPy, NumPy on the files       | 1e-6   | O29        |
+| of tenter                          | equals                               | within | where      |
+|------------------------------------|--------------------------------------|--------|------------|
+| `warp.warp`, linear                | SimpleITK's Resample by a field      | 1e-10  | O6         |
+| `warp.warp`, linear and nearest    | SciPy's map_coordinates              | 1e-12  | here, unit |
+| `warp.warp`, linear and nearest    | MONAI's Warp                         | 1e-6   | here       |
+| `compose.compose`                  | SimpleITK's composite of two fields  | 1e-9   | here       |
+| `integrate.integrate`              | MONAI's DVF2DDF                      | 1e-6   | here       |
+| `affine.displacement`              | torch's affine_grid, SimpleITK's     | 1e-10  | here       |
+| `smooth.smooth`, gaussian          | SciPy's gaussian_filter              | 1e-12  | here       |
+| `smooth.smooth`, gaussian          | MONAI's separable filter (float32)   | 1e-6   | here       |
+| `smooth.smooth`, cauchy            | SciPy's correlate1d                  | 1e-12  | unit       |
+| `jacobian.determinant`             | NumPy's gradient and determinant     | 1e-10  | here       |
+| `jacobian.determinant`             | SimpleITK's, but for its border      | 1e-6   | O10        |
+| `Transform.map_points`             | SimpleITK's reading of the file      | 1e-9   | O26        |
+| `resampling.on_grid`, same size    | SimpleITK's Resample                 | 1e-6   | unit       |
+| `resampling.on_grid`, coarser grid | gaussian_filter, map_coordinates     | 1e-6   | here       |
+| bending, gradient in voxels        | label-reg's formula                  | 1e-10  | here       |
+| gradient l2 in voxels              | MONAI's DiffusionLoss                | 1e-6   | unit       |
+| multi-scale label losses in voxels | label-reg's formulas                 | 1e-10  | here       |
+| dice, jaccard at one scale         | MONAI's DiceLoss                     | 1e-6   | unit       |
+| cross-entropy, mean squared        | torch's                              | 1e-6   | unit, here |
+| metrics: Dice, centroid, Hausdorff | SimpleITK's                          | 1e-6   | O13, O17   |
+| 95 % Hausdorff, mean surface       | MONAI's                              | 1e-6   | unit       |
+| the table of metrics               | SimpleITK, SciPy, NumPy on the files | 1e-6   | O29        |
 
 `O6` and the like are tests of `tests/oracles`; `unit` is the folder that mirrors the source.
 """

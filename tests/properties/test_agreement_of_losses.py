@@ -1,17 +1,18 @@
 """Losses beside MONAI's, to 1e-5 or better where both mean the same; elsewhere by hand.
 
-| of tenter                | MONAI's                             | where they differ                   |
-|--------------------------|-------------------------------------|-------------------------------------|
-| Gaussian kernel          | make_gaussian_kernel                | MONAI's sums to less than 1         |
-| Cauchy kernel            | make_cauchy_kernel                  | nowhere                             |
-| multi-scale Jaccard      | MultiScaleLoss, DiceLoss(jaccard)   | nowhere: what kernels lose cancels  |
-| multi-scale Dice         | MultiScaleLoss, DiceLoss            | by what the kernel loses, once      |
-| multi-scale mean squares | MultiScaleLoss, MSELoss             | by what the kernel loses, twice     |
-| `lncc`, box              | LocalNormalizedCrossCorrelationLoss | at borders: MONAI's zeros count     |
-| `lncc`, gaussian         | the same, gaussian                  | in the window's width and cut       |
-| `bending`                | BendingEnergyLoss                   | from fourth powers on: the stencil  |
+| of tenter                | MONAI's                             | where they differ              |
+|--------------------------|-------------------------------------|--------------------------------|
+| Gaussian kernel          | make_gaussian_kernel                | MONAI's sums to less than 1    |
+| Cauchy kernel            | make_cauchy_kernel                  | nowhere                        |
+| multi-scale Jaccard      | MultiScaleLoss, DiceLoss(jaccard)   | nowhere: what is lost cancels  |
+| multi-scale Dice         | MultiScaleLoss, DiceLoss            | what the kernel loses          |
+| multi-scale mean squares | MultiScaleLoss, MSELoss             | twice what the kernel loses    |
+| `lncc`, box              | LocalNormalizedCrossCorrelationLoss | MONAI's zeros at borders count |
+| `lncc`, gaussian         | the same, gaussian                  | in the window's width and cut  |
+| `bending`                | BendingEnergyLoss                   | the stencil, from x⁴ on        |
 
-Losses of one scale, mutual information and `gradient` are compared with MONAI's in tests/unit/losses.
+Losses of one scale, mutual information and `gradient` are compared
+with MONAI's in tests/unit/losses.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ def test_local_correlation_in_gaussian_windows_by_hand() -> None:
 def test_bending_of_a_fourth_power_by_hand() -> None:
     """u = x⁴ on five voxels: only x = 2 has voxels two away on either side.
 
-    ((x + 2)⁴ - 2 x⁴ + (x - 2)⁴) / 4 = 12 x² + 8 = 56, where the next neighbours would give 12 x² + 2.
+    ((x + 2)⁴ - 2 x⁴ + (x - 2)⁴) / 4 = 12 x² + 8 = 56,
+    where the next neighbours would give 12 x² + 2.
     """
     x = torch.arange(5.0, dtype=torch.float64).view(5, 1, 1).expand(5, 5, 5)
     field = torch.stack([x**4, torch.zeros_like(x), torch.zeros_like(x)])[None]

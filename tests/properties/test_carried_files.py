@@ -29,7 +29,9 @@ def grids(draw: st.DrawFn, size: int) -> Grid:
 
 @st.composite
 def transforms(draw: st.DrawFn) -> Transform:
-    """A field of at most 0.4 voxels a component, which does not fold, then a small turn and shift."""
+    """A field of at most 0.4 voxels a component, which does not fold,
+    then a small turn and shift.
+    """
     grid = draw(grids(7))
     noise = torch.rand(
         1, 3, *grid.shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 999)))
@@ -96,7 +98,9 @@ def test_the_inverse_of_an_image_of_places_shows_the_inverse_of_points(
 @given(transform=transforms(), where=grids(6))
 @settings(max_examples=30)
 def test_points_go_there_and_back(transform: Transform, where: Grid) -> None:
-    """Where the field ends two points may meet in one, so that another one may come back; but one does."""
+    """Where the field ends two points may meet in one, so that another one may come back;
+    but one does.
+    """
     places = lattice(where)
     points = [Point(str(i), (x, y, z)) for i, (x, y, z) in enumerate(places.tolist())]
     points = [

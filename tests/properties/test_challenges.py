@@ -207,7 +207,9 @@ def test_strict_figures_do_not_depend_on_storage(flip: tuple[int, int, int], sid
     ],
 )
 def test_figures_of_challenges_depend_on_storage(side: str, changing: set[str]) -> None:
-    """A mirrored array turns determinants round; centroids are cut towards the array's first voxel."""
+    """A mirrored array turns determinants round; centroids are cut towards the array's first
+    voxel.
+    """
     plain = measured((1, 1, 1), side)[1]
     others = [measured(flip, side)[1] for flip in FLIPS]
     changed = {

@@ -1,4 +1,6 @@
-"""Evaluating a simulated cohort's true fields finds them right; the zero field gives what SciPy gives."""
+"""Evaluating a simulated cohort's true fields finds them right;
+the zero field gives what SciPy gives.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ def test_true_fields_do_not_fold(of_truth: list[MetricRow]) -> None:
 
 
 def independent(cohort: Path, pair: str) -> tuple[dict[int, float], dict[int, float]]:
-    """Dice and centroid distance (mm) by label, volume centres aligned: nibabel, NumPy and SciPy alone."""
+    """Dice and centroid distance (mm) by label, volume centres aligned:
+    nibabel, NumPy and SciPy alone.
+    """
     sides = [
         nib.nifti1.Nifti1Image.from_filename(cohort / f"labels/{pair}-{side}.nii.gz")
         for side in ("moving", "fixed")

@@ -1,4 +1,5 @@
-"""One map, four readers: the program, SimpleITK by either file, and ANTs agree on images and points.
+"""One map, four readers: the program, SimpleITK by either file,
+and ANTs agree on images and points.
 
 Largest deviations are logged; `-o log_cli=true -o log_cli_level=INFO` shows them.
 """
@@ -67,7 +68,8 @@ def largest() -> Iterator[dict[str, float]]:
 
 
 class Ants:
-    """ANTsPy in a process of its own, started once: `make test` gives it an environment of its own too.
+    """ANTsPy in a process of its own, started once:
+    `make test` gives it an environment of its own too.
 
     Args:
         folder: for its temporary files and for what is exchanged with it.
@@ -136,7 +138,9 @@ def write(case: Pair, folder: Path) -> None:
 
 
 def deviations(case: Pair, tool: Tool, file: Path) -> tuple[float, float]:
-    """Of intensities and of points in mm, of a tool from the program, at the fixed image's inner voxels."""
+    """Of intensities and of points in mm, of a tool from the program,
+    at the fixed image's inner voxels.
+    """
     points = voxel_points(case.fixed, FIXED_SHAPE)
     warped, mapped = tool(case, file, points)
     ours = pull.pull(case.image, case.transform, (case.fixed, FIXED_SHAPE), case.moving)[0].numpy()

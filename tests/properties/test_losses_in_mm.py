@@ -1,4 +1,5 @@
-"""Losses in mm depend on the deformation and the anatomy, not on voxels: neither their size nor their order.
+"""Losses in mm depend on the deformation and the anatomy, not on voxels:
+neither their size nor their order.
 
 One smooth field, or one label, is sampled on grids of different anisotropy; every loss in mm
 must come out alike but for what sampling costs, which shrinks with the square of the voxel.

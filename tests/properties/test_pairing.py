@@ -1,4 +1,6 @@
-"""Pairs of subjects: no patient on both sides of any split, and a draw that a growing cohort leaves alone."""
+"""Pairs of subjects: no patient on both sides of any split,
+and a draw that a growing cohort leaves alone.
+"""
 
 from __future__ import annotations
 

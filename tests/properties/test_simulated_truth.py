@@ -41,7 +41,9 @@ def stack(cohort: Path, pair: str, side: str) -> tuple[Array, Array]:
 
 
 def warped(cohort: Path, pair: str) -> tuple[Array, Array, Array]:
-    """Moving labels carried onto the fixed grid by the truth, the fixed labels, the fixed affine."""
+    """Moving labels carried onto the fixed grid by the truth, the fixed labels,
+    the fixed affine.
+    """
     moving, moving_affine = stack(cohort, pair, "moving")
     fixed, affine = stack(cohort, pair, "fixed")
     voxels = np.indices(fixed.shape[1:]).reshape(3, -1).T

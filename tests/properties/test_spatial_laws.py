@@ -189,7 +189,9 @@ def alignment(seed: int) -> Matrix:
 
 
 def placed_at_3_mm(seed: int) -> Matrix:
-    """A grid of any direction (either handedness) whose first axis has voxels of 3 mm, the others near it."""
+    """A grid of any direction (either handedness) whose first axis has voxels of 3 mm,
+    the others near it.
+    """
     result = world(seed)
     result[:3, :3] *= [3.0, 2.4, 3.0] / np.linalg.norm(result[:3, :3], axis=0)
     return result
@@ -232,8 +234,9 @@ def test_inverse_transform_takes_points_home(
 @given(seeds, st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_maps_that_mirror_turn_all_volume_inside_out_and_others_none(
-    seed: int, mirrored: bool
-) -> None:  # noqa: FBT001 - drawn
+    seed: int,
+    mirrored: bool,  # noqa: FBT001 - drawn
+) -> None:
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[:3, :3] += 0.4 * (uniform(seed, 3, 3) - 0.5)
     if mirrored:

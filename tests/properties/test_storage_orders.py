@@ -1,4 +1,5 @@
-"""How a file stores its axes shows in no result: all 48 orders and directions, through the real stages.
+"""How a file stores its axes shows in no result: all 48 orders and directions,
+through the real stages.
 
 The same pair is written with the axes of the moving image, of the fixed image, or of both in
 each order and direction (label maps likewise), prepared, registered by one small network whose

@@ -1,4 +1,5 @@
-"""Every loss, network and pairing learns: the loss falls, and unseen patients are registered better.
+"""Every loss, network and pairing learns: the loss falls,
+and unseen patients are registered better.
 
 Each case trains for seconds on one fold of a small simulated study, through the real stages.
 """
@@ -104,7 +105,8 @@ LABELS = [
         for name, weight in WEIGHTS.items()
         for form, keys in FORMS.items()
     ),
-    # It weighs labels by their size, so that small landmarks, each patient's own, would outweigh all else.
+    # It weighs labels by their size, so that small landmarks, each patient's own,
+    # would outweigh all else.
     *(
         label_case(f"generalised_dice{form}", "between", name="generalised_dice", **keys)
         for form, keys in FORMS.items()

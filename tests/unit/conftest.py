@@ -1,4 +1,6 @@
-"""Fixtures of the unit tests: an MLflow database, made once as that takes seconds; a locale that stays."""
+"""Fixtures of the unit tests: an MLflow database, made once as that takes seconds;
+a locale that stays.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(database: Path, tmp_path: Path) -> Place:
-    """A database with an experiment, of this test alone; its record is `tracking.json` beside it."""
+    """A database with an experiment, of this test alone;
+    its record is `tracking.json` beside it.
+    """
     shutil.copy(database / "mlflow.db", tmp_path / "mlflow.db")
     record = files.read_json(database / "tracking.json") | {
         "uri": f"sqlite:///{tmp_path}/mlflow.db"

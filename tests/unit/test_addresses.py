@@ -1,4 +1,6 @@
-"""Addresses of tracking stores: shown without a login, and refused where nothing can ever answer."""
+"""Addresses of tracking stores: shown without a login,
+and refused where nothing can ever answer.
+"""
 
 from __future__ import annotations
 

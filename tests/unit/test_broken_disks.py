@@ -191,7 +191,9 @@ def test_a_log_that_ends_on_a_full_disk_does_not_end_training(
 
 @pytest.fixture
 def stale(made: SmallStudy, out: Path) -> SmallStudy:
-    """A copy of the study with a stale training, a removed model's folder, and nothing else changed."""
+    """A copy of the study with a stale training, a removed model's folder,
+    and nothing else changed.
+    """
     shutil.copytree(made.folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("out"))
     copy = SmallStudy(out)
     copy.configure()
@@ -226,7 +228,9 @@ def test_a_tool_is_refused_in_one_line_in_a_folder_of_another_user(
 
 
 def tenter(*words: object, full: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a command as a process; one of its streams (`stdout`, `stderr`) may lie on a full disk."""
+    """Run a command as a process; one of its streams (`stdout`, `stderr`) may lie on a full
+    disk.
+    """
     command = [sys.executable, "-m", "tenter.cli.main", *map(str, words)]
     with Path("/dev/full").open("w") as stream:
         streams = {

@@ -1,4 +1,6 @@
-"""Every small file that tenter reads back, damaged in many ways: refused in one line that names it."""
+"""Every small file that tenter reads back, damaged in many ways:
+refused in one line that names it.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ from tenter.training.recorder import read_history, write_history
 
 PLAN = Plan((4, 4, 4), (1.0, 1.0, 1.0), "zscore", "centre")
 ROW = MetricRow(
-    model="m", fold="0", set="cv", pair="p", patient="q", label="gland", role="structure", metric="dice",
-    unit="1", before=0.5, after=0.75,
+    model="m", fold="0", set="cv", pair="p", patient="q", label="gland", role="structure",
+    metric="dice", unit="1", before=0.5, after=0.75,
 )  # fmt: skip
 GRID = {"shape": [2, 2, 2], "affine": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}
 CASE = {
@@ -33,8 +35,8 @@ CASE = {
 }  # fmt: skip
 MODEL = {"format": 1, "fold": "0", "weights_sha256": "0"}
 PLACE = {
-    "uri": "sqlite:///x.db", "experiment": "e", "experiment_id": "1", "study": "s", "timeout_s": 10.0,
-    "manifest": "0",
+    "uri": "sqlite:///x.db", "experiment": "e", "experiment_id": "1", "study": "s",
+    "timeout_s": 10.0, "manifest": "0",
 }  # fmt: skip
 
 
@@ -57,10 +59,16 @@ Kind = tuple[str, Callable[[Path], object], Callable[[Path], object]]
 
 KINDS: dict[str, Kind] = {
     "plan": ("plan.json", lambda path: plans.write_plan(path, PLAN), plans.read_plan),
-    "folds": ("x.folds.tsv", lambda path: folds.write_lock(path, {"a": 0, "b": 1}), folds.read_lock),
+    "folds": (
+        "x.folds.tsv", lambda path: folds.write_lock(path, {"a": 0, "b": 1}), folds.read_lock,
+    ),
     "pairs": ("x.pairs.tsv", lambda path: pairing.write_lock(path, ["a--b"]), pairing.read_lock),
-    "table": ("t.tsv", lambda path: tables.write(path, [FileEntry("p", "p/x", 1, "0", "1")]), tables.read),
-    "history": ("history.csv", lambda path: write_history(path, [{"step": 1.0, "loss": 0.5}]), read_history),
+    "table": (
+        "t.tsv", lambda path: tables.write(path, [FileEntry("p", "p/x", 1, "0", "1")]), tables.read,
+    ),
+    "history": (
+        "history.csv", lambda path: write_history(path, [{"step": 1.0, "loss": 0.5}]), read_history,
+    ),
     "metrics": ("metrics.tsv", lambda path: metric_tables.write(path, [ROW]), metric_tables.read),
     "summary": ("summary.tsv", numbered(SUMMARY), statistics.read_summary),
     "comparison": ("comparison.tsv", numbered(COMPARISON), statistics.read_comparison),

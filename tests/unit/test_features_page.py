@@ -86,7 +86,9 @@ def allows(node: Node, value: object) -> bool:
 
 
 def is_there(span: str) -> bool:
-    """Whether tenter has the key, the choice, the command, the function or the file that is named."""
+    """Whether tenter has the key, the choice, the command,
+    the function or the file that is named.
+    """
     if span.startswith("tenter."):
         return callable(getattr(tenter, span.removeprefix("tenter.").removesuffix("()"), None))
     if span.startswith("tenter "):

@@ -1,4 +1,6 @@
-"""Launching: what starts one process, several on a node, and several nodes; none of it is a setting."""
+"""Launching: what starts one process, several on a node, and several nodes;
+none of it is a setting.
+"""
 
 from __future__ import annotations
 

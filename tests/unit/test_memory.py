@@ -63,8 +63,11 @@ def test_a_record_follows_its_results(records: Path, tmp_path: Path, place: str)
     assert record["input"] == sorted([f"{new}/fields/a.tsv", "data/results/s/b.nii"])
     assert record["input_checksums"] == {f"{new}/fields/a.tsv": "sha256:1"}
     assert record["params"] == [
-        repr(f"{new}/fields"), f"[{f'{new}/models/a'!r}, 'results/s2']", "'other results/s/x'", "'0'"
-    ]  # fmt: skip
+        repr(f"{new}/fields"),
+        f"[{f'{new}/models/a'!r}, 'results/s2']",
+        "'other results/s/x'",
+        "'0'",
+    ]
 
 
 def test_what_is_known_and_as_new_is_left(records: Path) -> None:

@@ -225,7 +225,9 @@ def test_a_figure_is_one_point_however_often_it_changed(
 
 
 def shown_by_mlflow(value: float) -> float:
-    """MLflow's databases hold the largest number for infinity, which its pages show as `Infinity`."""
+    """MLflow's databases hold the largest number for infinity,
+    which its pages show as `Infinity`.
+    """
     return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
 
 
@@ -353,7 +355,8 @@ def test_publishing_to_a_dead_server_is_an_error_that_names_it() -> None:
 
 def test_several_processes_mirror_into_one_database(place: Place) -> None:
     code = (
-        "import json, sys; from tenter.tracking import Mirror, Place; told = json.loads(sys.argv[2]);\n"
+        "import json, sys; from tenter.tracking import Mirror, Place; "
+        "told = json.loads(sys.argv[2]);\n"
         "with Mirror(Place(sys.argv[1], 'demo', '1', 'demo', 60.0), 'local', told) as mirror:\n"
         "    for step in range(40): mirror.record({'step': float(step), 'loss': 1 / (1 + step)})\n"
     )

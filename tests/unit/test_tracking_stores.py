@@ -1,4 +1,6 @@
-"""Stores that cannot be used are reported with what helps; others are used: SQLite, PostgreSQL, a server."""
+"""Stores that cannot be used are reported with what helps; others are used:
+SQLite, PostgreSQL, a server.
+"""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import pytest
 
 import faulty
 
-# Linux counts to a process's peak memory what it held before it became the command: that of the tests,
-# were it started from here, and of a small interpreter, started from there.
+# Linux counts to a process's peak memory what it held before it became the command:
+# that of the tests, were it started from here, and of a small interpreter, started from there.
 MEASURED = """
 import resource, subprocess, sys
 status = subprocess.run(sys.argv[1:]).returncode

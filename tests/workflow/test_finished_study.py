@@ -1,4 +1,6 @@
-"""What a finished study holds: results, provenance, tracking, status, and ways to keep or drop them."""
+"""What a finished study holds: results, provenance, tracking, status,
+and ways to keep or drop them.
+"""
 
 from __future__ import annotations
 

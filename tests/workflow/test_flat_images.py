@@ -1,4 +1,6 @@
-"""Slices from their files to figures and pictures: nothing depends on how they lie and are stored."""
+"""Slices from their files to figures and pictures:
+nothing depends on how they lie and are stored.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Registration is bit-equal whatever becomes of the labels: noise in their place, or none at all."""
+"""Registration is bit-equal whatever becomes of the labels:
+noise in their place, or none at all.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def register(study: Clone, manifest: Path, output: Path) -> None:
         sys.executable, "-m", "tenter.cli.main", "infer",
         "--manifest", str(manifest), "--pairs", *pairs,
         "--images", "results/trial/cases/tables/0-0.images.tsv", "--cases", "results/trial/cases",
-        "--models", "results/trial/models/a/fold-0", "--settings", json.dumps(provenance["settings"]),
+        "--models", "results/trial/models/a/fold-0",
+        "--settings", json.dumps(provenance["settings"]),
         "--code", provenance["code"], "--output", str(output), "--table", str(output / "table.tsv"),
         "--device", "cpu",
     )  # fmt: skip

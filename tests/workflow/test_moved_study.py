@@ -1,4 +1,6 @@
-"""A finished study in another place: what is stale there, and that nothing appears in the old one."""
+"""A finished study in another place: what is stale there,
+and that nothing appears in the old one.
+"""
 
 from __future__ import annotations
 

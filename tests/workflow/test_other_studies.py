@@ -1,4 +1,6 @@
-"""Whole runs of other kinds: a finished model on another cohort; tested, always-trained and repeated."""
+"""Whole runs of other kinds: a finished model on another cohort;
+tested, always-trained and repeated.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Files of a finished study are deleted or damaged; what `tenter status --verify` advises makes it whole."""
+"""Files of a finished study are deleted or damaged;
+what `tenter status --verify` advises makes it whole.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def verify(study: Clone) -> tuple[int, str]:
 
 
 def follow(study: Clone, advice: str) -> None:
-    """Do to the letter what is advised: delete what is named, where that is asked for, and run each line."""
+    """Do to the letter what is advised: delete what is named, where that is asked for,
+    and run each line.
+    """
     if "delete the files named above" in advice:
         for name in re.findall(r"(results/\S+)(?= is not | has )", advice):
             (study.root / name).unlink(missing_ok=True)

@@ -1,4 +1,6 @@
-"""The report as a browser shows it: offline, without script, nothing cut off, on screen and on paper."""
+"""The report as a browser shows it: offline, without script, nothing cut off,
+on screen and on paper.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ CHROMIUM = (
 )
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -87,7 +89,10 @@ def test_every_drawing_is_laid_out_with_its_text_alternative(page: Path, tmp_pat
 
 
 def test_every_link_of_the_contents_leads_somewhere(page: Path, tmp_path: Path) -> None:
-    script = "[...document.querySelectorAll('nav a')].every(e => document.querySelector(e.getAttribute('href')))"
+    script = (
+        "[...document.querySelectorAll('nav a')]"
+        ".every(e => document.querySelector(e.getAttribute('href')))"
+    )
     assert measured(page, tmp_path, 1280, script) == "true"
 
 

@@ -1,4 +1,6 @@
-"""`tenter train` under torchrun: two processes are stopped as one is, and end with the same weights."""
+"""`tenter train` under torchrun: two processes are stopped as one is,
+and end with the same weights.
+"""
 
 from __future__ import annotations
 
@@ -94,8 +96,8 @@ def test_two_processes_make_one_model_that_a_single_one_makes_too(
     text = finish(process)
     assert process.returncode == 0, text
     both = [folder / "local/fold-0" for folder in (undisturbed, tmp_path)]
-    # In float32 Adam makes much of the last digits of gradients near 0; weights are compared in float64,
-    # in tests/unit/training/test_team.py.
+    # In float32 Adam makes much of the last digits of gradients near 0;
+    # weights are compared in float64, in tests/unit/training/test_team.py.
     shared, alone = (read_history(folder / models.HISTORY) for folder in both)
     assert [row["step"] for row in shared] == [row["step"] for row in alone]
     assert [row["loss"] for row in shared if "loss" in row] == pytest.approx(

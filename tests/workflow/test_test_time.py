@@ -46,7 +46,9 @@ def commands(study: Clone) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A study of one model, two seeds and three options; each job's command runs in this process."""
+    """A study of one model, two seeds and three options;
+    each job's command runs in this process.
+    """
     made = clone(tmp_path_factory.mktemp("options"))
     simulate(made, "cohort", "--pairs", "4", "--patients", "4", "--seed", "1")
     model = {"network": NETWORK | {"output": "velocity"}, "training": TRAINING}

@@ -1,4 +1,6 @@
-"""`tenter train` as a process: killed or asked to stop at any time, it ends with the same weights."""
+"""`tenter train` as a process: killed or asked to stop at any time,
+it ends with the same weights.
+"""
 
 from __future__ import annotations
 

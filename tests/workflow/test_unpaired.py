@@ -1,4 +1,6 @@
-"""A whole run over subjects that are paired: who learns from whom, who tests whom; what a new one costs."""
+"""A whole run over subjects that are paired: who learns from whom, who tests whom;
+what a new one costs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ BARE = "subject-001"
 
 @pytest.fixture(scope="module")
 def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """MR to ultrasound of other patients: three of each, one of them without labels; one more lies ready."""
+    """MR to ultrasound of other patients: three of each, one of them without labels;
+    one more lies ready.
+    """
     made = clone(tmp_path_factory.mktemp("unpaired"))
     simulate(made, "cohort", "--kind", "subjects", "--patients", "7", "--seed", "1")
     header, *rows = made.manifest.read_text().splitlines()

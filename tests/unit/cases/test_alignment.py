@@ -126,7 +126,9 @@ def test_a_file_must_be_named(tmp_path: Path) -> None:
 
 
 def slice_at(height: float, degrees: float = 0.0, thickness: float = 4.0, axis: int = 2) -> Volume:
-    """A slice of 9 x 8 voxels that is turned about the world's x and lies at a height along its normal."""
+    """A slice of 9 x 8 voxels that is turned about the world's x
+    and lies at a height along its normal.
+    """
     order = [0, 1, 2]
     order.insert(axis, order.pop())
     affine = world((9, 8, 1), (1.0, 1.5, thickness), 20.0)

@@ -26,8 +26,10 @@ def nested(depth: int) -> dicoms.Elements:
 @pytest.mark.parametrize("syntax", [dicoms.IMPLICIT, dicoms.EXPLICIT, dicoms.BIG_ENDIAN])
 @pytest.mark.parametrize("open_ended", [False, True])
 def test_elements_inside_sequences_are_not_the_images(
-    tmp_path: Path, syntax: str, open_ended: bool
-) -> None:  # noqa: FBT001 - parametrised
+    tmp_path: Path,
+    syntax: str,
+    open_ended: bool,  # noqa: FBT001 - parametrised
+) -> None:
     elements = dicoms.pixel_elements(PLANES, syntax) | {SEQUENCE: ("SQ", [nested(3), nested(1)])}
     path = dicoms.write(tmp_path / "a.dcm", elements, syntax, open_ended=open_ended)
     said = dicom_elements.read_elements(path)

@@ -1,4 +1,6 @@
-"""Positions of DICOM slices that a scanner rounded: even ones are accepted, and no gap hides in them."""
+"""Positions of DICOM slices that a scanner rounded: even ones are accepted,
+and no gap hides in them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Points of other programs: each known by its mark, read where its coordinates are certain, else refused."""
+"""Points of other programs: each known by its mark, read where its coordinates are certain,
+else refused.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ READ = {
     "3D Slicer's fcsv as csv": (
         "a.csv",
         (
-            "# Markups fiducial file version = 4.10\n# CoordinateSystem = 0\n# columns = id,x,y,z,label\n"
+            "# Markups fiducial file version = 4.10\n# CoordinateSystem = 0\n"
+            "# columns = id,x,y,z,label\n"
             "1,1,2,3,F\n2,-4.5,5,6,G\n"
         ),
         RAS,

@@ -1,4 +1,6 @@
-"""Transforms of other programs: known by their marks, read where certain, else refused with a way out."""
+"""Transforms of other programs: known by their marks, read where certain,
+else refused with a way out.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from tenter.intake import integrity
 
 LTA = (
     "# transform file x.lta\n# created by mri_robust_register\n\ntype      = 1\nnxforms   = 1\n"
-    "mean      = 0.0000 0.0000 0.0000\nsigma     = 10000.0000\n1 4 4\n1 0 0 4\n0 1 0 5\n0 0 1 6\n0 0 0 1\n"
+    "mean      = 0.0000 0.0000 0.0000\nsigma     = 10000.0000\n"
+    "1 4 4\n1 0 0 4\n0 1 0 5\n0 0 1 6\n0 0 0 1\n"
 )
 REGISTER = (
     "subject\n1.0\n1.5\n0.15\n1 0 0 4\n0 1 0 5\n0 0 1 6\n0 0 0 1\nround\n"  # tkregister2 ends it so
@@ -41,7 +44,10 @@ FOREIGN: dict[str, tuple[str, bytes, str]] = {
     ),
     "MNI": (
         "a.xfm",
-        b"MNI Transform File\nTransform_Type = Linear;\nLinear_Transform =\n1 0 0 4\n0 1 0 5\n0 0 1 6;\n",
+        (
+            b"MNI Transform File\nTransform_Type = Linear;\n"
+            b"Linear_Transform =\n1 0 0 4\n0 1 0 5\n0 0 1 6;\n"
+        ),
         "MNI transform.*lta_convert --inmni a.xfm",
     ),
     "m3z": ("a.m3z", b"\x1f\x8b\x08\x00", "warp of FreeSurfer.*mri_warp_convert --inm3z a.m3z"),
@@ -98,7 +104,8 @@ def elastix(path: Path, **changes: str) -> Path:
     return path
 
 
-# What transformix of itk-elastix 0.25.4 makes of the points (1, 2, 3), (4, -5, 6) and (-7, 8, 9.5), LPS.
+# What transformix of itk-elastix 0.25.4 makes of the points (1, 2, 3), (4, -5, 6)
+# and (-7, 8, 9.5), LPS.
 STARTS = np.array([[1, 2, 3], [4, -5, 6], [-7, 8, 9.5]])
 BY_TRANSFORMIX: dict[tuple[str, str, str], list[tuple[float, ...]]] = {
     ("TranslationTransform", "1 2 3", "false"): [(2, 4, 6), (5, -3, 9), (-6, 10, 12.5)],

@@ -1,4 +1,6 @@
-"""The same volume in every format that is read: one array in one world, as image, label map and stack."""
+"""The same volume in every format that is read: one array in one world, as image,
+label map and stack.
+"""
 
 from __future__ import annotations
 

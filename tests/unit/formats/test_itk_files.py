@@ -45,8 +45,11 @@ def test_truncated_data_are_refused(tmp_path: Path, name: str, packed: bool, cut
 @pytest.mark.parametrize(("name", "packed"), [item for item in FORMATS if item[1]])
 @pytest.mark.parametrize("place", range(6, 200, 11))
 def test_damaged_compressed_data_are_refused(
-    tmp_path: Path, name: str, packed: bool, place: int
-) -> None:  # noqa: FBT001 - parametrised
+    tmp_path: Path,
+    name: str,
+    packed: bool,  # noqa: FBT001 - parametrised
+    place: int,
+) -> None:
     path = written(tmp_path, name, packed=packed)
     data = volumes.parts(path)[-1]
     content = bytearray(data.read_bytes())

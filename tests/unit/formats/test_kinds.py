@@ -1,4 +1,6 @@
-"""What a file holds is known by its marks, or by numbers that only an image has; else it is not known."""
+"""What a file holds is known by its marks, or by numbers that only an image has;
+else it is not known.
+"""
 
 from __future__ import annotations
 

@@ -59,8 +59,9 @@ UNIQUE: Segments = [(0, 1, "prostate"), (0, 2, "rectum"), (1, 3, "tumour")]
 
 @pytest.mark.parametrize("list_last", [False, True])
 def test_overlapping_segments_have_their_label_values_as_keys(
-    tmp_path: Path, list_last: bool
-) -> None:  # noqa: FBT001 - parametrised
+    tmp_path: Path,
+    list_last: bool,  # noqa: FBT001 - parametrised
+) -> None:
     read = volumes.read_labels(
         write(tmp_path / "a.seg.nrrd", OVERLAPPING, UNIQUE, list_last=list_last), MAP
     )

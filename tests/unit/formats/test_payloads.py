@@ -109,7 +109,8 @@ def test_a_metaimage_has_the_order_of_bytes_that_it_states(
     kinds = {"i2": "SHORT", "u2": "USHORT", "f4": "FLOAT"}
     text = (
         f"ObjectType = Image\nNDims = 3\nBinaryData = True\n{field} = {dtype[0] == '>'}\n"
-        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = 1 1 1\nDimSize = 6 5 4\n"
+        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
+        "ElementSpacing = 1 1 1\nDimSize = 6 5 4\n"
         f"ElementType = MET_{kinds[dtype[1:]]}\nElementDataFile = LOCAL\n"
     )
     (tmp_path / "a.mha").write_bytes(text.encode() + array.tobytes(order="F"))
@@ -125,7 +126,8 @@ def test_whole_numbers_of_a_metaimage_are_as_long_as_itk_reads_them(
     array = np.arange(120).reshape(6, 5, 4).astype(f"<i{size}")
     text = (
         "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
-        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = 1 1 1\nDimSize = 6 5 4\n"
+        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
+        "ElementSpacing = 1 1 1\nDimSize = 6 5 4\n"
         f"ElementType = MET_{name}\nElementDataFile = LOCAL\n"
     )
     (tmp_path / "a.mha").write_bytes(text.encode() + array.tobytes(order="F"))

@@ -44,7 +44,9 @@ def test_a_table_says_its_space_and_unit(tmp_path: Path) -> None:
 
 
 def test_fcsv_is_what_3d_slicer_asks_for(tmp_path: Path) -> None:
-    """Fixed columns in fixed order, a version line first, and a space that old and new versions know."""
+    """Fixed columns in fixed order, a version line first,
+    and a space that old and new versions know.
+    """
     write_points(tmp_path / "a.fcsv", SOME)
     version, space, columns, first, second = (tmp_path / "a.fcsv").read_text().splitlines()
     assert version.startswith("# Markups fiducial file version = ")

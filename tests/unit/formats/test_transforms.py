@@ -80,7 +80,8 @@ def test_rigid_transform_about_a_centre_is_read(suffix: str, tmp_path: Path) -> 
 def test_ants_matrix_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "0GenericAffine.txt"
     path.write_text(
-        "#Insight Transform File V1.0\n#Transform 0\nTransform: MatrixOffsetTransformBase_double_3_3\n"
+        "#Insight Transform File V1.0\n#Transform 0\n"
+        "Transform: MatrixOffsetTransformBase_double_3_3\n"
         "Parameters: 1 0.1 0 0 1 0 0 0 1 4 5 6\nFixedParameters: 0 0 0\n"
     )
     matrix = transforms.read_alignment(path)

@@ -32,7 +32,8 @@ def nifti(
 def meta(path: Path, spacing: tuple[float, float, float], unit: str | None) -> Path:
     stated = f"DistanceUnits = {unit}\n" if unit else ""
     path.write_bytes(
-        f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n{stated}"
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\n"
+        f"BinaryDataByteOrderMSB = False\n{stated}"
         "TransformMatrix = -1 0 0 0 -1 0 0 0 1\nOffset = 0 0 0\n"
         f"ElementSpacing = {' '.join(map(str, spacing))}\n"
         "DimSize = 6 5 4\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n".encode()
@@ -45,8 +46,10 @@ def nrrd(path: Path, spacing: tuple[float, float, float], unit: str | None) -> P
     x, y, z = spacing
     stated = f'space units: "{unit}" "{unit}" "{unit}"\n' if unit else ""
     path.write_bytes(
-        "NRRD0005\ntype: float\nendian: little\nencoding: raw\ndimension: 3\nsizes: 6 5 4\nspace: RAS\n"
-        f"space directions: ({x},0,0) (0,{y},0) (0,0,{z})\nspace origin: (0,0,0)\n{stated}\n".encode()
+        "NRRD0005\ntype: float\nendian: little\nencoding: raw\n"
+        "dimension: 3\nsizes: 6 5 4\nspace: RAS\n"
+        f"space directions: ({x},0,0) (0,{y},0) (0,0,{z})\n"
+        f"space origin: (0,0,0)\n{stated}\n".encode()
         + NOISE.tobytes(order="F")
     )
     return path

@@ -1,4 +1,6 @@
-"""Label overlap before registration: coarse masks against full ones, and which alignment is better."""
+"""Label overlap before registration: coarse masks against full ones,
+and which alignment is better.
+"""
 
 from __future__ import annotations
 

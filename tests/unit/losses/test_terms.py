@@ -183,7 +183,10 @@ def test_terms_are_not_weighted() -> None:
 
 
 def test_a_loss_is_imported_when_it_is_asked_for() -> None:
-    code = "import sys, tenter.losses; print([n for n in sys.modules if n.startswith('tenter.losses.')])"
+    code = (
+        "import sys, tenter.losses; "
+        "print([n for n in sys.modules if n.startswith('tenter.losses.')])"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

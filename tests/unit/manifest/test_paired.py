@@ -88,7 +88,10 @@ def test_ids_outside_the_pattern_are_refused(tmp_path: Path, bad: str) -> None:
 def test_a_misspelt_column_is_suggested(tmp_path: Path) -> None:
     path = table(tmp_path, "a\tP1\tm\tf", header="pair\tpatient\tmoving_imge\tfixed_image")
     assert complaints(path) == [
-        f"ERROR {path}:1:moving_image: is missing from the header; rename 'moving_imge' to 'moving_image'"
+        (
+            f"ERROR {path}:1:moving_image: is missing from the header; "
+            "rename 'moving_imge' to 'moving_image'"
+        )
     ]
 
 

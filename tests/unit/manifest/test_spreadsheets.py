@@ -103,10 +103,16 @@ def test_western_letters_of_windows_are_read_as_such(words: list[str]) -> None:
         (b"\xd0\xcf\x11\xe0rest", "is a spreadsheet (.xls), not text; save it again as CSV"),
         (b"\x1f\x8brest", "is compressed"),
         (b"pair,patient\na\x00,b\n", "table.csv:2: holds a zero byte: it is damaged, or not text"),
-        (text().encode("utf-16-le"), "is UTF-16 text without its byte order mark; save it as UTF-8"),
+        (
+            text().encode("utf-16-le"),
+            "is UTF-16 text without its byte order mark; save it as UTF-8",
+        ),
         (text().encode("utf-16")[:-1], "begins as UTF-16 text, but is not whole"),
         ("pair,patient\na,日本\n".encode("shift_jis"), "is not UTF-8"),
-        ("pair,patient\na,Привет\n".encode("koi8_r"), "is not UTF-8; it was read as Windows-1252, so that"),
+        (
+            "pair,patient\na,Привет\n".encode("koi8_r"),
+            "is not UTF-8; it was read as Windows-1252, so that",
+        ),
         (b"pair,patient\na,\x81\x01\n", "its encoding cannot be determined; save it as UTF-8 text"),
     ],
 )  # fmt: skip

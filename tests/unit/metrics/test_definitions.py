@@ -33,5 +33,6 @@ def test_the_report_takes_direction_and_unit_from_the_definition(metric: Metric)
 
 def test_the_primary_outcomes_are_named_in_advance() -> None:
     assert PRIMARY == (
-        ("structure", "dice"), ("landmark", "tre"), ("landmark", "rms_tre"), ("points", "point_tre"),
+        ("structure", "dice"), ("landmark", "tre"), ("landmark", "rms_tre"),
+        ("points", "point_tre"),
     )  # fmt: skip

@@ -42,14 +42,18 @@ def test_a_map_that_turns_everything_round_turns_its_own_volume(affine: Matrix) 
 
 
 def zigzag(size: float) -> Tensor:
-    """Every other plane is moved forwards, the others backwards: neighbours but one never differ."""
+    """Every other plane is moved forwards, the others backwards:
+    neighbours but one never differ.
+    """
     field = torch.zeros(3, *SHAPE, dtype=torch.float64)
     field[0] = (size * (-1.0) ** torch.arange(SHAPE[0]))[:, None, None]
     return field
 
 
 def test_a_fold_between_voxels_is_not_seen_at_voxels_but_by_its_volume() -> None:
-    """Planes that are 1 apart and moved 0.6 towards each other overlap by 0.2, every other pair of them."""
+    """Planes that are 1 apart and moved 0.6 towards each other overlap by 0.2,
+    every other pair of them.
+    """
     assert folding_percent(determinants(zigzag(0.6), np.eye(4))) == 0
     assert turned_volume(zigzag(0.6), np.eye(4)) == pytest.approx(0.2 * 6 * 5 * 4 / 2)
     assert turned_volume(zigzag(0.4), np.eye(4)) == 0

@@ -1,4 +1,6 @@
-"""The page that defines the metrics names every one of them, and its figures are what the code gives."""
+"""The page that defines the metrics names every one of them,
+and its figures are what the code gives.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,9 @@ def test_two_voxels_three_apart(percentile: float, expected: float) -> None:
 
 
 def test_elements_count_by_area() -> None:
-    """A rod of 2 voxels on a plate: 8 of 12 elements are corners, the other 4 edges of larger area."""
+    """A rod of 2 voxels on a plate: 8 of 12 elements are corners,
+    the other 4 edges of larger area.
+    """
     rod, tip = box((4, 5, 5), (2, 1, 1)), box((4, 5, 5), (1, 1, 1))
     corners, edges = 8 * math.sqrt(3) / 8, 4 * math.sqrt(2) / 2
     far = corners / 2 / (corners + edges)

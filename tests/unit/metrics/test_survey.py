@@ -90,7 +90,8 @@ def test_a_slice_changes_areas_as_the_field_does_and_volumes_as_the_alignment_do
         1, 2, 13, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
     alignment = np.eye(4)
-    # A slice that is turned out of its plane, grown by a quarter and mirrored, shrunk along its normal.
+    # A slice that is turned out of its plane, grown by a quarter and mirrored,
+    # shrunk along its normal.
     alignment[:3, :3] = Rotation.from_euler("y", 90, degrees=True).as_matrix() @ np.diag(
         [-1.25, 1, 0.9]
     )

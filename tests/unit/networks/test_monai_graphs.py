@@ -4,9 +4,9 @@ MONAI's LocalNet and GlobalNet are DeepReg's, which differ from label-reg's code
 residual unit has kernels of seven (label-reg: three, to which a kernel of seven with zeros around
 it is equal); GlobalNet's bottom has a residual unit of its own (label-reg: none; with weights of
 zero it is idle); sizes must be divisible by 16 (label-reg: any); and TensorFlow adds 0.001 to
-variances (PyTorch: 0.00001). LocalNet's decoders differ in what the convolutions see, its fields are
-means of heads that are enlarged by repetition (label-reg: sums, enlarged linearly); so of it the
-encoder and the heads are compared here, and the decoder's block in test_parity.
+variances (PyTorch: 0.00001). LocalNet's decoders differ in what the convolutions see, its fields
+are means of heads that are enlarged by repetition (label-reg: sums, enlarged linearly); so of it
+the encoder and the heads are compared here, and the decoder's block in test_parity.
 """
 
 from __future__ import annotations

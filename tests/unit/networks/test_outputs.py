@@ -22,7 +22,9 @@ def _seed() -> None:
 
 
 def line(slope: float, cells: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
-    """Displacement along the first axis that grows from the grid's centre, at the cells of a grid."""
+    """Displacement along the first axis that grows from the grid's centre,
+    at the cells of a grid.
+    """
     places = (torch.arange(cells[0]) + 0.5) * shape[0] / cells[0] - shape[0] / 2
     field = torch.zeros(1, len(shape), *cells)
     field[0, 0] = (slope * places).view(-1, *[1] * (len(shape) - 1))
@@ -94,7 +96,8 @@ def test_a_linear_head_is_a_linear_spline() -> None:
 
 def test_a_control_point_averages_what_lies_about_it() -> None:
     head = torch.tensor([3.0, 0, 4, 0, 0]).view(1, 1, 5, 1)
-    # Control points on voxels -4, -2 ... 8; of (1/2, 1, 1/2) about each, those at the border of (1, 1/2).
+    # Control points on voxels -4, -2 ... 8; of (1/2, 1, 1/2) about each,
+    # those at the border of (1, 1/2).
     found = outputs.control_values(head, (7, 5), (5, 1), 2)
     torch.testing.assert_close(found[0, 0, :, 2], torch.tensor([2.0, 2, 2, 2, 0, 0, 0]))
 

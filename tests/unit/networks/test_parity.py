@@ -101,7 +101,9 @@ def test_local_net_is_label_regs_graph(levels: tuple[int, ...]) -> None:
 
 
 def written_out(state: dict[str, nn.Parameter], images: Tensor, levels: tuple[int, ...]) -> Tensor:
-    """Local-Net as the paper's code has it, in plain operations; `images` is moving beside fixed."""
+    """Local-Net as the paper's code has it, in plain operations;
+    `images` is moving beside fixed.
+    """
     shape, features, skips = images.shape[2:], images, []
     for level in range(4):
         at = f"encoder.{level}"

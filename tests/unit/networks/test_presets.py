@@ -22,7 +22,9 @@ COARSE_HEADS = (64 + 128 + 256 + 512) * 3 * 27 + 4 * 3
 
 
 def preset(name: str, folder: Path) -> config.Model:
-    """The model of a preset, appended to a configuration without `models` as its first lines say."""
+    """The model of a preset, appended to a configuration without `models` as its first lines
+    say.
+    """
     text = "study: mine\nmanifest: mine.tsv\n" + (FOLDER / f"{name}.yaml").read_text(
         encoding="utf-8"
     )

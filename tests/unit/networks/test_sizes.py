@@ -70,7 +70,9 @@ def test_any_size_is_registered_and_learnt_from(name: str, shape: tuple[int, ...
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_half_precision_gives_gradients_of_sane_size(name: str) -> None:
-    """Some kernels have returned garbage beyond all bounds where an axis is shorter than they are."""
+    """Some kernels have returned garbage beyond all bounds where an axis is shorter than they
+    are.
+    """
     shape = (17, 13, 11)
     torch.manual_seed(1)
     images = torch.rand(2, 2, 1, *shape)

@@ -1,4 +1,6 @@
-"""Small cases by hand; laws are in tests/properties, agreement with SimpleITK in tests/unit/tools."""
+"""Small cases by hand; laws are in tests/properties,
+agreement with SimpleITK in tests/unit/tools.
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ def line(
 ) -> Aggregate:
     return Aggregate(
         model="local", set="cv", fold="all", family=family, metric=metric, unit="voxel",
-        aggregate="mean" if family == "learn2reg" else "cohort", arithmetic="", cases=7, before=None,
-        after=after, unregistered=unregistered,
+        aggregate="mean" if family == "learn2reg" else "cohort", arithmetic="", cases=7,
+        before=None, after=after, unregistered=unregistered,
     )  # fmt: skip
 
 

@@ -17,8 +17,8 @@ def figures(median: float, low: float | None = None, high: float | None = None) 
 def line(role: str, metric: str, before: float, after: Figures, **more: Any) -> Line:
     fields: dict[str, Any] = {
         "model": "local", "set": "cv", "fold": "all", "label": "", "unit": "1", "n": 84,
-        "pairs": 84, "patients": 58, "vanished": 0, "empty_before": 0, "absent": 0, "worse_pairs": 2,
-        "worse_low": None, "worse_high": None,
+        "pairs": 84, "patients": 58, "vanished": 0, "empty_before": 0, "absent": 0,
+        "worse_pairs": 2, "worse_low": None, "worse_high": None,
     }  # fmt: skip
     return Line(role=role, metric=metric, before=figures(before), after=after, **(fields | more))
 

@@ -33,7 +33,9 @@ def scene(
 
 
 def pictures(drawing: str) -> list[np.ndarray]:
-    """Pixels of every picture in a panel as they lie on paper: row 0 on top, column 0 at the left."""
+    """Pixels of every picture in a panel as they lie on paper:
+    row 0 on top, column 0 at the left.
+    """
     found = re.findall(r'base64,\s*([^"]+)"[^>]*?transform="matrix\((\S+) 0 0 (\S+) ', drawing)
     images = []
     for text, across, down in found:

@@ -30,8 +30,8 @@ def test_a_vanished_label_is_infinitely_worse() -> None:
 
 def test_a_label_that_was_never_there_is_not_worse() -> None:
     row = MetricRow(
-        model="local", fold="0", set="cv", pair="p", patient="q", label="cyst", role="landmark", metric="tre",
-        unit="mm", before=None, after=None, note="vanished; empty before",
+        model="local", fold="0", set="cv", pair="p", patient="q", label="cyst", role="landmark",
+        metric="tre", unit="mm", before=None, after=None, note="vanished; empty before",
     )  # fmt: skip
     assert not results.worse(row)
 

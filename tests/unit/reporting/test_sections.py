@@ -40,8 +40,8 @@ def test_the_cohort_says_grid_spacing_alignment_and_folds() -> None:
 
 def test_labels_on_one_side_only_are_counted() -> None:
     absent = MetricRow(
-        model="local", fold="0", set="cv", pair="pair9", patient="p", label="gland", role="structure",
-        metric="dice", unit="1", before=None, after=None, note="absent in moving",
+        model="local", fold="0", set="cv", pair="pair9", patient="p", label="gland",
+        role="structure", metric="dice", unit="1", before=None, after=None, note="absent in moving",
     )  # fmt: skip
     rows = [finished.row(head(1), DICE, 0.5, 0.8), absent]
     assert sections.cohort(rows, PLAN, {}, ("local",)).blocks[0].tables[1].rows == (

@@ -88,7 +88,9 @@ def test_voxel_that_passes_its_neighbour_worked_out_by_hand() -> None:
 
 
 def test_voxel_beyond_its_neighbour_folds_central_tetrahedra_too() -> None:
-    """By 3 voxels: right-angled ones of -2 sixths; the central ones of the cubes ahead fold as well."""
+    """By 3 voxels: right-angled ones of -2 sixths;
+    the central ones of the cubes ahead fold as well.
+    """
     volume = jacobian.non_diffeomorphic_map(moved_voxel(3.0))
     assert volume[0, 1, 1, 1].item() == pytest.approx((4 * 2 + 1) / 12)
     assert volume[0, 2, 1, 1].item() == pytest.approx(4 * 2 / 12)

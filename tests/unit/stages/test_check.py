@@ -382,7 +382,8 @@ def test_the_worse_alignment_is_warned_of(config: Path) -> None:
         faulty.labels(config.parent / f"{patient}_mr_labels.nii.gz", matrix=matrix)
     (fault,) = check(config).warnings
     assert (fault.column, fault.fix) == ("plan.alignment", "set `plan.alignment: centre`")
-    # Two slabs 2 voxels thick, 3 mm apart along their thickness: slab 1 falls on nothing, slab 2 on slab 1.
+    # Two slabs 2 voxels thick, 3 mm apart along their thickness:
+    # slab 1 falls on nothing, slab 2 on slab 1.
     assert "labels overlap by a Dice of 0.00 by `header`, 1.00 by `centre`" in fault.message
     edit(config, "folds:", "plan: {alignment: centre}\nfolds:")
     assert check(config).warnings == ()
@@ -421,7 +422,8 @@ def dicom_config(config: Path) -> Path:
     for seed, patient in enumerate(("p1", "p2", "p3")):
         noise = np.random.default_rng(seed).integers(0, 1000, faulty.SHAPE).astype(np.int16)
         dicoms.write_series(config.parent / patient, noise, faulty.affine())
-        # Labels lie on the image's grid as it is stored: slices are counted up, whatever the affine was.
+        # Labels lie on the image's grid as it is stored: slices are counted up,
+        # whatever the affine was.
         edit(table, f"{patient}_mr.nii.gz", patient)
     return config
 

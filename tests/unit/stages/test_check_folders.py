@@ -1,4 +1,6 @@
-"""`tenter check` of what people's folders are like: results, the configuration's own, names of files."""
+"""`tenter check` of what people's folders are like: results, the configuration's own,
+names of files.
+"""
 
 from __future__ import annotations
 

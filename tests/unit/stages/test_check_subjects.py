@@ -132,7 +132,8 @@ def test_pairs_whose_labels_have_no_key_in_common_are_counted(config: Path) -> N
     )
     assert "s1--s2, s1--s4, s2--s1 and 5 more" in told.pop(apart)
     assert sorted(told) == [
-        f"label 'label-{key}' is on one side only of 8 of 12 pairs: neither learnt from nor measured there"
+        f"label 'label-{key}' is on one side only of 8 of 12 pairs: "
+        "neither learnt from nor measured there"
         for key in (1, 2, 3)
     ]
 

@@ -136,7 +136,9 @@ def test_a_pair_without_labels_has_the_figures_of_its_field(study: Study) -> Non
 
 
 def turned(places: np.ndarray, voxel: np.ndarray) -> float:
-    """Volume of all tetrahedra at a voxel that are turned inside out, in voxels; each counts by half."""
+    """Volume of all tetrahedra at a voxel that are turned inside out, in voxels;
+    each counts by half.
+    """
     total = 0.0
     corners = [np.diag(signs) for signs in itertools.product((1, -1), repeat=3)]
     ahead = np.array([[-1, 1, 0], [0, 1, 1], [-1, 0, 1]])  # towards R, A and S

@@ -122,7 +122,9 @@ def write_results(root: Path) -> None:
 
 
 def write_study(folder: Path, options: tuple[str, ...] = (), **tracking: str) -> Path:
-    """A configuration, and a finished study's files, whose tracking database is `folder/mlflow.db`."""
+    """A configuration, and a finished study's files,
+    whose tracking database is `folder/mlflow.db`.
+    """
     rows = "pair\tpatient\tmoving_image\tfixed_image\np\tP\tm\tf\nq\tQ\tn\tg\n"
     (folder / "pairs.tsv").write_text(rows)
     poses = {"poses": {"count": 2, "scale": 0.1}}

@@ -14,7 +14,10 @@ from tenter import files
 from tenter.study import Study
 from tenter.tools.screen import Screen, command_line, errors, saved, shortened
 
-LONG = "Params have changed since last execution: Union of exclusive params before and now across all output: "
+LONG = (
+    "Params have changed since last execution: "
+    "Union of exclusive params before and now across all output: "
+)
 FILES = "Input files updated by another job: a, b, c, d, e"
 
 REASONS = [
@@ -139,7 +142,10 @@ def test_other_messages_stay_as_they_are(terminal: Terminal) -> None:
 
 
 def test_a_refused_run_is_told_without_the_place_in_the_snakefile(terminal: Terminal) -> None:
-    text = 'WorkflowError in file "/x/Snakefile", line 3:\nnothing was started\n  File "x", line 3, in __onstart'
+    text = (
+        'WorkflowError in file "/x/Snakefile", line 3:\nnothing was started\n'
+        '  File "x", line 3, in __onstart'
+    )
     assert terminal.says(text, LogEvent.ERROR) == "nothing was started"
 
 
@@ -188,7 +194,10 @@ STOPPED = [
     ),
     (
         {"0": 2, "1": None},
-        "stopped; 1 training saved at step 2 of 60, 1 other job begins anew; the same command continues",
+        (
+            "stopped; 1 training saved at step 2 of 60, 1 other job begins anew; "
+            "the same command continues"
+        ),
     ),
     ({"0": None}, "stopped; 1 job begins anew; the same command continues"),
     ({}, "stopped; no job was running; the same command continues"),

@@ -48,7 +48,9 @@ def test_a_long_list_names_the_first_and_counts_the_others() -> None:
 
 
 def finished(folder: Path, **keys: Any) -> Path:
-    """A study whose every step has an output and a record of today's settings, without any content."""
+    """A study whose every step has an output and a record of today's settings,
+    without any content.
+    """
     for name in ("m0", "f0", "m1", "f1", "m2", "f2", "l"):
         (folder / name).write_text(name)
     header = "pair\tpatient\tmoving_image\tfixed_image\tmoving_labels\tfixed_labels"
@@ -181,7 +183,8 @@ def test_changed_code_is_named_by_its_modules(tmp_path: Path) -> None:
     content["modules"]["tenter.training.loop"] = "0"
     files.write_json(place, content | {"code": "0"})
     assert lines(path)[0] == (
-        "stale: code of train: tenter.training.loop; harmless? `tenter accept train --help` (1 training)"
+        "stale: code of train: tenter.training.loop; "
+        "harmless? `tenter accept train --help` (1 training)"
     )
 
 

@@ -49,7 +49,10 @@ def test_from_another_folder_the_results_are_said_to_be_absent(
 
 SAID = (
     "INFO fold 1: step 0/200, val_dice 0.5, val_soft_dice 0.4, val_tre_mm 9.1, 1 s/step, ? left",
-    "INFO fold 1: step 100/200, loss 0.7, dice 0.7, val_dice 0.8, val_tre_mm 4.2, 1 s/step, 01:40 left",
+    (
+        "INFO fold 1: step 100/200, loss 0.7, dice 0.7, val_dice 0.8, val_tre_mm 4.2, "
+        "1 s/step, 01:40 left"
+    ),
     "INFO fold 1: step 150/200, loss 0.5, dice 0.5, bending 0.1, 1 s/step, 00:50 left",
 )
 FIGURES = "step 150/200, loss 0.5, val_dice 0.8 at step 100, val_tre_mm 4.2 at step 100"
@@ -170,7 +173,8 @@ def test_what_slurm_did_to_a_job_is_told(
 def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from tenter.cli.main import main; code = main(['status', sys.argv[1]]);"
-        "found = {'torch', 'numpy', 'pandas', 'mlflow'} & set(sys.modules); sys.exit(code or len(found))"
+        "found = {'torch', 'numpy', 'pandas', 'mlflow'} & set(sys.modules); "
+        "sys.exit(code or len(found))"
     )
     command = [sys.executable, "-c", code, str(begun(tmp_path, *SAID))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

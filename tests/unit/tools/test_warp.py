@@ -35,7 +35,9 @@ POINTS = (
 
 
 def bent() -> Transform:
-    """A smooth field of some mm on a grid that covers most of the fixed image, then a turn and a shift."""
+    """A smooth field of some mm on a grid that covers most of the fixed image,
+    then a turn and a shift.
+    """
     noise = torch.randn(1, 3, 7, 7, 7, generator=torch.Generator().manual_seed(4))
     field = torch.nn.functional.avg_pool3d(noise, 3, stride=1, padding=1)
     middle = translation((10.0, -20.0, 30.0))
@@ -291,7 +293,9 @@ def test_points_come_back_by_the_inverse(pair: Pair, suffix: str) -> None:
 
 @pytest.fixture
 def torn(pair: Pair) -> Pair:
-    """A field of 1.5 voxels along one axis and none before its grid: nothing maps to the gap between."""
+    """A field of 1.5 voxels along one axis and none before its grid:
+    nothing maps to the gap between.
+    """
     field = torch.zeros(1, 3, 8, 8, 8)
     field[:, 0] = 1.5
     grid = world((8, 8, 8), (4.0, 4.0, 4.0))
@@ -468,8 +472,8 @@ def tenter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_carries_labels(pair: Pair) -> None:
     done = tenter(
-        pair.root, "--transform", "t.h5", "--input", "moving-labels.nii.gz", "--reference", "fixed.nii.gz",
-        "--output", "new/out.nii.gz", "--kind", "labels",
+        pair.root, "--transform", "t.h5", "--input", "moving-labels.nii.gz",
+        "--reference", "fixed.nii.gz", "--output", "new/out.nii.gz", "--kind", "labels",
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "moving-labels.nii.gz: taken for a label map, as asked for" in done.stdout
@@ -493,8 +497,13 @@ def test_the_command_carries_points_and_warns(pair: Pair) -> None:
 
 
 def test_the_command_line_takes_every_flag(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [f"--{name}={pair.file(file)}" for name, file in (("transform", "t.h5"),
-        ("input", "moving-stack.nii.gz"), ("reference", "fixed.nii.gz"), ("output", "out.nii"))]  # fmt: skip
+    named = (
+        ("transform", "t.h5"),
+        ("input", "moving-stack.nii.gz"),
+        ("reference", "fixed.nii.gz"),
+        ("output", "out.nii"),
+    )
+    paths = [f"--{name}={pair.file(file)}" for name, file in named]
     assert (
         main(["warp", *paths, "--fill", "-1000", "--interpolation", "nearest", "--overwrite"]) == 0
     )
