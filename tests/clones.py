@@ -77,14 +77,16 @@ class Clone:
         )
 
     def stale(self) -> set[str]:
-        """The jobs that a run would start now, by Snakemake and by tenter's own comparison,
-        which agree.
-        """
+        """The jobs that a run would start, by Snakemake and by tenter, which must agree."""
+        announced, compared = self.announced(), self.compared()
+        assert compared == announced, (compared - announced, announced - compared)
+        return announced
+
+    def announced(self) -> set[str]:
+        """The jobs that Snakemake would start."""
         done = self.run("--dry-run")
         assert done.returncode == 0, done.stderr
-        found = jobs(done.stdout + done.stderr)
-        assert self.compared() == found
-        return found
+        return jobs(done.stdout + done.stderr)
 
     def compared(self) -> set[str]:
         """The jobs that are stale by the provenance beside the outputs."""

@@ -40,12 +40,12 @@ def test_mapped_points_are_those_of_the_command(finished: Clone) -> None:
     output.unlink()
 
 
-@pytest.mark.parametrize("folder", ["warped_labels", "mapped_points"])
-def test_status_misses_a_file_that_was_deleted(finished: Clone, folder: str) -> None:
-    path = next((finished.results / folder / "a").iterdir())
+@pytest.mark.parametrize("model", ["a", "b"])
+def test_status_misses_a_file_that_was_deleted(finished: Clone, model: str) -> None:
+    path = next((finished.results / "mapped_points" / model).iterdir())
     with finished.edited(path):
         path.unlink()
         words = ("status", "config/trial.yaml", "--verify")
         done = finished.tool(sys.executable, "-m", "tenter.cli.main", *words)
     assert done.returncode == 3
-    assert f"{folder}/a/{path.name}" in done.stderr
+    assert f"mapped_points/{model}/{path.name}" in done.stderr

@@ -24,6 +24,8 @@ from tenter.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's
 
+# The commands run outside Snakemake here, so it has records of few outputs.
+
 OPTIONS: dict[str, Any] = {
     "seeds": {"ensemble": True},
     "posed": {"poses": {"count": 2, "rotation_deg": 8}},
@@ -256,10 +258,10 @@ def test_what_an_option_reads_makes_its_own_jobs_stale(
     if isinstance(change, str):
         with study.edited(study.root / "src/tenter" / change) as path:
             path.write_text(path.read_text() + "\nEDITED = 1\n")
-            assert study.stale() == expected | CLOSING
+            assert study.announced() == expected | CLOSING
         return
     content = study.settings()
     content["models"]["m"]["test_time"] = change
     with study.edited(study.config) as path:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
-        assert study.stale() == expected | CLOSING
+        assert study.announced() == expected | CLOSING
