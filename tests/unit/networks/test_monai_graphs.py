@@ -96,8 +96,13 @@ def test_the_field_is_as_many_times_monais_as_there_are_heads(levels: tuple[int,
     widths = [2, 4, 8, 16, 32]
     heads = {level: blocks.FieldHead(widths[level]) for level in levels}
     theirs = RegistrationExtractionBlock(
-        3, levels, widths, 3, mode="trilinear", align_corners=False
-    )  # type: ignore[arg-type] # any number of levels
+        3,
+        levels,  # type: ignore[arg-type] # any number of levels
+        widths,
+        3,
+        mode="trilinear",
+        align_corners=False,
+    )
     for head in heads.values():
         nn.init.normal_(head.get_parameter("convolution.weight"))
     copy_weights([convolutions(head)[0] for head in heads.values()], convolutions(theirs))
