@@ -217,7 +217,7 @@ def test_dice_and_95_percent_distance_are_those_of_monai(
         sides[0], sides[1], include_background=True, percentile=95, spacing=list(spacing)
     )
     found = _figures(first, second, np.diag([*spacing, 1.0]))
-    assert found["hd95"] == pytest.approx(float(expected), abs=1e-5)  # MONAI rounds to float32
+    assert found["hd95"] == pytest.approx(float(expected), abs=1e-4)  # MONAI rounds to float32
     assert found["dice"] == pytest.approx(
         float(compute_dice(sides[0], sides[1], include_background=True)), abs=1e-6
     )

@@ -90,7 +90,7 @@ def test_a_damaged_record_of_the_place_is_named(tmp_path: Path) -> None:
 
 def test_an_impossible_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrackingError, match="the tracking database cannot be made"):
+    with pytest.raises(TrackingError, match="the tracking database cannot be created"):
         tracking.start(f"sqlite:///{tmp_path}/file/mlflow.db", "e", "s", 1.0)
 
 

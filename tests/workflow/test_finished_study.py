@@ -128,7 +128,7 @@ def test_an_accepted_change_of_code_keeps_results(finished: Clone) -> None:
         )
         try:
             assert (code, error) == (0, "")
-            assert "6 results of train stay" in told
+            assert "6 results of train are kept" in told
             assert finished.stale() == {"report", "publish a", "publish b"}
         finally:
             accepted.unlink(missing_ok=True)

@@ -187,7 +187,7 @@ def test_a_docstring(finished: Clone) -> None:
 
 def test_a_description_in_the_configuration(finished: Clone) -> None:
     with finished.edited(source(finished, "config/model.py")) as path:
-        rewrite(path, '"""Optimiser steps."""', '"""Steps of the optimiser."""')
+        rewrite(path, '"""Number of optimiser steps."""', '"""Steps of the optimiser."""')
         assert finished.stale() == set()
 
 
