@@ -44,20 +44,18 @@ def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(**flags: Any) -> Any:  # noqa: ANN401 - the flags of any stage
-        inputs = _verified(_named(flags, READ.get(stage, ())))
-        if "settings" not in parameters:
-            return function(**flags)
+        main_output = flags.get("table") or flags["output"]
+        inputs = _verified(_named(flags, READ.get(stage, ())), main_output.parent)
         settings = files.canonical(flags["settings"].model_dump(mode="json"))
         code = flags.get("code") or provenance.fingerprint(stage, settings)
         provenance.verify(stage, settings, code)
         result = function(**flags)
         read = {**_rows(stage, flags), "inputs": inputs, **_carried(flags), **_accepted(stage)}
-        main_output = flags.get("table") or flags["output"]
         for output in (main_output, *_named(flags, MORE_OUTPUTS.get(stage, ()))):
             provenance.record(output, stage, settings, code, read=read)
         return result
 
-    return run if stage in READ or "settings" in parameters else function
+    return run if "settings" in parameters else function
 
 
 def _named(flags: Mapping[str, Any], names: Iterable[str]) -> list[Path]:
@@ -70,8 +68,10 @@ def _named(flags: Mapping[str, Any], names: Iterable[str]) -> list[Path]:
     return paths
 
 
-def _verified(paths: Iterable[Path]) -> dict[str, str]:
+def _verified(paths: Iterable[Path], folder: Path) -> dict[str, str]:
     """Return the sha256 of each existing input, after comparing it with its provenance.
+
+    Inputs are named by their path from `folder`, so that results can be moved as a whole.
 
     Raises:
         DataError: inputs have changed since they were written; all are named.
@@ -82,7 +82,7 @@ def _verified(paths: Iterable[Path]) -> dict[str, str]:
         faults += provenance.damage(path)
         file = path / DESCRIPTION if path.is_dir() else path
         if file.is_file():
-            hashes[str(file)] = files.sha256(file)
+            hashes[os.path.relpath(file, folder)] = files.sha256(file)
     if faults:
         raise DataError(
             "\n".join([*faults, "delete what is named here and run the same command again"])
@@ -112,11 +112,11 @@ def _carried(flags: Mapping[str, Any]) -> dict[str, Any]:
         (flags[name], suffix) for name, suffix in CARRIED.items() if flags.get(name) is not None
     ]
     paths = [folder / f"{pair}{suffix}" for folder, suffix in folders for pair in flags["pairs"]]
-    return (
-        {"carried": {str(path): files.sha256(path) for path in paths if path.is_file()}}
-        if folders
-        else {}
-    )
+    if not folders:
+        return {}
+    beside = flags["output"].parent
+    hashes = {os.path.relpath(path, beside): files.sha256(path) for path in paths if path.is_file()}
+    return {"carried": hashes}
 
 
 def _accepted(stage: str) -> dict[str, str]:

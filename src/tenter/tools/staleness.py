@@ -241,7 +241,8 @@ class Staleness:
         recorded_inputs = record.get("inputs")
         if recorded_inputs is not None:
             # The report gets the folder of all models; its settings list the models.
-            current_inputs = {str(path) for path in step.inputs if path.name != "history.csv"}
+            inputs = (path for path in step.inputs if path.name != "history.csv")
+            current_inputs = {_from_output(step, path) for path in inputs}
             added, removed = (
                 sorted(current_inputs - recorded_inputs.keys()),
                 sorted(recorded_inputs.keys() - current_inputs),
@@ -249,7 +250,7 @@ class Staleness:
             causes += [f"inputs added: {listed(added)}"] if added else []
             causes += [f"inputs no longer read: {listed(removed)}"] if removed else []
         folder = self.study.manifest.parent
-        known = {Path(name): sha256 for name, sha256 in (recorded_inputs or {}).items()}
+        known = recorded_inputs or {}
         sources = record.get("sources", {})
         written_ns = min(path.stat().st_mtime_ns for path in step.outputs)
         newer = [
@@ -260,7 +261,10 @@ class Staleness:
         changed = [
             str(path)
             for path in newer
-            if self._differs(path, known.get(path) or sources.get(os.path.relpath(path, folder)))
+            if self._differs(
+                path,
+                known.get(_from_output(step, path)) or sources.get(os.path.relpath(path, folder)),
+            )
         ]
         return [*causes, *([f"changed file: {listed(changed)}"] if changed else [])]
 
@@ -281,6 +285,12 @@ class Staleness:
         if path not in self._hashes:
             self._hashes[path] = files.sha256(path)
         return self._hashes[path] != sha256
+
+
+def _from_output(step: Step, path: Path) -> str:
+    """Return an input's path from the folder of a step's output, as provenance names it."""
+    base = step.provenance if step.provenance is not None else step.outputs[0]
+    return os.path.relpath(path, base.parent)
 
 
 @functools.lru_cache(maxsize=256)

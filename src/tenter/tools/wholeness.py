@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -118,10 +119,11 @@ def _carried_faults(step: Step, *, content: bool) -> Iterator[str]:
     """Yield faults of warped labels and mapped points, which evaluation writes beside its table."""
     record = provenance.recorded(step.outputs[0]) if step.stage == "evaluate" else None
     for name, sha256 in (record or {}).get("carried", {}).items():
-        if not Path(name).is_file():
-            yield f"{name} is missing"
-        elif content and files.sha256(Path(name)) != sha256:
-            yield f"{name} is not the file that was written (sha256 differs)"
+        path = Path(os.path.normpath(step.outputs[0].parent / name))
+        if not path.is_file():
+            yield f"{path} is missing"
+        elif content and files.sha256(path) != sha256:
+            yield f"{path} is not the file that was written (sha256 differs)"
 
 
 def _size(step: Step) -> int:

@@ -85,7 +85,7 @@ def test_the_record_says_what_was_read_and_written(tmp_path: Path) -> None:
     run(tmp_path, path)
     told = provenance.recorded(tmp_path / "metrics.tsv")
     assert told is not None
-    assert told["inputs"] == {str(path): files.sha256(path)}
+    assert told["inputs"] == {path.relative_to(tmp_path).as_posix(): files.sha256(path)}
     assert told["outputs"] == {"metrics.tsv": files.sha256(tmp_path / "metrics.tsv")}
 
 
@@ -124,7 +124,7 @@ def test_of_pairs_the_rows_and_the_files_that_were_read_are_recorded(tmp_path: P
     assert told["sources"] == {name: files.sha256(tmp_path / name) for name in ("ml", "fl")}
     assert told["pairs"]["p"]["moving_labels"] == "ml"
     assert set(told["pairs"]) == {"p"}
-    assert list(told["carried"]) == [str(tmp_path / "points/p.tsv")]
+    assert list(told["carried"]) == ["points/p.tsv"]
 
 
 def test_other_commands_are_left_alone() -> None:

@@ -63,7 +63,10 @@ def test_a_loss_that_was_recorded_once_says_nothing(losses: list[float]) -> None
 
 
 def test_ends_are_means_of_a_fifth() -> None:
-    first, last = histories.loss_ends(rows([4.0, 2.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 1.0, 3.0])) or (None, None)
+    first, last = histories.loss_ends(rows([4.0, 2.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 1.0, 3.0])) or (
+        None,
+        None,
+    )
     assert first is not None
     assert last is not None
     assert (first.mean, last.mean) == (3.0, 2.0)

@@ -85,7 +85,9 @@ def record(study: Study, name: str) -> None:
             for file in step.sources()
         },
         "inputs": {
-            str(path): files.sha256(path) for path in step.inputs if path.name != "history.csv"
+            os.path.relpath(path, step.provenance.parent): files.sha256(path)
+            for path in step.inputs
+            if path.name != "history.csv"
         },
     }
     stage, model = step.settings_of
