@@ -40,9 +40,6 @@ MAX_DECODED = 2**27
 
 A compressed frame can only be decoded as a whole."""
 
-_LONGEST_END = 2**12
-"""Bytes at the end of a fragment that are searched for its end marker."""
-
 COPIES = 3
 """Copies of a frame that GDCM, ITK and NumPy hold at the same time."""
 
