@@ -13,27 +13,42 @@ from tenter.records import Fault
 
 
 class TenterError(Exception):
-    """Any error whose message is meant for the user; printed without a traceback."""
+    """Any error that a user can fix; its text is printed without a traceback.
+
+    Attributes:
+        faults: all faults found in one pass; code that needs to know more than the class of an
+            error reads these and never the text.
+    """
 
     exit_code = 3
 
+    def __init__(self, faults: Fault | Sequence[Fault] | str = ()) -> None:
+        if isinstance(faults, str):
+            faults = Fault("", faults, "")
+        self.faults = (faults,) if isinstance(faults, Fault) else tuple(faults)
+        super().__init__(self.faults)  # as arguments, so that the error can be pickled
+
+    def __str__(self) -> str:
+        """One line for each fault."""
+        return "\n".join(fault.text for fault in self.faults)
+
 
 class InputError(TenterError):
-    """The configuration, the manifest or a file in it cannot be used.
-
-    Attributes:
-        faults: every fault found, in one pass.
-    """
+    """The configuration, the manifest or a file in it cannot be used."""
 
     exit_code = 2
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(str(fault) for fault in self.faults))
+    def __str__(self) -> str:
+        """One line for each fault, with its severity: some of them may be warnings."""
+        return "\n".join(str(fault) for fault in self.faults)
 
 
 class DataError(TenterError):
     """A file changed, disappeared, or turned out to be damaged after the check."""
+
+
+class FormatError(DataError):
+    """A file is not in the format that is expected, whatever else it may be."""
 
 
 class DamagedFileError(DataError):
@@ -43,9 +58,10 @@ class DamagedFileError(DataError):
         fault: the file, what is wrong with it, and how to make it again.
     """
 
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        super().__init__(str(fault).removeprefix(f"{fault.severity} "))
+    @property
+    def fault(self) -> Fault:
+        """The only fault."""
+        return self.faults[0]
 
 
 class CodeChangedError(TenterError):

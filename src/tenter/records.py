@@ -16,15 +16,17 @@ Severity = Literal["ERROR", "WARNING"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of the input: where it is, what is wrong, and how to fix it.
+    """What is wrong: where it is, what it is, and how to fix it.
 
     Attributes:
-        file: the file to open (manifest, configuration or image).
+        file: the file to open (manifest, configuration or image), or the subject of a fault that
+            concerns no file (a device, an address, a flag).
         message: what is wrong.
         fix: what to do about it.
         row: 1-based line of a table, or None.
         column: column name or configuration key, or None.
         severity: errors stop the run, warnings are only reported.
+        pair: id of the pair whose work failed, or None.
     """
 
     file: str
@@ -33,13 +35,22 @@ class Fault:
     row: int | None = None
     column: str | None = None
     severity: Severity = "ERROR"
+    pair: str | None = None
 
-    def __str__(self) -> str:
-        """One line: `ERROR file:row:column: what is wrong; how to fix it`."""
+    @property
+    def text(self) -> str:
+        """One line: `pair: file:row:column: what is wrong; how to fix it`."""
         location = ":".join(
             str(part) for part in (self.file, self.row, self.column) if part is not None
         )
-        return f"{self.severity} {location}: {self.message}; {self.fix}"
+        pair = f"{self.pair}: " if self.pair is not None else ""
+        if not (self.file or self.fix):
+            return self.message
+        return f"{pair}{location}: {self.message}; {self.fix}"
+
+    def __str__(self) -> str:
+        """The severity and the text."""
+        return f"{self.severity} {self.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

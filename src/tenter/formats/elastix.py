@@ -14,7 +14,6 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from tenter.errors import DataError
 from tenter.formats.headers import refusal
 
 MARK = re.compile(rb'^[ \t]*\([ \t]*Transform[ \t]+"', re.MULTILINE)
@@ -132,6 +131,6 @@ def _numbers(path: Path, entries: dict[str, list[str]], key: str, count: int) ->
     except ValueError:
         numbers = []
     if len(numbers) != count:
-        message = f"{path}: has {len(values)} words in {key}, not {count} numbers; copy it again"
-        raise DataError(message)
+        message = f"has {len(values)} words in {key}, not {count} numbers"
+        raise refusal(path, message, "copy it again")
     return numbers

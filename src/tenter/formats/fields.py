@@ -22,6 +22,7 @@ from tenter import files
 from tenter.errors import OutputError
 from tenter.formats import itk_files, nifti, volumes
 from tenter.formats.headers import refusal
+from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import geometry, grids, slices
 from tenter.spatial.transform import Transform
@@ -48,6 +49,7 @@ FSL_INTENTS = {
 GZIP_LEVEL = 2
 """Level of isal: the fastest for displacement fields, with files no larger than at other levels."""
 
+CHECK_DISK = "have the disk checked and run the same command again"
 HEADER_BYTES = 352
 LONGEST_HEADER = 2**16
 
@@ -344,14 +346,7 @@ def _verify(path: Path, temporary: Path, expected: int) -> None:
             while block := stream.read(2**22):
                 length += len(block)
     except (EOFError, igzip.BadGzipFile) as error:
-        message = (
-            f"{path}: reads back damaged ({error}); "
-            "have the disk checked and run the same command again"
-        )
-        raise OutputError(message) from error
+        raise OutputError(Fault(str(path), f"reads back damaged ({error})", CHECK_DISK)) from error
     if length != expected:
-        message = (
-            f"{path}: {length} of {expected} bytes were written; "
-            "have the disk checked and run the same command again"
-        )
-        raise OutputError(message)
+        message = f"{length} of {expected} bytes were written"
+        raise OutputError(Fault(str(path), message, CHECK_DISK))

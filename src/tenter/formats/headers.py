@@ -15,6 +15,7 @@ import numpy as np
 from isal import isal_zlib
 
 from tenter.errors import DataError
+from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import slices
 
@@ -77,8 +78,8 @@ class Header:
 
 
 def refusal(path: Path, message: str, fix: str) -> DataError:
-    """The error for a file that cannot be used: one line with path, fault and fix."""
-    return DataError(f"{path}: {' '.join(message.split())}; {fix}")
+    """The error for a file that cannot be used; line breaks in the message become blanks."""
+    return DataError(Fault(str(path), " ".join(message.split()), fix))
 
 
 def require_file(path: Path) -> bytes:

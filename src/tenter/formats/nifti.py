@@ -13,9 +13,11 @@ import numpy as np
 from nibabel import nifti1, nifti2, spatialimages
 from nibabel.quaternions import mat2quat
 
+from tenter.errors import FormatError
 from tenter.formats import headers, units
 from tenter.formats.headers import Header, refusal
 from tenter.formats.payloads import BLOCK, Layout, Packing, unpacked
+from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import slices
 
@@ -157,7 +159,8 @@ def _raw_header(path: Path, block: bytes) -> RawHeader:
             "is an Analyze file, which does not distinguish left from right",
             "convert it to NIfTI",
         )
-    raise refusal(path, "is not a NIfTI file", "give the image itself, with its right suffix")
+    fix = "give the image itself, with its right suffix"
+    raise FormatError(Fault(str(path), "is not a NIfTI file", fix))
 
 
 def _header(path: Path, raw: RawHeader) -> Header:

@@ -19,6 +19,7 @@ SUFFIXES = (".nii", ".nii.gz")
 """Suffixes of files that are written."""
 
 GZIP_LEVEL = 1
+AGAIN = "free some space, then run the same command again"
 
 
 def write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None = None) -> None:
@@ -65,11 +66,10 @@ def _verify(temporary: Path, path: Path, size: int, shape: tuple[int, ...]) -> N
     try:
         header = nifti.layout(temporary).header
     except DataError as error:
-        message = f"{path}: was not written completely ({error})"
-        raise OutputError(message) from error
+        reason = "; ".join(fault.message for fault in error.faults)
+        message = f"was not written completely (read back, it {reason})"
+        raise OutputError(Fault(str(path), message, AGAIN)) from error
     stored_shape = (*header.shape, header.channels) if header.channels > 1 else header.shape
     if temporary.stat().st_size != size or stored_shape != shape:
-        message = (
-            f"{path}: {temporary.stat().st_size} of {size} bytes were written; free some space"
-        )
-        raise OutputError(message)
+        message = f"{temporary.stat().st_size} of {size} bytes were written"
+        raise OutputError(Fault(str(path), message, AGAIN))

@@ -77,11 +77,11 @@ def read_points(path: Path) -> tuple[Point, ...]:
         Name and RAS mm of each point, in the order of the file.
 
     Raises:
-        DataError: the file has faults; the message lists all of them.
+        DataError: the file has faults, of which the error holds all.
     """
     points, faults = scan(path)
     if faults:
-        raise DataError("\n".join(str(fault) for fault in faults))
+        raise DataError(faults)
     return points
 
 

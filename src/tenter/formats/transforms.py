@@ -18,6 +18,8 @@ from torch import Tensor
 from tenter import files
 from tenter.errors import DataError, OutputError
 from tenter.formats import elastix, fields, foreign_transforms
+from tenter.formats.headers import refusal
+from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
@@ -34,6 +36,8 @@ NO_FIELD = (
     "store it as a displacement field (3D Slicer: Transforms, Convert; SimpleITK: "
     "TransformToDisplacementField)"
 )
+
+GIVE_AFFINE = "give a rigid or affine transform"
 
 
 def write_transform(path: Path, transform: Transform) -> None:
@@ -67,16 +71,13 @@ def write_transform(path: Path, transform: Transform) -> None:
             written_field = next(filter(_is_field, _parts(temporary)))
         except (RuntimeError, DataError) as error:
             files.require_writable(temporary)
-            message = (
-                f"{path}: could not be written completely ({_reason(error)}); "
-                "run the same command again"
-            )
-            raise OutputError(message) from error
+            message = f"could not be written completely ({_reason(error)})"
+            raise OutputError(Fault(str(path), message, "run the same command again")) from error
         if not np.array_equal(
             _displacements(written_field), sitk.GetArrayViewFromImage(displacements)
         ):
-            message = f"{path}: reads back differently from what was written; check the disk"
-            raise OutputError(message)
+            message = "reads back differently from what was written"
+            raise OutputError(Fault(str(path), message, "check the disk"))
 
 
 def read_transform(path: Path) -> Transform:
@@ -100,14 +101,11 @@ def read_transform(path: Path) -> Transform:
     field_indices = [index for index, part in enumerate(parts) if _is_field(part)]
     unsupported = [part for part in parts if not _is_field(part) and not part.IsLinear()]
     if unsupported:
-        message = (
-            f"{path}: holds a {unsupported[0].GetName()}, which is neither linear nor a field; "
-            f"{NO_FIELD}"
-        )
-        raise DataError(message)
+        message = f"holds a {unsupported[0].GetName()}, which is neither linear nor a field"
+        raise refusal(path, message, NO_FIELD)
     if len(field_indices) > 1:
-        message = f"{path}: holds {len(field_indices)} displacement fields; {MORE_FIELDS}"
-        raise DataError(message)
+        message = f"holds {len(field_indices)} displacement fields"
+        raise refusal(path, message, MORE_FIELDS)
     if not field_indices:
         return Transform(_linear(path, parts), torch.zeros(1, 3, 2, 2, 2), np.eye(4))
     before, after = (
@@ -132,19 +130,11 @@ def read_alignment(path: Path) -> Matrix:
         DataError: it cannot be read, is not affine, or cannot be inverted.
     """
     if path.name.lower().endswith(fields.IMAGES):
-        message = (
-            f"{path}: is a displacement field, which is not affine; "
-            "give a rigid or affine transform"
-        )
-        raise DataError(message)
+        raise refusal(path, "is a displacement field, which is not affine", GIVE_AFFINE)
     parts = _parts(path)
     for part in parts:
         if not part.IsLinear():
-            message = (
-                f"{path}: is {part.GetName()}, which is not affine; "
-                "give a rigid or affine transform"
-            )
-            raise DataError(message)
+            raise refusal(path, f"is {part.GetName()}, which is not affine", GIVE_AFFINE)
     return _linear(path, parts)
 
 
@@ -152,11 +142,10 @@ def _linear(path: Path, parts: Sequence[sitk.Transform]) -> Matrix:
     """The matrix of linear transforms, RAS mm to RAS mm; the last one is applied first."""
     matrix: Matrix = functools.reduce(np.matmul, map(_matrix, parts), np.eye(4))
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > LARGEST_MM:
-        message = f"{path}: holds numbers that cannot be a transform in mm; create it again"
-        raise DataError(message)
+        raise refusal(path, "holds numbers that cannot be a transform in mm", "create it again")
     if abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
-        message = f"{path}: maps space onto a plane (its matrix is singular); create it again"
-        raise DataError(message)
+        message = "maps space onto a plane (its matrix is singular)"
+        raise refusal(path, message, "create it again")
     return _ras(matrix)
 
 
@@ -206,16 +195,14 @@ def _grid_and_voxels(path: Path, field: sitk.DisplacementFieldTransform) -> tupl
         .float()
     )
     if not bool(voxels.isfinite().all()):
-        message = f"{path}: holds displacements that are NaN or infinite; create it again"
-        raise DataError(message)
+        raise refusal(path, "holds displacements that are NaN or infinite", "create it again")
     return grid, voxels.permute(0, 3, 2, 1).contiguous()[None]
 
 
 def _parts(path: Path) -> list[sitk.Transform]:
     """The transforms in a file; the last one is applied first."""
     if not path.is_file():
-        message = f"{path}: is missing, or is not a file; correct its path"
-        raise DataError(message)
+        raise refusal(path, "is missing, or is not a file", "correct its path")
     if elastix.is_parameter_file(foreign_transforms.start(path)):
         return elastix.read_chain(path)
     foreign_transforms.require_itk(path)
@@ -235,14 +222,10 @@ def _read(path: Path) -> sitk.Transform:
     try:
         transform: sitk.Transform = sitk.ReadTransform(str(path))
     except (RuntimeError, UnicodeDecodeError) as error:  # the latter if ITK quotes damaged bytes
-        message = (
-            f"{path}: is not an ITK transform, or is damaged ({_reason(error)}); "
-            "copy or create it again"
-        )
-        raise DataError(message) from error
+        message = f"is not an ITK transform, or is damaged ({_reason(error)})"
+        raise refusal(path, message, "copy or create it again") from error
     if transform.GetDimension() != 3:
-        message = f"{path}: is a {transform.GetDimension()}-D transform; give a 3-D one"
-        raise DataError(message)
+        raise refusal(path, f"is a {transform.GetDimension()}-D transform", "give a 3-D one")
     return transform
 
 
@@ -269,5 +252,7 @@ def _ras(matrix: Matrix) -> Matrix:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, DataError):
+        return "; ".join(fault.message for fault in error.faults)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from tenter import files
 from tenter.config import LabelFiles
-from tenter.errors import InputError
+from tenter.errors import FormatError, InputError
 from tenter.formats import (
     dicom,
     headers,
@@ -342,7 +342,7 @@ def _is_nifti(path: Path) -> bool:
         return False
     known = ", ".join((*nifti.SUFFIXES, *itk_files.SUFFIXES))
     fix = f"give one of {known}, or for an image the folder of a DICOM series"
-    raise refusal(path, "does not have the suffix of a known format", fix)
+    raise FormatError(Fault(str(path), "does not have the suffix of a known format", fix))
 
 
 def _layout(path: Path) -> Layout:

@@ -155,7 +155,7 @@ def test_a_list_whose_space_is_uncertain_is_refused_once(case: str, tmp_path: Pa
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=expected) as raised:
         points.read_points(tmp_path / name)
-    assert str(raised.value).count("ERROR") == 1
+    assert len(raised.value.faults) == 1
 
 
 @pytest.mark.parametrize(
