@@ -8,6 +8,7 @@ docstrings, formatting or unrelated modules.
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import hashlib
 import json
@@ -48,6 +49,14 @@ PLUGINS = {
 }
 """Keys of settings whose `name` selects a module of a package."""
 
+BY_NAME = ("tenter.metrics.strict",)
+"""Packages whose modules are imported by name at run time: all of them count."""
+
+WORDING = {"tenter.metrics.definitions": {"title", "decimals", "most", "meaning", "naming"}}
+"""Arguments that only the stages in `SHOWING` read: to reword them makes no other stage stale."""
+
+SHOWING = ("report", "publish")
+
 PARTS = {"poses": "registration.poses", "refine": "registration.refine"}
 """Keys of settings that select a module if they are set."""
 
@@ -62,7 +71,9 @@ def fingerprint(stage: str, settings: str = "{}") -> str:
     Returns:
         16 hexadecimal digits.
     """
-    text = "".join(f"{name}:{_syntax_hash(name)};" for name in sorted(modules(stage, settings)))
+    text = "".join(
+        f"{name}:{_syntax_hash(name, stage)};" for name in sorted(modules(stage, settings))
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -122,7 +133,7 @@ def _other_installation() -> str:
 
 def module_hashes(stage: str, settings: str = "{}") -> dict[str, str]:
     """Short hash of each module that affects a stage."""
-    return {name: _syntax_hash(name)[:16] for name in sorted(modules(stage, settings))}
+    return {name: _syntax_hash(name, stage)[:16] for name in sorted(modules(stage, settings))}
 
 
 def record(
@@ -287,11 +298,16 @@ def _closure(start: str) -> frozenset[str]:
 
 
 def _file(name: str) -> Path | None:
-    path = PACKAGE.parent.joinpath(*name.split("."))
+    path = _package(name)
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():
             return candidate
     return None
+
+
+def _package(name: str) -> Path:
+    """Folder of a package."""
+    return PACKAGE.parent.joinpath(*name.split("."))
 
 
 @functools.cache
@@ -315,12 +331,24 @@ def _imports(name: str) -> Iterator[str]:
         for candidate in candidates:
             if candidate.split(".")[0] == ROOT and candidate != ROOT:
                 yield candidate
+    if name in BY_NAME:
+        yield from (f"{name}.{path.stem}" for path in _package(name).glob("[!_]*.py"))
+
+
+def _syntax_hash(name: str, stage: str) -> str:
+    """Hash of the syntax of a module that affects a stage."""
+    return _module_hash(name, () if stage in SHOWING else tuple(sorted(WORDING.get(name, ()))))
 
 
 @functools.cache
-def _syntax_hash(name: str) -> str:
-    """Hash of a module's syntax; for a package, also of its data files, such as templates."""
-    content = hashlib.sha256(_text(_tree(name)).encode())
+def _module_hash(name: str, unread: tuple[str, ...]) -> str:
+    """Hash of a module's syntax; for a package, also of its data files, such as templates.
+
+    Args:
+        name: the module.
+        unread: arguments of calls that do not count.
+    """
+    content = hashlib.sha256(_text(_without_arguments(_tree(name), unread)).encode())
     path = _file(name)
     if path is not None and path.name == "__init__.py":
         for data in sorted(path.parent.rglob("*")):
@@ -340,6 +368,17 @@ def _without_text(tree: ast.Module) -> ast.Module:
                 if not (_is_text(statement) or _is_for_type_checkers(statement))
             ]
             node.body = statements  # type: ignore[attr-defined] # it has a body
+    return tree
+
+
+def _without_arguments(tree: ast.Module, names: tuple[str, ...]) -> ast.Module:
+    """The tree without the keyword arguments of these names, in all calls."""
+    if not names:
+        return tree
+    tree = copy.deepcopy(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in names]
     return tree
 
 

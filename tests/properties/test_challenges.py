@@ -14,11 +14,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tenter.metrics import learn2reg, muregpro
+from tenter.metrics import learn2reg, muregpro, strict
 from tenter.metrics.indices import IndexField, index_field, nearest
+from tenter.metrics.measurands import WarpedLabel
 from tenter.metrics.muregpro import Cohort
 from tenter.metrics.regions import Grid, Region, region
-from tenter.metrics.strict import label_figures
 from tenter.metrics.surfels import robust_hausdorff
 from tenter.metrics.survey import survey
 from tenter.metrics.warped import Warper, piece
@@ -182,13 +182,14 @@ def measured(
     assert item is not None
     found = survey(transform, grid, moving_affine, [item.own])
     (warped,) = Warper(transform, grid, moving_affine, 0.5).by_transform([item], found.landings)
-    strict = label_figures(warped, Region(fixed > 0, (0, 0, 0)), fixed_affine, surfaces=True)
-    strict |= {"folded": float((found.determinants <= 0).sum()), "ndv": found.ndv_percent}
+    label = WarpedLabel.of(warped, Region(fixed > 0, (0, 0, 0)), fixed_affine)
+    ours = strict.values("label", "structure", label)
+    ours |= {"folded": float((found.determinants <= 0).sum()), "ndv": found.ndv_percent}
     field = index_field(transform, grid, moving_affine)
     theirs = learn2reg.field_figures(field) | muregpro.figures(
         fixed, muregpro.warped(moving, field)
     )
-    return strict, theirs | muregpro.unregistered(fixed, moving)
+    return ours, theirs | muregpro.unregistered(fixed, moving)
 
 
 @pytest.mark.parametrize("side", ["moving", "fixed"])

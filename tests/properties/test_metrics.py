@@ -16,17 +16,23 @@ from monai.metrics.meandice import compute_dice
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from tenter.metrics import strict
 from tenter.metrics.centroids import centroid_distance_mm
 from tenter.metrics.comparison import holm
 from tenter.metrics.intervals import median_interval
+from tenter.metrics.measurands import WarpedLabel
 from tenter.metrics.overlap import dice
 from tenter.metrics.regions import Region, region
-from tenter.metrics.strict import label_figures
 from tenter.metrics.summary import quantiles
 from tenter.metrics.surfaces import surface_distances
 from tenter.shapes import Mask, Matrix
 
 SPACING = (0.7, 1.3, 2.0)
+
+
+def label_values(warped: Region, fixed: Region, affine: Matrix) -> dict[str, float | None]:
+    """Every strict metric of a structure."""
+    return strict.values("label", "structure", WarpedLabel.of(warped, fixed, affine))
 
 
 def _cut(mask: Mask) -> Region:
@@ -55,9 +61,7 @@ def _oblique(spacing: tuple[float, float, float], seed: int) -> Matrix:
 
 
 def _figures(first: Mask, second: Mask, affine: Matrix) -> dict[str, float]:
-    found = label_figures(
-        Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine, surfaces=True
-    )
+    found = label_values(Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -99,10 +103,8 @@ def test_distances_of_surfaces_are_symmetric_and_ordered(first: Mask, second: Ma
 def test_cutting_masks_to_their_boxes_changes_no_figure(first: Mask, second: Mask) -> None:
     assume(first.any() and second.any())
     affine = np.diag([*SPACING, 1.0])
-    whole = label_figures(
-        Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine, surfaces=True
-    )
-    cut = label_figures(_cut(first), _cut(second), affine, surfaces=True)
+    whole = label_values(Region(first, (0, 0, 0)), Region(second, (0, 0, 0)), affine)
+    cut = label_values(_cut(first), _cut(second), affine)
     assert whole == pytest.approx(cut, abs=1e-9)
 
 

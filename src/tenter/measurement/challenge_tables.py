@@ -12,7 +12,7 @@ import numpy as np
 from tenter import files
 from tenter.measurement import metric_tables
 from tenter.metrics import learn2reg, muregpro
-from tenter.metrics.families import family
+from tenter.metrics.definitions import LEARN2REG, MUREGPRO, definition, of_family
 from tenter.records import MetricRow
 
 ALL = "all"
@@ -109,8 +109,8 @@ def _line(path: Path, number: int, cells: dict[str, str]) -> Aggregate:
 def aggregates(rows: Rows) -> Iterator[Aggregate]:
     """Scores of each model, for every fold and for all pairs together, in canonical order."""
     for (model, kind, fold), members in sorted(_grouped(rows).items()):
-        for name, aggregated in (("learn2reg", _learn2reg), ("muregpro", _muregpro)):
-            family_rows = [row for row in members if family(row.metric) == name]
+        for name, aggregated in ((LEARN2REG, _learn2reg), (MUREGPRO, _muregpro)):
+            family_rows = [row for row in members if definition(row.metric).family == name]
             for line in aggregated(family_rows):
                 yield Aggregate(model=model, set=kind, fold=fold, family=name, **asdict(line))
 
@@ -127,17 +127,18 @@ def _grouped(rows: Rows) -> dict[tuple[str, str, str], list[MetricRow]]:
 
 
 def _learn2reg(rows: Rows) -> Iterator[_Result]:
-    for metric, unit in learn2reg.UNITS.items():
-        metric_rows = [row for row in rows if row.metric == metric]
+    for metric in of_family(LEARN2REG):
+        metric_rows = [row for row in rows if row.metric == metric.name]
         cases = _cases(metric_rows)
         if not cases:
             continue
         sides = [
-            learn2reg.aggregate(metric, [_mean(pair, side) for pair in cases]) for side in (0, 1)
+            learn2reg.aggregate(metric.name, [_mean(pair, side) for pair in cases])
+            for side in (0, 1)
         ]
-        name = metric.removeprefix("learn2reg_")
+        name = metric.name.removeprefix(f"{LEARN2REG}_")
         for aggregate, before, after in zip(learn2reg.AGGREGATES, *sides, strict=True):
-            yield _Result(name, unit, aggregate, len(cases), before, after)
+            yield _Result(name, metric.unit, aggregate, len(cases), before, after)
 
 
 def _cases(rows: Rows) -> list[list[MetricRow]]:

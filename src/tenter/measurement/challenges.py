@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,54 +13,19 @@ from tenter.formats import volumes
 from tenter.formats.volumes import LabelVolume
 from tenter.measurement import metric_tables
 from tenter.measurement.metric_tables import ABSENT
-from tenter.measurement.truth import LabelTruth, Position, Truth
+from tenter.measurement.registered_pair import Measurement, RegisteredPair
+from tenter.measurement.truth import LabelTruth, Position
 from tenter.metrics import learn2reg, muregpro
-from tenter.metrics.indices import IndexField, index_field, nearest
-from tenter.metrics.regions import Grid, Region, region, same_grid
+from tenter.metrics.definitions import LEARN2REG, MUREGPRO
+from tenter.metrics.indices import IndexField, nearest
+from tenter.metrics.regions import Region, region, same_grid
 from tenter.metrics.warped import NOWHERE
-from tenter.records import Pair
 from tenter.spatial import geometry, slices
-from tenter.spatial.transform import Transform
 
 _OF_LABELS = ("learn2reg_dice", "learn2reg_hd95")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A metric of one pair; `records.MetricRow` documents the fields."""
-
-    metric: str
-    figures: tuple[float | None, float | None]
-    role: str
-    label: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measurand:
-    """A registered pair.
-
-    Attributes:
-        pair: its row of the manifest.
-        truth: its labels and points.
-        transform: the complete transform, alignment and field.
-        labels: how label files are read.
-        threshold: value from which a soft label counts as set.
-    """
-
-    pair: Pair
-    truth: Truth
-    transform: Transform
-    labels: LabelFiles
-    threshold: float
-
-    def fields(self, fixed: Grid, moving: np.ndarray) -> tuple[IndexField, IndexField]:
-        """Displacement in voxels between two grids by the alignment alone and by the transform."""
-        plain = self.transform.without_field()
-        return index_field(plain, fixed, moving), index_field(self.transform, fixed, moving)
-
-
-def findings(of: Measurand, family: str) -> Iterator[Finding]:
+def measurements(of: RegisteredPair, family: str) -> Iterator[Measurement]:
     """Metrics of one family.
 
     Args:
@@ -71,27 +35,27 @@ def findings(of: Measurand, family: str) -> Iterator[Finding]:
     Raises:
         DataError: the images are slices, for which the challenges define no metrics.
     """
-    if family in {"learn2reg", "muregpro"} and slices.normal(of.truth.image.shape) is not None:
+    if family in {LEARN2REG, MUREGPRO} and slices.normal(of.truth.image.shape) is not None:
         message = (
             f"{family} measures volumes, and the images are slices; "
             "leave it out of evaluation.families"
         )
         raise DataError(message)
-    if family == "learn2reg":
+    if family == LEARN2REG:
         yield from _learn2reg(of)
     fixed = of.pair.fixed_labels
-    if family == "muregpro" and of.truth.labels is not None and fixed is not None:
+    if family == MUREGPRO and of.truth.labels is not None and fixed is not None:
         image = of.truth.image
         labels = volumes.reordered(volumes.read_labels(fixed, of.labels), image.shape, image.affine)
         yield from _muregpro(of, of.truth.labels, labels)
 
 
-def _learn2reg(of: Measurand) -> Iterator[Finding]:
+def _learn2reg(of: RegisteredPair) -> Iterator[Measurement]:
     image, moving = of.truth.image, volumes.header(of.pair.moving).affine
     fields = of.fields(image, moving)
     before, after = (learn2reg.field_figures(field) for field in fields)
     for metric in before:
-        yield Finding(metric, (before[metric], after[metric]), "field")
+        yield Measurement(metric, (before[metric], after[metric]), "field")
     yield from _learn2reg_points(of, fields, moving)
     labels = of.truth.labels
     if labels is not None:
@@ -101,8 +65,8 @@ def _learn2reg(of: Measurand) -> Iterator[Finding]:
 
 
 def _learn2reg_points(
-    of: Measurand, fields: tuple[IndexField, IndexField], moving: np.ndarray
-) -> Iterator[Finding]:
+    of: RegisteredPair, fields: tuple[IndexField, IndexField], moving: np.ndarray
+) -> Iterator[Measurement]:
     ends = of.truth.fixed_points, of.truth.moving_points
     names = sorted(ends[0].keys() & ends[1].keys())
     if not names:
@@ -114,7 +78,7 @@ def _learn2reg_points(
     spacing = geometry.spacing_mm(moving)
     before, after = (learn2reg.point_errors_mm(starts, targets, field, spacing) for field in fields)
     for name, *figures in zip(names, before, after, strict=True):
-        yield Finding(
+        yield Measurement(
             "learn2reg_tre",
             (float(figures[0]), float(figures[1])),
             "points",
@@ -128,8 +92,8 @@ def _voxels(points: Mapping[str, Position], names: list[str], affine: np.ndarray
 
 
 def _learn2reg_labels(
-    of: Measurand, labels: LabelTruth, fields: tuple[IndexField, IndexField]
-) -> Iterator[Finding]:
+    of: RegisteredPair, labels: LabelTruth, fields: tuple[IndexField, IndexField]
+) -> Iterator[Measurement]:
     """Label metrics; labels that one side lacks get a note and no values."""
     for side, lacking in (
         ("fixed", labels.pieces.keys() - labels.fixed.keys()),
@@ -137,7 +101,7 @@ def _learn2reg_labels(
     ):
         for label, metric in itertools.product(map(of.labels.label, sorted(lacking)), _OF_LABELS):
             note = ABSENT.format(side)
-            yield Finding(metric, (None, None), label.role, label.name, note)
+            yield Measurement(metric, (None, None), label.role, label.name, note)
     both = sorted(labels.pieces.keys() & labels.fixed.keys())
     states = [_nearest(labels.moving, field, both, of.threshold) for field in fields]
     for key in both:
@@ -146,7 +110,7 @@ def _learn2reg_labels(
         before, after = (learn2reg.label_figures(state[key], labels.fixed[key]) for state in states)
         for metric in before:
             figures = _finite(before[metric]), _finite(after[metric])
-            yield Finding(metric, figures, label.role, label.name, note)
+            yield Measurement(metric, figures, label.role, label.name, note)
 
 
 def _nearest(
@@ -166,7 +130,7 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _muregpro(of: Measurand, labels: LabelTruth, fixed: LabelVolume) -> Iterator[Finding]:
+def _muregpro(of: RegisteredPair, labels: LabelTruth, fixed: LabelVolume) -> Iterator[Measurement]:
     """Metrics of every label of either file; empty labels count as in the challenge's code."""
     moving = labels.moving
     fields = of.fields(labels.grid, moving.affine)
@@ -183,9 +147,11 @@ def _muregpro(of: Measurand, labels: LabelTruth, fixed: LabelVolume) -> Iterator
         before, after = (muregpro.figures(fixed_label, state) for state in carried)
         for metric in before:
             if metric != "muregpro_dice" or key == first_key(of.labels):
-                yield Finding(metric, (before[metric], after[metric]), label.role, label.name, note)
+                yield Measurement(
+                    metric, (before[metric], after[metric]), label.role, label.name, note
+                )
         for metric, value in muregpro.unregistered(fixed_label, moving_label).items():
-            yield Finding(metric, (value, None), label.role, label.name)
+            yield Measurement(metric, (value, None), label.role, label.name)
 
 
 def first_key(labels: LabelFiles) -> int:

@@ -17,6 +17,9 @@ from tenter.records import MetricRow, Set
 COLUMNS = tuple(field.name for field in fields(MetricRow))
 NUMBERS = ("before", "after")
 
+ENSEMBLE = "ensemble"
+"""Fold of pairs that the models of all folds registered together."""
+
 VANISHED = "vanished"
 """Note of a value whose label is empty after registration; absent or 0, it counts as the worst."""
 

@@ -21,15 +21,6 @@ from tenter.metrics.regions import Region, on_one_grid
 from tenter.metrics.surfels import robust_hausdorff
 from tenter.spatial import jacobian
 
-UNITS = {
-    "learn2reg_dice": "1",
-    "learn2reg_hd95": "voxel",
-    "learn2reg_tre": "mm",
-    "learn2reg_sd_log_jacobian": "1",
-    "learn2reg_foldings": "1",
-}
-"""Every metric of the family, with its unit; `learn2reg_foldings` is a voxel count, always 0."""
-
 HIGH_TAIL = frozenset({"learn2reg_tre", "learn2reg_sd_log_jacobian"})
 """Metrics whose aggregate `30` is the quantile 0.7; otherwise 0.3, for hd95 the better tail."""
 

@@ -22,15 +22,6 @@ from tenter.metrics.indices import IndexField
 from tenter.metrics.regions import bounds, hull
 from tenter.shapes import Mask
 
-UNITS = {
-    "muregpro_dice": "1",
-    "muregpro_tre": "voxel",
-    "muregpro_hd95": "voxel",
-    "muregpro_unregistered_tre": "voxel",
-    "muregpro_unregistered_hd95": "voxel",
-}
-"""Every metric of the family, with its unit."""
-
 ROBUST = 0.68
 """Share of cases, or of a case's labels, that the robust measures keep."""
 

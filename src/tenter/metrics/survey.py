@@ -80,6 +80,13 @@ def survey(transform: Transform, fixed: Grid, moving: Matrix, boxes: Sequence[Bo
     return Survey(np.concatenate(parts), math.fsum(turned), landings)
 
 
+def by_alignment(transform: Transform) -> Survey:
+    """The survey of the alignment alone, whose Jacobian is the same everywhere: one voxel."""
+    determinant = np.linalg.det(transform.alignment[:3, :3])
+    turned = max(0.0, -float(determinant))
+    return Survey(determinant.reshape(1, 1, 1), turned, ())
+
+
 def _in_plane(transform: Transform, fixed: Grid) -> Transform | None:
     """A map within a slice that changes areas as the alignment and the field change volumes.
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from tenter import files
+from tenter.errors import DataError
 from tenter.formats import point_writers, volumes
 from tenter.formats.points import AXES
 from tenter.formats.volumes import LabelVolume
 from tenter.measurement import metric_tables
-from tenter.measurement.truth import Position
+from tenter.measurement.truth import Position, Truth
 from tenter.metrics.points import point_errors_mm
 from tenter.metrics.regions import Grid
 from tenter.spatial.pull import pull
@@ -28,6 +29,61 @@ POINT_COLUMNS = (
     "space",
     "unit",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where warped labels and tables of mapped points are written.
+
+    Attributes:
+        warped_labels: folder for the warped labels, or None.
+        mapped_points: folder for the tables of points, or None.
+        warps_labels: whether labels are requested.
+        maps_points: whether points are requested.
+    """
+
+    warped_labels: Path | None
+    mapped_points: Path | None
+    warps_labels: bool
+    maps_points: bool
+
+
+def write(pair: str, truth: Truth, transform: Transform, folders: Folders) -> None:
+    """Write a pair's labels on the fixed grid and its points in the moving image, if requested.
+
+    An earlier file that is no longer requested is removed.
+
+    Args:
+        pair: the pair's id.
+        truth: its labels and points.
+        transform: fixed point to moving point.
+        folders: what is written, and where.
+
+    Raises:
+        DataError: a requested file has no folder.
+        OutputError: a file could not be written whole.
+    """
+    labels, fixed = truth.labels, truth.fixed_points
+    requested = folders.warps_labels and labels is not None
+    path = _output_path(folders.warped_labels, f"{pair}.nii.gz", requested=requested)
+    if path is not None and labels is not None:
+        write_warped_labels(labels.moving, truth.image, transform, path)
+    requested = folders.maps_points and bool(fixed)
+    path = _output_path(folders.mapped_points, f"{pair}.tsv", requested=requested)
+    if path is not None:
+        write_mapped_points(fixed, truth.moving_points, transform, path)
+
+
+def _output_path(folder: Path | None, name: str, *, requested: bool) -> Path | None:
+    """The path to write, or None; an earlier file that is no longer requested is removed."""
+    if folder is None and requested:
+        message = (
+            "settings ask for labels or points; say where by --warped-labels and --mapped-points"
+        )
+        raise DataError(message)
+    if folder is not None and not requested:
+        files.remove(folder / name)
+    return folder / name if folder is not None and requested else None
 
 
 def write_warped_labels(labels: LabelVolume, grid: Grid, transform: Transform, path: Path) -> None:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tenter.metrics.definitions import HEADLINE, PRIMARY, judging, order
 from tenter.reporting import words
-from tenter.reporting.definitions import order
-from tenter.reporting.listings import HEADLINE
 from tenter.reporting.page import Card, Column, Table
 from tenter.reporting.statistics import Contrast, Figures, Line, pick
 
 _TEXT = False
-_NAMES = {
-    "dice": "The overlap of the {structure} (Dice; 1 is perfect)",
-    "tre": "The distance between corresponding landmarks (TRE; 0 is perfect)",
-    "point_tre": "The distance between corresponding points (point TRE; 0 is perfect)",
-}
 
 
 def headline(lines: Sequence[Line], model: str, kind: str) -> list[Line]:
@@ -49,7 +43,9 @@ def summary(
     if not known:
         return _unlabelled(lines, model, kind)
     sentences = [_subject_sentence(known, model, _by_network(kind, of_two=of_two, applied=applied))]
-    sentences += [_change_sentence(line, structure) for line in known if line.metric in _NAMES]
+    sentences += [
+        _change_sentence(line, structure) for line in known if line.definition.naming.subject
+    ]
     sentences += _failures(known, structure)
     return " ".join(sentences)
 
@@ -75,7 +71,7 @@ def _subject_sentence(known: Sequence[Line], model: str, how: str) -> str:
 
 def _change_sentence(line: Line, structure: str) -> str:
     meaning = line.definition
-    name = _NAMES[line.metric].format(structure=structure)
+    name = line.definition.naming.subject.format(structure=structure)
     before, after = line.before.median, line.after.median
     if before is None or after is None:
         return f"{name} was {words.number(after, meaning)} in the median{_interval(line)}."
@@ -91,23 +87,19 @@ def _interval(line: Line, subject: str = "") -> str:
     low, high = line.after.low, line.after.high
     if low is None or high is None:
         return ""
-    unit = f"\N{NO-BREAK SPACE}{line.definition.unit}" if line.definition.unit else ""
+    unit = f"\N{NO-BREAK SPACE}{line.definition.symbol}" if line.definition.symbol else ""
     bounds = f"{words.interval(low, high, line.definition)}{unit}"
     return f" (95\N{NO-BREAK SPACE}% interval {f'{subject}: ' if subject else ''}{bounds})"
 
 
 def _failures(known: Sequence[Line], structure: str) -> list[str]:
-    by_metric = {line.metric: line for line in known}
     shares = []
-    for metric, name in (
-        ("dice", f"by the Dice of the {structure}"),
-        ("rms_tre", "by the RMS TRE of their landmarks"),
-    ):
-        line = by_metric.get(metric)
-        if line is not None and line.worse_pairs is not None:
+    for line in known:
+        name = line.definition.naming.worse_by.format(structure=structure)
+        if name and line.worse_pairs is not None:
             shares.append(f"{words.share(line.worse_pairs, line.pairs)} {name}")
     sentences = [f"Pairs that registration made worse: {words.listed(shares)}."] if shares else []
-    landmarks = by_metric.get("tre")
+    landmarks = next((line for line in known if line.metric == judging("landmark")), None)
     if landmarks is not None:
         gone = words.share(landmarks.vanished, landmarks.n)
         sentences.append(
@@ -131,12 +123,6 @@ def _unlabelled(lines: Sequence[Line], model: str, kind: str) -> str:
 
 def cards(lines: Sequence[Line], model: str, kind: str, structure: str) -> tuple[Card, ...]:
     """A model's main figures before and after, with intervals and counts."""
-    titles = {
-        "dice": f"Dice of the {structure}",
-        "tre": "Landmark TRE",
-        "rms_tre": "RMS TRE of a pair",
-        "point_tre": "Point TRE",
-    }
     shown_cards = []
     for line in headline(lines, model, kind):
         before = words.number(line.before.median, line.definition, unit=False)
@@ -148,7 +134,8 @@ def cards(lines: Sequence[Line], model: str, kind: str, structure: str) -> tuple
         interval = words.interval(line.after.low, line.after.high, line.definition)
         known = f"95\N{NO-BREAK SPACE}% interval {interval}"
         detail = ("too few patients for an interval" if interval == words.NONE else known, behind)
-        shown_cards.append(Card(titles[line.metric], before, after, detail))
+        title = (line.definition.naming.card or line.definition.title).format(structure=structure)
+        shown_cards.append(Card(title, before, after, detail))
     folding = pick(lines, model=model, set=kind, role="field", metric="folding")
     if folding is not None and len(shown_cards) < 4:
         detail = ("of the voxels fold", words.count(folding.pairs, "pair"))
@@ -270,9 +257,9 @@ def versus(
     """Another model in one line: its main figures and its differences from the reference."""
     parts = []
     for line in headline(lines, model, kind):
-        if line.metric not in _NAMES:
+        name = line.definition.naming.short.format(structure=structure)
+        if not name:
             continue
-        name = f"{structure} Dice" if line.metric == "dice" else f"{line.role} TRE"
         contrast = next((candidate for candidate in contrasts if _same(candidate, line)), None)
         parts.append(
             f"{name} {words.number(line.after.median, line.definition)}{_difference(contrast)}"
@@ -305,7 +292,7 @@ def _difference(contrast: Contrast | None) -> str:
 
 
 def _better(contrast: Contrast) -> str:
-    if (contrast.role, contrast.metric) not in HEADLINE:
+    if (contrast.role, contrast.metric) not in PRIMARY:
         return words.NONE
     if contrast.low is None or contrast.high is None or contrast.p_holm is None:
         return "not\N{NO-BREAK SPACE}told\N{NO-BREAK SPACE}apart"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from tenter.metrics.definitions import PRIMARY
+from tenter.metrics.definitions import (
+    HEADLINE,
+    STRICT,
+    Metric,
+    definition,
+    judging,
+    of_family,
+    order,
+)
 from tenter.records import MetricRow
 from tenter.reporting import words
-from tenter.reporting.definitions import DEFINITIONS, Definition, definition, order
 from tenter.reporting.page import Column, Table, limited
 from tenter.reporting.results import Group, change, quantile, vanished, worse
 from tenter.reporting.statistics import Figures, Line
-
-HEADLINE = PRIMARY
-"""Roles and metrics by which a registration is judged."""
 
 MOST = 40
 """Number of rows after which a list refers to the file."""
@@ -21,7 +25,7 @@ MOST = 40
 _TEXT = False
 
 
-def spread(figures: Figures, meaning: Definition) -> str:
+def spread(figures: Figures, meaning: Metric) -> str:
     """Median and quartiles as `0.87 (0.85-0.89)`; an infinite quartile reads `vanished`."""
     if figures.median is None:
         return words.NONE
@@ -46,7 +50,7 @@ def by_label(lines: Sequence[Line], caption: str, *, failures: bool) -> Table:
         by_metric = {
             line.metric: line for line in lines if (line.role, line.label) == (role, label)
         }
-        telling = by_metric.get(telling_metric(role)) or next(iter(by_metric.values()))
+        telling = by_metric.get(judging(role)) or next(iter(by_metric.values()))
         failed = _failures(telling) if failures else ()
         rows.append((label, role, str(telling.n), *_cells(metrics, by_metric), *failed))
     note = (
@@ -82,7 +86,7 @@ def by_fold(lines: Sequence[Line], caption: str, note: str) -> Table:
         }
         widest = max(by_metric.values(), key=lambda line: line.pairs)
         gone = sum(
-            line.vanished for line in by_metric.values() if line.metric == telling_metric(line.role)
+            line.vanished for line in by_metric.values() if line.metric == judging(line.role)
         )
         rows.append(
             (fold, str(widest.pairs), str(widest.patients), *_cells(metrics, by_metric), str(gone))
@@ -117,17 +121,12 @@ def _failures(line: Line) -> tuple[str, str, str]:
     return str(line.vanished), str(line.absent), worse_pairs
 
 
-def telling_metric(role: str) -> str:
-    """The metric by which a label is judged: overlap of a structure, centroid of a landmark."""
-    return "dice" if role == "structure" else "tre"
-
-
 def lost(groups: Sequence[Group]) -> Table:
     """Every label that vanished, with the models that lost it."""
     models_by_label: dict[tuple[str, ...], list[str]] = {}
     for group in groups:
         for row in group.rows:
-            if vanished(row) and row.label and telling_metric(row.role) == row.metric:
+            if vanished(row) and row.label and judging(row.role) == row.metric:
                 key = (
                     row.pair,
                     row.patient,
@@ -190,9 +189,9 @@ def meanings(metrics: Collection[str]) -> Table:
     """One line for each metric: what it is, in which unit, and which way is better."""
     columns = tuple(Column(title, _TEXT) for title in ("Metric", "unit", "better", "what it says"))
     rows = tuple(
-        (entry.title, entry.unit or "none", entry.better, entry.meaning)
-        for entry in DEFINITIONS.values()
-        if entry.metric in metrics
+        (metric.title, metric.symbol or "none", metric.better, metric.meaning)
+        for metric in of_family(STRICT)
+        if metric.name in metrics
     )
     return Table("Metrics", columns, rows)
 

@@ -47,7 +47,7 @@ def scale(groups: Sequence[Group]) -> Scale:
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     definition = groups[0].definition
     low, high = min(0.0, *finite), max(finite)
-    high = 1.0 if definition.metric == "dice" else high * 1.04 or 1.0
+    high = definition.most or high * 1.04 or 1.0
     if all(math.isfinite(value) for value in values):
         return Scale(low, high, None)
     reach = 0.1 * (high - low)

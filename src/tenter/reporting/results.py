@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tenter.measurement import metric_tables
+from tenter.metrics.definitions import Metric, definition, order
 from tenter.metrics.summary import quantiles
 from tenter.records import MetricRow
-from tenter.reporting.definitions import Definition, definition, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -58,7 +58,7 @@ class Group:
     rows: tuple[MetricRow, ...]
 
     @property
-    def definition(self) -> Definition:
+    def definition(self) -> Metric:
         """What the metric is called, and which way is better."""
         return definition(self.metric, self.rows[0].unit if self.rows else "")
 

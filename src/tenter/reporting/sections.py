@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from tenter.metrics.definitions import HEADLINE, METRICS, STRICT, definition, of_family
 from tenter.records import MetricRow, Plan
 from tenter.reporting import headline, histories, listings, plots, words
 from tenter.reporting.page import Block, Column, Figure, Section, Table, limited
@@ -14,7 +15,23 @@ from tenter.reporting.statistics import ALL, Contrast, Line
 KINDS = {"cv": "Cross-validated pairs", "test": "Test pairs"}
 """Sets of pairs, in the order in which they are shown."""
 
-_DISTRIBUTIONS = (*listings.HEADLINE, ("structure", "hd95"), ("structure", "surface_distance"))
+_DISTRIBUTIONS = (
+    *HEADLINE,
+    *(
+        (metric.roles[0], metric.name)
+        for metric in of_family(STRICT)
+        if metric.of != "field" and metric.headline is None
+    ),
+)
+"""Role and metric of each plot of values before and after."""
+
+_JUDGING_PAIRS = {
+    (metric.headline, metric.name)
+    for metric in METRICS
+    if metric.headline and metric.naming.worse_by
+}
+"""Role and metric of what decides whether a pair got worse."""
+
 _OF = {"structure": " of structures", "landmark": " of landmarks", "points": ""}
 _ALIGNMENTS = {
     "header": "as the headers place them",
@@ -157,7 +174,7 @@ def _distribution(groups: Sequence[Group], kind: str, *, alone: bool) -> Block:
         if len(names) == 1 and groups[0].role == "structure"
         else _OF[groups[0].role]
     )
-    title = f"{groups[0].definition.title}{suffix if groups[0].metric != 'rms_tre' else ''}"
+    title = f"{groups[0].definition.title}{suffix if groups[0].definition.of != 'pair' else ''}"
     figures = []
     for index, group in enumerate(groups):
         name = f"change-{kind}-{group.role}-{group.metric}-{index}"
@@ -179,7 +196,7 @@ def deformation(groups: Sequence[Group], models: Sequence[str]) -> Section | Non
     blocks = []
     for kind in _kinds(groups):
         figures = []
-        for metric in ("folding", "ndv", "sd_log_jacobian"):
+        for metric in (metric.name for metric in of_family(STRICT) if metric.of == "field"):
             model_groups = [
                 group for model in models if (group := find(groups, model, kind, metric, "field"))
             ]
@@ -247,11 +264,8 @@ def details(lines: Sequence[Line], models: Sequence[str]) -> Section | None:
 def _label_tables(model_lines: Sequence[Line]) -> list[Table]:
     tables = []
     pooled = [line for line in model_lines if line.fold == ALL and line.label]
-    for caption, metrics in (
-        ("By label", {"dice", "tre"}),
-        ("Surfaces", {"hd95", "surface_distance"}),
-    ):
-        lines = [line for line in pooled if line.metric in metrics]
+    for caption, surface in (("By label", False), ("Surfaces", True)):
+        lines = [line for line in pooled if definition(line.metric).surface == surface]
         if lines:
             tables.append(listings.by_label(lines, caption, failures=caption == "By label"))
     return tables
@@ -259,7 +273,7 @@ def _label_tables(model_lines: Sequence[Line]) -> list[Table]:
 
 def _fold_tables(model_lines: Sequence[Line], kind: str) -> list[Table]:
     lines = [line for line in model_lines if line.fold != ALL and not line.label]
-    lines = [line for line in lines if (line.role, line.metric) in listings.HEADLINE]
+    lines = [line for line in lines if (line.role, line.metric) in HEADLINE]
     if len({line.fold for line in lines}) < 2:
         return []
     notes = {
@@ -294,11 +308,7 @@ def failures(groups: Sequence[Group]) -> Section | None:
     labelled = [group for group in groups if group.role != "field"]
     if not labelled:
         return None
-    judged = [
-        group
-        for group in labelled
-        if (group.role, group.metric) in {("structure", "dice"), ("landmark", "rms_tre")}
-    ]
+    judged = [group for group in labelled if (group.role, group.metric) in _JUDGING_PAIRS]
     tables = [listings.worsened(judged), listings.lost(labelled)]
     rows = [row for group in labelled for row in group.rows]
     absent = listings.unmeasured(

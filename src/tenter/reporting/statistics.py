@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tenter import files
-from tenter.reporting.definitions import Definition, definition
+from tenter.metrics.definitions import Metric, definition
 
 Read = TypeVar("Read")
 
@@ -58,7 +58,7 @@ class Line:
     worse_high: float | None
 
     @property
-    def definition(self) -> Definition:
+    def definition(self) -> Metric:
         """The definition of the metric."""
         return definition(self.metric, self.unit)
 
@@ -94,7 +94,7 @@ class Contrast:
     patients: int | None = None
 
     @property
-    def definition(self) -> Definition:
+    def definition(self) -> Metric:
         """The definition of the metric."""
         return definition(self.metric, self.unit)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tenter.reporting.results import quantile, vanished, worse
 
 if TYPE_CHECKING:
-    from tenter.reporting.definitions import Definition
+    from tenter.metrics.definitions import Metric
     from tenter.reporting.results import Group
 
 MINUS = "\N{MINUS SIGN}"
@@ -16,7 +16,7 @@ NONE = "\N{EN DASH}"
 
 
 def number(
-    value: float | None, definition: Definition, *, unit: bool = True, sign: bool = False
+    value: float | None, definition: Metric, *, unit: bool = True, sign: bool = False
 ) -> str:
     """A figure with the metric's digits; `vanished` if it is infinite, a dash if there is none."""
     if value is None or math.isnan(value):
@@ -25,18 +25,18 @@ def number(
         return "vanished"
     text = f"{value:+.{definition.decimals}f}" if sign else f"{value:.{definition.decimals}f}"
     text = text.lstrip("+-") if float(text) == 0 else text
-    suffix = f"\N{NO-BREAK SPACE}{definition.unit}" if unit and definition.unit else ""
+    suffix = f"\N{NO-BREAK SPACE}{definition.symbol}" if unit and definition.symbol else ""
     return text.replace("-", MINUS) + suffix
 
 
-def interval(low: float | None, high: float | None, definition: Definition) -> str:
+def interval(low: float | None, high: float | None, definition: Metric) -> str:
     """Two figures as `0.85 to 0.88`; a dash if there are none."""
     if low is None or high is None:
         return NONE
     return f"{number(low, definition, unit=False)} to {number(high, definition, unit=False)}"
 
 
-def span(low: float | None, high: float | None, definition: Definition) -> str:
+def span(low: float | None, high: float | None, definition: Metric) -> str:
     """Two figures that are never negative, in short form: `0.85\N{EN DASH}0.88`."""
     if low is None or high is None:
         return NONE

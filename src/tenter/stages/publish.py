@@ -12,7 +12,7 @@ from tenter import addresses, files, finished, tracking
 from tenter.config import Config, yaml_files
 from tenter.errors import DataError
 from tenter.measurement import metric_tables
-from tenter.metrics.families import STRICT, family
+from tenter.metrics.definitions import STRICT, definition
 from tenter.reporting import drawing, examples, headline, panels, published, statistics
 from tenter.reporting.results import groups
 from tenter.study import ALL, Study
@@ -168,7 +168,7 @@ def _pictures(study: Study, model: str) -> Iterator[tuple[str, str]]:
     """Draw the best, the median and the worst pair, at most as many as the report shows."""
     count = min(_PICTURES, study.config.report.examples)
     rows = [row for row in metric_tables.read(study.results / "metrics.tsv") if row.model == model]
-    model_groups = groups([row for row in rows if family(row.metric) == STRICT], [model])
+    model_groups = groups([row for row in rows if definition(row.metric).family == STRICT], [model])
     for example in (
         examples.choose([group for group in model_groups if group.set == "cv"], count)
         if count

@@ -14,7 +14,7 @@ from tenter.cases import plans
 from tenter.config import ReportSettings
 from tenter.errors import DataError
 from tenter.measurement import challenge_tables, metric_tables
-from tenter.metrics.families import STRICT, family
+from tenter.metrics.definitions import STRICT, definition
 from tenter.records import MetricRow
 from tenter.reporting import (
     costs,
@@ -82,7 +82,7 @@ def report(  # noqa: PLR0913 - flags of a command
     Raises:
         DataError: a table is damaged.
     """
-    rows = [row for row in metric_tables.read(metrics) if family(row.metric) == STRICT]
+    rows = [row for row in metric_tables.read(metrics) if definition(row.metric).family == STRICT]
     lines = statistics.read_summary(summary)
     contrasts = statistics.read_comparison(comparison)
     names = [model for model in settings.models if any(row.model == model for row in rows)]

@@ -19,9 +19,8 @@ from tenter.errors import DataError
 from tenter.measurement import challenge_tables, metric_tables
 from tenter.measurement.metric_tables import ABSENT, EMPTY_BEFORE, VANISHED, counted
 from tenter.metrics.comparison import Comparison, compare, holm
-from tenter.metrics.definitions import PRIMARY, strict_metric
+from tenter.metrics.definitions import PRIMARY, STRICT, definition
 from tenter.metrics.dependence import Patients, Values
-from tenter.metrics.families import STRICT, family
 from tenter.metrics.intervals import rate_interval
 from tenter.metrics.summary import Distribution, describe
 from tenter.records import MetricRow
@@ -118,7 +117,7 @@ def summarise(
     metric_tables.write(output, rows)
     order = _order(rows, settings.models)
     challenge_tables.write(challenges, rows, order)
-    rows = [row for row in rows if family(row.metric) == STRICT]
+    rows = [row for row in rows if definition(row.metric).family == STRICT]
     groups = _grouped(rows)
     absent = _absences(rows)
     lines = [_line(group, members, absent) for group, members in groups.items()]
@@ -204,7 +203,7 @@ def _patients(row: MetricRow) -> tuple[str, ...]:
 
 def _worse(group: _Group, rows: Sequence[MetricRow]) -> tuple[int | None, float, float, float]:
     """Return the number and share of pairs that registration made worse, and its interval."""
-    metric = strict_metric(group.metric)
+    metric = definition(group.metric)
     pairs: dict[str, list[tuple[float, float]]] = {}
     patients: dict[str, tuple[str, ...]] = {}
     for row in rows:

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from tenter.measurement.challenge_tables import COLUMNS
 from tenter.metrics import deformation, learn2reg, muregpro
-from tenter.metrics.families import UNITS
+from tenter.metrics.definitions import METRICS, Metric
 from tenter.metrics.indices import IndexField
 from tenter.metrics.muregpro import Cohort, SoftLabel
 from tenter.metrics.surfaces import surface_distances
@@ -53,10 +53,24 @@ def line(start: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("metric", sorted(UNITS))
-def test_every_metric_is_defined_with_its_unit(metric: str) -> None:
-    told = line(f"`{metric}` |")
-    assert told.split("|")[2].strip() == UNITS[metric]
+def of(metric: Metric) -> str:
+    """What a metric is of, in the page's words."""
+    if metric.name == "muregpro_dice":
+        return "first label"
+    if metric.roles == ("structure",):
+        return "structures"
+    return {"label": "each label", "points": "each point"}.get(metric.of, metric.of)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_the_page_gives_unit_direction_and_measurand_as_defined(metric: Metric) -> None:
+    cells = [cell.strip() for cell in line(f"`{metric.name}` |").split("|")]
+    assert cells[2:5] == [metric.unit, metric.better, of(metric)]
+
+
+def test_the_page_lists_metrics_in_the_order_of_their_definitions() -> None:
+    names = re.findall(r"^\| `(\w+)` \| (?:1|mm|%|voxel) \|", PAGE, flags=re.MULTILINE)
+    assert names == [metric.name for metric in METRICS]
 
 
 @pytest.mark.parametrize("column", COLUMNS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from finished import rows, write_report, write_study
 from tenter.measurement.challenge_tables import Aggregate
-from tenter.metrics import learn2reg, muregpro
+from tenter.metrics.definitions import of_family
 from tenter.records import MetricRow
 from tenter.reporting import challenges, words
 
@@ -42,8 +42,8 @@ def test_what_vanished_is_infinite() -> None:
 
 def test_every_figure_that_deviates_is_one_that_is_measured() -> None:
     aggregated = {"rtre", "rts", "score", "whole numbers", "30"}
-    for name, units in (("learn2reg", learn2reg.UNITS), ("muregpro", muregpro.UNITS)):
-        known = {metric.removeprefix(f"{name}_") for metric in units} | aggregated
+    for name in ("learn2reg", "muregpro"):
+        known = {metric.name.removeprefix(f"{name}_") for metric in of_family(name)} | aggregated
         told = {
             part
             for item in challenges.FAMILIES[name].deviations

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenter.metrics.definitions import definition
 from tenter.reporting import words
-from tenter.reporting.definitions import definition
 
 DICE, TRE = definition("dice"), definition("tre")
 SPACE, MINUS = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}"

@@ -28,7 +28,7 @@ from measured import (
 )
 from tenter.config import Evaluation, LabelFiles, NamedLabel
 from tenter.formats import fields, transforms
-from tenter.metrics.families import UNITS, family
+from tenter.metrics.definitions import METRICS, definition
 from tenter.metrics.indices import index_field
 from tenter.metrics.regions import Grid
 from tenter.records import MetricRow
@@ -91,12 +91,14 @@ def find(rows: list[MetricRow], metric: str, label: str = "") -> MetricRow:
 
 def test_the_strict_family_is_measured_in_any_case(study: Study) -> None:
     alone = study.evaluate(MAP)
-    assert [row for row in study.evaluate(BOTH) if family(row.metric) == "strict"] == alone
+    assert [
+        row for row in study.evaluate(BOTH) if definition(row.metric).family == "strict"
+    ] == alone
 
 
 def test_figures_of_challenges_say_their_family_and_unit(study: Study) -> None:
     rows = study.evaluate(BOTH)
-    assert {row.metric for row in rows} == set(UNITS)
+    assert {row.metric for row in rows} == {metric.name for metric in METRICS}
     assert {row.unit for row in rows if row.metric in {"muregpro_tre", "learn2reg_hd95"}} == {
         "voxel"
     }
@@ -237,6 +239,6 @@ def test_a_pair_without_labels_or_points_has_learn2regs_figures_of_its_field(
 ) -> None:
     study = Study(tmp_path)
     study.add("p", bent(), fixed=None, moving=None)
-    rows = [row for row in study.evaluate(BOTH) if family(row.metric) != "strict"]
+    rows = [row for row in study.evaluate(BOTH) if definition(row.metric).family != "strict"]
     assert {row.metric for row in rows} == {"learn2reg_sd_log_jacobian", "learn2reg_foldings"}
     assert not any(math.isnan(row.after or 0) for row in rows)

@@ -1,0 +1,65 @@
+"""The metric rows of a registered pair: every family that the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tenter.config import EvaluateSettings
+from tenter.measurement import challenges, strict
+from tenter.measurement.registered_pair import Measurement, RegisteredPair
+from tenter.measurement.truth import Truth
+from tenter.metrics.definitions import definition
+from tenter.records import MetricRow, Pair
+from tenter.spatial.transform import Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What registered a pair: its name, the fold, and the set that the pair counts in."""
+
+    model: str
+    fold: str
+    set: str
+
+
+def rows(
+    pair: Pair, truth: Truth, transform: Transform, origin: Origin, settings: EvaluateSettings
+) -> Iterator[MetricRow]:
+    """Measure a pair, strictly and by the rules of the challenges that the settings name.
+
+    Args:
+        pair: its row of the manifest.
+        truth: its labels and points.
+        transform: the complete transform, alignment and field.
+        origin: what registered it.
+        settings: how labels are read, and what is measured.
+
+    Raises:
+        DataError: a challenge defines no metrics for such images.
+    """
+    chosen = settings.evaluation
+    registered = RegisteredPair(pair, truth, transform, settings.labels, chosen.threshold)
+    for measurement in strict.measurements(registered, surfaces=chosen.surface_metrics):
+        yield _row(pair, origin, measurement)
+    for family in dict.fromkeys(chosen.families):
+        for measurement in challenges.measurements(registered, family):
+            yield _row(pair, origin, measurement)
+
+
+def _row(pair: Pair, origin: Origin, measurement: Measurement) -> MetricRow:
+    before, after = measurement.figures
+    return MetricRow(
+        model=origin.model,
+        fold=origin.fold,
+        set=origin.set,
+        pair=pair.id,
+        patient=pair.patient,
+        label=measurement.label,
+        role=measurement.role,
+        metric=measurement.metric,
+        unit=definition(measurement.metric).unit,
+        before=before,
+        after=after,
+        note=measurement.note,
+    )
