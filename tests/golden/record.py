@@ -60,7 +60,7 @@ FOUR_PAIRS: dict[str, Any] = {
             },
             "training": {"steps": 20, "batch": 2, "learning_rate": 1e-3},
             "validation": {"every": 10},
-            "test_time": {"poses": {"poses": {"number": 2}}},
+            "test_time": {"poses": {"poses": {"count": 2, "rotation_deg": 4.0}}},
         }
     },
     "export": {"warped_labels": True},
