@@ -7,7 +7,7 @@ it as a module: docs/how-to/cluster.md, "From a Snakefile of your own".
 
 from snakemake.utils import min_version
 
-from tenter.chunks import PATTERN as CHUNK
+from tenter import chunks
 from tenter.manifest import ID
 from tenter.tools.session import Session, is_imported
 from tenter.tools.staleness import Staleness
@@ -25,7 +25,7 @@ if not workflow.configfiles and not is_imported(workflow):
 
 session = Session(workflow, config)
 study, R = session.study, session.study.results
-MODELS, CHUNKS = study.registering_models, session.chunks
+MODELS, CHUNKS, ROWS = study.registering_models, session.chunks, study.row_files
 # Written once; only a plan made by outdated rules is renewed, with everything downstream.
 PLAN = ancient(session.plan) if session.plan_is_current else session.plan
 
@@ -33,7 +33,7 @@ PLAN = ancient(session.plan) if session.plan_is_current else session.plan
 wildcard_constraints:
     model=ID.pattern,
     fold=r"\d+|all",
-    chunk=CHUNK,
+    chunk=chunks.PATTERN,
 
 
 report: "workflow/report/workflow.rst"

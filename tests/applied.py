@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import yaml
 
 import patient
+from row_files import row_file
 from tenter.config import ImageSettings, InferSettings, PlanRules
 from tenter.formats import transforms
 from tenter.spatial.transform import Transform
@@ -53,9 +54,9 @@ def register_by_study(config: Path) -> Transform:
     """The transform of pair `p`, by the stages with the settings that the workflow gives them."""
     study = Study.load(config)
     root = config.parent
-    given = {"manifest": study.manifest, "pairs": ("p",), "code": "c"}
+    given = {"rows": row_file(root, study.manifest), "code": "c"}
     plan(
-        manifest=study.manifest,
+        rows=row_file(root, study.manifest),
         settings=PlanRules.model_validate_json(study.settings("plan")),
         output=root / "plan.json",
         model=study.applied,

@@ -168,6 +168,7 @@ def write_case(
     said = {
         "pair": pair, "patients": ["p"], "set": "cv", "stratum": None, "affine": affine.tolist(),
         "alignment": np.eye(4).tolist(), "moving": source, "fixed": source,
+        "plan": "0", "sources": {},
     }  # fmt: skip
     files.write_json(folder / "images.json", said)
     names = (

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from conftest import write_cohort
+from row_files import row_file
 from tenter import config
 from tenter.records import Label, Role
 from tenter.sampling.cohort import Box, Case
@@ -102,12 +103,11 @@ def prepare(root: Path, pairs: int = 4, **choices: Any) -> Prepared:
     made = write_cohort(root / "cohort", pairs=pairs, **choices)
     rules = config.PlanRules(spacing_mm=3.0)
     common: dict[str, Any] = {
-        "manifest": made.manifest,
-        "pairs": made.ids,
+        "rows": row_file(root, made.manifest, made.ids),
         "code": "c",
         "cases": root / "cases",
     }
-    plan(manifest=made.manifest, settings=rules, output=root / "plan.json")
+    plan(rows=common["rows"], settings=rules, output=root / "plan.json")
     prepare_images(
         **common,
         plan=root / "plan.json",

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from row_files import row_file
 from tenter import tables
 from tenter.config import EvaluateSettings, Evaluation, LabelFiles, NamedLabel
 from tenter.formats import transforms, volumes
@@ -145,9 +146,9 @@ class Study:
         return self.run(settings, fold)
 
     def run(self, settings: EvaluateSettings, fold: str) -> list[MetricRow]:
+        pairs = [row["pair"] for row in self.rows]
         evaluate(
-            manifest=self.root / "manifest.tsv",
-            pairs=tuple(row["pair"] for row in self.rows),
+            rows=row_file(self.root, self.root / "manifest.tsv", pairs),
             fields=self.root / "table.tsv",
             transforms=self.root / "fields",
             model="local",

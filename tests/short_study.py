@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from row_files import row_file
 from tenter import finished
 from tenter.config import (
     EvaluateSettings,
@@ -22,7 +23,7 @@ from tenter.config import (
     TrainSettings,
 )
 from tenter.measurement import metric_tables
-from tenter.records import MetricRow
+from tenter.records import MetricRow, Pair
 from tenter.stages.evaluate import evaluate
 from tenter.stages.infer import infer
 from tenter.stages.plan import plan
@@ -150,10 +151,8 @@ class ShortStudy:
 
     def _prepare(self) -> None:
         study = self.study
-        drawn = self.results / "pairs.tsv" if study.cohort.subjects else None
-        study.record_pairs(self.results / "pairs.tsv")
         grid = self.results / "plan.json"
-        plan(manifest=self.manifest, settings=study.config.plan, output=grid, pairs=drawn)
+        plan(rows=self._rows(study.pairs), settings=study.config.plan, output=grid)
         images = ImageSettings.model_validate_json(study.settings("prepare_images"))
         labels = LabelSettings.model_validate_json(study.settings("prepare_labels"))
         for chunk in (*self._learnt, *self._tested):
@@ -165,7 +164,10 @@ class ShortStudy:
             )
 
     def _shared(self, chunk: str) -> dict[str, Any]:
-        return {"manifest": self.manifest, "pairs": tuple(self.study.ids(chunk)), "code": "c"}
+        return {"rows": self._rows(self.study.chunks[chunk]), "code": "c"}
+
+    def _rows(self, pairs: Sequence[Pair]) -> Path:
+        return row_file(self.results, self.manifest, [pair.id for pair in pairs])
 
     def _train(self, study: Study, model: Path) -> None:
         settings = TrainSettings.model_validate_json(study.settings("train", "m"))

@@ -92,6 +92,7 @@ class SmallStudy:
         self.configure()
         self._expect(self.words("simulate", self.folder / "cohort"))
         self.study.record_folds(self.results / "cohort/folds.tsv")
+        self.study.row_files.write()
         for stage in (name for name in tuple(WORDS)[1:] if name not in leave_out):
             for fold in FOLDS if stage in BY_FOLD else (FOLD,):
                 self._expect(self.words(stage, self.results, fold))
@@ -122,7 +123,11 @@ class SmallStudy:
 
     def pairs(self, fold: str) -> list[str]:
         """Ids of the pairs of a fold's only chunk."""
-        return self.study.ids(f"{fold}-0")
+        return [pair.id for pair in self.study.chunks[f"{fold}-0"]]
+
+    def rows(self, stage: str, fold: str) -> Path:
+        """The rows of a fold's only chunk, as a stage reads them."""
+        return self.study.row_files.path(f"{fold}-0", stage)
 
     def settings(self, stage: str, model: str | None = None) -> list[str]:
         """A stage's settings and the fingerprint of its code."""
@@ -158,12 +163,12 @@ def _start_tracking(made: SmallStudy, out: Path, _: str) -> list[Any]:
 
 def _plan(made: SmallStudy, out: Path, _: str) -> list[Any]:
     found = ["--settings", made.study.settings("plan"), "--output", out / "cohort/plan.json"]
-    return ["--manifest", made.study.manifest, *found]
+    return ["--rows", made.study.row_files.cohort, *found]
 
 
 def _prepare_images(made: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--manifest", made.study.manifest, "--pairs", *made.pairs(fold),
+        "--rows", made.rows("prepare_images", fold),
         "--plan", made.results / "cohort/plan.json", *made.settings("prepare_images"),
         "--cases", out / "cases", "--table", out / f"cases/tables/{fold}-0.images.tsv",
     ]  # fmt: skip
@@ -171,7 +176,7 @@ def _prepare_images(made: SmallStudy, out: Path, fold: str) -> list[Any]:
 
 def _prepare_labels(made: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--manifest", made.study.manifest, "--pairs", *made.pairs(fold),
+        "--rows", made.rows("prepare_labels", fold),
         "--images", out / f"cases/tables/{fold}-0.images.tsv", *made.settings("prepare_labels"),
         "--cases", out / "cases", "--table", out / f"cases/tables/{fold}-0.labels.tsv",
     ]  # fmt: skip
@@ -192,7 +197,7 @@ def _train(made: SmallStudy, out: Path, fold: str) -> list[Any]:
 
 def _infer(made: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--manifest", made.study.manifest, "--pairs", *made.pairs(fold),
+        "--rows", made.rows("infer", fold),
         "--images", made.results / f"cases/tables/{fold}-0.images.tsv",
         "--cases", made.results / "cases",
         "--models", made.results / f"models/{MODEL}/fold-{fold}", *made.settings("infer", MODEL),
@@ -203,7 +208,7 @@ def _infer(made: SmallStudy, out: Path, fold: str) -> list[Any]:
 
 def _evaluate(made: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--manifest", made.study.manifest, "--pairs", *made.pairs(fold),
+        "--rows", made.rows("evaluate", fold),
         "--fields", made.results / f"fields/tables/{MODEL}/{fold}-0.tsv",
         "--transforms", made.results / f"fields/{MODEL}", "--model", MODEL, "--fold", fold,
         *made.settings("evaluate"), "--warped-labels", out / f"warped_labels/{MODEL}",

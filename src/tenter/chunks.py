@@ -54,7 +54,7 @@ def deal(
 
 def tested_by(chunk: str) -> str | None:
     """The fold whose model is tested on a chunk, or `test` for all models; None for none."""
-    name = chunk.rpartition("-")[0]
+    name = _group_of(chunk)
     return name if name == TEST or name.isdecimal() else None
 
 
@@ -65,7 +65,11 @@ def teaches(chunk: str, fold: str) -> bool:
         chunk: name of the chunk.
         fold: name of a fold, or another word for a model that is trained on all folds.
     """
-    return not {TEST, fold} & set(chunk.rpartition("-")[0].split("x"))
+    return not {TEST, fold} & set(_group_of(chunk).split("x"))
+
+
+def _group_of(chunk: str) -> str:
+    return chunk.rpartition("-")[0]
 
 
 def _number(patient: str, count: int) -> int:

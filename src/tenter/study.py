@@ -18,6 +18,7 @@ from tenter.config.yaml_files import beside
 from tenter.errors import InputError
 from tenter.finished import FinishedModel
 from tenter.manifest import pairing
+from tenter.manifest.rows import RowFiles
 from tenter.records import Pair
 
 ALL = "all"
@@ -245,13 +246,10 @@ class Study:
         """The files of a chunk's pairs that a stage reads."""
         return manifest.sources(self.chunks[chunk], manifest.SOURCES[stage])
 
-    def ids(self, chunk: str) -> list[str]:
-        """Ids of a chunk's pairs."""
-        return [pair.id for pair in self.chunks[chunk]]
-
-    def rows(self, chunk: str) -> str:
-        """Short fingerprint of a chunk's rows in the manifest."""
-        return manifest.digest(self.chunks[chunk], self.manifest.parent)[:16]
+    @property
+    def row_files(self) -> RowFiles:
+        """Files with the rows of each chunk's pairs, which jobs read."""
+        return RowFiles(self.results / "cohort/rows", self.manifest.parent, self.chunks)
 
     def settings(self, stage: str, model: str | None = None) -> str:
         """Canonical JSON of the settings that a stage takes from the configuration."""

@@ -22,8 +22,9 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 
-from tenter import config, manifest, networks
+from tenter import config, files, manifest, networks
 from tenter.cases import case_files, plans
+from tenter.manifest import rows
 from tenter.records import Pair, Plan
 from tenter.spatial import geometry
 from tenter.stages.evaluate import evaluate
@@ -57,15 +58,20 @@ class Cohort:
         simulate(root / "cohort", pairs=count, patients=count, spacing_mm=SPACING_MM)
         ids = tuple(f"case-{index + 1:03d}" for index in range(count))
         cohort = cls(root, ids, config.LabelFiles(format="stack", names=NAMES))
-        plan(manifest=cohort.table, settings=PLAN, output=root / "plan.json")
+        files.write_text(cohort.row_file, rows.text(cohort.rows(), cohort.table.parent))
+        plan(rows=cohort.row_file, settings=PLAN, output=root / "plan.json")
         return cohort
 
     @property
     def table(self) -> Path:
         return self.root / "cohort/manifest.tsv"
 
+    @property
+    def row_file(self) -> Path:
+        return self.root / "rows.json"
+
     def _given(self) -> dict[str, Any]:
-        return {"manifest": self.table, "pairs": self.pairs, "code": "c"}
+        return {"rows": self.row_file, "code": "c"}
 
     def prepare(self) -> None:
         prepare_images(
@@ -111,7 +117,7 @@ class Cohort:
         )  # fmt: skip
 
     def rows(self) -> tuple[Pair, ...]:
-        return manifest.pairs(self.table, self.pairs)
+        return manifest.read(self.table)
 
 
 @functools.cache

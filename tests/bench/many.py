@@ -28,9 +28,10 @@ import numpy as np
 import torch
 from measuring import Figure, held, load
 
-from tenter import config, tables
+from tenter import config, files, manifest, tables
 from tenter.cases import plans
 from tenter.formats.transforms import write_transform
+from tenter.manifest import rows
 from tenter.measurement import metric_tables
 from tenter.spatial.transform import Transform
 from tenter.stages.evaluate import evaluate
@@ -75,8 +76,10 @@ class Many:
     def stages(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """Each stage, ready to be run."""
         root = self.root
-        given: dict[str, Any] = {"manifest": self.table, "pairs": self.pairs, "code": "c"}
-        yield "plan", lambda: plan(manifest=self.table, settings=PLAN, output=root / "plan.json")
+        path = root / "rows.json"
+        files.write_text(path, rows.text(manifest.read(self.table), self.table.parent))
+        given: dict[str, Any] = {"rows": path, "code": "c"}
+        yield "plan", lambda: plan(rows=path, settings=PLAN, output=root / "plan.json")
         images = config.ImageSettings(plan=PLAN)
         yield (
             "prepare_images",

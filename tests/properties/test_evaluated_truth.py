@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from row_files import row_file
 from tenter import manifest, tables
 from tenter.config import EvaluateSettings, Evaluation, LabelFiles, NamedLabel
 from tenter.formats import transforms, volumes
@@ -50,8 +51,7 @@ def measured(cohort: Path, folder: Path, fields: dict[str, Transform]) -> list[M
         entries.append(tables.entry(pair, path, folder, "f"))
     tables.write(folder / "table.tsv", entries)
     evaluate(
-        manifest=cohort / "manifest.tsv",
-        pairs=PAIRS,
+        rows=row_file(folder, cohort / "manifest.tsv", PAIRS),
         fields=folder / "table.tsv",
         transforms=folder,
         model="m",
@@ -73,7 +73,7 @@ def of_truth(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Met
 def of_zero(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> list[MetricRow]:
     """Volume centres aligned, and no displacement at all."""
     still = {}
-    for pair in manifest.image_pairs(cohort / "manifest.tsv", PAIRS):
+    for pair in manifest.read(cohort / "manifest.tsv"):
         fixed, moving = volumes.header(pair.fixed), volumes.header(pair.moving)
         alignment = np.eye(4)
         middles = [np.array(centre_mm(side.affine, side.shape)) for side in (moving, fixed)]

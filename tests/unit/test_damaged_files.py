@@ -11,14 +11,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tenter import files, finished, folds, provenance, tables, tracking
 from tenter.cases import case_files, plans
 from tenter.errors import TenterError
-from tenter.manifest import pairing
+from tenter.formats import volumes
+from tenter.manifest import pairing, rows
 from tenter.measurement import challenge_tables, metric_tables
-from tenter.records import FileEntry, MetricRow, Plan
+from tenter.records import FileEntry, MetricRow, Pair, Plan
 from tenter.reporting import statistics
 from tenter.stages.summarise import COMPARISON, SUMMARY
 from tenter.training.recorder import read_history, write_history
@@ -29,6 +31,7 @@ ROW = MetricRow(
     metric="dice", unit="1", before=0.5, after=0.75,
 )  # fmt: skip
 GRID = {"shape": [2, 2, 2], "affine": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}
+PAIR = Pair(id="p", patients=("q",), moving=Path("m"), fixed=Path("f"))
 CASE = {
     "pair": "p", "patients": ["q"], "set": "cv", "stratum": None, "affine": GRID["affine"],
     "alignment": GRID["affine"], "moving": GRID, "fixed": GRID, "plan": "0", "sources": {},
@@ -54,6 +57,14 @@ def numbered(columns: tuple[str, ...]) -> Callable[[Path], None]:
     return lambda path: metric_tables.table(path, columns, [[1 for _ in columns]])
 
 
+def write_case(path: Path) -> None:
+    """Write the sidecar of a prepared pair, and its images."""
+    files.write_json(path, CASE)
+    for side in case_files.SIDES:
+        image = np.zeros((1, 2, 2, 2), dtype=np.float32)
+        volumes.write_image(case_files.images_file(path.parent, side), image, np.eye(4))
+
+
 Kind = tuple[str, Callable[[Path], object], Callable[[Path], object]]
 """Name of a file, what writes a sound one, and what reads it."""
 
@@ -74,7 +85,8 @@ KINDS: dict[str, Kind] = {
     "comparison": ("comparison.tsv", numbered(COMPARISON), statistics.read_comparison),
     "challenges": ("challenges.tsv", numbered(challenge_tables.COLUMNS), challenge_tables.read),
     "model": ("model.json", stored(MODEL), lambda path: finished.describe(path.parent)),
-    "case": ("images.json", stored(CASE), lambda path: case_files.read_sidecar(path.parent)),
+    "case": ("images.json", write_case, lambda path: case_files.read_images(path.parent)),
+    "rows": ("0-0.json", lambda path: files.write_text(path, rows.text([PAIR], Path())), rows.read),
     "tracking": ("tracking.json", stored(PLACE), tracking.read_place),
     "accepted": ("x.accepted.json", stored([ACCEPTED]), provenance.accepted_changes),
     "provenance": ("provenance.json", stored(RECORD), provenance.read_record),

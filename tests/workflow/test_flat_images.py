@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import yaml
 
 import flat
+from row_files import row_file
 from tenter.cases import plans
 from tenter.config import (
     EvaluateSettings,
@@ -88,7 +89,11 @@ class Finished:
         self.config.write_text(yaml.safe_dump(STUDY | {"manifest": "cohort/manifest.tsv"}))
         self.study = Study.load(self.config)
         self.model = root / f"m/fold-{FOLD}"
-        plan(manifest=self.manifest, settings=self.study.config.plan, output=root / "plan.json")
+        plan(
+            rows=row_file(root, self.manifest),
+            settings=self.study.config.plan,
+            output=root / "plan.json",
+        )
         for chunk in self.study.chunks:
             self._prepare(chunk)
         self._train()
@@ -103,7 +108,8 @@ class Finished:
         return sorted({row.pair for row in self.rows})
 
     def _shared(self, chunk: str) -> dict[str, Any]:
-        return {"manifest": self.manifest, "pairs": tuple(self.study.ids(chunk)), "code": "c"}
+        ids = [pair.id for pair in self.study.chunks[chunk]]
+        return {"rows": row_file(self.root, self.manifest, ids), "code": "c"}
 
     def _prepare(self, chunk: str) -> None:
         shared = self._shared(chunk) | {"cases": self.root / "cases"}

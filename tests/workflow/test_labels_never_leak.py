@@ -5,6 +5,7 @@ noise in their place, or none at all.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from clones import Clone
+from row_files import row_file
 from tenter import files
 from tenter.formats import transforms
 
@@ -24,7 +26,7 @@ def register(study: Clone, manifest: Path, output: Path) -> None:
     pairs = sorted({row.split("\t")[0] for row in rows})
     done = study.tool(
         sys.executable, "-m", "tenter.cli.main", "infer",
-        "--manifest", str(manifest), "--pairs", *pairs,
+        "--rows", str(row_file(output.parent, manifest, pairs)),
         "--images", "results/trial/cases/tables/0-0.images.tsv", "--cases", "results/trial/cases",
         "--models", "results/trial/models/a/fold-0",
         "--settings", json.dumps(provenance["settings"]),
@@ -96,3 +98,8 @@ def test_no_label_file_is_reachable_from_inference(finished: Clone) -> None:
     commands = [line for line in listed.stdout.splitlines() if "tenter infer" in line]
     assert commands
     assert not [line for line in commands if "labels" in line]
+    for line in commands:
+        words = shlex.split(line)
+        rows = finished.root / words[words.index("--rows") + 1]
+        assert "label" not in rows.read_text()
+        assert "moving" in rows.read_text()

@@ -2,8 +2,9 @@
 
 Reads the configuration and the manifest. Writes cohort/plan.json, and for each chunk of
 pairs a table of the files prepared in cases/: images by one rule, labels by another, so
-that registration needs only the images. The manifest is not an input of any rule: a job is
-stale only if its own rows or files change.
+that registration needs only the images. Jobs do not read the manifest but a file with the rows
+of their own pairs, which is not an input of any rule: `content`, a fingerprint of these rows, and
+the files that they name make a job stale.
 """
 
 
@@ -16,22 +17,13 @@ rule plan:
         R / "benchmarks/plan.tsv"
     localrule: True
     params:
-        manifest=study.manifest,
-        # A flag only where needed: a changed command or parameter would renew existing plans.
-        pairs=[
-            *(
-                ["--pairs", str(R / "cohort/pairs.tsv")]
-                if study.cohort.subjects
-                else []
-            ),
-            *study.model_flags(),
-        ],
+        rows=ROWS.cohort,
+        model=study.model_flags(),
         settings=lambda wildcards: study.settings("plan"),
     message:
         "derive the common grid of the cohort"
     shell:
-        "tenter plan --manifest {params.manifest:q} {params.pairs:q} "
-        "--settings {params.settings:q} --output {output:q} 2> {log:q}"
+        "tenter plan --rows {params.rows:q} {params.model:q} --settings {params.settings:q} --output {output:q} 2> {log:q}"
 
 
 rule prepare_images:
@@ -45,18 +37,17 @@ rule prepare_images:
     benchmark:
         R / "benchmarks/prepare_images/{chunk}.tsv"
     params:
-        manifest=study.manifest,
-        pairs=lambda wildcards: study.ids(wildcards.chunk),
-        rows=lambda wildcards: study.rows(wildcards.chunk),
+        rows=lambda wildcards: ROWS.path(wildcards.chunk, "prepare_images"),
+        content=lambda wildcards: ROWS.digest(wildcards.chunk, "prepare_images"),
         settings=lambda wildcards: study.settings("prepare_images"),
         code=lambda wildcards: study.code("prepare_images"),
         cases=R / "cases",
     message:
         "prepare the images of chunk {wildcards.chunk}"
     shell:
-        "tenter prepare-images --manifest {params.manifest:q} --pairs {params.pairs:q} "
-        "--plan {input.plan:q} --settings {params.settings:q} --code {params.code:q} "
-        "--cases {params.cases:q} --table {output.table:q} 2> {log:q}"
+        "tenter prepare-images --rows {params.rows:q} --plan {input.plan:q} "
+        "--settings {params.settings:q} --code {params.code:q} --cases {params.cases:q} "
+        "--table {output.table:q} 2> {log:q}"
 
 
 rule prepare_labels:
@@ -70,14 +61,14 @@ rule prepare_labels:
     benchmark:
         R / "benchmarks/prepare_labels/{chunk}.tsv"
     params:
-        manifest=study.manifest,
-        pairs=lambda wildcards: study.ids(wildcards.chunk),
+        rows=lambda wildcards: ROWS.path(wildcards.chunk, "prepare_labels"),
+        content=lambda wildcards: ROWS.digest(wildcards.chunk, "prepare_labels"),
         settings=lambda wildcards: study.settings("prepare_labels"),
         code=lambda wildcards: study.code("prepare_labels"),
         cases=R / "cases",
     message:
         "prepare the labels of chunk {wildcards.chunk}"
     shell:
-        "tenter prepare-labels --manifest {params.manifest:q} --pairs {params.pairs:q} "
-        "--images {input.images:q} --settings {params.settings:q} --code {params.code:q} "
-        "--cases {params.cases:q} --table {output.table:q} 2> {log:q}"
+        "tenter prepare-labels --rows {params.rows:q} --images {input.images:q} "
+        "--settings {params.settings:q} --code {params.code:q} --cases {params.cases:q} "
+        "--table {output.table:q} 2> {log:q}"

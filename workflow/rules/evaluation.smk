@@ -16,10 +16,9 @@ rule evaluate:
     benchmark:
         R / "benchmarks/evaluate/{model}/{chunk}.tsv"
     params:
-        manifest=study.manifest,
-        pairs=lambda wildcards: study.ids(wildcards.chunk),
-        rows=lambda wildcards: study.rows(wildcards.chunk),
-        fold=lambda wildcards: wildcards.chunk.rpartition("-")[0],
+        rows=lambda wildcards: ROWS.path(wildcards.chunk, "evaluate"),
+        content=lambda wildcards: ROWS.digest(wildcards.chunk, "evaluate"),
+        fold=lambda wildcards: chunks.tested_by(wildcards.chunk),
         settings=lambda wildcards: study.settings("evaluate"),
         code=lambda wildcards: study.code("evaluate"),
         transforms=str(R / "fields/{model}"),
@@ -28,9 +27,9 @@ rule evaluate:
     message:
         "measure chunk {wildcards.chunk} of {wildcards.model}"
     shell:
-        "tenter evaluate --manifest {params.manifest:q} --pairs {params.pairs:q} "
-        "--fields {input.fields:q} --transforms {params.transforms:q} --model {wildcards.model:q} "
-        "--fold {params.fold:q} --settings {params.settings:q} --code {params.code:q} "
+        "tenter evaluate --rows {params.rows:q} --fields {input.fields:q} "
+        "--transforms {params.transforms:q} --model {wildcards.model:q} --fold {params.fold:q} "
+        "--settings {params.settings:q} --code {params.code:q} "
         "--warped-labels {params.labels:q} --mapped-points {params.points:q} "
         "--output {output:q} 2> {log:q}"
 

@@ -22,8 +22,8 @@ rule infer:
     resources:
         gpu=study.gpus_per_job,
     params:
-        manifest=study.manifest,
-        pairs=lambda wildcards: study.ids(wildcards.chunk),
+        rows=lambda wildcards: ROWS.path(wildcards.chunk, "infer"),
+        content=lambda wildcards: ROWS.digest(wildcards.chunk, "infer"),
         models=lambda wildcards: [
             str(folder)
             for folder in study.members(R / "models", wildcards.model, wildcards.chunk)
@@ -36,7 +36,6 @@ rule infer:
     message:
         "register chunk {wildcards.chunk} by {wildcards.model}"
     shell:
-        "tenter infer --manifest {params.manifest:q} --pairs {params.pairs:q} "
-        "--images {input.images:q} --cases {params.cases:q} --models {params.models:q} "
-        "--settings {params.settings:q} --code {params.code:q} --output {params.fields:q} "
-        "--table {output.table:q} {params.runtime} 2> {log:q}"
+        "tenter infer --rows {params.rows:q} --images {input.images:q} --cases {params.cases:q} "
+        "--models {params.models:q} --settings {params.settings:q} --code {params.code:q} "
+        "--output {params.fields:q} --table {output.table:q} {params.runtime} 2> {log:q}"

@@ -34,6 +34,8 @@ _IMAGES: dict[str, files.Kind] = {
     "alignment": list,
     "moving": dict,
     "fixed": dict,
+    "plan": str,
+    "sources": dict,
 }
 
 
@@ -75,12 +77,16 @@ class CaseImages(PreparedImages):
         patients: one patient id, or two.
         set: whether the pair is cross-validated, always trained on, or tested.
         stratum: value of the stratum column, or None.
+        plan: hash of the plan by which it was prepared.
+        sources: sha256 of each file that it was made from, by `moving`, `fixed` and the like.
     """
 
     pair: str
     patients: tuple[str, ...]
     set: Set
     stratum: str | None
+    plan: str
+    sources: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +132,8 @@ def read_images(folder: Path) -> CaseImages:
         patients=tuple(sidecar["patients"]),
         set=sidecar["set"],
         stratum=sidecar["stratum"],
+        plan=sidecar["plan"],
+        sources=sidecar["sources"],
         affine=_matrix(path, sidecar["affine"]),
         alignment=_matrix(path, sidecar["alignment"]),
         moving=moving,
@@ -133,18 +141,6 @@ def read_images(folder: Path) -> CaseImages:
         moving_source=sources["moving"],
         fixed_source=sources["fixed"],
     )
-
-
-def read_sidecar(folder: Path) -> dict[str, Any]:
-    """Read the record of what a case's images were made from.
-
-    Args:
-        folder: `cases/<pair>`.
-
-    Raises:
-        DataError: the record is missing or damaged.
-    """
-    return _sidecar(folder / IMAGES_SIDECAR, {**_IMAGES, "plan": str, "sources": dict})
 
 
 def read_labels(folder: Path) -> CaseLabels:

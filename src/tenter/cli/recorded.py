@@ -11,6 +11,7 @@ from typing import Any
 
 from tenter import files, manifest, provenance
 from tenter.errors import DataError
+from tenter.manifest import rows
 
 READ = {
     "prepare_labels": ("images",),
@@ -92,18 +93,15 @@ def _verified(paths: Iterable[Path], folder: Path) -> dict[str, str]:
 
 def _rows(stage: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the pairs that a stage worked on, with their rows and the files that it read."""
-    ids = flags.get("pairs")
-    if not isinstance(ids, tuple):
+    if stage not in rows.COMPARED or flags.get("rows") is None:
         return {}
+    pairs, base = rows.read(flags["rows"]), rows.base(flags["rows"])
+    content = {"pairs": {pair.id: rows.compared(pair, base, stage) for pair in pairs}}
     if stage not in manifest.SOURCES:
-        return {"pairs": dict.fromkeys(ids)}
-    folder = flags["manifest"].parent
-    pairs = manifest.pairs(flags["manifest"], ids)
+        return content
     sources = [path for path in manifest.sources(pairs, manifest.SOURCES[stage]) if path.is_file()]
-    return {
-        "pairs": {pair.id: manifest.row(pair, folder) for pair in pairs},
-        "sources": {os.path.relpath(path, folder): files.sha256(path) for path in sources},
-    }
+    hashes = {os.path.relpath(path, base): files.sha256(path) for path in sources}
+    return {**content, "sources": hashes}
 
 
 def _carried(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,9 +109,10 @@ def _carried(flags: Mapping[str, Any]) -> dict[str, Any]:
     folders = [
         (flags[name], suffix) for name, suffix in CARRIED.items() if flags.get(name) is not None
     ]
-    paths = [folder / f"{pair}{suffix}" for folder, suffix in folders for pair in flags["pairs"]]
     if not folders:
         return {}
+    names = [pair.id for pair in rows.read(flags["rows"])]
+    paths = [folder / f"{name}{suffix}" for folder, suffix in folders for name in names]
     beside = flags["output"].parent
     hashes = {os.path.relpath(path, beside): files.sha256(path) for path in paths if path.is_file()}
     return {"carried": hashes}

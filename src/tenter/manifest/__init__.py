@@ -6,13 +6,11 @@ or relative to the table's folder. Every fault carries row, column and fix.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-from tenter import files
 from tenter.config import Pairing
 from tenter.errors import InputError
 from tenter.manifest import paired, pairing, subjects
@@ -25,14 +23,10 @@ __all__ = [
     "SOURCES",
     "Cohort",
     "cohort",
-    "digest",
     "files_behind",
-    "image_pairs",
     "is_folder",
-    "pairs",
     "place",
     "read",
-    "row",
     "scan",
     "sources",
 ]
@@ -90,61 +84,6 @@ def read(path: Path, stratum: str | None = None, data_root: Path | None = None) 
         InputError: with every fault of the table.
     """
     return cohort(path, stratum, data_root).pairs
-
-
-def pairs(path: Path, ids: Iterable[str]) -> tuple[Pair, ...]:
-    """The pairs with these ids, in the given order; `A--B` registers subject A to subject B.
-
-    Raises:
-        InputError: the table is faulty or lacks one of the ids.
-    """
-    return _pairs(path, path.stat().st_mtime_ns if path.exists() else None, tuple(ids))
-
-
-@functools.lru_cache(maxsize=1)  # a stage and its provenance read the same pairs
-def _pairs(path: Path, _modified: int | None, ids: tuple[str, ...]) -> tuple[Pair, ...]:
-    sheet = Sheet(path, looks_up=False)
-    table = sheet.table()
-    by_id: dict[str, Pair] = {}
-    if table is not None and subjects.is_table(table[0]):
-        by_id = pairing.named(subjects.rows(sheet, table), ids)
-    elif table is not None:
-        by_id = {pair.id: pair for pair in paired.rows(sheet, table)}
-    _refuse(sheet.faults)
-    missing = [name for name in ids if name not in by_id]
-    if missing:
-        message = f"lacks the pairs {', '.join(missing)}"
-        raise InputError(
-            [Fault(str(path), message, "do not edit the manifest while jobs run; run again")]
-        )
-    return tuple(by_id[name] for name in ids)
-
-
-def image_pairs(path: Path, ids: Iterable[str]) -> tuple[ImagePair, ...]:
-    """As `pairs`, without labels: what image preparation and inference have access to."""
-    return tuple(pair.images() for pair in pairs(path, ids))
-
-
-def digest(rows: Iterable[Pair], folder: Path) -> str:
-    """Sha256 of the rows, with paths relative to the table's `folder`, without file contents."""
-    return files.digest([[pair.id, row(pair, folder)] for pair in rows])
-
-
-def row(pair: Pair, folder: Path) -> dict[str, object]:
-    """The values of a pair that stages use, by attribute of `Pair`; empty cells are left out.
-
-    The stratum is left out, since it only affects folds.
-
-    Args:
-        pair: the pair.
-        folder: the table's folder; paths are made relative to it.
-    """
-    values = {field.name: getattr(pair, field.name) for field in fields(Pair)}
-    return {
-        name: os.path.relpath(value, folder) if isinstance(value, Path) else value
-        for name, value in values.items()
-        if value is not None and name not in {"id", "row", "fixed_row", "stratum"}
-    }
 
 
 def sources(pairs: Iterable[ImagePair], columns: Iterable[str]) -> list[Path]:

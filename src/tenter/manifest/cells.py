@@ -91,15 +91,14 @@ def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
         message, _, fix = str(error).partition("; ")
         sheet.complain(message, fix, row, column)
         return None
-    if sheet.looks_up and not _is_reachable(sheet, row, column, path):
+    if not _is_reachable(sheet, row, column, path):
         return None
     if sheet.data_root is not None and not _is_inside(path, sheet.data_root):
         sheet.complain(
             "lies outside data_root", "move the file, or change `data_root`", row, column
         )
         return None
-    if sheet.looks_up:
-        _warn_of_unportable_name(sheet, row, column, path, value)
+    _warn_of_unportable_name(sheet, row, column, path, value)
     return path
 
 

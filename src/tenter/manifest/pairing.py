@@ -50,13 +50,6 @@ def drawn(
     return tuple(_pair(*couple) for couple in couples)
 
 
-def named(subjects: Iterable[Subject], ids: Iterable[str]) -> dict[str, Pair]:
-    """The pairs with these ids whose subjects exist."""
-    by_id = {subject.id: subject for subject in subjects}
-    couples = ((name, *name.partition(JOIN)[::2]) for name in ids)
-    return {name: _pair(by_id[a], by_id[b]) for name, a, b in couples if a in by_id and b in by_id}
-
-
 def read_lock(path: Path) -> tuple[str, ...]:
     """Ids of the pairs in a lock file; empty if there is no file.
 

@@ -32,7 +32,6 @@ class Sheet:
         path: TSV or CSV file.
         stratum: column whose values are distributed evenly over folds.
         data_root: folder that must contain every file, with links resolved, or None.
-        looks_up: whether to check paths in the file system; not in jobs, whose rows were checked.
         faults: faults found so far.
         names: visible form of each path so far, with the path and its row.
     """
@@ -40,7 +39,6 @@ class Sheet:
     path: Path
     stratum: str | None = None
     data_root: Path | None = None
-    looks_up: bool = True
     faults: list[Fault] = field(default_factory=list)
     names: dict[str, tuple[str, int]] = field(default_factory=dict)
 

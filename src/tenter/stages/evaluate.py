@@ -7,7 +7,7 @@ from pathlib import Path
 from tenter import pairwork
 from tenter.config import EvaluateSettings
 from tenter.formats.transforms import read_transform
-from tenter.manifest import pairs as manifest_pairs
+from tenter.manifest import rows as row_files
 from tenter.measurement import evaluation, metric_tables, registrations
 from tenter.measurement.truth import read_truth
 from tenter.records import MetricRow, Pair
@@ -16,8 +16,7 @@ from tenter.registration import carried
 
 def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
     *,
-    manifest: Path,
-    pairs: tuple[str, ...],
+    rows: Path,
     fields: Path,
     transforms: Path,
     model: str,
@@ -37,8 +36,7 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
     any, follow the challenges' own rules for such labels.
 
     Args:
-        manifest: Table of pairs.
-        pairs: Ids of the pairs to measure.
+        rows: Rows of the pairs to measure, as a run writes them (JSON).
         fields: Table of the files that registration wrote for these pairs.
         transforms: Folder of the files in that table.
         model: Name of the model.
@@ -67,14 +65,14 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         paths = registrations.by_fold(pair.id, entries.get(pair.id, []), transforms, fold)
         truth = read_truth(pair, settings.labels, settings.evaluation.threshold)
         kind = registrations.TEST if fold == registrations.TEST else pair.set
-        rows: list[MetricRow] = []
+        figures: list[MetricRow] = []
         for number, (name, path) in enumerate(paths.items()):
             transform = read_transform(path)
             origin = evaluation.Origin(model, name, kind)
-            rows.extend(evaluation.rows(pair, truth, transform, origin, settings))
+            figures.extend(evaluation.rows(pair, truth, transform, origin, settings))
             if number == 0:  # the main transform
                 carried.write(pair.id, truth, transform, folders)
-        return rows
+        return figures
 
-    measured = pairwork.each_pair(manifest_pairs(manifest, pairs), measure, "evaluate")
-    metric_tables.write(output, (row for rows in measured for row in rows))
+    measured = pairwork.each_pair(row_files.read(rows), measure, "evaluate")
+    metric_tables.write(output, (row for figures in measured for row in figures))

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tenter import files, pairwork, tables
-from tenter import manifest as rows
-from tenter.cases import case_files as layout
-from tenter.cases.case_files import PreparedImages
 from tenter.config import InferSettings
-from tenter.errors import DataError
-from tenter.formats import volumes
-from tenter.formats.volumes import Volume
+from tenter.manifest import rows as row_files
 from tenter.records import FileEntry, ImagePair
-from tenter.registration import answers, ensemble, exports
+from tenter.registration import ensemble, prepared_pairs
 from tenter.training.devices import select_device
-from tenter.training.models import LoadedModel
 
 SIDECAR = "infer.json"
-
-_log = logging.getLogger(__name__)
 
 
 def infer(  # noqa: PLR0913 - its arguments are the command's flags
     *,
-    manifest: Path,
-    pairs: tuple[str, ...],
+    rows: Path,
     images: Path,
     cases: Path,
     models: tuple[Path, ...],
@@ -45,8 +32,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     `<pair>/fold-<k>/transform.h5`, or `<pair>/<model>/fold-<k>/transform.h5` where folds repeat.
 
     Args:
-        manifest: Table of pairs.
-        pairs: Ids of the pairs to register.
+        rows: Rows of the pairs to register, as a run writes them (JSON).
         images: Table of the pairs' prepared images.
         cases: Folder of the files in that table.
         models: Folders of finished folds; several form an ensemble.
@@ -64,7 +50,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     """
     torch_device = select_device(device)
     members = ensemble.load(models, torch_device)
-    prepared = _by_pair(images)
+    prepared = prepared_pairs.prepared_files(images)
     basis = {
         "code": code,
         "export": settings.export.model_dump(mode="json"),
@@ -73,92 +59,18 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     }
 
     def register(pair: ImagePair) -> list[FileEntry]:
-        entries = _sound(prepared.get(pair.id, ()), cases, images)
+        entries = prepared_pairs.verified(prepared.get(pair.id, ()), cases, images)
         fingerprint = files.digest(
             {**basis, "images": sorted((entry.file, entry.sha256) for entry in entries)}
         )
         sidecar = output / pair.id / SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
             files.remove(sidecar)
-            paths, fields = _register(pair, cases / pair.id, members, settings, sidecar.parent)
+            paths, fields = prepared_pairs.register_prepared(
+                pair, cases / pair.id, members, settings, sidecar.parent
+            )
             pairwork.seal(sidecar, fingerprint, paths, fields)
         return pairwork.entries(pair.id, sidecar, output, fingerprint)
 
-    registered = pairwork.each_pair(rows.image_pairs(manifest, pairs), register, "infer")
+    registered = pairwork.each_pair(row_files.read_images(rows), register, "infer")
     tables.write(table, [entry for entries in registered for entry in entries])
-
-
-def _by_pair(table: Path) -> dict[str, tuple[FileEntry, ...]]:
-    by_pair: dict[str, tuple[FileEntry, ...]] = {}
-    for entry in tables.read(table):
-        by_pair[entry.pair] = (*by_pair.get(entry.pair, ()), entry)
-    return by_pair
-
-
-def _sound(entries: Sequence[FileEntry], root: Path, table: Path) -> Sequence[FileEntry]:
-    faults = tables.faults(entries, root, content=True) if entries else [f"not in {table}"]
-    if faults:
-        raise DataError("; ".join([*faults, tables.PREPARE_AGAIN]))
-    return entries
-
-
-def _register(
-    pair: ImagePair,
-    case_folder: Path,
-    members: Sequence[LoadedModel],
-    settings: InferSettings,
-    folder: Path,
-) -> tuple[list[Path], dict[str, Any]]:
-    """Register one pair; return the paths of the files written and the content of its sidecar."""
-    start = time.perf_counter()
-    images, sidecar = _prepared(case_folder)
-    for member in members:
-        ensemble.require_same_plan(member, images, pair.id, sidecar["plan"])
-    answer = answers.answer(images, members, settings.test_time)
-    transform = answer.transform(images)
-    seconds = time.perf_counter() - start
-    if answer.complaint is not None:
-        _log.warning("%s: %s", pair.id, answer.complaint)
-    named_members = zip(ensemble.names(members), answer.members, strict=True)
-    paths = exports.write_transforms(folder, transform, list(named_members))
-    source = exports.Source(
-        transform=transform,
-        moving=images.moving_source,
-        fixed=images.fixed_source,
-        names=(pair.patients[0], pair.patients[-1]),
-        image=lambda: _original(pair.moving, sidecar["sources"]["moving"]),
-    )
-    export_paths, export_fields = exports.write_exports(folder, source, settings.export)
-    paths += export_paths
-    exports.remove_others(folder, paths)
-    return paths, {
-        "pair": pair.id,
-        "models": [{"fold": member.fold, "sha256": member.sha256} for member in members],
-        "largest_displacement_mm": ensemble.largest_mm(transform),
-        **export_fields,
-        **({} if answer.done is None else {"test_time": answer.done}),
-        "seconds": {"network": round(seconds, 3), "all": round(time.perf_counter() - start, 3)},
-        "device": answer.field.device.type,
-    }
-
-
-def _prepared(folder: Path) -> tuple[PreparedImages, dict[str, Any]]:
-    """Read a prepared pair and its sidecar."""
-    case = layout.read_images(folder)
-    sidecar = layout.read_sidecar(folder)
-    images = PreparedImages(
-        affine=case.affine,
-        alignment=case.alignment,
-        moving=case.moving,
-        fixed=case.fixed,
-        moving_source=case.moving_source,
-        fixed_source=case.fixed_source,
-    )
-    return images, sidecar
-
-
-def _original(path: Path, sha256: str) -> Volume:
-    if volumes.sha256(path) != sha256:
-        message = f"{path}: changed since it was prepared; run the same command again"
-        raise DataError(message)
-    return volumes.read_image(path)

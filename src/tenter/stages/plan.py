@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenter import finished
-from tenter import manifest as table
 from tenter.cases import planning, plans
 from tenter.config import PlanRules
 from tenter.errors import InputError
-from tenter.manifest import pairing
+from tenter.manifest import rows as row_files
 from tenter.records import Fault
 
 
 def plan(
     *,
-    manifest: Path,
+    rows: Path,
     settings: PlanRules,
     output: Path,
-    pairs: Path | None = None,
     model: Path | None = None,
     model_plan: str = "",
 ) -> None:
@@ -27,23 +25,18 @@ def plan(
     Only headers are read, no voxels.
 
     Args:
-        manifest: Table of pairs, or of subjects.
+        rows: Rows of all pairs of the cohort, as a run writes them (JSON).
         settings: Values that override the derived ones (JSON).
         output: Plan to write (JSON).
-        pairs: List of the pairs drawn from subjects; default: all possible pairs.
         model: Folder of a finished model, whose plan is copied.
         model_plan: Hash of the model's plan when the job was planned; empty: it is not compared.
 
     Raises:
         DataError: the headers of some images cannot be used, or the model cannot register them; all
             of them are named.
-        InputError: the manifest is faulty, or lacks a pair of the list; the model is damaged, or
-            its plan differs from the settings.
+        InputError: the model is damaged, or its plan differs from the settings.
     """
-    rows = (
-        table.read(manifest) if pairs is None else table.pairs(manifest, pairing.read_lock(pairs))
-    )
-    images = tuple(pair.images() for pair in rows)
+    images = row_files.read_images(rows)
     if model is None:
         plans.write_plan(output, planning.derive(images, settings))
         return

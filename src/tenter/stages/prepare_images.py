@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenter import files, pairwork, tables
-from tenter import manifest as rows
 from tenter.cases import case_files as layout
 from tenter.cases import plans, preparation
 from tenter.cases.alignment import align
@@ -13,13 +12,13 @@ from tenter.config import ImageSettings
 from tenter.errors import DataError
 from tenter.formats import volumes
 from tenter.formats.volumes import Volume
+from tenter.manifest import rows as row_files
 from tenter.records import FileEntry, ImagePair, Plan
 
 
 def prepare_images(
     *,
-    manifest: Path,
-    pairs: tuple[str, ...],
+    rows: Path,
     plan: Path,
     settings: ImageSettings,
     code: str,
@@ -29,8 +28,7 @@ def prepare_images(
     """Prepare the images of some pairs; results that are complete and up to date are kept.
 
     Args:
-        manifest: Table of pairs.
-        pairs: Ids of the pairs to prepare.
+        rows: Rows of the pairs to prepare, as a run writes them (JSON).
         plan: Plan of the cohort.
         settings: Settings that the plan depends on (JSON).
         code: Fingerprint of this stage's code.
@@ -55,7 +53,7 @@ def prepare_images(
             )
         return pairwork.entries(pair.id, sidecar, cases, fingerprint)
 
-    prepared = pairwork.each_pair(rows.image_pairs(manifest, pairs), prepare, "prepare_images")
+    prepared = pairwork.each_pair(row_files.read_images(rows), prepare, "prepare_images")
     tables.write(table, [entry for entries in prepared for entry in entries])
 
 

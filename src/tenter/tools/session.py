@@ -95,6 +95,7 @@ class Session:
                 raise WorkflowError(interrupted if self._terminal.interruptions else refused)
         try:
             study.record_pairs(cohort / "pairs.tsv")
+            study.row_files.write()
             if study.models:
                 study.record_folds(cohort / "folds.tsv")
             stale = Staleness(study).lines()

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import files, manifest, provenance, steps, tracking
+from tenter import files, provenance, steps, tracking
+from tenter.manifest import rows
 from tenter.records import Pair
 from tenter.steps import Step
 from tenter.study import Study
@@ -195,21 +196,15 @@ class Staleness:
         )
         causes = [f"pairs added: {listed(added)}"] if added else []
         causes += [f"pairs removed: {listed(removed)}"] if removed else []
-        if step.stage not in {"prepare_images", "evaluate"}:
-            return causes
-        ignored = {"set", "fold"} if self.study.applied is not None else set()
         for name in sorted(current_rows.keys() & recorded_rows.keys()):
-            old, new = (
-                _without(row, ignored)
-                for row in (recorded_rows[name], self._row(current_rows[name]))
-            )
-            changed = list(differences(old, new))
+            current = self._row(current_rows[name], step.stage)
+            changed = list(differences(recorded_rows[name], current))
             causes += [f"row of {name}: {listed(changed)}"] if changed else []
         return causes
 
-    def _row(self, pair: Pair) -> dict[str, Any]:
+    def _row(self, pair: Pair, stage: str) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(
-            files.canonical(manifest.row(pair, self.study.manifest.parent))
+            files.canonical(rows.compared(pair, self.study.manifest.parent, stage))
         )
         return row
 
@@ -333,10 +328,6 @@ def counted(stale_steps: Iterable[Step]) -> str:
 def _short(value: object) -> str:
     text = "nothing" if value is None else files.canonical(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _without(row: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in names}
 
 
 def _exist(paths: Iterable[Path]) -> bool:

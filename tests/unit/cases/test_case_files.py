@@ -38,6 +38,8 @@ def folder(tmp_path: Path) -> Path:
         "stratum": None,
         "moving": grid,
         "fixed": grid,
+        "plan": "0",
+        "sources": {},
     }
     said |= {"affine": AFFINE.tolist(), "alignment": alignment.tolist()}
     files.write_json(tmp_path / case_files.IMAGES_SIDECAR, said)

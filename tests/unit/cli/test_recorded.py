@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from row_files import row_file
 from tenter import config, files, provenance
 from tenter.cli.recorded import recorded
 from tenter.errors import DataError
@@ -98,15 +99,14 @@ def test_each_output_has_its_record(tmp_path: Path) -> None:
 
 def evaluate(
     *,
-    manifest: Path,
-    pairs: tuple[str, ...],
+    rows: Path,
     settings: config.SummariseSettings,
     output: Path,
     mapped_points: Path,
 ) -> None:
     """Stand in for the stage."""
-    files.write_text(output, f"{manifest}{settings}")
-    files.write_text(mapped_points / f"{pairs[0]}.tsv", "x")
+    files.write_text(output, f"{rows}{settings}")
+    files.write_text(mapped_points / "p.tsv", "x")
 
 
 def test_of_pairs_the_rows_and_the_files_that_were_read_are_recorded(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_of_pairs_the_rows_and_the_files_that_were_read_are_recorded(tmp_path: P
     output = tmp_path / "t.tsv"
     places = {"output": output, "mapped_points": tmp_path / "points"}
     recorded("evaluate", evaluate)(
-        manifest=tmp_path / "m.tsv", pairs=("p",), settings=SETTINGS, **places
+        rows=row_file(tmp_path, tmp_path / "m.tsv", ["p"]), settings=SETTINGS, **places
     )
     told = provenance.recorded(output)
     assert told is not None

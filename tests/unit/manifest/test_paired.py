@@ -7,7 +7,6 @@ import pytest
 
 from tenter import manifest
 from tenter.errors import InputError
-from tenter.records import ImagePair
 
 HEADER = "pair\tpatient\tmoving_image\tfixed_image"
 
@@ -160,28 +159,6 @@ def test_urls_are_refused(tmp_path: Path) -> None:
     assert any(
         "is a URL" in line for line in complaints(table(tmp_path, "a\tP1\thttps://x/m.nii\tf.nii"))
     )
-
-
-def test_image_pairs_hold_no_label(tmp_path: Path) -> None:
-    path = table(tmp_path, "a\tP1\tm\tf\tl\tk", header=f"{HEADER}\tmoving_labels\tfixed_labels")
-    (pair,) = manifest.image_pairs(path, ["a"])
-    assert type(pair) is ImagePair
-    assert not hasattr(pair, "moving_labels")
-
-
-def test_digest_ignores_where_the_cohort_lies(tmp_path: Path) -> None:
-    folders = [tmp_path / "one", tmp_path / "two"]
-    digests = set()
-    for folder in folders:
-        folder.mkdir()
-        digests.add(manifest.digest(manifest.read(table(folder, "a\tP1\tm\tf")), folder))
-    assert len(digests) == 1
-
-
-def test_digest_sees_a_changed_cell(tmp_path: Path) -> None:
-    one = manifest.digest(manifest.read(table(tmp_path, "a\tP1\tm\tf")), tmp_path)
-    two = manifest.digest(manifest.read(table(tmp_path, "a\tP2\tm\tf")), tmp_path)
-    assert one != two
 
 
 def test_a_thousand_rows_take_no_time_worth_naming(tmp_path: Path) -> None:

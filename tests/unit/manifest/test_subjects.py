@@ -8,8 +8,7 @@ import pytest
 
 from tenter import manifest
 from tenter.config import Pairing
-from tenter.errors import InputError
-from tenter.records import ImagePair, Subject
+from tenter.records import Subject
 
 HEADER = "subject\tpatient\timage\tlabels"
 ROWS = ("a\tP1\ta.nii\tal.nii", "b\tP2\tb.nii\tbl.nii", "c\tP3\tc.nii\t")
@@ -67,20 +66,6 @@ def test_a_pair_has_labels_where_both_subjects_have(tmp_path: Path) -> None:
 def test_two_images_of_a_patient_make_a_pair_of_one_patient(tmp_path: Path) -> None:
     (pair, _) = manifest.read(table(tmp_path, "a\tP1\ta.nii\t", "b\tP1\tb.nii\t"))
     assert pair.patients == ("P1",)
-
-
-def test_jobs_ask_for_pairs_by_id_alone(tmp_path: Path) -> None:
-    path = table(tmp_path, *ROWS)
-    (pair,) = manifest.pairs(path, ["c--a"])
-    assert pair == next(item for item in manifest.read(path) if item.id == "c--a")
-    (images,) = manifest.image_pairs(path, ["c--a"])
-    assert type(images) is ImagePair
-
-
-@pytest.mark.parametrize("name", ["a--z", "a", "a-b"])
-def test_a_pair_of_no_such_subjects_is_told(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=f"lacks the pairs {name}"):
-        manifest.pairs(table(tmp_path, *ROWS), [name])
 
 
 @pytest.mark.parametrize(
@@ -185,6 +170,6 @@ def test_rules_have_no_effect_on_a_table_of_pairs(tmp_path: Path) -> None:
 
 
 def test_a_place_in_a_pair_is_one_in_the_table(tmp_path: Path) -> None:
-    (pair,) = manifest.pairs(table(tmp_path, *ROWS), ["c--a"])
+    (pair,) = (pair for pair in manifest.read(table(tmp_path, *ROWS)) if pair.id == "c--a")
     assert manifest.place(pair, "moving_image") == (4, "image")
     assert manifest.place(pair, "fixed_labels") == (2, "labels")

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from measured import AFFINE, MAP, MOVING, SHAPE, Study, bent, still
+from row_files import row_file
 from tenter.errors import DataError
 from tenter.formats import volumes
 from tenter.formats.points import read_points
@@ -89,7 +90,7 @@ def test_the_folder_of_what_settings_ask_for_must_be_said(study: Study) -> None:
     study.evaluate(MAP)
     with pytest.raises(DataError, match="--mapped-points"):
         evaluate(
-            manifest=study.root / "manifest.tsv", pairs=("p",), fields=study.root / "table.tsv",
+            rows=row_file(study.root, study.root / "manifest.tsv"), fields=study.root / "table.tsv",
             transforms=study.root / "fields", model="m", fold="0", settings=POINTS, code="c",
             output=study.root / "metrics.tsv",
         )  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 
 import dicoms
 import patient
+from row_files import row_file
 from tenter import config
 from tenter.cases import plans
 from tenter.config import (
@@ -49,8 +50,7 @@ def by_the_workflow(
     (root / "manifest.tsv").write_text("\n".join(rows) + "\n")
     plans.write_plan(root / "plan.json", patient.PLAN)
     prepare_images(
-        manifest=root / "manifest.tsv",
-        pairs=("p",),
+        rows=row_file(root, root / "manifest.tsv"),
         plan=root / "plan.json",
         settings=ImageSettings(plan=PlanRules()),
         code="c",
@@ -58,8 +58,7 @@ def by_the_workflow(
         table=root / "images.tsv",
     )
     infer(
-        manifest=root / "manifest.tsv",
-        pairs=("p",),
+        rows=row_file(root, root / "manifest.tsv"),
         images=root / "images.tsv",
         cases=root / "cases",
         models=tuple(members),

@@ -11,6 +11,7 @@ import pytest
 import applied
 import patient
 import tenter
+from row_files import row_file
 from tenter import provenance
 from tenter.cases import plans
 from tenter.config import PlanRules
@@ -123,7 +124,7 @@ def test_a_plan_that_contradicts_the_model_is_refused_when_the_workflow_is_parse
     ]
     with pytest.raises(InputError, match="the plan comes from the model"):
         plan(
-            manifest=tmp_path / "manifest.tsv",
+            rows=row_file(tmp_path, tmp_path / "manifest.tsv"),
             settings=PlanRules.model_validate(stated),
             output=tmp_path / "plan.json",
             model=tmp_path / "model",
@@ -176,7 +177,7 @@ def test_images_of_another_kind_than_the_models_have_no_plan(
     applied.write_study(tmp_path)
     with pytest.raises(DataError, match=told):
         plan(
-            manifest=tmp_path / "manifest.tsv",
+            rows=row_file(tmp_path, tmp_path / "manifest.tsv"),
             settings=PlanRules(),
             output=tmp_path / "plan.json",
             model=tmp_path / "model",
@@ -192,7 +193,7 @@ def test_a_model_that_changed_since_the_job_was_planned_gives_no_plan(tmp_path: 
         InputError, match="has another plan since this job was planned; run snakemake again"
     ):
         plan(
-            manifest=tmp_path / "manifest.tsv",
+            rows=row_file(tmp_path, tmp_path / "manifest.tsv"),
             settings=PlanRules(),
             output=tmp_path / "plan.json",
             model=Path(flags["--model"]),

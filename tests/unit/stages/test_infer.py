@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,12 +15,15 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from row_files import row_file
 from tenter import config, files, networks, tables
 from tenter.cases import case_files, plans
 from tenter.config import ImageSettings, InferSettings, PlanRules, RegistrationExport, UNetNetwork
 from tenter.errors import CheckpointError, DataError
 from tenter.formats import transforms, volumes
+from tenter.manifest import rows
 from tenter.records import Plan
+from tenter.registration import ensemble, prepared_pairs
 from tenter.shapes import Matrix
 from tenter.spatial import geometry, pull
 from tenter.stages.infer import infer
@@ -76,8 +80,7 @@ class Study:
         test_time: config.TestTime | None = None,
     ) -> None:
         infer(
-            manifest=self.root / "manifest.tsv",
-            pairs=self.pairs,
+            rows=row_file(self.root, self.root / "manifest.tsv", self.pairs),
             images=self.root / "images.tsv",
             cases=self.root / "cases",
             models=tuple(members),
@@ -117,8 +120,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "manifest.tsv").write_text("\n".join([header, *lines]) + "\n")
     plans.write_plan(tmp_path / "plan.json", PLAN)
     prepare_images(
-        manifest=tmp_path / "manifest.tsv",
-        pairs=("p1", "p2"),
+        rows=row_file(tmp_path, tmp_path / "manifest.tsv"),
         plan=tmp_path / "plan.json",
         settings=ImageSettings(plan=PlanRules()),
         code="c",
@@ -208,6 +210,25 @@ def test_seeds_of_one_fold_keep_their_transforms_apart(study: Study) -> None:
     assert {f"p1/{name}" for name in members} <= {item.file for item in entries["p1"]}
     study.infer([study.model("0")])
     assert study.names() == {"transform.h5", "infer.json"}
+
+
+def test_registering_a_pair_opens_its_sidecar_once(study: Study) -> None:
+    opened: list[str] = []
+    listening = True
+
+    def listen(event: str, arguments: tuple[object, ...]) -> None:
+        if listening and event == "open":
+            opened.append(Path(str(arguments[0])).name)
+
+    members = ensemble.load((study.model("0"),), torch.device("cpu"))
+    pair = rows.read_images(row_file(study.root, study.root / "manifest.tsv", ["p1"]))[0]
+    settings = InferSettings(network=NETWORK, export=NOTHING)
+    sys.addaudithook(listen)
+    prepared_pairs.register_prepared(
+        pair, study.root / "cases/p1", members, settings, study.root / "fields/p1"
+    )
+    listening = False
+    assert opened.count("images.json") == 1
 
 
 def test_an_option_is_done_and_told(study: Study) -> None:

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 import dicoms
+from row_files import row_file
 from tenter import config, files, tables
 from tenter.cases import case_files, plans
 from tenter.errors import DataError
@@ -25,10 +26,9 @@ def prepare(cohort: Cohort, root: Path, code: str = "c1", **rules: object) -> Pa
     """Plan and prepare a cohort; the folder of cases."""
     chosen = config.PlanRules.model_validate(rules)
     if not (root / "plan.json").exists():
-        plan(manifest=cohort.manifest, settings=chosen, output=root / "plan.json")
+        plan(rows=row_file(root, cohort.manifest), settings=chosen, output=root / "plan.json")
     prepare_images(
-        manifest=cohort.manifest,
-        pairs=cohort.ids,
+        rows=row_file(root, cohort.manifest, cohort.ids),
         plan=root / "plan.json",
         settings=config.ImageSettings(plan=chosen),
         code=code,
@@ -246,7 +246,8 @@ def test_figures_of_the_cohort_make_nothing_again(tiny_cohort: MakeCohort, tmp_p
 
 def test_one_bad_pair_does_not_stop_the_others(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
     cohort = tiny_cohort()
-    plan(manifest=cohort.manifest, settings=config.PlanRules(), output=tmp_path / "plan.json")
+    rows = row_file(tmp_path, cohort.manifest)
+    plan(rows=rows, settings=config.PlanRules(), output=tmp_path / "plan.json")
     path = cohort.file("pair00", "fixed_image")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"1 of 2 pairs failed(.|\n)*pair00: .*truncated"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from row_files import row_file
 from tenter import config, files, tables
 from tenter.cases import case_files
 from tenter.errors import DataError
@@ -28,12 +29,11 @@ def prepare(
     """Plan a cohort and prepare its images and labels; the folder of cases."""
     chosen = config.PlanRules.model_validate(rules)
     common: dict[str, Any] = {
-        "manifest": cohort.manifest,
-        "pairs": cohort.ids,
+        "rows": row_file(root, cohort.manifest, cohort.ids),
         "cases": root / "cases",
         "code": "c1",
     }
-    plan(manifest=cohort.manifest, settings=chosen, output=root / "plan.json")
+    plan(rows=common["rows"], settings=chosen, output=root / "plan.json")
     images: dict[str, Any] = {"plan": root / "plan.json", "table": root / "images.tsv"}
     prepare_images(settings=config.ImageSettings(plan=chosen), **images, **common)
     settings = config.LabelSettings(labels=config.LabelFiles.model_validate(labels or NAMED))
@@ -228,8 +228,7 @@ def test_damaged_images_of_a_case_are_refused(tiny_cohort: MakeCohort, tmp_path:
     (root / "pair00" / "fixed.nii").write_bytes(b"x")
     with pytest.raises(DataError, match=r"pair00: .*fixed\.nii has 1 bytes"):
         prepare_labels(
-            manifest=cohort.manifest,
-            pairs=cohort.ids,
+            rows=row_file(tmp_path, cohort.manifest, cohort.ids),
             images=tmp_path / "images.tsv",
             settings=config.LabelSettings(labels=config.LabelFiles()),
             code="c1",

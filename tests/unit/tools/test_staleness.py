@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenter import files, manifest, provenance
+from tenter import files, provenance
+from tenter.manifest import rows
 from tenter.steps import steps
 from tenter.study import Study
 from tenter.tools.staleness import Staleness, counted, differences, listed
@@ -79,7 +80,9 @@ def record(study: Study, name: str) -> None:
     step = steps(study)[name]
     assert step.provenance is not None
     read = {
-        "pairs": {pair.id: manifest.row(pair, study.manifest.parent) for pair in step.pairs},
+        "pairs": {
+            pair.id: rows.compared(pair, study.manifest.parent, step.stage) for pair in step.pairs
+        },
         "sources": {
             os.path.relpath(file, study.manifest.parent): files.sha256(file)
             for file in step.sources()
