@@ -7,8 +7,6 @@ docstrings, formatting or unrelated modules.
 
 from __future__ import annotations
 
-import ast
-import copy
 import functools
 import hashlib
 import json
@@ -18,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import __version__, files
+from tenter import __version__, files, syntax
 from tenter.errors import CodeChangedError
 
 PACKAGE = Path(__file__).parent
@@ -310,27 +308,25 @@ def _package(name: str) -> Path:
     return PACKAGE.parent.joinpath(*name.split("."))
 
 
-@functools.cache
-def _tree(name: str) -> ast.Module:
+def _path(name: str) -> Path:
     path = _file(name)
     if path is None:
         message = f"no module {name} in {PACKAGE}"
         raise ModuleNotFoundError(message)
-    return _without_text(ast.parse(path.read_bytes(), filename=str(path)))
+    return path
+
+
+@functools.cache
+def _parsed(name: str, unread: tuple[str, ...] = ()) -> syntax.Module:
+    return syntax.parsed(_path(name), ROOT, unread)
 
 
 def _imports(name: str) -> Iterator[str]:
-    for node in ast.walk(_tree(name)):
-        if isinstance(node, ast.Import):
-            candidates = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            candidates = [f"{node.module}.{alias.name}" for alias in node.names]
-            candidates = [full if _file(full) else node.module for full in candidates]
-        else:
-            continue
-        for candidate in candidates:
-            if candidate.split(".")[0] == ROOT and candidate != ROOT:
-                yield candidate
+    for module, alias in _parsed(name).imports:
+        full = f"{module}.{alias}"
+        candidate = full if alias and _file(full) else module
+        if candidate != ROOT:
+            yield candidate
     if name in BY_NAME:
         yield from (f"{name}.{path.stem}" for path in _package(name).glob("[!_]*.py"))
 
@@ -348,69 +344,16 @@ def _module_hash(name: str, unread: tuple[str, ...]) -> str:
         name: the module.
         unread: arguments of calls that do not count.
     """
-    content = hashlib.sha256(_text(_without_arguments(_tree(name), unread)).encode())
-    path = _file(name)
-    if path is not None and path.name == "__init__.py":
-        for data in sorted(path.parent.rglob("*")):
-            if data.is_file() and data.suffix not in {".py", ".pyc", ".typed"}:
-                content.update(data.name.encode() + data.read_bytes())
+    path = _path(name)
+    data = [
+        file
+        for file in (sorted(path.parent.rglob("*")) if path.name == "__init__.py" else [])
+        if file.is_file() and file.suffix not in {".py", ".pyc", ".typed"}
+    ]
+    sha256 = _parsed(name, unread).sha256
+    if not data:
+        return sha256
+    content = hashlib.sha256(sha256.encode())
+    for file in data:
+        content.update(file.name.encode() + file.read_bytes())
     return content.hexdigest()
-
-
-def _without_text(tree: ast.Module) -> ast.Module:
-    """Remove statements without effect: lone strings (docstrings), imports for type checkers."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            statements = [
-                statement
-                for statement in body
-                if not (_is_text(statement) or _is_for_type_checkers(statement))
-            ]
-            node.body = statements  # type: ignore[attr-defined] # it has a body
-    return tree
-
-
-def _without_arguments(tree: ast.Module, names: tuple[str, ...]) -> ast.Module:
-    """The tree without the keyword arguments of these names, in all calls."""
-    if not names:
-        return tree
-    tree = copy.deepcopy(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in names]
-    return tree
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
-def _is_for_type_checkers(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Name)
-        and node.test.id == "TYPE_CHECKING"
-    )
-
-
-def _text(node: object) -> str:
-    """Serialise a syntax tree identically for all minor versions of Python."""
-    if isinstance(node, ast.AST):
-        parts = []
-        for name in sorted(node._fields):
-            value = getattr(node, name, None)
-            if (
-                value is not None
-                and value != []
-                and name not in {"type_comment", "kind", "type_params"}
-            ):
-                parts.append(f"{name}={_text(value)}")
-        return f"{type(node).__name__}({','.join(parts)})"
-    if isinstance(node, list):
-        return f"[{','.join(_text(element) for element in node)}]"
-    return repr(node)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from tenter import __version__, addresses, provenance
+from tenter import __version__, addresses, provenance, syntax
 
 CACHES = {
     "XDG_CACHE_HOME": ".",
@@ -35,7 +35,8 @@ def equip(
     Args:
         environment: environment of this process, which its jobs inherit.
         accepted: the study's file of accepted code changes.
-        caches: folder for caches if the home folder is not writable.
+        caches: folder for caches: of what is known of modules, and of packages if the home folder
+            is not writable.
         tracking: address of the tracking server; its login is kept in the environment only.
         starts: whether this process plans the jobs, rather than being one.
 
@@ -49,6 +50,7 @@ def equip(
     commands = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([commands, environment.get("PATH", os.defpath)])
     environment[provenance.ACCEPTED] = str(accepted.absolute())
+    environment[syntax.MEMORY] = str(caches.absolute().with_name("syntax.json"))
     addresses.conceal(tracking, environment)
     if starts:
         environment.pop(provenance.PLANNED, None)

@@ -17,7 +17,7 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from tenter import files, hooks, launching, memory, surroundings, tracking
+from tenter import files, hooks, launching, memory, surroundings, syntax, tracking
 from tenter.config import yaml_files
 from tenter.errors import message
 from tenter.study import Study
@@ -100,6 +100,7 @@ class Session:
                 study.record_folds(cohort / "folds.tsv")
             stale = Staleness(study).lines()
             surroundings.announce(os.environ, study.codes())
+            syntax.keep()
         except Exception as error:
             if message(error) is None:
                 raise
