@@ -16,10 +16,8 @@ import numpy as np
 
 from tenter import manifest
 from tenter.errors import DataError
-from tenter.formats import dicom_elements as tags
 from tenter.formats import dicom_pixels, headers
-from tenter.formats.dicom_elements import UnusableError
-from tenter.formats.dicom_pixels import Image
+from tenter.formats.dicom_files import Image, UnusableError, decimals
 from tenter.formats.headers import Header, refusal
 from tenter.formats.payloads import BLOCK, Block
 from tenter.spatial import geometry
@@ -34,7 +32,10 @@ tenth of their distance."""
 TOLERANCE_AXES = 1e-3
 """Largest deviation of stored direction cosines from unit length and right angles."""
 
-SCALING = {tags.SLOPE: "1", tags.INTERCEPT: "0"}
+PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+"""Elements that place a slice."""
+
+SCALING = {"RescaleSlope": "1", "RescaleIntercept": "0"}
 """Elements that scale values, and their defaults."""
 
 AGAIN = "export the series again, alone, into a folder of its own"
@@ -65,7 +66,7 @@ class _Slice:
     @property
     def name(self) -> str:
         """Name of the slice in error messages."""
-        frame = f" frame {self.frame + 1}" if len(self.image.groups) > 1 else ""
+        frame = f" frame {self.frame + 1}" if len(self.image.frames) > 1 else ""
         return f"{self.image.path.name}{frame}"
 
     @property
@@ -183,28 +184,25 @@ def _series(path: Path) -> list[_Slice]:
 
 
 def _slices(image: Image) -> list[_Slice]:
-    return [_slice(image, frame) for frame in range(len(image.groups))]
+    return [_slice(image, frame) for frame in range(len(image.frames))]
 
 
 def _slice(image: Image, frame: int) -> _Slice:
-    frame_elements = image.groups[frame]
-    elements = {**image.said, **frame_elements}
-    if len(image.groups) > 1 and tags.POSITION not in frame_elements:
+    elements = image.frames[frame]
+    if len(image.frames) > 1 and "ImagePositionPatient" not in elements:
         message = "holds several frames but does not say where each of them lies"
         raise UnusableError(message)
-    if not all(elements.get(tag) for tag in (tags.POSITION, tags.ORIENTATION, tags.SPACING)):
+    if not all(elements.get(keyword) for keyword in PLACE):
         message = "does not say where it lies (position, orientation and pixel spacing)"
         raise UnusableError(message)
-    rows, columns = tags.decimals(elements[tags.SPACING], 2)
-    (slope,), (inter,) = (
-        tags.decimals(elements.get(tag) or usual, 1) for tag, usual in SCALING.items()
-    )
+    rows, columns = decimals(elements["PixelSpacing"], 2)
+    (slope,), (inter,) = (decimals(elements.get(tag) or usual, 1) for tag, usual in SCALING.items())
     if min(rows, columns) <= 0 or slope == 0:
         message = "states a pixel spacing or rescale slope of 0"
         raise UnusableError(message)
-    position = np.array(tags.decimals(elements[tags.POSITION], 3))
-    axes = _axes(np.array(tags.decimals(elements[tags.ORIENTATION], 6)).reshape(2, 3).T)
-    thickness, *_ = tags.decimals(elements.get(tags.THICKNESS) or "0", 1)
+    position = np.array(decimals(elements["ImagePositionPatient"], 3))
+    axes = _axes(np.array(decimals(elements["ImageOrientationPatient"], 6)).reshape(2, 3).T)
+    thickness, *_ = decimals(elements.get("SliceThickness") or "0", 1)
     thickness = thickness if thickness > 0 else headers.THICKNESS_MM
     return _Slice(image, frame, position, axes, (columns, rows), thickness, (slope, inter))
 
@@ -223,16 +221,11 @@ def _axes(written: np.ndarray) -> np.ndarray:
 
 
 def _require_alike(path: Path, slices: Sequence[_Slice]) -> None:
-    _require_one(
-        path, "series", [str(plane.image.said.get(tags.SERIES)) for plane in slices], slices
-    )
+    texts = [plane.image.frames[plane.frame] for plane in slices]
+    _require_one(path, "series", [text.get("SeriesInstanceUID") for text in texts], slices)
     _require_one(path, "sizes", [plane.image.shape[1:] for plane in slices], slices)
-    _require_one(
-        path,
-        "grey scales",
-        [str(plane.image.said.get(tags.PHOTOMETRIC)) for plane in slices],
-        slices,
-    )
+    scales = [text.get("PhotometricInterpretation") for text in texts]
+    _require_one(path, "grey scales", scales, slices)
     first = slices[0]
     for plane in slices:
         turned = np.abs(plane.axes - first.axes).max() > headers.TOLERANCE_DIRECTION

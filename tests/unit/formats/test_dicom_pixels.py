@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom import uid
 
 import dicoms
 from tenter.formats import dicom_pixels
-from tenter.formats.dicom_elements import RLE, UnusableError
+from tenter.formats.dicom_files import UnusableError
 
 ROWS, COLUMNS = 16, 20
 RAMP = (np.add.outer(np.arange(ROWS), np.arange(COLUMNS)) // 3 * 7 + 100).astype(np.uint16)
@@ -79,7 +80,7 @@ def test_decoding_leaves_the_locale_alone(tmp_path: Path) -> None:
 
 def test_run_lengths_are_decoded_frame_by_frame(tmp_path: Path) -> None:
     frames = [rle_frame(RAMP), rle_frame(RAMP + 1000)]
-    path = compressed(tmp_path / "a.dcm", RLE, fragments(*frames), frames=2)
+    path = compressed(tmp_path / "a.dcm", uid.RLELossless, fragments(*frames), frames=2)
     assert np.array_equal(values(path), np.stack([RAMP, RAMP + 1000]))
 
 
@@ -96,7 +97,7 @@ def test_what_itk_compressed_without_loss_is_read(
 
 @pytest.mark.parametrize("cut", [2, 4, 40, 300])
 def test_a_cut_run_inside_sound_fragments_is_refused(tmp_path: Path, cut: int) -> None:
-    path = compressed(tmp_path / "a.dcm", RLE, fragments(rle_frame(RAMP)[:-cut]))
+    path = compressed(tmp_path / "a.dcm", uid.RLELossless, fragments(rle_frame(RAMP)[:-cut]))
     with pytest.raises(UnusableError, match="truncated"):
         dicom_pixels.read_image(path)
 
@@ -115,7 +116,7 @@ def test_a_cut_jpeg_inside_sound_fragments_is_refused(tmp_path: Path, kind: str,
 
 
 def test_fewer_parts_than_frames_are_refused(tmp_path: Path) -> None:
-    path = compressed(tmp_path / "a.dcm", RLE, fragments(rle_frame(RAMP)), frames=2)
+    path = compressed(tmp_path / "a.dcm", uid.RLELossless, fragments(rle_frame(RAMP)), frames=2)
     with pytest.raises(UnusableError, match="truncated"):
         dicom_pixels.read_image(path)
 
@@ -124,7 +125,7 @@ def test_fewer_parts_than_frames_are_refused(tmp_path: Path) -> None:
 def test_compressed_pixels_that_do_not_end_are_refused(tmp_path: Path, tail: bytes) -> None:
     value = fragments(rle_frame(RAMP))[: -len(END)] + tail
     with pytest.raises(UnusableError, match=r"truncated|pixels is missing"):
-        dicom_pixels.read_image(compressed(tmp_path / "a.dcm", RLE, value))
+        dicom_pixels.read_image(compressed(tmp_path / "a.dcm", uid.RLELossless, value))
 
 
 def test_jpeg_that_is_none_is_refused(tmp_path: Path) -> None:
