@@ -20,6 +20,7 @@ from tenter.records import AlignmentRule, Fault, Plan
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
+HISTORY = "history.csv"
 LAST = "fold-all"
 """Folder of the model that is trained on all patients."""
 

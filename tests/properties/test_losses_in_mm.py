@@ -20,7 +20,7 @@ from torch import Tensor
 from tenter import config, losses
 from tenter.losses.bending import bending
 from tenter.losses.gradient import gradient
-from tenter.shapes import Scalar
+from tenter.tensors import Scalar
 
 PERIOD_MM = 48.0
 WAVE = 2 * np.pi / PERIOD_MM

@@ -15,7 +15,6 @@ import pytest
 
 from learning import Prepared, prepare, settings
 from tenter import finished, provenance
-from tenter.training import models
 from tenter.training.recorder import read_history
 
 STEPS = 150
@@ -98,7 +97,7 @@ def test_two_processes_make_one_model_that_a_single_one_makes_too(
     both = [folder / "local/fold-0" for folder in (undisturbed, tmp_path)]
     # In float32 Adam makes much of the last digits of gradients near 0;
     # weights are compared in float64, in tests/unit/training/test_team.py.
-    shared, alone = (read_history(folder / models.HISTORY) for folder in both)
+    shared, alone = (read_history(folder / finished.HISTORY) for folder in both)
     assert [row["step"] for row in shared] == [row["step"] for row in alone]
     assert [row["loss"] for row in shared if "loss" in row] == pytest.approx(
         [row["loss"] for row in alone if "loss" in row], rel=0.01

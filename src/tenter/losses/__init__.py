@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tenter import config
 from tenter.losses import presence, scales
-from tenter.shapes import Image, Labels, PerSample, Scalar
+from tenter.tensors import Image, Labels, PerSample, Scalar
 
 ImageTerm = Callable[[Image, Image, Bool[Tensor, "b 1 *space"]], PerSample]
 FieldTerm = Callable[..., Scalar]

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from tenter.losses import stencils
-from tenter.shapes import Field, Scalar
+from tenter.tensors import Field, Scalar
 
 
 def bending(field: Field, spacing: Sequence[float]) -> Scalar:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tenter.shapes import Labels
 from tenter.spatial import constants
+from tenter.tensors import Labels
 
 LEAST_MASS = 0.1
 """Mass in voxels below which a label has no centroid: it, and its gradient, would diverge."""

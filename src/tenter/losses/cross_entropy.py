@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from tenter.shapes import Labels
+from tenter.tensors import Labels
 
 EPSILON = 1e-6
 

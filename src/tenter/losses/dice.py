@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tenter.losses import presence
 from tenter.losses.scales import Sums
-from tenter.shapes import Labels
+from tenter.tensors import Labels
 
 EPSILON = 1e-6
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from tenter.errors import TrainingError
-from tenter.shapes import Field, Scalar
 from tenter.spatial import jacobian
+from tenter.tensors import Field, Scalar
 
 
 def folding(field: Field, *, margin: float = 0.0, norm: Literal["l1", "l2"] = "l1") -> Scalar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenter.losses import stencils
-from tenter.shapes import Field, Scalar
+from tenter.tensors import Field, Scalar
 
 
 def gradient(field: Field, spacing: Sequence[float], norm: stencils.Norm = "l2") -> Scalar:

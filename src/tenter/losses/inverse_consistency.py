@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenter.losses import masked
-from tenter.shapes import Field, Scalar
 from tenter.spatial import compose, constants, warp
+from tenter.tensors import Field, Scalar
 
 
 def inverse_consistency(field: Field, backward: Field, spacing: Sequence[float]) -> Scalar:

@@ -11,8 +11,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from tenter.losses import masked
-from tenter.shapes import Image, PerSample
 from tenter.spatial import smooth
+from tenter.tensors import Image, PerSample
 
 EPSILON = 1e-5
 """Variance of a window, as a share of the image's, below which it counts as constant."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tenter.shapes import Image, PerSample
+from tenter.tensors import Image, PerSample
 
 TINY = 1e-12
 """Variance below which an image is constant."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from tenter.losses import masked
-from tenter.shapes import Image, PerSample
 from tenter.spatial import smooth
+from tenter.tensors import Image, PerSample
 
 BOUNDS = (1e-3, 1e3)
 """Bounds of the local variance, relative to its mean over the image."""

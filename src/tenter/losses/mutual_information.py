@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tenter.shapes import Image, PerSample
+from tenter.tensors import Image, PerSample
 
 BLOCK = 2**12
 """Voxels whose windows are in memory at once, on a CPU."""

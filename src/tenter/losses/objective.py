@@ -13,8 +13,8 @@ from torch import Tensor
 from tenter import config, losses
 from tenter.errors import TrainingError
 from tenter.losses import presence
-from tenter.shapes import Field, Image, Labels, Scalar
-from tenter.spatial import slices, warp
+from tenter.spatial import planes, slices, warp
+from tenter.tensors import Field, Image, Labels, Scalar
 
 TOTAL = "loss"
 EMPTY = "empty_labels"
@@ -147,8 +147,8 @@ class Objective:
         axis = slices.normal(field.shape[2:])
         terms = self._terms(axis)
         if axis is not None:
-            field, batch = slices.to_plane(field, axis), _Slices.of(batch, axis)
-            backward = None if backward is None else slices.to_plane(backward, axis)
+            field, batch = planes.to_plane(field, axis), _Slices.of(batch, axis)
+            backward = None if backward is None else planes.to_plane(backward, axis)
         figures: dict[str, Scalar] = {}
         values = [
             *self._of_labels(terms, field, batch, figures),

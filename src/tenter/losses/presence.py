@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tenter.shapes import Labels, Scalar
+from tenter.tensors import Labels, Scalar
 
 
 class Mean(NamedTuple):

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.losses import presence
-from tenter.shapes import Labels, Scalar
 from tenter.spatial import smooth
+from tenter.tensors import Labels, Scalar
 
 Measure = Callable[[Labels, Labels], Float[Tensor, "b l"]]
 """Warped and fixed labels to one number per label, at least 0; small means similar."""

@@ -6,7 +6,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from tenter.losses import masked
-from tenter.shapes import Image, PerSample
+from tenter.tensors import Image, PerSample
 
 
 def ssd(warped: Image, fixed: Image, inside: Bool[Tensor, "b 1 *space"]) -> PerSample:

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.errors import TrainingError
-from tenter.shapes import Field, Scalar
 from tenter.spatial import constants
+from tenter.tensors import Field, Scalar
 
 BLOCK = 1 << 17
 """Values of a field processed at a time."""

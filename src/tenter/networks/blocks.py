@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tenter.networks import innermost
 from tenter.networks.normalisation import Kind, Normalisation
-from tenter.shapes import Field, Image
+from tenter.tensors import Field, Image
 
 CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, type[nn.ConvTranspose2d | nn.ConvTranspose3d]] = {

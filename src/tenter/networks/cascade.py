@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tenter import config
 from tenter.networks import blocks, build
-from tenter.shapes import Field, Image
 from tenter.spatial import compose, constants, warp
+from tenter.tensors import Field, Image
 
 
 class CascadeNet(nn.Module):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from tenter import config
 from tenter.networks import build
-from tenter.shapes import Field
 from tenter.spatial import compose, warp
+from tenter.tensors import Field
 
 
 class CompositeNet(nn.Module):

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tenter.networks import outputs
-from tenter.shapes import Field
-from tenter.spatial import slices
+from tenter.spatial import planes
+from tenter.tensors import Field
 
 
 class FlatNet(nn.Module):
@@ -32,7 +32,7 @@ class FlatNet(nn.Module):
         """The field in voxels, `[b, 3, *space]`, of images on one grid of one slice."""
         dimension = 2 + self.axis
         field: Field = self.network(moving.squeeze(dimension), fixed.squeeze(dimension))
-        return slices.to_space(field, self.axis)
+        return planes.to_space(field, self.axis)
 
 
 class FlatDenseNet(FlatNet, outputs.DenseNet):
@@ -50,7 +50,7 @@ class FlatDenseNet(FlatNet, outputs.DenseNet):
         dimension = 2 + self.axis
         network = cast("outputs.DenseNet", self.network)
         heads = network.predicted(moving.squeeze(dimension), fixed.squeeze(dimension))
-        return [slices.to_space(head, self.axis) for head in heads]
+        return [planes.to_space(head, self.axis) for head in heads]
 
 
 def flattened(network: nn.Module, axis: int) -> FlatNet:

@@ -12,8 +12,8 @@ from torch.nn import functional
 from tenter import config
 from tenter.errors import TrainingError
 from tenter.networks import blocks, normalisation, parity
-from tenter.shapes import Affine, Field
 from tenter.spatial import affine, slices
+from tenter.tensors import Affine, Field
 
 HALVINGS = 4
 CELLS = 2

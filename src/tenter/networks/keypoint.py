@@ -12,8 +12,8 @@ from torch.nn import functional
 from tenter import config
 from tenter.config.networks import Norm
 from tenter.networks import blocks, innermost
-from tenter.shapes import Affine, Field
 from tenter.spatial import affine
+from tenter.tensors import Affine, Field
 
 Places = Float[Tensor, "b k d"]
 """Points of each sample in the grid's normalised centred coordinates."""

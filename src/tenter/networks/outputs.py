@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tenter import config
 from tenter.networks import blocks
-from tenter.shapes import Field
 from tenter.spatial import bspline, constants, integrate
+from tenter.tensors import Field
 
 Heads = Sequence[Float[Tensor, "b d ..."]]
 """Each head's prediction, finest first."""

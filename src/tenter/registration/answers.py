@@ -15,9 +15,9 @@ from torch import Tensor
 from tenter.cases.case_files import PreparedImages
 from tenter.config import Poses, TestTime
 from tenter.errors import DataError
-from tenter.shapes import Field
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
+from tenter.tensors import Field
 from tenter.training.models import LoadedModel
 
 

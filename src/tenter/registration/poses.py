@@ -12,8 +12,9 @@ from torch import Tensor
 from tenter.config import Poses
 from tenter.sampling.augmentation.changes import poses
 from tenter.sampling.augmentation.numbers import Source, Stream
-from tenter.shapes import Field, Image, Matrix
+from tenter.shapes import Matrix
 from tenter.spatial import grids, warp
+from tenter.tensors import Field, Image
 
 Network = Callable[[Tensor, Tensor], Field]
 """Moving and fixed image, `[b, c, *space]`, to the field in voxels."""

@@ -14,8 +14,8 @@ from torch import Tensor
 from tenter.config import Refine
 from tenter.errors import DataError, TrainingError
 from tenter.losses.objective import TOTAL, Objective
-from tenter.shapes import Field, Labels
 from tenter.spatial import bspline, compose
+from tenter.tensors import Field, Labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,8 @@ from tenter.sampling import uploads
 from tenter.sampling.augmentation import looks, places
 from tenter.sampling.cohort import SIDES, Case, Side
 from tenter.sampling.draws import Draw
-from tenter.shapes import Field, Image, Labels
 from tenter.spatial import grids, warp
+from tenter.tensors import Field, Image, Labels
 
 
 @dataclass(frozen=True, slots=True)

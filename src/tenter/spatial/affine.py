@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tenter.shapes import Affine, Field
 from tenter.spatial import constants, grids
+from tenter.tensors import Affine, Field
 
 
 def corner_affine(moves: Float[Tensor, "b k d"]) -> Affine:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tenter.shapes import Image
 from tenter.spatial import constants
+from tenter.tensors import Image
 
 
 def lattice(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tenter.shapes import Field
 from tenter.spatial import warp
+from tenter.tensors import Field
 
 
 def compose(outer: Field, inner: Field) -> Field:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tenter.shapes import Field
 from tenter.spatial import compose
+from tenter.tensors import Field
 
 
 def integrate(velocity: Field, steps: int = 7) -> Field:

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from tenter.shapes import Points
 from tenter.spatial import grids, invert, jacobian, slices
+from tenter.tensors import Points
 
 FURTHEST = 1.5
 """Extent of the inverse's grid from its middle, at most, in grid sizes: outliers beyond are cut."""

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from tenter.shapes import Field, PerSample, Points
 from tenter.spatial import grids, warp
+from tenter.tensors import Field, PerSample, Points
 
 TOLERANCE = 1e-9
 """Default tolerance of a preimage, in voxels at its target."""

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tenter.shapes import Field, PerSample
-from tenter.spatial import constants, slices
+from tenter.spatial import constants, planes, slices
+from tenter.tensors import Field, PerSample
 
 SLAB_VOXELS = 2**17
 
@@ -37,7 +37,7 @@ def determinant(
     normal = slices.normal(field.shape[2:])
     if normal is not None:
         steps = steps[:normal] + steps[normal + 1 :]
-        return determinant(slices.to_plane(field, normal), steps).unsqueeze(1 + normal)
+        return determinant(planes.to_plane(field, normal), steps).unsqueeze(1 + normal)
     columns = [_slope(field, axis, step) for axis, step in enumerate(steps)]
     for axis, column in enumerate(columns):
         column[:, axis] += 1
@@ -77,7 +77,7 @@ def non_diffeomorphic_map(field: Float[Tensor, "b 3 x y z"]) -> Float[Tensor, "b
     normal = slices.normal(field.shape[2:])
     if normal is None:
         return _by_slabs(field, _turned)
-    areas = _twice_areas(slices.to_plane(field, normal))
+    areas = _twice_areas(planes.to_plane(field, normal))
     turned = functools.reduce(torch.add, (area.clamp(max=0) for area in areas))
     return -turned.unsqueeze(1 + normal) / 4
 

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from tenter.shapes import Field, Image
 from tenter.spatial import constants, grids
+from tenter.tensors import Field, Image
 
 Mode = Literal["linear", "nearest"]
 Padding = Literal["border", "zeros"]

@@ -16,7 +16,6 @@ from tenter.metrics.definitions import STRICT, definition
 from tenter.reporting import drawing, examples, headline, panels, published, statistics
 from tenter.reporting.results import groups
 from tenter.study import ALL, Study
-from tenter.training import models
 from tenter.training.recorder import read_history
 
 _TABLES = ("metrics.tsv", "summary.tsv", "comparison.tsv")
@@ -110,7 +109,7 @@ def _result(study: Study, model: str) -> tracking.ModelResult:
 
 def _fold(folder: Path, rows: Sequence[published.Row], model: str) -> tracking.FoldResult:
     description = finished.describe(folder)
-    history = folder / models.HISTORY
+    history = folder / finished.HISTORY
     # The model of fold `all` registers no pair; the summary's `all` is the whole cross-validation.
     fold = str(description["fold"])
     end = int(history.stat().st_mtime * 1000)
@@ -120,7 +119,7 @@ def _fold(folder: Path, rows: Sequence[published.Row], model: str) -> tracking.F
         history=read_history(history),
         figures={} if fold == ALL else published.fold_figures(rows, model, fold),
         artifacts=[
-            folder / name for name in (finished.WEIGHTS, finished.DESCRIPTION, models.HISTORY)
+            folder / name for name in (finished.WEIGHTS, finished.DESCRIPTION, finished.HISTORY)
         ],
         span=None if seconds is None else (end - int(1000 * seconds), end),
     )

@@ -136,13 +136,13 @@ def train(  # noqa: PLR0913 - flags of a command
 
 
 def _finish(output: Path, outcome: loop.Outcome, description: Mapping[str, Any]) -> None:
-    recorder.write_history(output / models.HISTORY, outcome.history)
-    finished = {
+    recorder.write_history(output / finished.HISTORY, outcome.history)
+    results = {
         "steps": outcome.steps,
         "kept_step": outcome.kept,
         "seconds": round(outcome.seconds, 3),
     }
-    models.save(output, outcome.weights, dict(description) | finished)
+    models.save(output, outcome.weights, dict(description) | results)
 
 
 def _cohort(

@@ -20,7 +20,6 @@ from tenter.training.recorder import RETRAIN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HISTORY = "history.csv"
 
 _NETWORK: TypeAdapter[config.Network] = TypeAdapter(config.Network)
 

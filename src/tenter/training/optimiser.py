@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from tenter.config import Training
-from tenter.shapes import Scalar
+from tenter.tensors import Scalar
 
 
 def learning_rate(training: Training, step: int) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tenter.config import TrainSettings
 from tenter.losses.objective import Objective
 from tenter.sampling.batches import Batch
-from tenter.shapes import Field, Image
+from tenter.tensors import Field, Image
 from tenter.training import devices
 from tenter.training.optimiser import Average, GuardedAdamW, learning_rate
 from tenter.training.team import ALONE, Team

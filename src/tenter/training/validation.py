@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tenter.config import TrainSettings
 from tenter.sampling.cohort import SIDES, Case, Side
-from tenter.shapes import Field, Labels
 from tenter.spatial import constants, warp
+from tenter.tensors import Field, Labels
 from tenter.training.interruption import Stop
 from tenter.training.step import forward
 from tenter.training.team import ALONE, Team

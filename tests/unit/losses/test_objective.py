@@ -12,7 +12,7 @@ from torch import Tensor
 from tenter import config, losses
 from tenter.errors import TrainingError
 from tenter.losses.objective import Objective
-from tenter.spatial import slices, warp
+from tenter.spatial import planes, warp
 
 SPACING = (2.0, 1.0, 4.0)
 SPACE = (7, 8, 6)
@@ -295,7 +295,7 @@ def test_the_loss_of_slices_is_the_one_of_their_plane(axis: int) -> None:
     )
     spacing, plane = list(SPACING[:2]), torch.randn(1, 2, *SPACE[:2])
     spacing.insert(axis, 7.0)
-    space = slices.to_space(plane, axis).requires_grad_()
+    space = planes.to_space(plane, axis).requires_grad_()
     found = Objective(terms, spacing)(space, thick, -space)
     expected = Objective(terms, SPACING[:2])(plane, flat, -plane)
     assert found.keys() == expected.keys()

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from tenter.metrics.deformation import determinants, turned_volume
 from tenter.metrics.regions import Box, Grid
 from tenter.metrics.survey import survey
-from tenter.spatial import jacobian, slices
+from tenter.spatial import jacobian, planes
 from tenter.spatial.transform import Transform
 
 FIXED = Grid(np.diag([-1.5, 1.2, 2.0, 1.0]), (15, 12, 10))
@@ -97,7 +97,7 @@ def test_a_slice_changes_areas_as_the_field_does_and_volumes_as_the_alignment_do
     )
     grid = Grid(affine, (shape[0], shape[1], shape[2]))
     for whole, factor in ((np.eye(4), 1.0), (alignment, -1.125)):
-        found = survey(Transform(whole, slices.to_space(plane, axis), affine), grid, MOVING)
+        found = survey(Transform(whole, planes.to_space(plane, axis), affine), grid, MOVING)
         expected = factor * jacobian.determinant(plane)[0].unsqueeze(axis).numpy()
         np.testing.assert_allclose(found.determinants, expected, atol=1e-9)
         assert np.count_nonzero(expected <= 0) > 5

@@ -15,8 +15,8 @@ from tenter.cases.case_files import Grid, PreparedImages
 from tenter.errors import DataError
 from tenter.registration import answers
 from tenter.registration.answers import Answer
-from tenter.shapes import Field
 from tenter.spatial import jacobian
+from tenter.tensors import Field
 from tenter.training.models import LoadedModel
 
 SHAPE = (16, 18, 14)

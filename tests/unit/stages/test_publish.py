@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from tenter import addresses
+from tenter import addresses, finished
 from tenter.errors import DataError, TenterError
 from tenter.measurement import metric_tables
 from tenter.stages import summarise
@@ -35,7 +35,7 @@ def write_model(root: Path, fold: str) -> Path:
     identity = {"settings": "s", "cohort": "c", "code": "k", "fold": fold}
     described = {"fold": fold, "settings": {"seed": 3}, "identity": identity, "trained_on": ["p"]}
     models.save(folder, {"weight": torch.zeros(2)}, described)
-    write_history(folder / models.HISTORY, [{"step": 5.0, "loss": 0.7, "val_tre_mm": 6.5}])
+    write_history(folder / finished.HISTORY, [{"step": 5.0, "loss": 0.7, "val_tre_mm": 6.5}])
     return folder
 
 

@@ -21,7 +21,7 @@ from tenter import networks
 from tenter.errors import TrainingError
 from tenter.records import Role
 from tenter.sampling.cohort import Case, Side
-from tenter.shapes import Field, Image
+from tenter.tensors import Field, Image
 from tenter.training import loop
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.interruption import TimeUp

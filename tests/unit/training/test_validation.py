@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from learning import SHAPE, SPACING, ball, case, settings
 from tenter.folds import Split, set_aside
 from tenter.sampling.cohort import Case
-from tenter.shapes import Image
+from tenter.tensors import Image
 from tenter.training.interruption import Stop
 from tenter.training.validation import centroid_distance_mm, dice, measure
 

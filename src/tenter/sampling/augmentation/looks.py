@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tenter.sampling import uploads
 from tenter.sampling.augmentation.changes import Change, Lattice
-from tenter.shapes import Image
 from tenter.spatial import bspline
+from tenter.tensors import Image
 
 _SHARP = 0.05
 """A standard deviation in voxels at which smoothing leaves float32 values unchanged."""

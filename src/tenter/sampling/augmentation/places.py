@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tenter.sampling import uploads
 from tenter.sampling.augmentation.changes import Change
-from tenter.shapes import Affine, Field
 from tenter.spatial import affine, bspline, constants, slices
+from tenter.tensors import Affine, Field
 
 
 def displacement(change: Change, shape: Sequence[int], device: torch.device) -> Field | None:
