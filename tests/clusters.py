@@ -20,7 +20,7 @@ from mlflow.entities import ViewType
 
 from clones import NETWORK, ROOT, Clone, clone, simulate, write_config
 from tenter import files
-from tenter.training.recorder import read_history
+from tenter.history import read_history
 
 SCRIPT = ROOT / "tests/cluster/one-machine-slurm.sh"
 PATIENCE_S = 1800.0

@@ -22,6 +22,7 @@ from tenter.config import (
     LabelSettings,
     TrainSettings,
 )
+from tenter.history import read_history
 from tenter.measurement import metric_tables
 from tenter.records import MetricRow, Pair
 from tenter.stages.evaluate import evaluate
@@ -31,7 +32,6 @@ from tenter.stages.prepare_images import prepare_images
 from tenter.stages.prepare_labels import prepare_labels
 from tenter.stages.train import train
 from tenter.study import Study
-from tenter.training.recorder import read_history
 
 Model = Mapping[str, Any]
 """A model as a configuration has it."""

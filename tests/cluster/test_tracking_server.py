@@ -17,7 +17,7 @@ import pytest
 from mlflow.entities import Run, ViewType
 
 from clusters import JOBS, PATIENCE_S, TRAINED, Prepared, Study, command, configure, wait_until
-from tenter.training.recorder import read_history
+from tenter.history import read_history
 
 pytestmark = [
     pytest.mark.soak,

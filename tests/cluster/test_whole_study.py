@@ -10,7 +10,7 @@ import pytest
 
 from clones import Clone
 from clusters import PATIENCE_S, Study, command, study
-from tenter.training.recorder import read_history
+from tenter.history import read_history
 
 EQUAL = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv")
 ASKED = {

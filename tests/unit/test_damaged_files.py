@@ -18,12 +18,12 @@ from tenter import files, finished, folds, provenance, tables, tracking
 from tenter.cases import case_files, plans
 from tenter.errors import TenterError
 from tenter.formats import volumes
+from tenter.history import read_history, write_history
 from tenter.manifest import pairing, rows
 from tenter.measurement import challenge_tables, metric_tables
 from tenter.records import FileEntry, MetricRow, Pair, Plan
 from tenter.reporting import statistics
 from tenter.stages.summarise import COMPARISON, SUMMARY
-from tenter.training.recorder import read_history, write_history
 
 PLAN = Plan((4, 4, 4), (1.0, 1.0, 1.0), "zscore", "centre")
 ROW = MetricRow(

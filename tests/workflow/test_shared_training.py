@@ -15,7 +15,7 @@ import pytest
 
 from learning import Prepared, prepare, settings
 from tenter import finished, provenance
-from tenter.training.recorder import read_history
+from tenter.history import read_history
 
 STEPS = 150
 CHOSEN = settings(steps=STEPS, average=0.9, validation={"fraction": 0.5, "every": 50})

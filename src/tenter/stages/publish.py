@@ -11,12 +11,12 @@ import yaml
 from tenter import addresses, files, finished, tracking
 from tenter.config import Config, yaml_files
 from tenter.errors import DataError
+from tenter.history import read_history
 from tenter.measurement import metric_tables
 from tenter.metrics.definitions import STRICT, definition
 from tenter.reporting import drawing, examples, headline, panels, published, statistics
 from tenter.reporting.results import groups
 from tenter.study import ALL, Study
-from tenter.training.recorder import read_history
 
 _TABLES = ("metrics.tsv", "summary.tsv", "comparison.tsv")
 _PICTURES = 3

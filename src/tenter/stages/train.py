@@ -21,12 +21,13 @@ from tenter.cases import plans
 from tenter.config import TrainSettings
 from tenter.errors import CheckpointError, DataError
 from tenter.folds import Split, set_aside
+from tenter.history import write_history
 from tenter.losses import objective
 from tenter.records import Plan
 from tenter.sampling import cohort
 from tenter.sampling.cohort import Case
 from tenter.tracking import Mirror, read_place
-from tenter.training import loop, models, recorder, team
+from tenter.training import loop, models, team
 from tenter.training.checkpoints import Checkpoints
 from tenter.training.devices import Execution, select_device
 from tenter.training.interruption import begun_anew, job_age_s
@@ -136,7 +137,7 @@ def train(  # noqa: PLR0913 - flags of a command
 
 
 def _finish(output: Path, outcome: loop.Outcome, description: Mapping[str, Any]) -> None:
-    recorder.write_history(output / finished.HISTORY, outcome.history)
+    write_history(output / finished.HISTORY, outcome.history)
     results = {
         "steps": outcome.steps,
         "kept_step": outcome.kept,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tenter.config import TrainSettings
 from tenter.errors import TrainingError
+from tenter.history import Row
 from tenter.sampling import batches, draws
 from tenter.sampling.cohort import Case
 from tenter.training import interruption, validation
@@ -20,7 +21,7 @@ from tenter.training.checkpoints import Checkpoints
 from tenter.training.interruption import Stop, stop_on_signals
 from tenter.training.optimiser import learning_rate
 from tenter.training.progress import Progress
-from tenter.training.recorder import History, Recorder, Row
+from tenter.training.recorder import History, Recorder
 from tenter.training.selection import Selection
 from tenter.training.step import PATIENCE, Learner
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tenter import config, files, finished, networks
 from tenter.errors import CheckpointError
 from tenter.finished import DESCRIPTION, FORMAT, WEIGHTS
-from tenter.training.recorder import RETRAIN
+from tenter.history import RETRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

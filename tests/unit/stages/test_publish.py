@@ -15,6 +15,7 @@ import yaml
 
 from tenter import addresses, finished
 from tenter.errors import DataError, TenterError
+from tenter.history import write_history
 from tenter.measurement import metric_tables
 from tenter.stages import summarise
 from tenter.stages.publish import publish
@@ -22,7 +23,6 @@ from tenter.stages.start_tracking import start_tracking
 from tenter.tracking import Place
 from tenter.tracking.store import client
 from tenter.training import models
-from tenter.training.recorder import write_history
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -14,11 +14,11 @@ from learning import Prepared, prepare, settings
 from tenter import finished
 from tenter.config import TrainSettings
 from tenter.errors import CheckpointError, DataError, DeviceError
+from tenter.history import read_history
 from tenter.stages.train import train
 from tenter.tracking import Place
 from tenter.tracking.store import client
 from tenter.training import models
-from tenter.training.recorder import read_history
 
 CHOSEN = settings(steps=4, validation={"fraction": 0.4, "every": 2})
 

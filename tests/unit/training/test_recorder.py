@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tenter.errors import DeviceError
+from tenter.history import read_history, write_history
 from tenter.training.devices import select_device
 from tenter.training.progress import Progress
-from tenter.training.recorder import History, Recorder, read_history, write_history
+from tenter.training.recorder import History, Recorder
 
 
 def test_a_history_comes_back_with_every_digit(tmp_path: Path) -> None:
