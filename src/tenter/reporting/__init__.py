@@ -1,1 +1,1 @@
-"""The report's drawing: distributions, image panels, words and page; reads no configuration."""
+"""Results as people read them: tables, distributions, image panels, words and the page."""

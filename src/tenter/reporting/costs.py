@@ -8,12 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tenter import files
+from tenter.records import MetricRow
 from tenter.reporting import words
 from tenter.reporting.headline import headline
 from tenter.reporting.page import Block, Column, Section, Table
+from tenter.reporting.result_files import ResultFiles
 from tenter.reporting.statistics import Line
 
 _TEXT = False
+
+REREGISTER = (
+    "delete the pair's folder and its chunk's table in fields/tables, and run the workflow again"
+)
+"""What to do about a damaged record of a registration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,50 @@ class Cost:
     refused: bool = False
     seconds: float | None = None
     device: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCosts:
+    """What a model's registrations of a set of pairs cost.
+
+    Attributes:
+        model: name of the model, or of a test-time option.
+        set: `cv` or `test`.
+        pairs: the cost of each pair; at least one.
+    """
+
+    model: str
+    set: str
+    pairs: tuple[Cost, ...]
+
+
+def read(
+    rows: Sequence[MetricRow], paths: ResultFiles, models: Sequence[str]
+) -> tuple[ModelCosts, ...]:
+    """The costs of measured pairs, where their files record them, by set and model.
+
+    Args:
+        rows: figures of the pairs.
+        paths: of the registered pairs' records.
+        models: in the order of the result.
+
+    Raises:
+        DataError: a record is damaged.
+    """
+    costs: dict[tuple[str, str], list[Cost]] = {}
+    for kind, model, pair in dict.fromkeys((row.set, row.model, row.pair) for row in rows):
+        path = paths.sidecar(model, pair)
+        if path.is_file():
+            costs.setdefault((model, kind), []).append(
+                cost(files.read_object(path, {}, REREGISTER))
+            )
+    ordered = sorted(
+        (key for key in costs if key[0] in models), key=lambda key: models.index(key[0])
+    )
+    return tuple(
+        ModelCosts(model=model, set=kind, pairs=tuple(costs[model, kind]))
+        for model, kind in ordered
+    )
 
 
 def cost(sidecar: Mapping[str, Any]) -> Cost:
@@ -63,66 +115,63 @@ def _number(record: Mapping[str, Any], name: str) -> float | None:
 
 
 def section(
-    costs: Mapping[tuple[str, str], Sequence[Cost]],
+    costs: Sequence[ModelCosts],
     lines: Sequence[Line],
-    models: Sequence[str],
     options: Mapping[str, str],
     kinds: Mapping[str, str],
 ) -> Section | None:
     """A table for each set of pairs; None if no cost is known.
 
     Args:
-        costs: of each pair, by set and model.
+        costs: of each set and model, models in the order of the configuration.
         lines: of `summary.tsv`.
-        models: names, in the order of the configuration.
         options: test-time options among the models, each with the model that it uses.
         kinds: sets of pairs with their headings, in order.
     """
-    headings = {
-        kind: heading for kind, heading in kinds.items() if any(key[0] == kind for key in costs)
-    }
+    known = {entry.set for entry in costs}
+    headings = {kind: heading for kind, heading in kinds.items() if kind in known}
     blocks = []
     for kind, heading in headings.items():
-        by_model = {model: costs[kind, model] for model in models if costs.get((kind, model))}
-        table = _table(by_model, [line for line in lines if line.set == kind], options, kind)
+        of_set = [entry for entry in costs if entry.set == kind]
+        table = _table(of_set, [line for line in lines if line.set == kind], options)
         blocks.append(Block(heading if len(headings) > 1 else "", tables=(table,)))
     return Section("costs", "What registration costs", tuple(blocks)) if blocks else None
 
 
-def _table(
-    costs: Mapping[str, Sequence[Cost]],
-    lines: Sequence[Line],
-    options: Mapping[str, str],
-    kind: str,
-) -> Table:
-    changed = {model: _changes(lines, model, options.get(model), kind) for model in costs}
+def _table(costs: Sequence[ModelCosts], lines: Sequence[Line], options: Mapping[str, str]) -> Table:
+    """The costs of one set of pairs."""
+    changed = {
+        entry.model: _changes(lines, entry.model, options.get(entry.model), entry.set)
+        for entry in costs
+    }
     measures = list(dict.fromkeys(name for changes in changed.values() for name in changes))
     columns = [
         Column("Model", _TEXT),
         *map(Column, ("pairs", "members", "poses", "steps", "seconds a pair")),
-    ]
-    columns += [Column("on", _TEXT)]
-    columns += [
-        Column(name, group="change of the median against the model alone") for name in measures
+        Column("on", _TEXT),
+        *(Column(name, group="change of the median against the model alone") for name in measures),
     ]
     rows = [
-        (*_row(model, model_costs), *(changed[model].get(name, words.NONE) for name in measures))
-        for model, model_costs in costs.items()
+        (*_row(entry), *(changed[entry.model].get(name, words.NONE) for name in measures))
+        for entry in costs
     ]
-    note = (
-        "Members: networks whose predictions are averaged. Poses: additional poses in which each "
-        "network registers the pair. Steps: of each pair's refinement. Seconds: median over pairs, "
-        "from reading the prepared images to the complete map, writing files excluded; they depend "
-        "on the machine. Change: the option's median minus its model's median; the comparison of "
-        "models gives intervals."
-    )
-    return Table("Cost of a pair", tuple(columns), tuple(rows), note + _refused(costs))
+    return Table("Cost of a pair", tuple(columns), tuple(rows), _NOTE + _refused(costs))
 
 
-def _row(model: str, costs: Sequence[Cost]) -> tuple[str, ...]:
+_NOTE = (
+    "Members: networks whose predictions are averaged. Poses: additional poses in which each "
+    "network registers the pair. Steps: of each pair's refinement. Seconds: median over pairs, "
+    "from reading the prepared images to the complete map, writing files excluded; they depend "
+    "on the machine. Change: the option's median minus its model's median; the comparison of "
+    "models gives intervals."
+)
+
+
+def _row(entry: ModelCosts) -> tuple[str, ...]:
+    costs = entry.pairs
     seconds = [cost.seconds for cost in costs if cost.seconds is not None]
     return (
-        model,
+        entry.model,
         str(len(costs)),
         _one([cost.members for cost in costs]),
         _one([cost.poses for cost in costs]),
@@ -155,13 +204,11 @@ def _changes(lines: Sequence[Line], model: str, plain: str | None, kind: str) ->
     return changes
 
 
-def _refused(costs: Mapping[str, Sequence[Cost]]) -> str:
-    counts = {
-        model: sum(cost.refused for cost in model_costs) for model, model_costs in costs.items()
-    }
+def _refused(costs: Sequence[ModelCosts]) -> str:
+    counts = [(entry, sum(cost.refused for cost in entry.pairs)) for entry in costs]
     shares = [
-        f"{words.share(count, len(costs[model]))} by {model}"
-        for model, count in counts.items()
+        f"{words.share(count, len(entry.pairs))} by {entry.model}"
+        for entry, count in counts
         if count
     ]
     lead = (

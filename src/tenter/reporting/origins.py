@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tenter import __version__, files, provenance
 from tenter.reporting import words
-from tenter.reporting.page import Column, Table
+from tenter.reporting.page import Block, Column, Section, Table
+from tenter.reporting.result_files import ResultFiles, Source
 
 DIGITS = 10
 """Digits of a fingerprint that a table shows."""
 
 _TEXT = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What wrote the report.
+
+    Attributes:
+        code: fingerprint of the report's code.
+        settings: digest of the report's settings.
+        accepted: record of accepted code changes; None without one.
+        folder: folder of the report; files are named by their path from there.
+    """
+
+    code: str
+    settings: str
+    accepted: Path | None
+    folder: Path
+
+
+def section(origin: Origin, paths: ResultFiles, names: Sequence[str]) -> Section:
+    """Software, trained networks, accepted code changes, and the files behind the page.
+
+    Args:
+        origin: what wrote the report.
+        paths: files of the study.
+        names: models of the configuration.
+    """
+    tables = (
+        software(origin.code, origin.settings),
+        models(paths, names),
+        accepted(origin.accepted),
+        made(paths.sources(), origin.folder),
+    )
+    block = Block(tables=tuple(table for table in tables if table is not None))
+    return Section("origin", "Where this comes from", (block,))
 
 
 def software(code: str, settings: str) -> Table:
@@ -63,17 +100,17 @@ def commit() -> str | None:
     return completed.stdout.strip() or None
 
 
-def models(root: Path, names: Sequence[str]) -> Table | None:
+def models(paths: ResultFiles, names: Sequence[str]) -> Table | None:
     """How each network was trained; None if none was trained here."""
     rows = []
     for name in names:
-        for path in sorted((root / name).glob("fold-*/model.json")):
+        for fold, path in paths.descriptions(name).items():
             description = files.read_object(path, {"provenance": dict, "identity": dict})
             origin, identity = description["provenance"], description["identity"]
             rows.append(
                 (
                     name,
-                    path.parent.name.removeprefix("fold-"),
+                    fold,
                     _count(description.get("trained_on")),
                     _text(description.get("steps")),
                     _duration(description.get("seconds")),
@@ -101,21 +138,22 @@ def models(root: Path, names: Sequence[str]) -> Table | None:
     return Table("Trained networks", tuple(columns), tuple(rows), note) if rows else None
 
 
-def made(paths: Sequence[tuple[str, Path, str]]) -> Table:
+def made(sources: Iterable[Source], folder: Path) -> Table:
     """The files that the report was written from.
 
     Args:
-        paths: name to show (relative to the study's results), file, and what made it.
+        sources: the files; those that do not exist are left out.
+        folder: the study's results, which names are relative to.
     """
     rows = tuple(
         (
-            name,
-            command,
-            f"{path.stat().st_size:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
-            _short(files.sha256(path)),
+            _display_name(source.path, folder),
+            source.made_by,
+            f"{source.path.stat().st_size:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
+            _short(files.sha256(source.path)),
         )
-        for name, path, command in paths
-        if path.is_file()
+        for source in sources
+        if source.path.is_file()
     )
     columns = (
         Column("File", _TEXT),
@@ -128,6 +166,12 @@ def made(paths: Sequence[tuple[str, Path, str]]) -> Table:
         "with all arguments; a provenance.json lies beside each job's results."
     )
     return Table("Files behind this page", columns, rows, note)
+
+
+def _display_name(path: Path, folder: Path) -> str:
+    """A path relative to the results, or its name alone: never a path of this machine."""
+    path, folder = path.absolute(), folder.absolute()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def accepted(path: Path | None) -> Table | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import finished
+from tenter import files
 from tenter.reporting import costs
-from tenter.reporting.costs import Cost
+from tenter.reporting.costs import Cost, ModelCosts
 from tenter.reporting.page import Table
+from tenter.reporting.result_files import ResultFiles
 from tenter.reporting.statistics import Figures, Line
 
 KINDS = {"cv": "Cross-validated pairs", "test": "Test pairs"}
@@ -37,13 +41,13 @@ LINES = (
 )
 
 
-def table(
-    found: dict[tuple[str, str], list[Cost]], lines: tuple[Line, ...] = LINES, **options: str
-) -> Table:
-    models = list(dict.fromkeys(model for _, model in found))
-    section = costs.section(
-        found, lines, models, {key.replace("_", "-"): own for key, own in options.items()}, KINDS
-    )
+def of(model: str, *pairs: Cost, kind: str = "cv") -> ModelCosts:
+    return ModelCosts(model=model, set=kind, pairs=pairs)
+
+
+def table(*entries: ModelCosts, lines: tuple[Line, ...] = LINES, **options: str) -> Table:
+    models = {option.replace("_", "-"): model for option, model in options.items()}
+    section = costs.section(entries, lines, models, KINDS)
     assert section is not None
     return section.blocks[0].tables[0]
 
@@ -69,14 +73,14 @@ def test_what_an_earlier_version_did_not_tell_is_left_open() -> None:
 def test_rows_hold_counts_and_the_median_of_seconds() -> None:
     plain = [Cost(members=1, seconds=value, device="cpu") for value in (0.2, 0.4, 9.0)]
     posed = [Cost(members=1, poses=8, seconds=3.0, device=device) for device in ("cpu", "cuda")]
-    rows = table({("cv", "unet"): plain, ("cv", "unet-posed"): posed}, unet_posed="unet").rows
+    rows = table(of("unet", *plain), of("unet-posed", *posed), unet_posed="unet").rows
     assert rows[0][:7] == ("unet", "3", "1", "0", "0", "0.4", "cpu")
     assert rows[1][:7] == ("unet-posed", "2", "1", "8", "0", "3", "cpu and cuda")
 
 
 def test_an_option_is_set_against_its_own_model_one_digit_finer() -> None:
-    one = [Cost(members=1)]
-    found = table({("cv", "unet"): one, ("cv", "unet-posed"): one}, unet_posed="unet")
+    one = Cost(members=1)
+    found = table(of("unet", one), of("unet-posed", one), unet_posed="unet")
     assert [column.title for column in found.columns[7:]] == ["Dice", "TRE (mm)"]
     assert {column.group for column in found.columns[7:]} == {
         "change of the median against the model alone"
@@ -86,26 +90,45 @@ def test_an_option_is_set_against_its_own_model_one_digit_finer() -> None:
 
 
 def test_without_options_there_is_no_column_of_changes() -> None:
-    assert len(table({("cv", "unet"): [Cost(members=1)]}).columns) == 7
+    assert len(table(of("unet", Cost(members=1))).columns) == 7
 
 
 def test_a_median_that_vanished_has_no_change() -> None:
     lines = (*LINES[:3], line("unet-posed", "landmark", "tre", float("inf")))
-    one = [Cost(members=1)]
-    found = table({("cv", "unet"): one, ("cv", "unet-posed"): one}, lines, unet_posed="unet")
+    one = Cost(members=1)
+    found = table(of("unet", one), of("unet-posed", one), lines=lines, unet_posed="unet")
     assert [column.title for column in found.columns[7:]] == ["Dice"]
 
 
 def test_refinements_that_failed_are_counted() -> None:
     own = [Cost(members=1, steps=50, refused=index == 0) for index in range(4)]
-    assert "1 of 4 (25\N{NO-BREAK SPACE}%) by unet" in table({("cv", "unet"): own}).note
-    assert "ended in NaN or infinity" not in table({("cv", "unet"): own[1:]}).note
+    assert "1 of 4 (25\N{NO-BREAK SPACE}%) by unet" in table(of("unet", *own)).note
+    assert "ended in NaN or infinity" not in table(of("unet", *own[1:])).note
 
 
 def test_sets_have_a_table_each_and_nothing_known_none() -> None:
-    found = {("test", "unet"): [Cost(members=3)], ("cv", "unet"): [Cost(members=1)]}
-    section = costs.section(found, LINES, ["unet"], {}, KINDS)
+    found = [of("unet", Cost(members=3), kind="test"), of("unet", Cost(members=1))]
+    section = costs.section(found, LINES, {}, KINDS)
     assert section is not None
     assert [block.title for block in section.blocks] == ["Cross-validated pairs", "Test pairs"]
     assert [block.tables[0].rows[0][2] for block in section.blocks] == ["1", "3"]
-    assert costs.section({}, LINES, ["unet"], {}, KINDS) is None
+    assert costs.section((), LINES, {}, KINDS) is None
+
+
+def test_costs_are_read_in_the_order_of_the_models(tmp_path: Path) -> None:
+    rows = [
+        finished.row((model, "0", "cv", "p", "x"), ("", "field", "folding", "%"), None, 0.0)
+        for model in ("zeta", "alpha", "unknown")
+    ]
+    for model in ("zeta", "alpha", "unknown"):
+        files.write_json(tmp_path / f"fields/{model}/p/infer.json", PLAIN)
+    found = costs.read(rows, ResultFiles.of(tmp_path), ("alpha", "zeta"))
+    assert [(entry.model, entry.pairs[0].seconds) for entry in found] == [
+        ("alpha", 0.25),
+        ("zeta", 0.25),
+    ]
+
+
+def test_a_pair_without_a_record_of_its_registration_costs_nothing_known(tmp_path: Path) -> None:
+    row = finished.row(("unet", "0", "cv", "p", "x"), ("", "field", "folding", "%"), None, 0.0)
+    assert costs.read([row], ResultFiles.of(tmp_path), ("unet",)) == ()

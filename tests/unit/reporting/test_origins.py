@@ -5,6 +5,7 @@ from pathlib import Path
 import finished
 from tenter import files
 from tenter.reporting import origins
+from tenter.reporting.result_files import ResultFiles, Source
 
 
 def test_accepted_changes_are_shown_with_their_reason(tmp_path: Path) -> None:
@@ -29,8 +30,8 @@ def test_without_accepted_changes_there_is_no_table(tmp_path: Path) -> None:
 
 
 def test_networks_are_named_by_their_fingerprints(tmp_path: Path) -> None:
-    finished.write_histories(tmp_path, ("local",), 2, steps=100)
-    table = origins.models(tmp_path, ("local",))
+    finished.write_histories(tmp_path / "models", ("local",), 2, steps=100)
+    table = origins.models(ResultFiles.of(tmp_path), ("local",))
     assert table is not None
     assert [row[:6] for row in table.rows] == [
         ("local", "0", "40", "100", "1.5\N{NO-BREAK SPACE}h", "0.1.0"),
@@ -39,15 +40,17 @@ def test_networks_are_named_by_their_fingerprints(tmp_path: Path) -> None:
 
 
 def test_a_study_that_trained_nothing_has_no_networks(tmp_path: Path) -> None:
-    assert origins.models(tmp_path, ("local",)) is None
+    assert origins.models(ResultFiles.of(tmp_path), ("local",)) is None
 
 
 def test_files_are_named_with_size_and_hash(tmp_path: Path) -> None:
     path = tmp_path / "metrics.tsv"
     path.write_text("x" * 1234)
-    table = origins.made(
-        [("metrics.tsv", path, "tenter summarise"), ("gone", tmp_path / "gone", "tenter plan")]
+    sources = (
+        Source(path=path, made_by="tenter summarise"),
+        Source(path=tmp_path / "gone", made_by="tenter plan"),
     )
+    table = origins.made(sources, tmp_path)
     assert table.rows == (
         (
             "metrics.tsv",
@@ -56,3 +59,10 @@ def test_files_are_named_with_size_and_hash(tmp_path: Path) -> None:
             files.sha256(path)[:10],
         ),
     )
+
+
+def test_a_file_outside_the_results_is_named_without_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere" / "plan.json"
+    files.write_json(path, {})
+    table = origins.made([Source(path=path, made_by="tenter plan")], tmp_path / "results")
+    assert table.rows[0][0] == "plan.json"
