@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from registered import OFFSET, Study, write_pair
-from tenter.formats import transforms, volumes
+from tenter.formats import itk_transforms, volumes
 from tenter.spatial import affine, geometry, warp
 
 CORNERS = np.array([(-1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, -1, -1)], dtype=np.float64)
@@ -43,7 +43,7 @@ def test_o23_the_affine_of_a_file_is_the_one_that_fits_its_points(
     fitted, *_ = np.linalg.lstsq(
         np.column_stack([places, np.ones(20)]), mapped * [-1, -1, 1], rcond=None
     )
-    found = transforms.read_alignment(tmp_path / "affine.h5")
+    found = itk_transforms.read_alignment(tmp_path / "affine.h5")
     np.testing.assert_allclose(found[:3], fitted.T, rtol=0, atol=1e-6)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from tenter.cases.case_files import Grid
 from tenter.errors import DataError
-from tenter.formats import headers, transforms
+from tenter.formats import headers, itk_transforms
 from tenter.formats.volumes import Volume
 from tenter.records import AlignmentRule
 from tenter.shapes import Matrix
@@ -115,7 +115,7 @@ def _placed(rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path 
             "name one in the manifest"
         )
         raise DataError(message)
-    return transforms.read_alignment(transform)
+    return itk_transforms.read_alignment(transform)
 
 
 def centre_of_mass_mm(volume: Volume, name: str) -> Place:

@@ -53,9 +53,6 @@ CHECK_DISK = "have the disk checked and run the same command again"
 HEADER_BYTES = 352
 LONGEST_HEADER = 2**16
 
-IMAGES = (*nifti.SUFFIXES, *itk_files.SUFFIXES)
-"""Suffixes that distinguish a field from a transform file."""
-
 GIVE_ANOTHER = (
     "give transform.h5, or a field in mm as ITK, ANTs and 3D Slicer store it (NIfTI with sizes "
     "x, y, z, 1, 3 and intent 1007 in LPS or 1006 in RAS; .mha or .nrrd with three values per "

@@ -22,7 +22,7 @@ from tenter import files
 from tenter.cases.alignment import coarse_centre_of_mass_mm
 from tenter.config import LabelFiles
 from tenter.errors import DataError
-from tenter.formats import layers, points, transforms, units, volumes
+from tenter.formats import itk_transforms, layers, points, units, volumes
 from tenter.formats.headers import Header
 from tenter.formats.label_values import MapValues, StackValues
 from tenter.formats.points import Point
@@ -414,7 +414,7 @@ def _points(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG0
 
 
 def _transform(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - likewise
-    return Finding(kind="transform", affine=_rows(transforms.read_alignment(path)))
+    return Finding(kind="transform", affine=_rows(itk_transforms.read_alignment(path)))
 
 
 class _Reader(Protocol):

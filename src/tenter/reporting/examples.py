@@ -6,19 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
+from jaxtyping import Float
+from scipy import ndimage
 
 from tenter.cases import case_files
-from tenter.formats.transforms import read_transform
+from tenter.formats import itk_transforms
 from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.reporting import words
-from tenter.reporting.panels import Scene
+from tenter.reporting.panels import Scene, Stack
 from tenter.reporting.results import Group, vanished
-from tenter.spatial import warp
 from tenter.spatial.geometry import spacing_mm
 
 _RANKED_BY = (
@@ -28,6 +28,11 @@ _RANKED_BY = (
     ("sd_log_jacobian", "field"),
 )
 """Figures that rank pairs: the first available one decides, the others break ties."""
+
+Beyond = Literal["nearest", "grid-constant"]
+BORDER: Beyond = "nearest"
+ZEROS: Beyond = "grid-constant"
+"""What SciPy calls the paddings of `spatial.warp`: the edge repeated, or faded to 0."""
 
 _CAPTIONED = {
     ("structure", "dice"),
@@ -133,17 +138,17 @@ def scene(case: Path, transform: Path) -> Scene:
         DataError: the case or the transform is missing or damaged.
     """
     images = case_files.read_images(case)
-    field = read_transform(transform).field.float()
+    field = np.asarray(itk_transforms.read(transform).field, dtype=np.float64)
     labels, moving_labels, fixed_labels = _labels(case, images.fixed.shape[1:])
     return Scene(
         fixed=np.asarray(images.fixed[0], dtype=np.float64),
         moving=np.asarray(images.moving[0], dtype=np.float64),
-        warped=_warped(images.moving[:1], field, "border")[0],
-        field=field[0].double().numpy(),
+        warped=_warped(images.moving[:1], field, BORDER)[0],
+        field=field,
         spacing_mm=spacing_mm(images.affine),
         fixed_labels=fixed_labels,
         moving_labels=moving_labels,
-        warped_labels=_warped(moving_labels, field, "zeros") if labels else moving_labels,
+        warped_labels=_warped(moving_labels, field, ZEROS) if labels else moving_labels,
         structures=labels,
     )
 
@@ -165,10 +170,16 @@ def _labels(case: Path, shape: tuple[int, ...]) -> tuple[int, np.ndarray, np.nda
     return sum(label.role == "structure" for label in case_labels.labels), moving, fixed
 
 
-def _warped(image: np.ndarray, field: Tensor, padding: warp.Padding) -> np.ndarray:
-    channels = torch.from_numpy(np.array(image, dtype=np.float32))[None]
-    warped: np.ndarray = warp.warp(channels, field, padding=padding)[0].double().numpy()
-    return warped
+def _warped(
+    channels: Float[np.ndarray, "c x y z"], field: Float[np.ndarray, "3 x y z"], beyond: Beyond
+) -> Stack:
+    """Each channel at p + u(p), as `spatial.warp.warp` without torch; `beyond` the edge."""
+    points = np.indices(field.shape[1:]) + field
+    warped = [
+        ndimage.map_coordinates(np.asarray(channel, np.float64), points, order=1, mode=beyond)
+        for channel in channels
+    ]
+    return np.stack(warped) if warped else np.zeros((0, *field.shape[1:]))
 
 
 def caption(example: Example, groups: Sequence[Group]) -> str:

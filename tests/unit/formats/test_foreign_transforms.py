@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from stored import itk_points, voxel_points
 from tenter.errors import DataError
-from tenter.formats import transforms
+from tenter.formats import itk_transforms, transforms
 from tenter.intake import integrity
 
 LTA = (
@@ -64,7 +64,7 @@ def test_another_programs_transform_is_refused_wherever_it_is_named(
 ) -> None:
     name, content, expected = FOREIGN[case]
     (tmp_path / name).write_bytes(content)
-    for read in (transforms.read_transform, transforms.read_alignment):
+    for read in (transforms.read_transform, itk_transforms.read_alignment):
         with pytest.raises(DataError, match=rf"{name}: .*{expected}"):
             read(tmp_path / name)
 
@@ -130,7 +130,7 @@ def test_linear_transforms_of_elastix_map_as_transformix(
     mapped = transforms.read_transform(path).map_points(STARTS * [-1, -1, 1]) * [-1, -1, 1]
     np.testing.assert_allclose(mapped, BY_TRANSFORMIX[kind, parameters, zyx], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(
-        transforms.read_alignment(path), transforms.read_transform(path).alignment
+        itk_transforms.read_alignment(path), transforms.read_transform(path).alignment
     )
 
 
@@ -182,7 +182,7 @@ def test_what_is_uncertain_of_elastix_is_refused(
 
 def test_directions_do_not_matter_to_upright_images(tmp_path: Path) -> None:
     path = elastix(tmp_path / "e.txt", directions="false", direction="1 0 0 0 1 0 0 0 1")
-    assert transforms.read_alignment(path).shape == (4, 4)
+    assert itk_transforms.read_alignment(path).shape == (4, 4)
 
 
 def field(
@@ -251,7 +251,7 @@ def test_a_field_is_no_alignment(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"1Warp\.nii\.gz: is a displacement field, which is not affine"
     ):
-        transforms.read_alignment(path)
+        itk_transforms.read_alignment(path)
 
 
 @pytest.mark.parametrize("case", ["FLIRT", "LTA", "MNI", "register.dat", "m3z"])
@@ -259,7 +259,7 @@ def test_the_check_of_a_manifest_keeps_the_way_out(case: str, tmp_path: Path) ->
     name, content, expected = FOREIGN[case]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as raised:
-        transforms.read_alignment(tmp_path / name)
+        itk_transforms.read_alignment(tmp_path / name)
     problem = integrity._problem(tmp_path / name, raised.value)  # noqa: SLF001 - how the check divides it
     assert problem.fix.startswith("convert it")
     assert expected.split(".*")[0].replace(" .", " (") in problem.message.replace(")", "(")

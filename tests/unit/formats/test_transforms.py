@@ -22,7 +22,7 @@ from stored import (
     voxel_points,
 )
 from tenter.errors import DataError, OutputError
-from tenter.formats import fields, transforms
+from tenter.formats import fields, itk_transforms, transforms
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
@@ -71,7 +71,7 @@ def test_transform_reads_back_as_it_was(fixed: str, tmp_path: Path) -> None:
 def test_rigid_transform_about_a_centre_is_read(suffix: str, tmp_path: Path) -> None:
     rigid = sitk.Euler3DTransform((10.0, -20.0, 5.0), 0.1, -0.2, 0.3, (1.0, 2.0, 3.0))
     sitk.WriteTransform(rigid, str(tmp_path / f"initial{suffix}"))
-    matrix = transforms.read_alignment(tmp_path / f"initial{suffix}")
+    matrix = itk_transforms.read_alignment(tmp_path / f"initial{suffix}")
     point = np.array([[7.0, 8.0, -9.0]])
     expected = np.array(rigid.TransformPoint((-7.0, -8.0, -9.0))) * [-1, -1, 1]
     np.testing.assert_allclose(geometry.apply(matrix, point)[0], expected, rtol=0, atol=1e-10)
@@ -84,7 +84,7 @@ def test_ants_matrix_file_is_read(tmp_path: Path) -> None:
         "Transform: MatrixOffsetTransformBase_double_3_3\n"
         "Parameters: 1 0.1 0 0 1 0 0 0 1 4 5 6\nFixedParameters: 0 0 0\n"
     )
-    matrix = transforms.read_alignment(path)
+    matrix = itk_transforms.read_alignment(path)
     expected = np.array([[1, 0.1, 0, -4], [0, 1, 0, -5], [0, 0, 1, 6], [0, 0, 0, 1]])
     np.testing.assert_allclose(matrix, expected, atol=1e-12)
 
@@ -92,14 +92,14 @@ def test_ants_matrix_file_is_read(tmp_path: Path) -> None:
 def test_composite_of_affine_transforms_is_read(tmp_path: Path) -> None:
     parts = [sitk.TranslationTransform(3, (1.0, 2.0, 3.0)), sitk.ScaleTransform(3, (2.0, 2.0, 2.0))]
     sitk.WriteTransform(sitk.CompositeTransform(parts), str(tmp_path / "initial.h5"))
-    matrix = transforms.read_alignment(tmp_path / "initial.h5")
+    matrix = itk_transforms.read_alignment(tmp_path / "initial.h5")
     np.testing.assert_allclose(geometry.apply(matrix, np.ones((1, 3))), [[1, 0, 5]], atol=1e-12)
 
 
 def test_deformation_is_no_alignment(tmp_path: Path) -> None:
     transforms.write_transform(tmp_path / "deformation.h5", pair("RAS", "RAS").transform)
     with pytest.raises(DataError, match=r"deformation\.h5.*not affine.*rigid or affine"):
-        transforms.read_alignment(tmp_path / "deformation.h5")
+        itk_transforms.read_alignment(tmp_path / "deformation.h5")
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,13 @@ def test_useless_matrix_is_refused(parameters: str, complaint: str, tmp_path: Pa
         f"Parameters: {parameters}\nFixedParameters: 0 0 0\n"
     )
     with pytest.raises(DataError, match=complaint):
-        transforms.read_alignment(tmp_path / "initial.tfm")
+        itk_transforms.read_alignment(tmp_path / "initial.tfm")
 
 
 def test_plane_transform_is_refused(tmp_path: Path) -> None:
     sitk.WriteTransform(sitk.Euler2DTransform(), str(tmp_path / "initial.tfm"))
     with pytest.raises(DataError, match="2-D transform"):
-        transforms.read_alignment(tmp_path / "initial.tfm")
+        itk_transforms.read_alignment(tmp_path / "initial.tfm")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a transform"])
@@ -129,7 +129,7 @@ def test_file_that_is_no_transform_is_named(content: bytes | None, tmp_path: Pat
     path = tmp_path / "initial.tfm"
     if content is not None:
         path.write_bytes(content)
-    for read in (transforms.read_alignment, transforms.read_transform):
+    for read in (itk_transforms.read_alignment, transforms.read_transform):
         with pytest.raises(DataError, match=r"initial\.tfm"):
             read(path)
 
@@ -274,7 +274,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import numpy as np, torch
-from tenter.formats import transforms
+from tenter.formats import itk_transforms, transforms
 from tenter.errors import OutputError
 from tenter.spatial.transform import Transform
 

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import finished
+from tenter.cases import case_files
 from tenter.errors import DataError
+from tenter.formats.transforms import read_transform
 from tenter.reporting import examples, results
+from tenter.spatial import warp
 
 RMS = ("", "landmark", "rms_tre", "mm")
 DICE = ("gland", "structure", "dice", "1")
@@ -133,3 +137,16 @@ def test_the_caption_says_figures_before_and_after() -> None:
     (example,) = examples.choose(found, 1)
     said = examples.caption(example, found)
     assert said == "gland Dice 0.50 → 0.81; RMS TRE of a pair 10.0 → 5.0\N{NO-BREAK SPACE}mm"
+
+
+def test_a_picture_is_warped_as_the_registration_warps(tmp_path: Path) -> None:
+    finished.write_case(tmp_path, "pair0", SHAPE)
+    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    case, path = tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5"
+    field = read_transform(path).field.double()
+    moving, labels = case_files.read_images(case).moving, case_files.read_labels(case).moving
+    image, mask = (torch.from_numpy(np.array(a, np.float64))[None] for a in (moving, labels / 255))
+    expected = warp.warp(image, field)[0], warp.warp(mask, field, padding="zeros")[0]
+    scene = examples.scene(case, path)
+    assert np.allclose(scene.warped, expected[0][0].numpy(), rtol=0, atol=1e-12)
+    assert np.allclose(np.sort(scene.warped_labels, 0), np.sort(expected[1], 0), rtol=0, atol=1e-12)
