@@ -15,8 +15,8 @@ from tenter.reporting import (
 )
 from tenter.reporting.origins import Origin
 from tenter.reporting.page import Page, Section
-from tenter.reporting.result_files import ResultFiles
 from tenter.reporting.tables import Tables
+from tenter.result_files import ResultFiles
 
 COLOPHON = "Written by tenter. All values are in metrics.tsv and summary.tsv beside this page."
 

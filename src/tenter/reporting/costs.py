@@ -13,8 +13,8 @@ from tenter.records import MetricRow
 from tenter.reporting import words
 from tenter.reporting.headline import headline
 from tenter.reporting.page import Block, Column, Section, Table
-from tenter.reporting.result_files import ResultFiles
 from tenter.reporting.statistics import Line
+from tenter.result_files import ResultFiles
 
 _TEXT = False
 

@@ -50,6 +50,15 @@ def summary(
     return " ".join(sentences)
 
 
+def sentences(lines: Sequence[Line], model: str) -> str:
+    """The result of one model in plain language, for all sets of pairs."""
+    sets = {line.set for line in lines if line.model == model}
+    labels = {line.label for line in lines if line.role == "structure" and line.label}
+    structure = labels.pop() if len(labels) == 1 else "structures"
+    kinds = [kind for kind in ("cv", "test") if kind in sets]
+    return " ".join(summary(lines, model, kind, structure) for kind in kinds)
+
+
 def _by_network(kind: str, *, of_two: bool, applied: bool) -> str:
     """Which network registered the pairs, in words."""
     if applied:

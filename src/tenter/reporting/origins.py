@@ -11,7 +11,7 @@ from pathlib import Path
 from tenter import __version__, files, provenance
 from tenter.reporting import words
 from tenter.reporting.page import Block, Column, Section, Table
-from tenter.reporting.result_files import ResultFiles, Source
+from tenter.result_files import ResultFiles, Source
 
 DIGITS = 10
 """Digits of a fingerprint that a table shows."""

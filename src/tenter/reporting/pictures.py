@@ -11,8 +11,9 @@ from tenter.errors import DataError
 from tenter.reporting import drawing, examples, panels
 from tenter.reporting.examples import Example
 from tenter.reporting.page import Block, Figure, Section
-from tenter.reporting.result_files import ResultFiles
-from tenter.reporting.results import Group
+from tenter.reporting.results import Group, groups
+from tenter.reporting.tables import strict_rows
+from tenter.result_files import ResultFiles
 
 LEGEND = (
     "Three planes (of slices, the plane of the slice) through the centre of the first structure, "
@@ -30,32 +31,32 @@ SLICES = "Slices of fixed, aligned and registered image, and of the displacement
 
 
 def section(
-    groups: Sequence[Group], settings: ReportSettings, paths: ResultFiles
+    all_groups: Sequence[Group], settings: ReportSettings, paths: ResultFiles
 ) -> Section | None:
     """Draw chosen pairs of each model and set; None if the report shall show none.
 
     Args:
-        groups: all figures.
+        all_groups: all figures.
         settings: how many pairs are shown, and the order of the models.
         paths: of prepared cases and transforms; a missing one is named in place of the picture.
     """
     count = settings.report.examples
-    sets = dict.fromkeys((group.set, group.model) for group in groups) if count else {}
+    sets = dict.fromkeys((group.set, group.model) for group in all_groups) if count else {}
     blocks: list[Block] = []
     for kind, model in tqdm(sets, desc="report: pictures", disable=None):
-        members = [group for group in groups if (group.set, group.model) == (kind, model)]
+        members = [group for group in all_groups if (group.set, group.model) == (kind, model)]
         for index, example in enumerate(examples.choose(members, count)):
             name = f"panel-{kind}-{settings.models.index(model)}-{index}"
             blocks.append(_block(example, members, name, paths))
-    text = LEGEND + (UNMEASURED if all(group.role == "field" for group in groups) else "")
+    text = LEGEND + (UNMEASURED if all(group.role == "field" for group in all_groups) else "")
     return Section("examples", "Pairs in pictures", tuple(blocks), text) if blocks else None
 
 
-def _block(example: Example, groups: Sequence[Group], name: str, paths: ResultFiles) -> Block:
-    """The picture of one pair of the model and set of `groups`, or why there is none."""
-    model = groups[0].model
+def _block(example: Example, members: Sequence[Group], name: str, paths: ResultFiles) -> Block:
+    """The picture of one pair of the model and set of `members`, or why there is none."""
+    model = members[0].model
     title = f"{example.title} of model {model}: {example.pair}"
-    figures = examples.caption(example, groups)
+    figures = examples.caption(example, members)
     caption = f"{example.origin}. {figures}."
     try:
         scene = examples.scene(paths.case(example.pair), paths.transform(model, example.pair))
@@ -66,19 +67,19 @@ def _block(example: Example, groups: Sequence[Group], name: str, paths: ResultFi
     return Block(title, figures=(Figure(drawn, caption + note),), wide=True)
 
 
-def files(groups: Sequence[Group], count: int, paths: ResultFiles) -> Iterator[tuple[str, str]]:
-    """Draw the pairs of one model and set as separate files; those that cannot be drawn are absent.
+def files(model: str, count: int, paths: ResultFiles) -> Iterator[tuple[str, str]]:
+    """Draw cross-validated pairs of a model as separate files; what cannot be drawn is absent.
 
     Args:
-        groups: figures of the model and set.
+        model: the model.
         count: number of pairs.
-        paths: of prepared cases and transforms.
+        paths: of metrics, prepared cases and transforms.
 
     Yields:
         The file's name, and its content (SVG).
     """
-    for example in examples.choose(groups, count) if count else ():
-        model = groups[0].model
+    members = groups(strict_rows(paths, model), [model]) if count else ()
+    for example in examples.choose([group for group in members if group.set == "cv"], count):
         try:
             scene = examples.scene(paths.case(example.pair), paths.transform(model, example.pair))
         except (DataError, OSError):

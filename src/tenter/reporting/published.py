@@ -8,7 +8,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from tenter.reporting import statistics
+from tenter.reporting.statistics import Line
+from tenter.result_files import ResultFiles
 
 ALL = "all"
 
@@ -46,38 +51,61 @@ UNITS = {"1": "", "%": "_pct"}
 Row = Mapping[str, str]
 
 
-def rows(path: Path) -> list[Row]:
-    """Lines of a table, by column."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream, delimiter="\t"))
-
-
-def figures(summary: Sequence[Row], comparison: Sequence[Row], model: str) -> dict[str, float]:
-    """A model's figures over all folds and all labels of a role.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The figures of a study, by the names that they are published with.
 
     Names are such as `test/landmark_tre_mm_median`. Differences from the reference are called
     `versus_reference/...`.
+
+    Attributes:
+        lines: of `summary.tsv`, as records.
+        summary: the same lines, by column.
+        comparison: lines of `comparison.tsv`, by column.
     """
-    named_figures = _figures(summary, model, ALL, COLUMNS | OF_ALL)
-    for row in comparison:
-        if row["model"] == model:
-            kind = "" if row["set"] == "cv" else f"_{SETS[row['set']]}"
-            columns = {column: suffix for column, suffix in CONTRASTS.items() if row.get(column)}
-            named_figures |= {
-                f"versus_reference{kind}/{_name(row)}_{suffix}": float(row[column])
-                for column, suffix in columns.items()
-            }
-    return named_figures
+
+    lines: tuple[Line, ...]
+    summary: Sequence[Row]
+    comparison: Sequence[Row]
+
+    def of_model(self, model: str) -> dict[str, float]:
+        """A model's figures over all folds and all labels of a role."""
+        named_figures = _figures(self.summary, model, ALL, COLUMNS | OF_ALL)
+        for row in self.comparison:
+            if row["model"] == model:
+                kind = "" if row["set"] == "cv" else f"_{SETS[row['set']]}"
+                columns = {name: suffix for name, suffix in CONTRASTS.items() if row.get(name)}
+                named_figures |= {
+                    f"versus_reference{kind}/{_name(row)}_{suffix}": float(row[name])
+                    for name, suffix in columns.items()
+                }
+        return named_figures
+
+    def of_fold(self, model: str, fold: str) -> dict[str, float]:
+        """A fold's figures over all labels of a role."""
+        return _figures(self.summary, model, fold, COLUMNS)
+
+    def reference(self, model: str) -> str | None:
+        """The model that a model is compared with, or None."""
+        return next((row["reference"] for row in self.comparison if row["model"] == model), None)
 
 
-def fold_figures(summary: Sequence[Row], model: str, fold: str) -> dict[str, float]:
-    """A fold's figures over all labels of a role."""
-    return _figures(summary, model, fold, COLUMNS)
+def read(paths: ResultFiles) -> Figures:
+    """Read the figures of a study.
+
+    Raises:
+        DataError: a table is damaged.
+    """
+    return Figures(
+        lines=statistics.read_summary(paths.summary),
+        summary=_rows(paths.summary),
+        comparison=_rows(paths.comparison),
+    )
 
 
-def reference(comparison: Sequence[Row], model: str) -> str | None:
-    """The model that a model is compared with, or None."""
-    return next((row["reference"] for row in comparison if row["model"] == model), None)
+def _rows(path: Path) -> list[Row]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
 
 
 def _figures(

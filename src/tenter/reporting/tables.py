@@ -15,9 +15,9 @@ from tenter.records import MetricRow, Plan
 from tenter.reporting import costs, statistics
 from tenter.reporting.costs import ModelCosts
 from tenter.reporting.histories import Rows
-from tenter.reporting.result_files import ResultFiles
 from tenter.reporting.results import Group, groups
 from tenter.reporting.statistics import Contrast, Line
+from tenter.result_files import ResultFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,7 @@ def read(paths: ResultFiles, models: Sequence[str]) -> Tables:
     Raises:
         DataError: a table is damaged, or holds no figure of any of these models.
     """
-    rows = tuple(
-        row for row in metric_tables.read(paths.metrics) if definition(row.metric).family == STRICT
-    )
+    rows = strict_rows(paths)
     measured = {row.model for row in rows}
     names = tuple(model for model in models if model in measured)
     if rows and not names:
@@ -85,6 +83,15 @@ def read(paths: ResultFiles, models: Sequence[str]) -> Tables:
         costs=costs.read(rows, paths, names),
         histories=_histories(paths, names),
         validation_pairs=_validation_pairs(paths, names),
+    )
+
+
+def strict_rows(paths: ResultFiles, model: str | None = None) -> tuple[MetricRow, ...]:
+    """Strict metrics of every pair, of all models or of one; challenge metrics are left out."""
+    return tuple(
+        row
+        for row in metric_tables.read(paths.metrics)
+        if model in {None, row.model} and definition(row.metric).family == STRICT
     )
 
 

@@ -12,7 +12,7 @@ from tenter.reporting import tables
 from tenter.reporting.composition import compose
 from tenter.reporting.origins import Origin
 from tenter.reporting.page import render
-from tenter.reporting.result_files import ResultFiles
+from tenter.result_files import ResultFiles
 
 
 def report(  # noqa: PLR0913 - flags of a command
@@ -65,6 +65,7 @@ def report(  # noqa: PLR0913 - flags of a command
         cases=cases,
         fields=fields,
         models=models,
+        report=output,
     )
     origin = Origin(
         code=code,

@@ -7,6 +7,7 @@ deleted runs; its pages hide them).
 """
 
 from tenter.tracking.examination import Complaint, examine
+from tenter.tracking.finished_study import artifacts, fold_result, require_finished
 from tenter.tracking.invitation import of_study
 from tenter.tracking.mirror import Mirror
 from tenter.tracking.place import Place, place_of, read_place, write_place
@@ -21,13 +22,16 @@ __all__ = [
     "ModelResult",
     "OptionResult",
     "Place",
+    "artifacts",
     "examine",
+    "fold_result",
     "of_study",
     "place_of",
     "publish",
     "read_place",
     "read_record",
     "rebuilds",
+    "require_finished",
     "start",
     "write_place",
 ]

@@ -10,8 +10,8 @@ from tenter import files
 from tenter.reporting import costs
 from tenter.reporting.costs import Cost, ModelCosts
 from tenter.reporting.page import Table
-from tenter.reporting.result_files import ResultFiles
 from tenter.reporting.statistics import Figures, Line
+from tenter.result_files import ResultFiles
 
 KINDS = {"cv": "Cross-validated pairs", "test": "Test pairs"}
 PLAIN = {"models": [{"fold": "0"}], "seconds": {"network": 0.25, "all": 0.5}, "device": "cpu"}

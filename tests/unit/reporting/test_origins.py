@@ -5,7 +5,7 @@ from pathlib import Path
 import finished
 from tenter import files
 from tenter.reporting import origins
-from tenter.reporting.result_files import ResultFiles, Source
+from tenter.result_files import ResultFiles, Source
 
 
 def test_accepted_changes_are_shown_with_their_reason(tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ def test_an_unfinished_study_is_not_published_and_told_how_to_finish(
     path = write_study(tmp_path)
     (tmp_path / "results/demo" / name).unlink()
     with pytest.raises(
-        DataError, match=rf"{name} is missing; finish the study first: snakemake .*study\.yaml"
+        DataError, match=rf"{name}: is missing; finish the study first: snakemake .*study\.yaml"
     ):
         publish(path)
 

@@ -1,4 +1,4 @@
-"""The files of a finished study by name: the only place in this room that spells them."""
+"""The files of a finished study by name, for the rooms that show and mirror results."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class ResultFiles:
         cases: folder of prepared cases, by pair.
         fields: folder of transforms, by model and pair.
         models: folder of trained models, by model and fold.
+        report: the page that shows them.
     """
 
     metrics: Path
@@ -53,6 +54,7 @@ class ResultFiles:
     cases: Path
     fields: Path
     models: Path
+    report: Path
 
     @classmethod
     def of(cls, root: Path) -> ResultFiles:
@@ -68,6 +70,7 @@ class ResultFiles:
             cases=root / "cases",
             fields=root / "fields",
             models=root / "models",
+            report=root / REPORT,
         )
 
     def case(self, pair: str) -> Path:
@@ -82,6 +85,10 @@ class ResultFiles:
         """The record of how a pair was registered."""
         return self.fields / model / pair / _SIDECAR
 
+    def trained(self, model: str, fold: str) -> Path:
+        """The folder of a trained network."""
+        return self.models / model / f"fold-{fold}"
+
     def histories(self, model: str) -> dict[str, Path]:
         """The existing training histories of a model, by fold."""
         paths = self.models.joinpath(model).glob(f"fold-*/{finished.HISTORY}")
@@ -93,10 +100,13 @@ class ResultFiles:
         paths = self.models.joinpath(model).glob(f"fold-*/{finished.DESCRIPTION}")
         return {_fold(path): path for path in sorted(paths)}
 
+    def tables(self) -> tuple[Path, ...]:
+        """The tables of figures that the report is written from."""
+        return (self.metrics, self.summary, self.comparison)
+
     def sources(self) -> tuple[Source, ...]:
         """The files that the report is written from, with what made each."""
-        tables = (self.metrics, self.summary, self.comparison)
-        sources = [Source(path=path, made_by="tenter summarise") for path in tables]
+        sources = [Source(path=path, made_by="tenter summarise") for path in self.tables()]
         sources.append(Source(path=self.plan, made_by="tenter plan"))
         if self.folds is not None:
             sources.append(Source(path=self.folds, made_by=BEFORE_FIRST_JOB))
