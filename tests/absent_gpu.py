@@ -124,7 +124,12 @@ class Waits(TorchDispatchMode):
             return any(index is not None and index.device.type != NAME for index in args[1])
         return near and not _DEPENDENT.isdisjoint(function.tags)
 
-    def _copy_waits(self, source: Tensor, target: torch.device, asynchronous: bool) -> bool:  # noqa: FBT001
+    def _copy_waits(
+        self,
+        source: Tensor,
+        target: torch.device,
+        asynchronous: bool,  # noqa: FBT001
+    ) -> bool:
         if target.type == source.device.type:
             return False
         return target.type == "cpu" or not asynchronous or source not in self._locked

@@ -90,7 +90,8 @@ def tiny_cohort(tmp_path: Path) -> MakeCohort:
     """Make a cohort of spheres; see `write_cohort` for its arguments."""
 
     def make(name: str = "cohort", **choices: object) -> TinyCohort:
-        return write_cohort(tmp_path / name, **choices)  # type: ignore[arg-type] # checked at run time
+        # Checked at run time.
+        return write_cohort(tmp_path / name, **choices)  # type: ignore[arg-type]
 
     return make
 

@@ -55,7 +55,13 @@ def encoded(
     return b"".join(_element(tag, *elements[tag], syntax, open_ended) for tag in sorted(elements))
 
 
-def _element(tag: int, kind: str, value: object, syntax: str, open_ended: bool) -> bytes:  # noqa: FBT001 - passed on
+def _element(
+    tag: int,
+    kind: str,
+    value: object,
+    syntax: str,
+    open_ended: bool,  # noqa: FBT001 - passed on
+) -> bytes:
     order = ">" if syntax == BIG_ENDIAN else "<"
     if isinstance(value, list):
         data = b"".join(

@@ -33,7 +33,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """A PostgreSQL server; its address without a database, `postgresql://tester:tester@127.0.0.1:port`."""
+    """A PostgreSQL server; its address without a database,
+    `postgresql://tester:tester@127.0.0.1:port`.
+    """
     if not (shutil.which("postgres") and shutil.which("initdb")):
         pytest.skip("PostgreSQL is not installed")
     pytest.importorskip("psycopg2", reason="SQLAlchemy's driver for PostgreSQL is not installed")

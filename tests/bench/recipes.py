@@ -62,7 +62,9 @@ def cohort(size: int, device: torch.device, pairs: int = PAIRS) -> tuple[Case, .
         Case(
             f"p{index}",
             (f"p{index}",),
-            tuple(torch.rand(1, size, size, size, generator=random).to(device) for _ in range(2)),  # type: ignore[arg-type]
+            tuple(  # type: ignore[arg-type]
+                torch.rand(1, size, size, size, generator=random).to(device) for _ in range(2)
+            ),
             (Label("gland", 1, "structure"),),
             (box,),  # type: ignore[arg-type]
         )

@@ -104,7 +104,7 @@ def _network_alone(ours: Ours) -> Callable[[], None]:
     def run() -> None:
         with torch.autocast(ours.device.type, torch.bfloat16, enabled=half):
             field: Tensor = ours.network(batch.moving, batch.fixed)
-        field.backward(push.to(field.dtype))  # type: ignore[no-untyped-call] # torch does not annotate it
+        field.backward(push.to(field.dtype))  # type: ignore[no-untyped-call] # torch lacks it
         for weight in ours.network.parameters():
             weight.grad = None
 

@@ -31,6 +31,9 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def prepared(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Prepared:  # noqa: ARG001 - it runs first
+def prepared(
+    cluster: None,  # noqa: ARG001 - it runs first
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Prepared:
     """A study of which nothing is trained yet, and what its trainings end with."""
     return prepare(tmp_path_factory.mktemp("prepared"))

@@ -52,7 +52,10 @@ def limit(request: pytest.FixtureRequest) -> Iterator[str]:
     command("sacctmgr", "--immediate", "modify", kind, name, "set", f"{key}=-1")
 
 
-def test_the_profile_needs_no_account(small: Study, without_accounting: None) -> None:  # noqa: ARG001
+def test_the_profile_needs_no_account(
+    small: Study,
+    without_accounting: None,  # noqa: ARG001
+) -> None:
     again(small)
     small.finish("--", *IMAGES)
     assert all((small.root / name).is_file() for name in IMAGES)
@@ -60,7 +63,10 @@ def test_the_profile_needs_no_account(small: Study, without_accounting: None) ->
     assert launching.submission_limit() is None
 
 
-def test_no_more_jobs_are_submitted_than_the_cluster_takes(small: Study, limit: str) -> None:  # noqa: ARG001
+def test_no_more_jobs_are_submitted_than_the_cluster_takes(
+    small: Study,
+    limit: str,  # noqa: ARG001
+) -> None:
     again(small)
     (small.root / "said.log").unlink(missing_ok=True)
     small.finish("--", *IMAGES)

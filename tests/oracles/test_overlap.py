@@ -106,7 +106,9 @@ def test_o24_there_and_back_a_sphere_keeps_its_volume(spacing: tuple[float, floa
     to_own = np.diag([*(1 / np.array(spacing)), 1.0])
     to_own[:3, 3] = (np.array(shape) - 1) / 2 - to_own[:3, :3] @ np.full(3, 14.5)
     there = resampling.on_grid(start, to_own, isotropic, padding="zeros")
-    back = resampling.on_grid(there, np.linalg.inv(to_own), shape, padding="zeros")  # type: ignore[arg-type] # three
+    back = resampling.on_grid(  # type: ignore[arg-type] # three
+        there, np.linalg.inv(to_own), shape, padding="zeros"
+    )
     assert (there >= 0.5).sum() == pytest.approx(start.sum() * np.prod(spacing), rel=0.02)
     assert (back >= 0.5).sum() == pytest.approx(start.sum(), rel=0.02)
 

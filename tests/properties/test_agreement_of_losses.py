@@ -52,7 +52,8 @@ def ours(name: str, scale: float, kernel: str, labels: tuple[Tensor, Tensor]) ->
 
 
 def theirs(loss: nn.Module, scale: int, kernel: str, labels: tuple[Tensor, Tensor]) -> float:
-    value: Tensor = MultiScaleLoss(loss, scales=[scale], kernel=kernel)(labels[1], labels[0])  # type: ignore[arg-type] # any loss
+    multi = MultiScaleLoss(loss, scales=[scale], kernel=kernel)  # type: ignore[arg-type] # any
+    value: Tensor = multi(labels[1], labels[0])
     return value.item()
 
 

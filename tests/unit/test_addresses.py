@@ -28,7 +28,9 @@ LOGINS = {
     f"HTTP://:{PASSWORD}@host": "HTTP://***@host",
     f"postgresql://u:{PASSWORD}@host:5432/db": "postgresql://***@host:5432/db",
     f"mysql+pymysql://u:{PASSWORD}@[::1]/db": "mysql+pymysql://***@[::1]/db",
-    f"postgresql://host/db?user=u&password={PASSWORD}": "postgresql://host/db?user=***&password=***",
+    f"postgresql://host/db?user=u&password={PASSWORD}": (
+        "postgresql://host/db?user=***&password=***"
+    ),
     f"htp://user:{PASSWORD}@host": "htp://***@host",
     "http://host:5000": "http://host:5000",
     "sqlite:////home/me@work/mlflow.db": "sqlite:////home/me@work/mlflow.db",

@@ -284,6 +284,9 @@ def test_another_format_is_not_written(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stack", "fill"), [(False, -1.0), (False, 0.5), (True, 2.0), (True, -0.1)]
 )
-def test_labels_are_not_filled_with_what_is_no_label(stack: bool, fill: float) -> None:  # noqa: FBT001 - a parameter of the test
+def test_labels_are_not_filled_with_what_is_no_label(
+    stack: bool,  # noqa: FBT001 - a parameter of the test
+    fill: float,
+) -> None:
     with pytest.raises(InputError, match=r"fill: is .*; give a"):
         tenter.warp(labels(stack=stack), shift(8.0, 0.0, 0.0), labels(), fill=fill)

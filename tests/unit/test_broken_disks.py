@@ -236,7 +236,9 @@ def tenter(*words: object, full: str = "") -> subprocess.CompletedProcess[str]:
         streams = {
             name: stream if name == full else subprocess.PIPE for name in ("stdout", "stderr")
         }
-        return subprocess.run(command, text=True, check=False, **streams)  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+            command, text=True, check=False, **streams
+        )
 
 
 def test_an_answer_that_cannot_be_printed_is_an_error(made: SmallStudy) -> None:

@@ -135,7 +135,8 @@ def test_folds_of_different_plans_are_refused_by_key(
     tmp_path: Path, key: str, value: object, told: str
 ) -> None:
     patient.write_model(tmp_path, "0")
-    patient.write_model(tmp_path, "1", replace(patient.PLAN, **{key: value}))  # type: ignore[arg-type]
+    changed = replace(patient.PLAN, **{key: value})  # type: ignore[arg-type]
+    patient.write_model(tmp_path, "1", changed)
     with pytest.raises(
         InputError, match=f"was trained with another plan than fold-0: {told}"
     ) as caught:

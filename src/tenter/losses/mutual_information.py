@@ -48,7 +48,9 @@ def mutual_information(
     """
     batch, channels = warped.shape[:2]
     weights = inside.expand_as(fixed).flatten(2).flatten(0, 1).to(warped.dtype)
-    joint: Tensor = _Joint.apply(_unit(warped), _unit(fixed), weights, bins)  # type: ignore[no-untyped-call]
+    joint: Tensor = _Joint.apply(  # type: ignore[no-untyped-call]
+        _unit(warped), _unit(fixed), weights, bins
+    )
     joint = joint / joint.sum(dim=(1, 2), keepdim=True).clamp(min=TINY)
     marginal_entropies = _entropy(joint.sum(dim=2)) + _entropy(joint.sum(dim=1))
     joint_entropy = _entropy(joint.flatten(1))
@@ -72,7 +74,13 @@ class _Joint(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor, weights: Tensor, bins: int) -> Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        first: Tensor,
+        second: Tensor,
+        weights: Tensor,
+        bins: int,
+    ) -> Tensor:
         ctx.save_for_backward(first, second, weights)
         ctx.bins = bins
         total = first.new_zeros(len(first), bins, bins)

@@ -71,7 +71,9 @@ def mean_energy(
     scale = constants.numbers(spacing, field).view(-1, *[1] * (field.ndim - 2))
     # As tuples: PyTorch's profiler cannot record an argument whose keys are tuples.
     listed = tuple((factor, tuple(stencil.items())) for factor, stencil in terms)
-    energy: Tensor = _MeanEnergy.apply(field * scale, listed, margin, norm)  # type: ignore[no-untyped-call]
+    energy: Tensor = _MeanEnergy.apply(  # type: ignore[no-untyped-call]
+        field * scale, listed, margin, norm
+    )
     return energy
 
 
@@ -84,7 +86,13 @@ class _MeanEnergy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, field: Tensor, terms: Listed, margin: int, norm: Norm) -> Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        field: Tensor,
+        terms: Listed,
+        margin: int,
+        norm: Norm,
+    ) -> Tensor:
         inside = _inside(field, margin)
         steps = [math.prod(field.shape[axis + 1 :]) for axis in range(2, field.ndim)]
         components = field.flatten(0, 1).flatten(1)

@@ -1,4 +1,5 @@
-"""Global-Net: label-reg's encoder that predicts one affine map."""  # noqa: N999 - named as in the configuration
+# ruff: noqa: N999 - named as in the configuration
+"""Global-Net: label-reg's encoder that predicts one affine map."""
 
 from __future__ import annotations
 

@@ -46,14 +46,21 @@ def instance_norm(
         in the features' precision, channels innermost.
     """
     # torch does not annotate it
-    result: Tensor = _InstanceNorm.apply(laid_out(features), offset, linear)  # type: ignore[no-untyped-call]
+    result: Tensor = _InstanceNorm.apply(  # type: ignore[no-untyped-call]
+        laid_out(features), offset, linear
+    )
     return result
 
 
 class _InstanceNorm(torch.autograd.Function):
     # Signatures as autograd calls them.
     @staticmethod
-    def forward(ctx: Any, features: Tensor, offset: Tensor, linear: bool) -> Tensor:  # noqa: ANN401, FBT001
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        features: Tensor,
+        offset: Tensor,
+        linear: bool,  # noqa: FBT001
+    ) -> Tensor:
         lines = _lines(features)
         mean, variance = _moments(lines, offset)
         inverse = torch.rsqrt(variance + EPSILON)

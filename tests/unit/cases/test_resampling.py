@@ -42,7 +42,9 @@ def test_a_ramp_stays_a_ramp_at_any_voxel_size(factor: float, offset: float, pad
     x, y, z = np.meshgrid(*[np.arange(40)] * 3, indexing="ij")
     ramp = (2 * x - y + 0.5 * z + 7).astype(np.float32)[None]
     start = 12 + offset
-    read = resampling.on_grid(ramp, scaling(factor, start), (5, 5, 5), padding=padding)  # type: ignore[arg-type] # sampled
+    read = resampling.on_grid(  # type: ignore[arg-type] # sampled
+        ramp, scaling(factor, start), (5, 5, 5), padding=padding
+    )
     i, j, k = (start + factor * index for index in np.meshgrid(*[np.arange(5)] * 3, indexing="ij"))
     assert np.allclose(read[0], 2 * i - j + 0.5 * k + 7, atol=2e-4)
 
@@ -109,7 +111,8 @@ def test_a_small_label_keeps_its_volume(factor: float) -> None:
 def test_a_slice_is_not_smoothed_across(padding: str) -> None:
     thin = NOISE[..., :1]
     thick = np.diag([1.0, 1.0, 5.0, 1.0])
-    assert np.array_equal(resampling.on_grid(thin, thick, (12, 10, 1), padding=padding), thin)  # type: ignore[arg-type] # parametrised
+    read = resampling.on_grid(thin, thick, (12, 10, 1), padding=padding)  # type: ignore[arg-type]
+    assert np.array_equal(read, thin)
 
 
 @pytest.mark.parametrize("padding", ["border", "zeros"])
@@ -158,7 +161,9 @@ def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 3.7, 20.0, 2500.0])
 def test_smoothing_with_continued_edges_is_scipys(sigma: float) -> None:
     line = np.random.default_rng(0).normal(size=(1, 1, 24, 1, 1))
-    read = resampling._smoothed(torch.from_numpy(line), (sigma, 0.0, 0.0), "border")  # noqa: SLF001 - one step
+    read = resampling._smoothed(  # noqa: SLF001 - one step
+        torch.from_numpy(line), (sigma, 0.0, 0.0), "border"
+    )
     weights = smooth.kernel(sigma).numpy()
     expected = ndimage.correlate1d(line.ravel(), weights, mode="nearest")
     np.testing.assert_allclose(read.numpy().ravel(), expected, atol=1e-12)

@@ -24,7 +24,9 @@ def _correlation(one: np.ndarray, other: np.ndarray, place: tuple[int, ...], hal
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_it_is_the_mean_correlation_of_windows_those_at_the_border_too(signed: bool) -> None:  # noqa: FBT001
+def test_it_is_the_mean_correlation_of_windows_those_at_the_border_too(
+    signed: bool,  # noqa: FBT001
+) -> None:
     warped, fixed, inside = _images()
     rows = [
         _correlation(warped[0, 0].numpy(), fixed[0, 0].numpy(), place, half=2)

@@ -92,7 +92,8 @@ def test_velocities_are_averaged_and_integrated_once(
     several = members(settings, size=0.5)
     found = answers.answer(images, several)
     sides = [torch.from_numpy(side)[None] for side in (images.moving, images.fixed)]
-    velocity = torch.stack([item.network.velocity(*sides) for item in several]).mean(0)  # type: ignore[operator]
+    velocities = [item.network.velocity(*sides) for item in several]  # type: ignore[operator]
+    velocity = torch.stack(velocities).mean(0)
     expected = several[0].network.output.flow(velocity, SHAPE)  # type: ignore[operator,union-attr]
     torch.testing.assert_close(found.field, expected)
     for field, item in zip(found.members, several, strict=True):

@@ -325,7 +325,8 @@ def test_applying_twice_gives_the_same_bits() -> None:
 
 
 def test_no_generator_is_touched() -> None:
-    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002 - the global one is meant
+    # The global generator is meant.
+    before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002
     cohort = [case("p0")]
     apply(
         draw(outline(cohort, SPACING), settings(augmentation=EVERYTHING), fold="0", step=0),

@@ -111,7 +111,10 @@ def test_no_points_map_to_no_points() -> None:
 
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("sheared", [False, True])
-def test_points_return_by_the_exact_inverse(storage: str, sheared: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_points_return_by_the_exact_inverse(
+    storage: str,
+    sheared: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
     transform = gentle_transform(5, storage, sheared=sheared)
     points = voxel_points(transform.affine, tuple(transform.field.shape[2:]), between=True)
     home, residual_mm = transform.inverse_points(transform.map_points(points))
