@@ -73,19 +73,24 @@ def run(folder: Path) -> None:
     """Run the demo's study and, where the cohort is present, the one on four pairs,
     below `folder`.
     """
-    demo = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
-    demo |= {"manifest": "demo-cohort/manifest.tsv", "results": str(folder)}
-    _call("tenter", "simulate", str(folder / "demo-cohort"))
-    studies = {"demo": demo}
+    run_demo(folder)
     if MRUS.is_dir():
         (folder / "four-pairs.tsv").write_text(_four_pairs())
-        studies["four-pairs"] = FOUR_PAIRS | {"manifest": "four-pairs.tsv", "results": str(folder)}
-    for name, content in studies.items():
-        config = folder / f"{name}.yaml"
-        config.write_text(yaml.safe_dump(content, sort_keys=False))
-        _call(
-            "snakemake", "--profile", "profiles/local", "--cores", "1", "--configfile", str(config)
-        )
+        _run_study(folder, "four-pairs", FOUR_PAIRS | {"manifest": "four-pairs.tsv"})
+
+
+def run_demo(folder: Path) -> Path:
+    """Simulate the demo's cohort and run its study, both below `folder`; its results."""
+    demo = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    _call("tenter", "simulate", str(folder / "demo-cohort"))
+    _run_study(folder, "demo", demo | {"manifest": "demo-cohort/manifest.tsv"})
+    return folder / "demo"
+
+
+def _run_study(folder: Path, name: str, content: dict[str, Any]) -> None:
+    config = folder / f"{name}.yaml"
+    config.write_text(yaml.safe_dump(content | {"results": str(folder)}, sort_keys=False))
+    _call("snakemake", "--profile", "profiles/local", "--cores", "1", "--configfile", str(config))
 
 
 def _four_pairs() -> str:
