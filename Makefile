@@ -55,6 +55,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tests/workflow/lint.py
+	$(BIN)/python tests/lint/sizes.py
 	$(BIN)/python -m tenter.config.reference --check
 
 check: lint test
