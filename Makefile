@@ -22,7 +22,7 @@ help:
 	@echo "make check   lint and test: what must pass before anything lands"
 	@echo "make soak    long proofs (kills, races, short studies, fuzzing, a cluster with TENTER_CLUSTER=1); hours"
 	@echo "make bench   speed and memory, as ratios to peers; make bench-gpu on a GPU"
-	@echo "make docs    generated references: schemas, config/README.md"
+	@echo "make docs    what is generated: schemas, config/README.md, the picture of the floors"
 
 # Installed once per set of requirements; the stamp names what is inside.
 $(VENV)/.run: pyproject.toml constraints/reproducible.txt
@@ -56,6 +56,7 @@ lint: $(VENV)/.dev
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tests/workflow/lint.py
 	$(BIN)/python tests/lint/sizes.py
+	$(BIN)/python tests/lint/floors.py --check
 	$(BIN)/python -m tenter.config.reference --check
 
 check: lint test
@@ -73,6 +74,7 @@ bench-gpu: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tenter.config.reference
+	$(BIN)/python tests/lint/floors.py
 
 clean:
 	rm -rf results .snakemake
