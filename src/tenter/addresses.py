@@ -13,12 +13,16 @@ HIDDEN = "***"
 """Placeholder for a login."""
 
 EXPOSED = (
-    "the address holds a login, which whoever reads the configuration "
-    "(or Snakemake's --report) can see; set "
-    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
-    "(PostgreSQL: PGUSER and PGPASSWORD) instead"
+    (
+        "the address holds a login, which whoever reads the configuration "
+        "(or Snakemake's --report) can see"
+    ),
+    (
+        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
+        "(PostgreSQL: PGUSER and PGPASSWORD) instead"
+    ),
 )
-"""Warning about a login in a configuration."""
+"""Warning about a login in a configuration: message and fix."""
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 WEB = ("http", "https")

@@ -259,8 +259,8 @@ def dice(
     if first.shape != second.shape or not headers.same_place(
         first.affine, second.affine, first.shape
     ):
-        message = "labels: are on different grids; warp one of them onto the other's first"
-        raise DataError(message)
+        fix = "warp one of them onto the other's first"
+        raise DataError(Fault("labels", "are on different grids", fix))
     keys = sorted({*first.keys, *second.keys})
     values = {
         key: overlap.dice(*(labels.mask(key) >= PRESENT for labels in (first, second)))

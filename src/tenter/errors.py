@@ -22,9 +22,7 @@ class TenterError(Exception):
 
     exit_code = 3
 
-    def __init__(self, faults: Fault | Sequence[Fault] | str = ()) -> None:
-        if isinstance(faults, str):
-            faults = Fault("", faults, "")
+    def __init__(self, faults: Fault | Sequence[Fault]) -> None:
         self.faults = (faults,) if isinstance(faults, Fault) else tuple(faults)
         super().__init__(self.faults)  # as arguments, so that the error can be pickled
 
@@ -49,19 +47,6 @@ class DataError(TenterError):
 
 class FormatError(DataError):
     """A file is not in the format that is expected, whatever else it may be."""
-
-
-class DamagedFileError(DataError):
-    """A small file of tenter's own is not as it was written.
-
-    Attributes:
-        fault: the file, what is wrong with it, and how to make it again.
-    """
-
-    @property
-    def fault(self) -> Fault:
-        """The only fault."""
-        return self.faults[0]
 
 
 class CodeChangedError(TenterError):
@@ -90,15 +75,15 @@ class TrackingError(TenterError):
     """The tracking server or its database cannot be reached, or refuses requests."""
 
 
-def message(error: BaseException) -> str | None:
-    """The message of an error for users, one line for each fault; None for a defect in tenter.
+def faults(error: BaseException) -> tuple[Fault, ...] | None:
+    """What users are shown of an error; None for a defect in tenter.
 
     Args:
         error: an error of tenter or of the operating system, or raised from one of these.
     """
     if isinstance(error, TenterError):
-        return str(error) or type(error).__name__
+        return error.faults
     if isinstance(error, MemoryError):
-        return "memory ran out; give the command more memory, then run it again"
+        return (Fault("memory", "ran out", "give the command more memory, then run it again"),)
     refused = system_errors.behind(error)
-    return None if refused is None else system_errors.line(refused)
+    return None if refused is None else (system_errors.fault(refused),)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tenter import system_errors
-from tenter.errors import DamagedFileError, DataError, OutputError, TenterError
+from tenter.errors import DataError, OutputError, TenterError
 from tenter.records import Fault
 
 REMEDY = "delete it and run the workflow again"
@@ -61,7 +61,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         refused = _cause_of_failed_write(error, temporary)
         if refused is None:
             raise
-        raise OutputError(system_errors.line(refused, path, "written")) from error
+        raise OutputError(system_errors.fault(refused, path, "written")) from error
     finally:
         with contextlib.suppress(OSError):  # the first error counts
             temporary.unlink(missing_ok=True)
@@ -125,7 +125,7 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(system_errors.line(error, path, "removed")) from error
+        raise OutputError(system_errors.fault(error, path, "removed")) from error
 
 
 @contextlib.contextmanager
@@ -165,7 +165,7 @@ def _flush_or_remove(path: Path) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        raise OutputError(system_errors.line(error, path, "written")) from error
+        raise OutputError(system_errors.fault(error, path, "written")) from error
 
 
 def _flush(path: Path) -> None:
@@ -205,13 +205,12 @@ def read_text(path: Path, remedy: str = REMEDY) -> str:
         remedy: what to do where it is damaged.
 
     Raises:
-        DamagedFileError: it is empty or is not UTF-8 text.
-        DataError: it cannot be read.
+        DataError: it cannot be read, is empty, or is not UTF-8 text.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(system_errors.line(error, path, "read")) from error
+        raise DataError(system_errors.fault(error, path, "read")) from error
     if not content.strip(b"\0 \t\r\n"):
         message = (
             f"holds nothing but {len(content)} blank or zero bytes"
@@ -233,8 +232,7 @@ def read_json(path: Path, remedy: str = REMEDY) -> Any:  # noqa: ANN401 - any JS
         remedy: what to do where it is damaged.
 
     Raises:
-        DamagedFileError: it is damaged.
-        DataError: it cannot be read.
+        DataError: it cannot be read or is damaged.
     """
     text = read_text(path, remedy)
     try:
@@ -258,8 +256,7 @@ def read_object(path: Path, keys: Mapping[str, Kind], remedy: str = REMEDY) -> d
         remedy: what to do where it is damaged.
 
     Raises:
-        DamagedFileError: it is damaged or lacks a key.
-        DataError: it cannot be read.
+        DataError: it cannot be read, is damaged, or lacks a key.
     """
     value = read_json(path, remedy)
     require_keys(path, value, keys, remedy)
@@ -271,7 +268,7 @@ def require_keys(path: Path, value: object, keys: Mapping[str, Kind], remedy: st
     """Check that a value, read from a file, is an object with these keys.
 
     Raises:
-        DamagedFileError: naming the first key that is absent or of another type.
+        DataError: naming the first key that is absent or of another type.
     """
     if not isinstance(value, dict):
         raise damaged(path, f"holds {_NAMES[type(value)]}, not an object", remedy)
@@ -307,8 +304,8 @@ def read_table(
         delimiter: what separates cells.
 
     Raises:
-        DamagedFileError: it is damaged, lacks a column, or a row has another number of cells.
-        DataError: it cannot be read.
+        DataError: it cannot be read, is damaged, lacks a column, or a row has another number of
+            cells.
     """
     text = read_text(path, remedy)
     if not text.endswith("\n"):
@@ -343,7 +340,7 @@ def damaged(
     *,
     row: int | None = None,
     column: str | None = None,
-) -> DamagedFileError:
+) -> DataError:
     """The error for a damaged file that tenter wrote.
 
     Args:
@@ -353,7 +350,7 @@ def damaged(
         row: line of a table, from 1.
         column: column of a table.
     """
-    return DamagedFileError(Fault(str(path), message, remedy, row, column))
+    return DataError(Fault(str(path), message, remedy, row, column))
 
 
 def sha256(path: Path) -> str:

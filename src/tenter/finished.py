@@ -119,19 +119,18 @@ def describe(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION
     if not path.is_file():
-        message = f"{path}: does not exist; name the folder of a finished fold"
-        raise CheckpointError(message)
+        fix = "name the folder of a finished fold"
+        raise CheckpointError(Fault(str(path), "does not exist", fix))
     try:
         description = files.read_object(path, {"format": int}, _RETRAIN)
         if description["format"] == FORMAT:
             files.require_keys(path, description, {"fold": str, "weights_sha256": str}, _RETRAIN)
     except DataError as error:
-        raise CheckpointError(str(error)) from error
+        raise CheckpointError(error.faults) from error
     if description["format"] != FORMAT:
-        message = (
-            f"{path}: is not in model format {FORMAT}; train the model again with this version"
-        )
-        raise CheckpointError(message)
+        message = f"is not in model format {FORMAT}"
+        fix = "train the model again with this version"
+        raise CheckpointError(Fault(str(path), message, fix))
     return description
 
 
@@ -148,8 +147,8 @@ def plan_of(description: Mapping[str, Any], path: Path) -> Plan:
     try:
         return _plan(_Plan.model_validate(description.get("plan")))
     except ValidationError as error:
-        message = f"{path}: holds no valid plan ({_reason(error)}); {_RETRAIN}"
-        raise CheckpointError(message) from error
+        message = f"holds no valid plan ({_reason(error)})"
+        raise CheckpointError(Fault(str(path), message, _RETRAIN)) from error
 
 
 def members(model: Path) -> tuple[Path, ...]:
@@ -260,8 +259,7 @@ def _read(folder: Path) -> FinishedFold | Fault:
     try:
         description = _Description.model_validate(describe(folder))
     except CheckpointError as error:
-        message, _, fix = str(error).removeprefix(f"{path}: ").rpartition("; ")
-        return Fault(str(path), message, fix)
+        return error.faults[0]
     except ValidationError as error:
         return Fault(str(path), f"is damaged ({_reason(error)})", _RETRAIN)
     channels = (description.channels.moving, description.channels.fixed)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenter import files
-from tenter.errors import DamagedFileError, InputError
+from tenter.errors import DataError, InputError
 from tenter.records import Fault, ImagePair, Subject
 
 
@@ -151,16 +151,15 @@ def read_lock(path: Path) -> dict[str, int]:
     """Read a lock file (`patient`, `fold`); empty if there is no file.
 
     Raises:
-        InputError: the file is damaged.
-        DataError: it cannot be read.
+        InputError: the file cannot be read or is damaged.
     """
     if not path.exists():
         return {}
     fix = "restore it, or delete it to assign folds anew"
     try:
         rows = files.read_table(path, ("patient", "fold"), fix)
-    except DamagedFileError as error:
-        raise InputError([error.fault]) from error
+    except DataError as error:
+        raise InputError(error.faults) from error
     if not rows:
         raise InputError([Fault(str(path), "names no patient", fix)])
     for number, row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from tenter import files, system_errors, tables
 from tenter.errors import DataError, InputError
-from tenter.records import FileEntry, ImagePair
+from tenter.records import Fault, FileEntry, ImagePair
 
 P = TypeVar("P", bound=ImagePair)
 R = TypeVar("R")
@@ -28,9 +29,10 @@ def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R
         stage: name of the stage, for the progress bar and the error message.
 
     Raises:
-        DataError: pairs failed; the message names each and why.
+        DataError: pairs failed; its faults after the first name each pair and why.
     """
-    results, failed = [], []
+    results: list[R] = []
+    failed: list[Fault] = []
     progress = tqdm(
         pairs, desc=stage, unit="pair", file=sys.stderr, disable=not sys.stderr.isatty()
     )
@@ -39,13 +41,14 @@ def each_pair(pairs: Sequence[P], work: Callable[[P], R], stage: str) -> tuple[R
             try:
                 results.append(work(pair))
             except (DataError, InputError) as error:
-                failed.append(f"{pair.id}: {error}")
+                failed += [replace(fault, pair=pair.id) for fault in error.faults]
             except OSError as error:
-                failed.append(f"{pair.id}: {system_errors.line(error)}")
+                failed.append(replace(system_errors.fault(error), pair=pair.id))
     if failed:
-        summary = f"{stage}: {len(failed)} of {len(pairs)} pairs failed, the others are done:"
-        message = "\n".join([summary, *failed])
-        raise DataError(message)
+        count = len({fault.pair for fault in failed})
+        message = f"{count} of {len(pairs)} pairs failed, the others are done"
+        summary = Fault(stage, message, "correct what follows, then run the same command again")
+        raise DataError([summary, *failed])
     return tuple(results)
 
 

@@ -18,6 +18,10 @@ from typing import Any
 
 from tenter import __version__, files, syntax
 from tenter.errors import CodeChangedError
+from tenter.records import Fault
+
+MAKE_AGAIN = "delete what is named here and run the same command again"
+"""Fix for an output that is missing or not as it was written."""
 
 PACKAGE = Path(__file__).parent
 ROOT = "tenter"
@@ -93,10 +97,11 @@ def verify(stage: str, settings: str, code: str) -> None:
     record = os.environ.get(ACCEPTED)
     if code not in {actual, accepted(actual, Path(record)) if record else actual}:
         message = (
-            f"the code of `{stage}` changed since this job was planned ({code} then, {actual} now)"
-            f"{_other_installation()}; run snakemake again so that stale steps are found anew"
+            f"its code changed since this job was planned ({code} then, {actual} now)"
+            f"{_other_installation()}"
         )
-        raise CodeChangedError(message)
+        fix = "run snakemake again so that stale steps are found anew"
+        raise CodeChangedError(Fault(stage, message, fix))
 
 
 def planned() -> dict[str, Any]:
@@ -161,24 +166,24 @@ def record(
     files.write_json(_record_path(output), content)
 
 
-def damage(output: Path) -> list[str]:
+def damage(output: Path, fix: str = MAKE_AGAIN) -> list[Fault]:
     """List files of an output that are missing or differ from its provenance record.
 
     Empty for records of earlier versions of tenter, which lack hashes of the files.
 
     Args:
         output: a file or a folder, as given to `record`.
+        fix: what to do about each fault.
     """
     content = recorded(output) or {}
     faults = []
     for name, sha256 in content.get("outputs", {}).items():
         path = output / name if output.is_dir() else output.with_name(name)
         if not path.is_file():
-            faults.append(f"{path} is missing")
+            faults.append(Fault(str(path), "is missing", fix))
         elif files.sha256(path) != sha256:
-            faults.append(
-                f"{path} is not the file that `{content['stage']}` wrote (its sha256 differs)"
-            )
+            message = f"is not the file that `{content['stage']}` wrote (its sha256 differs)"
+            faults.append(Fault(str(path), message, fix))
     return faults
 
 

@@ -44,9 +44,7 @@ class Fault:
             str(part) for part in (self.file, self.row, self.column) if part is not None
         )
         pair = f"{self.pair}: " if self.pair is not None else ""
-        if not (self.file or self.fix):
-            return self.message
-        return f"{pair}{location}: {self.message}; {self.fix}"
+        return " ".join(f"{pair}{location}: {self.message}; {self.fix}".splitlines())
 
     def __str__(self) -> str:
         """The severity and the text."""

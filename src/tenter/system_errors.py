@@ -1,4 +1,4 @@
-"""One-line messages for errors of the operating system on files: cause and fix."""
+"""What errors of the operating system on files mean: cause and fix."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+
+from tenter.records import Fault
 
 Action = Literal["read", "written", "removed", "used"]
 
@@ -111,20 +113,17 @@ _NUMBER = re.compile(r"errno = (\d+)")
 """The number of the system's error in a message of HDF5."""
 
 
-def line(error: OSError, path: Path | None = None, action: Action = "used") -> str:
-    """Format an error in one line: which file could not be used, why, and what to do.
+def fault(error: OSError, path: Path | None = None, action: Action = "used") -> Fault:
+    """Which file could not be used, why, and what to do.
 
     Args:
         error: error of the operating system.
         path: the file, if the error names none or another one.
         action: the attempted action.
-
-    Returns:
-        `<path>: cannot be <action>: <cause>; <fix>`.
     """
     named = path if path is not None else _named(error)
     cause, fix = _cause(error, named)
-    return f"{f'{named}: ' if named is not None else 'a file '}cannot be {action}: {cause}; {fix}"
+    return Fault("a file" if named is None else str(named), f"cannot be {action}: {cause}", fix)
 
 
 def number(error: OSError) -> int | None:

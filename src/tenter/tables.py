@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tenter import files
 from tenter.errors import DataError
-from tenter.records import FileEntry
+from tenter.records import Fault, FileEntry
 
 PREPARE_AGAIN = (
     "delete what is damaged, run `snakemake cases` with your --profile and --configfile, "
@@ -65,22 +65,30 @@ def _entry(path: Path, number: int, cells: Mapping[str, str]) -> FileEntry:
     return FileEntry(pair, file, int(size), sha256, fingerprint)
 
 
-def faults(entries: Iterable[FileEntry], root: Path, *, content: bool = False) -> list[str]:
-    """List missing or changed files below `root`; compares sizes, or with `content` every byte."""
-    messages = []
+def faults(
+    entries: Iterable[FileEntry], root: Path, fix: str, *, content: bool = False
+) -> list[Fault]:
+    """List missing or changed files below `root`; compares sizes, or with `content` every byte.
+
+    Args:
+        entries: what is recorded of the files.
+        root: folder that the entries' paths begin at.
+        fix: what to do about each fault.
+        content: compare the content as well.
+    """
+    found = []
     for record in entries:
         path = root / record.file
+        message = ""
         if not path.is_file():
-            messages.append(f"{record.pair}: {path} is missing")
+            message = "is missing"
         elif path.stat().st_size != record.bytes:
-            messages.append(
-                f"{record.pair}: {path} has {path.stat().st_size} bytes, not {record.bytes}"
-            )
+            message = f"has {path.stat().st_size} bytes, not {record.bytes}"
         elif content and files.sha256(path) != record.sha256:
-            messages.append(
-                f"{record.pair}: {path} is not the file that was written (sha256 differs)"
-            )
-    return messages
+            message = "is not the file that was written (sha256 differs)"
+        if message:
+            found.append(Fault(str(path), message, fix, pair=record.pair))
+    return found
 
 
 def is_whole(path: Path, root: Path) -> bool:
@@ -109,13 +117,13 @@ def verified(
     empty = next((table for table, entries in by_table.items() if not entries), None)
     if empty is not None:
         raise files.damaged(empty, "holds no row")
-    faults_by_table = {
-        table: faults(entries, root, content=content) for table, entries in by_table.items()
-    }
-    messages = [line for lines in faults_by_table.values() for line in lines]
-    if messages:
-        message = "\n".join([*messages, PREPARE_AGAIN])
-        raise DataError(message)
+    damage = [
+        fault
+        for entries in by_table.values()
+        for fault in faults(entries, root, PREPARE_AGAIN, content=content)
+    ]
+    if damage:
+        raise DataError(damage)
     by_pair: dict[str, list[FileEntry]] = {}
     for record in (record for entries in by_table.values() for record in entries):
         by_pair.setdefault(record.pair, []).append(record)

@@ -13,6 +13,7 @@ import pytest
 import broken_disks
 from tenter import files
 from tenter.errors import DataError, OutputError
+from tenter.records import Fault
 
 
 def test_a_failing_writer_leaves_the_old_file(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_a_file_that_the_disk_does_not_take_loses_its_name(
     assert not list(tmp_path.iterdir())
 
 
-DAMAGED = "the pair is damaged"
+DAMAGED = Fault("x", "is damaged", "copy it again")
 READ_ONLY = OSError(errno.EROFS, "Read-only file system")
 
 
@@ -190,7 +191,7 @@ def test_a_library_that_hides_the_reason_is_told_by_the_file_system(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("x"), ValueError("x"), DataError("x"), KeyError("x")]
+    "error", [RuntimeError("x"), ValueError("x"), DataError(DAMAGED), KeyError("x")]
 )
 def test_an_error_that_is_none_of_writing_stays_as_it_is(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(error)) as caught, files.written_whole(tmp_path / "x"):
@@ -212,7 +213,7 @@ def test_a_fault_counts_more_than_what_the_disk_did_not_take(
             monkeypatch.setattr(os, "fsync", refuse)
             raise DataError(DAMAGED)
 
-    with pytest.raises(DataError, match=DAMAGED):
+    with pytest.raises(DataError, match="x: is damaged"):
         fail()
 
 

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tenter import pairwork, tables
 from tenter.errors import DataError, OutputError
-from tenter.records import ImagePair
+from tenter.records import Fault, ImagePair
 
 PAIRS = tuple(
     ImagePair(id=name, patients=(name,), moving=Path("m"), fixed=Path("f")) for name in "abc"
 )
+
+EMPTY = Fault("b: 1; 2.nii", "is empty", "copy it again")
+ODD = Fault("b.nii", "is odd", "export it again", row=3)
 
 
 @pytest.fixture
@@ -30,13 +34,13 @@ def test_one_bad_pair_does_not_stop_the_others_and_is_named() -> None:
 
     def work(pair: ImagePair) -> None:
         if pair.id == "b":
-            message = "b.nii: is empty"
-            raise DataError(message)
+            raise DataError([EMPTY, ODD])
         done.append(pair.id)
 
-    with pytest.raises(DataError, match=r"1 of 3 pairs failed.*\nb: b.nii: is empty"):
+    with pytest.raises(DataError, match="1 of 3 pairs failed, the others are done") as caught:
         pairwork.each_pair(PAIRS, work, "work")
     assert done == ["a", "c"]
+    assert caught.value.faults[1:] == (replace(EMPTY, pair="b"), replace(ODD, pair="b"))
 
 
 def test_a_full_disk_stops_at_once() -> None:
@@ -44,8 +48,7 @@ def test_a_full_disk_stops_at_once() -> None:
 
     def work(pair: ImagePair) -> None:
         done.append(pair.id)
-        message = "disk full"
-        raise OutputError(message)
+        raise OutputError(Fault("a.nii", "cannot be written", "free some space"))
 
     with pytest.raises(OutputError):
         pairwork.each_pair(PAIRS, work, "work")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tenter import errors, system_errors
-from tenter.errors import DataError, TenterError
+from tenter.errors import DataError
+from tenter.records import Fault
 
 KINDS = {
     "ENOSPC": "the disk is full",
@@ -36,19 +37,19 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_of_error_is_told_with_path_cause_and_fix(name: str) -> None:
     number = getattr(errno, name)
-    line = system_errors.line(OSError(number, os.strerror(number)), Path("/data/x.nii"), "written")
-    place, cause = line.split(": ", 1)
-    told, fix = cause.split("; ", 1)
-    assert place == "/data/x.nii"
-    assert KINDS[name] in line
-    assert told.startswith("cannot be written")
-    assert "run" in fix
-    assert "\n" not in line
+    fault = system_errors.fault(
+        OSError(number, os.strerror(number)), Path("/data/x.nii"), "written"
+    )
+    assert fault.file == "/data/x.nii"
+    assert KINDS[name] in fault.text
+    assert fault.message.startswith("cannot be written")
+    assert "run" in fault.fix
+    assert "\n" not in fault.message + fault.fix
 
 
 def test_a_full_disk_is_told_with_what_is_left(tmp_path: Path) -> None:
     error = OSError(errno.ENOSPC, "No space left on device")
-    assert "bytes free)" in system_errors.line(error, tmp_path / "x", "written")
+    assert "bytes free)" in system_errors.fault(error, tmp_path / "x", "written").message
 
 
 @pytest.mark.parametrize("make", ["file", "circle", "nothing"])
@@ -59,45 +60,51 @@ def test_what_stands_in_the_way_is_named(make: str, tmp_path: Path) -> None:
     else:
         obstacle.symlink_to(obstacle if make == "circle" else tmp_path / "gone")
     told = {"file": "is a file", "circle": "leads in a circle", "nothing": "leads to nothing"}
-    line = system_errors.line(OSError(errno.EEXIST, "File exists"), obstacle / "a/b", "written")
-    assert f"{obstacle} is a " in line
-    assert told[make] in line
+    error = OSError(errno.EEXIST, "File exists")
+    message = system_errors.fault(error, obstacle / "a/b", "written").message
+    assert f"{obstacle} is a " in message
+    assert told[make] in message
 
 
 def test_a_temporary_name_is_not_told() -> None:
     error = OSError(errno.EIO, "Input/output error", "/data/cases/.tmp-host-1-2.nii")
-    assert system_errors.line(error).startswith("/data/cases: ")
+    assert system_errors.fault(error).file == "/data/cases"
 
 
 def test_hdf5s_errors_are_told_by_the_number_within() -> None:
     error = OSError(
         "Can't write data (file write failed: time = x, errno = 28, error message = 'y')"
     )
-    assert "the disk is full" in system_errors.line(error, Path("x.h5"), "written")
+    assert "the disk is full" in system_errors.fault(error, Path("x.h5"), "written").message
 
 
 def test_a_circle_that_pathlib_hides_is_found(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "a")
     with pytest.raises((RuntimeError, OSError)) as caught:
         (tmp_path / "a").resolve(strict=True)
-    assert "circle" in str(errors.message(caught.value))
+    (fault,) = errors.faults(caught.value) or ()
+    assert "circle" in fault.message
 
 
 def test_an_error_raised_from_one_of_the_system_is_told_by_it() -> None:
     wrapped = RuntimeError("library failed")
     wrapped.__cause__ = OSError(errno.EROFS, "Read-only file system", "/data/x")
-    assert str(errors.message(wrapped)).startswith(
-        "/data/x: cannot be used: the file system is read-only"
-    )
+    (fault,) = errors.faults(wrapped) or ()
+    assert fault.text.startswith("/data/x: cannot be used: the file system is read-only")
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("x"), KeyError("x"), ZeroDivisionError(), AssertionError()]
 )
 def test_a_defect_keeps_its_traceback(error: Exception) -> None:
-    assert errors.message(error) is None
+    assert errors.faults(error) is None
 
 
-@pytest.mark.parametrize("error", [DataError("x: is odd; see y"), TenterError()])
-def test_an_error_of_ours_is_told_as_it_is(error: TenterError) -> None:
-    assert errors.message(error) == (str(error) or "TenterError")
+def test_an_error_of_ours_keeps_its_faults() -> None:
+    fault = Fault("x", "is odd", "see y")
+    assert errors.faults(DataError(fault)) == (fault,)
+
+
+def test_a_lack_of_memory_is_a_fault() -> None:
+    (fault,) = errors.faults(MemoryError()) or ()
+    assert fault.text == "memory: ran out; give the command more memory, then run it again"

@@ -33,7 +33,7 @@ def test_a_changed_file_is_named(table: Path, tmp_path: Path, content: bytes, wo
 
 def test_a_missing_file_is_named(table: Path, tmp_path: Path) -> None:
     (tmp_path / "a/x.bin").unlink()
-    with pytest.raises(DataError, match=r"a: .*x\.bin is missing"):
+    with pytest.raises(DataError, match=r"a: .*x\.bin: is missing"):
         tables.verified([table], tmp_path)
 
 

@@ -205,10 +205,10 @@ def test_a_store_that_is_not_there_is_reported_at_once(
 
 def test_an_encrypted_address_of_a_plain_server_is_told() -> None:
     with tracking_servers.web_server(200, "text/html", b"") as uri:
-        complaint = tracking.examine(Place(uri.replace("http", "https"), "e", None, "s", 2.0))
-    assert complaint == tracking.Complaint(
-        "the server does not speak https", "write http:// in tracking.uri"
-    )
+        fault = tracking.examine(Place(uri.replace("http", "https"), "e", None, "s", 2.0))
+    assert fault is not None
+    assert fault.message == "the server does not speak https"
+    assert fault.fix == "write http:// in tracking.uri"
 
 
 # PostgreSQL, with and without a server before it.

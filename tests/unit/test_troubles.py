@@ -10,7 +10,7 @@ from broken_disks import filled, mounted
 from tenter import tracking
 from tenter.errors import TrackingError
 from tenter.tracking import FoldResult, ModelResult, Place
-from tenter.tracking.troubles import line
+from tenter.tracking.troubles import failed
 
 URI = "sqlite:////data/mlflow.db"
 DATABASE = Place(URI, "e", None, "s", 1.0)
@@ -46,22 +46,25 @@ RESULT = ModelResult(
     ],
 )
 def test_what_sqlite_says_is_told_with_its_cause_and_fix(said: str, cause: str, fix: str) -> None:
-    told = line(DATABASE, "m cannot be published", RuntimeError(said))
-    assert told.startswith(f"{URI}: m cannot be published: ")
-    assert cause in told
-    assert fix in told
-    assert "server" not in told
+    fault = failed(DATABASE, "m cannot be published", RuntimeError(said))
+    assert fault.file == URI
+    assert fault.message.startswith("m cannot be published: ")
+    assert cause in fault.message
+    assert fix in fault.fix
+    assert "server" not in fault.text
 
 
 def test_an_error_of_the_system_is_told_by_it() -> None:
     error = OSError(errno.EACCES, "Permission denied", "/data/mlflow.db.lock")
-    assert "/data/mlflow.db.lock: cannot be used: permission denied" in line(DATABASE, "x", error)
+    assert (
+        "/data/mlflow.db.lock: cannot be used: permission denied"
+        in failed(DATABASE, "x", error).message
+    )
 
 
 def test_a_server_is_looked_after() -> None:
-    assert "check that the server runs" in line(
-        Place("http://h:5000", "e", None, "s", 1.0), "x", ConnectionError("refused")
-    )
+    server = Place("http://h:5000", "e", None, "s", 1.0)
+    assert "check that the server runs" in failed(server, "x", ConnectionError("refused")).fix
 
 
 def test_a_full_disk_is_not_taken_for_a_server_that_is_away(place: Place, tmp_path: Path) -> None:

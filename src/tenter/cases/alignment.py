@@ -12,7 +12,7 @@ from tenter.cases.case_files import Grid
 from tenter.errors import DataError
 from tenter.formats import headers, itk_transforms
 from tenter.formats.volumes import Volume
-from tenter.records import AlignmentRule
+from tenter.records import AlignmentRule, Fault
 from tenter.shapes import Matrix
 from tenter.spatial import geometry, slices
 
@@ -20,6 +20,9 @@ Place = Float[np.ndarray, "3"]
 
 COARSE = 64
 """Largest number of voxels along each axis in a coarse sample of an image."""
+
+SUBJECT = "alignment"
+"""What a fault is about that concerns both images of a pair."""
 
 TILT = 0.05
 """Largest distance of a slice from the plane of the other one, in slice thicknesses."""
@@ -69,11 +72,8 @@ def levelled(placed: Matrix, moving: Grid, fixed: Grid) -> Matrix:
         return placed
     if moving_axis is None or fixed_axis is None:
         which = ("fixed", "moving") if moving_axis is None else ("moving", "fixed")
-        message = (
-            f"the {which[0]} image is one slice and the {which[1]} one a volume; "
-            "give two slices or two volumes"
-        )
-        raise DataError(message)
+        message = f"the {which[0]} image is one slice and the {which[1]} one a volume"
+        raise DataError(Fault(SUBJECT, message, "give two slices or two volumes"))
     thickness, fixed_thickness = (
         geometry.spacing_mm(moving.affine)[moving_axis],
         geometry.spacing_mm(fixed.affine)[fixed_axis],
@@ -83,19 +83,17 @@ def levelled(placed: Matrix, moving: Grid, fixed: Grid) -> Matrix:
     heights = normal @ (ends - moving.affine[:3, 3:])
     middle = float(heights.mean())
     if abs(middle) > (thickness + fixed_thickness) / 2:
-        message = (
-            f"the fixed slice lies {abs(middle):.4g} mm from the plane of the moving one; "
-            "set `plan.alignment` to `centre`, or give slices from the same location"
-        )
-        raise DataError(message)
+        message = f"the fixed slice lies {abs(middle):.4g} mm from the plane of the moving one"
+        fix = "set `plan.alignment` to `centre`, or give slices from the same location"
+        raise DataError(Fault(SUBJECT, message, fix))
     tilt = float(np.abs(heights - middle).max())
     if tilt > TILT * thickness:
         message = (
             f"the fixed slice reaches {tilt:.4g} mm out of the plane of the moving one, which is "
-            f"{thickness:.4g} mm thick; give slices of one orientation, or an initial transform "
-            "between them"
+            f"{thickness:.4g} mm thick"
         )
-        raise DataError(message)
+        fix = "give slices of one orientation, or an initial transform between them"
+        raise DataError(Fault(SUBJECT, message, fix))
     result: Matrix = geometry.translation(-middle * normal) @ placed
     return result
 
@@ -110,11 +108,8 @@ def _placed(rule: AlignmentRule, moving: Volume, fixed: Volume, transform: Path 
             centre_of_mass_mm(moving, "moving") - centre_of_mass_mm(fixed, "fixed")
         )
     if transform is None:
-        message = (
-            "plan.alignment is `file` but the pair has no initial_transform; "
-            "name one in the manifest"
-        )
-        raise DataError(message)
+        message = "is `file` but the pair has no initial_transform"
+        raise DataError(Fault("plan.alignment", message, "name one in the manifest"))
     return itk_transforms.read_alignment(transform)
 
 
@@ -133,11 +128,8 @@ def centre_of_mass_mm(volume: Volume, name: str) -> Place:
         DataError: the image is constant and therefore has no centre of mass.
     """
     if all(channel.min() == channel.max() for channel in volume.array):
-        message = (
-            f"the {name} image is constant and has no centre of mass; "
-            "choose another `plan.alignment`"
-        )
-        raise DataError(message)
+        message = "is constant and has no centre of mass"
+        raise DataError(Fault(f"the {name} image", message, "choose another `plan.alignment`"))
     sums = [_weights(volume, axis) for axis in range(3)]
     voxel = [float(along @ np.arange(len(along)) / along.sum()) for along in sums]
     centre: Place = geometry.apply(volume.affine, np.array([voxel]))[0]

@@ -206,8 +206,7 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
         reason = " ".join(str(error).split())
         raise files.damaged(path, f"is damaged ({reason})", tables.PREPARE_AGAIN) from error
     except OSError as error:
-        raise DataError(system_errors.line(error, path, "read")) from error
+        raise DataError(system_errors.fault(error, path, "read")) from error
     if stored.dtype != dtype:
-        message = f"{path}: holds {stored.dtype}, not {dtype}; {tables.PREPARE_AGAIN}"
-        raise DataError(message)
+        raise files.damaged(path, f"holds {stored.dtype}, not {dtype}", tables.PREPARE_AGAIN)
     return stored

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from tenter.errors import DataError
+from tenter.records import Fault
 
 
 def normalised(
@@ -28,11 +29,8 @@ def normalised(
 def _channel(values: np.ndarray, rule: str, name: str) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if low == high:
-        message = (
-            f"{name}: is constant (every voxel {low:g}), nothing can be registered to it; "
-            "give another image"
-        )
-        raise DataError(message)
+        message = f"is constant (every voxel {low:g}), nothing can be registered to it"
+        raise DataError(Fault(name, message, "give another image"))
     if rule == "zscore":
         centred: np.ndarray = np.subtract(values, values.mean(dtype=np.float64), dtype=np.float64)
         centred /= np.sqrt(np.vdot(centred, centred) / centred.size)
@@ -40,9 +38,7 @@ def _channel(values: np.ndarray, rule: str, name: str) -> np.ndarray:
     if rule == "percentile":
         low, high = (float(limit) for limit in np.percentile(values, (1, 99)))
         if low == high:
-            message = (
-                f"{name}: 98 % of its voxels are {low:g}; set plan.intensity to zscore or minmax"
-            )
-            raise DataError(message)
+            message = f"98 % of its voxels are {low:g}"
+            raise DataError(Fault(name, message, "set plan.intensity to zscore or minmax"))
     scaled = (values.astype(np.float64) - low) / (high - low)
     return np.clip(scaled, 0, 1).astype(np.float32)

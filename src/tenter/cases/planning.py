@@ -14,13 +14,16 @@ import numpy as np
 from tenter.config import PlanRules
 from tenter.errors import DataError
 from tenter.formats import volumes
-from tenter.records import ImagePair, Plan
+from tenter.records import Fault, ImagePair, Plan
 from tenter.spatial import geometry, slices
 
 MAX_VOXELS = 2**28
 """Largest plausible number of voxels of a common grid; each takes 4 bytes per image."""
 
 Side = Literal["moving", "fixed"]
+
+SUBJECT = "plan"
+"""What a fault is about that concerns no single image."""
 
 COVER_MM = 1e-3
 """A grid counts as covering an image that extends less than this beyond it on each side."""
@@ -87,10 +90,13 @@ def derive(pairs: Sequence[ImagePair], rules: PlanRules) -> Plan:
     if kind(shape) != kind(fixed[0].shape):
         message = (
             f"plan.shape is {kind(shape)} ({' x '.join(map(str, shape))}), and the images are "
-            f"{kind(fixed[0].shape)}; leave it out, or give one voxel only along the axis that is "
-            "perpendicular to the slices"
+            f"{kind(fixed[0].shape)}"
         )
-        raise DataError(message)
+        fix = (
+            "leave it out, or give one voxel only along the axis that is perpendicular to the "
+            "slices"
+        )
+        raise DataError(Fault(SUBJECT, message, fix))
     return Plan(
         shape=shape,
         spacing_mm=spacing,
@@ -115,10 +121,10 @@ def adopt(pairs: Sequence[ImagePair], plan: Plan) -> Plan:
     """
     moving, fixed = _extents(pairs)
     _require_one_kind(pairs, moving, fixed)
-    mismatches = [message for _, message in unlike(moving, fixed, plan)]
+    fix = "give images of the kind that the model was trained on"
+    mismatches = [Fault(SUBJECT, message, fix) for _, message in unlike(moving, fixed, plan)]
     if mismatches:
-        message = "; ".join([*mismatches, "give images of the kind that the model was trained on"])
-        raise DataError(message)
+        raise DataError(mismatches)
     return replace(plan, cohort=figures(moving, fixed))
 
 
@@ -174,17 +180,16 @@ def uncovered_mm(size_mm: Sequence[float], plan: Plan) -> float:
 
 def _extents(pairs: Sequence[ImagePair]) -> tuple[list[Extent], list[Extent]]:
     known: dict[Path, Extent] = {}
-    faults: dict[Path, str] = {}
+    faults: dict[Path, tuple[Fault, ...]] = {}
     for path in (path for pair in pairs for path in (pair.moving, pair.fixed)):
         if path in known or path in faults:
             continue
         try:
             known[path] = extent(path)
         except DataError as error:
-            faults[path] = str(error)
+            faults[path] = error.faults
     if faults:
-        message = "\n".join(faults.values())
-        raise DataError(message)
+        raise DataError([fault for of_file in faults.values() for fault in of_file])
     return [known[pair.moving] for pair in pairs], [known[pair.fixed] for pair in pairs]
 
 
@@ -206,11 +211,12 @@ def _require_one_kind(
     }
     if odd:
         fix = "use separate studies for slices and volumes, and for each orientation of slices"
-        message = "\n".join(
-            f"{path}: is {image_kind}, but most fixed images are {usual}; {fix}"
-            for path, image_kind in odd.items()
+        raise DataError(
+            [
+                Fault(str(path), f"is {image_kind}, but most fixed images are {usual}", fix)
+                for path, image_kind in odd.items()
+            ]
         )
-        raise DataError(message)
 
 
 def _spacing(fixed: Sequence[Extent], rules: PlanRules) -> tuple[float, float, float]:
@@ -272,8 +278,8 @@ def _require_possible(
         " x ".join(f"{mm:.4g}" for mm in image)
         for image in (fixed[index].size_mm, fixed[index].spacing_mm)
     )
-    message = f"{pairs[index].fixed}: of {size} mm and voxels of {step} mm {reason}; {fix}"
-    raise DataError(message)
+    message = f"of {size} mm and voxels of {step} mm {reason}"
+    raise DataError(Fault(str(pairs[index].fixed), message, fix))
 
 
 def _channels(pairs: Sequence[ImagePair], extents: Sequence[Extent], side: str) -> int:
@@ -283,11 +289,9 @@ def _channels(pairs: Sequence[ImagePair], extents: Sequence[Extent], side: str) 
         unusual = [
             pair.id for pair, image in zip(pairs, extents, strict=True) if image.channels != usual
         ]
-        message = (
-            f"{side} images have {sorted(counts)} channels; all need the same number: "
-            f"check {', '.join(unusual[:10])}{', ...' if len(unusual) > 10 else ''}"
-        )
-        raise DataError(message)
+        message = f"{side} images have {sorted(counts)} channels; all need the same number"
+        fix = f"check {', '.join(unusual[:10])}{', ...' if len(unusual) > 10 else ''}"
+        raise DataError(Fault(SUBJECT, message, fix))
     return counts.pop()
 
 

@@ -8,7 +8,7 @@ from tenter.cases import intensity, planning, resampling
 from tenter.cases.case_files import Grid, PreparedImages
 from tenter.errors import DataError
 from tenter.formats.volumes import Volume
-from tenter.records import Plan
+from tenter.records import Fault, Plan
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
 
@@ -52,10 +52,8 @@ def _require_kind(fixed: Grid, plan: Plan, name: str) -> None:
     shape = [fixed.shape[axis] for axis in geometry.canonical_order(fixed.affine)]
     image_kind, grid_kind = planning.kind(shape), planning.kind(plan.shape)
     if image_kind != grid_kind:
-        message = (
-            f"{name}: is {image_kind}, but the plan's grid is {grid_kind}; give images of its kind"
-        )
-        raise DataError(message)
+        message = f"is {image_kind}, but the plan's grid is {grid_kind}"
+        raise DataError(Fault(name, message, "give images of its kind"))
 
 
 def _shape(volume: Volume) -> tuple[int, int, int]:

@@ -86,11 +86,11 @@ def _run(name: str, argv: Sequence[str], *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        message = None if debug else errors.message(error)
-        if message is None:
+        faults = None if debug else errors.faults(error)
+        if faults is None:
             raise
-        for line in message.splitlines():
-            _complain(line if line.startswith(("ERROR", "WARNING")) else f"ERROR {line}")
+        for fault in faults:
+            _complain(str(fault))
         return error.exit_code if isinstance(error, TenterError) else TenterError.exit_code
     return 0
 
@@ -119,7 +119,8 @@ def _print(result: object) -> None:
         raise
     except OSError as error:
         _discard(sys.stdout)
-        raise OutputError(system_errors.line(error, Path("standard output"), "written")) from error
+        fault = system_errors.fault(error, Path("standard output"), "written")
+        raise OutputError(fault) from error
 
 
 def _complain(line: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from tenter import files, manifest, provenance
 from tenter.errors import DataError
 from tenter.manifest import rows
+from tenter.records import Fault
 
 READ = {
     "prepare_labels": ("images",),
@@ -78,16 +79,14 @@ def _verified(paths: Iterable[Path], folder: Path) -> dict[str, str]:
         DataError: inputs have changed since they were written; all are named.
     """
     hashes: dict[str, str] = {}
-    faults: list[str] = []
+    faults: list[Fault] = []
     for path in paths:
         faults += provenance.damage(path)
         file = path / DESCRIPTION if path.is_dir() else path
         if file.is_file():
             hashes[os.path.relpath(file, folder)] = files.sha256(file)
     if faults:
-        raise DataError(
-            "\n".join([*faults, "delete what is named here and run the same command again"])
-        )
+        raise DataError(faults)
     return hashes
 
 

@@ -14,8 +14,8 @@ from tenter.cases.case_files import Grid
 from tenter.errors import DataError
 from tenter.formats import headers, points
 from tenter.formats.headers import Header
-from tenter.intake.integrity import Finding, Findings, Kind, Problem, uses
-from tenter.records import AlignmentRule, Pair
+from tenter.intake.integrity import Finding, Findings, Kind, uses
+from tenter.records import AlignmentRule, Fault, Pair, Severity
 from tenter.shapes import Matrix, PointsMm
 from tenter.spatial import geometry
 
@@ -25,10 +25,9 @@ FAR_MM = 1000.0
 Use = tuple[Path, Kind]
 
 SIDES = ("moving", "fixed")
-STORE = "store labels on their image's grid"
 
 
-def disagreements(pair: Pair, findings: Findings, alignment: AlignmentRule) -> Iterator[Problem]:
+def disagreements(pair: Pair, findings: Findings, alignment: AlignmentRule) -> Iterator[Fault]:
     """Inconsistencies between the files of one row; files that are faulty themselves are left out.
 
     Args:
@@ -37,7 +36,7 @@ def disagreements(pair: Pair, findings: Findings, alignment: AlignmentRule) -> I
         alignment: rule of the initial alignment.
 
     Yields:
-        Problems, each with the manifest column that it concerns.
+        Faults, each of the manifest column that it concerns.
     """
     named = uses(pair)
     sound = {column: findings[use] for column, use in named.items() if findings[use].sound}
@@ -76,8 +75,8 @@ def one_sided_keys(pair: Pair, findings: Findings) -> dict[str, frozenset[int]]:
     )
 
 
-def differing_labels(pair: Pair, findings: Findings) -> Iterator[Problem]:
-    """Labels that are present on one side of a row only, as one problem."""
+def differing_labels(pair: Pair, findings: Findings) -> Iterator[Fault]:
+    """Labels that are present on one side of a row only, as one fault."""
     lacking = one_sided_keys(pair, findings)
     parts = [
         f"{_some(sorted(lacking[f'{opposite}_labels']))} only in {side}"
@@ -87,9 +86,8 @@ def differing_labels(pair: Pair, findings: Findings) -> Iterator[Problem]:
     if parts:
         shared = len(common_keys(pair, findings))
         message = f"labels differ: {', '.join(parts)}; {shared} common labels are used"
-        yield Problem(
-            message, "draw them on both sides if they should count", "WARNING", "fixed_labels"
-        )
+        fix = "draw them on both sides if they should count"
+        yield _fault("fixed_labels", message, fix, "WARNING")
 
 
 def _keys(pair: Pair, findings: Findings) -> tuple[frozenset[int], frozenset[int]]:
@@ -102,23 +100,22 @@ def _keys(pair: Pair, findings: Findings) -> tuple[frozenset[int], frozenset[int
     )
 
 
-def _alignment_file(pair: Pair, alignment: AlignmentRule) -> Iterator[Problem]:
+def _alignment_file(pair: Pair, alignment: AlignmentRule) -> Iterator[Fault]:
     has_transform = pair.initial_transform is not None
     column = "initial_transform"
     if alignment == "file" and not has_transform:
         fix = "give an ITK transform file, or choose another `plan.alignment`"
-        yield Problem("is blank, but `plan.alignment` is `file`", fix, column=column)
+        yield _fault(column, "is blank, but `plan.alignment` is `file`", fix)
     if alignment != "file" and has_transform:
         fix = "set `plan.alignment: file` if it should be used"
-        yield Problem(f"is ignored: `plan.alignment` is `{alignment}`", fix, "WARNING", column)
+        yield _fault(column, f"is ignored: `plan.alignment` is `{alignment}`", fix, "WARNING")
 
 
-def _images(sound: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Problem]:
+def _images(sound: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Fault]:
     moving, fixed = sound["moving_image"], sound["fixed_image"]
     if moving.sha256 and moving.sha256 == fixed.sha256:
-        yield Problem(
-            "has the same content as the moving image", "give two images", column="fixed_image"
-        )
+        message = "has the same content as the moving image"
+        yield _fault("fixed_image", message, "give two images")
         return
     if alignment == "file" and "initial_transform" not in sound:
         return
@@ -129,15 +126,15 @@ def _images(sound: dict[str, Finding], alignment: AlignmentRule) -> Iterator[Pro
     centre = "set `plan.alignment` to `centre` or `mass`, or check both headers (unit, origin)"
     if distance > FAR_MM:
         message = f"centre is {distance:.0f} mm from the fixed image's"
-        yield Problem(message, centre, "WARNING", "moving_image")
+        yield _fault("moving_image", message, centre, "WARNING")
     if alignment not in {"centre", "mass"} and not overlap(moving, fixed, placed):
         message = f"does not overlap the fixed image at all (centres {distance:.1f} mm apart)"
-        yield Problem(message, centre, "WARNING", "moving_image")
+        yield _fault("moving_image", message, centre, "WARNING")
 
 
 def _slices(
     moving: Finding, fixed: Finding, placed: Matrix, alignment: AlignmentRule
-) -> Iterator[Problem]:
+) -> Iterator[Fault]:
     """Slices that the alignment does not bring into one plane, and a slice paired with a volume."""
     if alignment in {"centre", "mass"}:
         placed = geometry.translation((moving.centre_mm - fixed.centre_mm)[0])
@@ -146,8 +143,8 @@ def _slices(
             placed, *(Grid(image.shape or (0, 0, 0), image.matrix) for image in (moving, fixed))
         )
     except DataError as error:
-        message, _, fix = str(error).rpartition("; ")
-        yield Problem(message, fix, column="moving_image")
+        for fault in error.faults:
+            yield _fault("moving_image", fault.message, fault.fix)
 
 
 def overlap(moving: Finding, fixed: Finding, placed: Matrix) -> bool:
@@ -177,30 +174,29 @@ def _corners_mm(volume: Finding) -> PointsMm:
     return geometry.apply(volume.matrix, np.array(list(ends)))
 
 
-def _labels_on_image(column: str, path: Path, labels: Finding, image: Finding) -> Iterator[Problem]:
+def _labels_on_image(column: str, path: Path, labels: Finding, image: Finding) -> Iterator[Fault]:
     try:
         headers.require_same_grid(path, _header(labels), image.shape or (0, 0, 0), image.matrix)
     except DataError as error:
-        message, _, fix = str(error).removeprefix(f"{path}: ").rpartition("; ")
-        yield Problem(message, fix or STORE, column=column)
+        for fault in error.faults:
+            yield _fault(column, fault.message, fault.fix)
     if labels.empty:
         channels = ", ".join(map(str, labels.empty))
         message = f"channels {channels} are empty: measured as absent, never as 0 or 1"
-        yield Problem(message, "remove them, or draw the labels", "WARNING", column)
+        yield _fault(column, message, "remove them, or draw the labels", "WARNING")
 
 
 def _header(volume: Finding) -> Header:
     return Header(volume.shape or (0, 0, 0), volume.channels, volume.matrix, np.dtype(np.float32))
 
 
-def _without_labels(column: str, labels: Finding) -> Iterator[Problem]:
+def _without_labels(column: str, labels: Finding) -> Iterator[Fault]:
     if not labels.keys and labels.sha256:
-        yield Problem(
-            "holds no label at all", "draw labels, or name none in this row", "WARNING", column
-        )
+        fix = "draw labels, or name none in this row"
+        yield _fault(column, "holds no label at all", fix, "WARNING")
 
 
-def _points_in_image(column: str, landmarks: Finding, image: Finding) -> Iterator[Problem]:
+def _points_in_image(column: str, landmarks: Finding, image: Finding) -> Iterator[Fault]:
     positions = np.array([point.xyz for point in landmarks.points], dtype=np.float64).reshape(-1, 3)
     outside = ~_inside(positions, image)
     if not outside.any():
@@ -216,7 +212,7 @@ def _points_in_image(column: str, landmarks: Finding, image: Finding) -> Iterato
         f"{len(names)} of {len(positions)} points lie outside the image: {_some(names)} "
         f"(first at {first} mm)"
     )
-    yield Problem(message, guess, column=column)
+    yield _fault(column, message, guess)
 
 
 def _inside(positions: PointsMm, image: Finding) -> np.ndarray:
@@ -226,7 +222,7 @@ def _inside(positions: PointsMm, image: Finding) -> np.ndarray:
     return np.asarray(inside.all(axis=1))
 
 
-def _point_sets(moving: Finding, fixed: Finding) -> Iterator[Problem]:
+def _point_sets(moving: Finding, fixed: Finding) -> Iterator[Fault]:
     for column, finding, opposite, side in (
         ("moving_points", moving, fixed, "fixed"),
         ("fixed_points", fixed, moving, "moving"),
@@ -234,16 +230,16 @@ def _point_sets(moving: Finding, fixed: Finding) -> Iterator[Problem]:
         lacking = points.absent(finding.points, opposite.points)
         if lacking:
             message = f"names {len(lacking)} points that the {side} side lacks: {_some(lacking)}"
-            yield Problem(message, "name the points alike on both sides", column=column)
+            yield _fault(column, message, "name the points alike on both sides")
 
 
-def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Problem]]:
+def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Fault]]:
     """Images with the same content that belong to two patients: folds by patient would leak them.
 
     In a pair of two patients the moving image belongs to the first.
 
     Yields:
-        The later row and the problem, one for each duplicated content.
+        The later row and the fault, one for each duplicated content.
     """
     seen: dict[str, list[tuple[Pair, str]]] = defaultdict(list)
     for pair in pairs:
@@ -260,22 +256,15 @@ def leaks(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Pro
                 f"leak: the same image appears under patients {_some(tuple(ids))} "
                 f"(first in row {first.row})"
             )
-            yield (
-                pair,
-                Problem(
-                    message,
-                    "give them one patient id, so that they share a fold",
-                    "WARNING",
-                    column,
-                ),
-            )
+            fix = "give them one patient id, so that they share a fold"
+            yield pair, _fault(column, message, fix, "WARNING")
 
 
-def misnamed(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Problem]]:
+def misnamed(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, Fault]]:
     """Label files whose name for a label differs from most others' (3D Slicer stores such names).
 
     Yields:
-        The row and the problem, one for each file and label.
+        The row and the fault, one for each file and label.
     """
     named: dict[Use, tuple[Pair, str]] = {}
     for pair in pairs:
@@ -291,7 +280,12 @@ def misnamed(pairs: Sequence[Pair], findings: Findings) -> Iterator[tuple[Pair, 
             if name.casefold() != usual:
                 message = f"label {key} is called {name!r}, and {usual!r} in {count} other files"
                 fix = "if these are two structures, give each its own label value in all files"
-                yield pair, Problem(message, fix, "WARNING", column)
+                yield pair, _fault(column, message, fix, "WARNING")
+
+
+def _fault(column: str, message: str, fix: str, severity: Severity = "ERROR") -> Fault:
+    """A fault of one column of a row; who knows the manifest names the row."""
+    return Fault(column, message, fix, column=column, severity=severity)
 
 
 def _owner(pair: Pair, column: str) -> str:

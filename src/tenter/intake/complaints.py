@@ -1,6 +1,6 @@
-"""Reports problems of files once each, at the manifest row that names the files.
+"""Reports faults of files once each, at the manifest row that names the files.
 
-In a table of subjects one row belongs to many pairs; a problem of a pair names the pair.
+In a table of subjects one row belongs to many pairs; a fault of a pair names the pair.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tenter import manifest, spelling
 from tenter.config import Config
 from tenter.errors import InputError
 from tenter.intake import agreement, integrity
-from tenter.intake.integrity import Findings, Problem
+from tenter.intake.integrity import Findings
 from tenter.manifest import Cohort, pairing
 from tenter.records import Fault, Pair
 from tenter.study import pairs_lock
 
 Use = tuple[Path, integrity.Kind]
 Cause = tuple[integrity.Kind, str, str, str]
-"""The kind of file, and the severity, message and fix of its problem."""
+"""The kind of file, and the severity, message and fix of its fault."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class Table:
         return cls(path, *manifest.scan(path, settings.stratum, root, settings.pairing, drawn))
 
     def complaints(self, settings: Config, findings: Findings) -> Iterator[Fault]:
-        """All problems of files: of each file, within a pair, and across the cohort."""
+        """All faults of files: of each file, within a pair, and across the cohort."""
         if self.cohort.subjects and settings.plan.alignment == "file":
             fix = "use `header`, `centre` or `mass` in `plan.alignment`"
             yield Fault(str(self.path), "names subjects, so pairs have no `initial_transform`", fix)
         yield from self._of_files(findings)
         yield from self._of_pairs(settings, findings)
         yield from self._of_labels(settings, findings)
-        for pair, problem in agreement.leaks(self.cohort.pairs, findings):
-            yield self._fault(pair, problem)
-        for pair, problem in agreement.misnamed(self.cohort.pairs, findings):
-            yield self._fault(pair, problem)
+        for pair, fault in agreement.leaks(self.cohort.pairs, findings):
+            yield self._in_row(pair, fault)
+        for pair, fault in agreement.misnamed(self.cohort.pairs, findings):
+            yield self._in_row(pair, fault)
         channels = [
             fault for side in ("moving", "fixed") for fault in self._of_channels(findings, side)
         ]
@@ -77,15 +77,13 @@ class Table:
         """A file's path relative to the manifest's folder, free of the machine's other folders."""
         return os.path.relpath(path, self.path.parent)
 
-    def _fault(self, pair: Pair, problem: Problem, column: str = "", note: str = "") -> Fault:
-        """A problem as a fault of the row that names the file."""
-        row, cell_column = manifest.place(pair, problem.column or column)
-        return Fault(
-            str(self.path), problem.message + note, problem.fix, row, cell_column, problem.severity
-        )
+    def _in_row(self, pair: Pair, fault: Fault) -> Fault:
+        """The fault of a column as one of the manifest's row."""
+        row, column = manifest.place(pair, fault.column or "")
+        return replace(fault, file=str(self.path), row=row, column=column)
 
     def _of_files(self, findings: Findings) -> Iterator[Fault]:
-        """Problems of single files, each reported at the first row that names the file."""
+        """Faults of single files, each reported at the first row that names the file."""
         rows: dict[Use, list[tuple[Pair, str]]] = defaultdict(list)
         for pair in self.cohort.pairs:
             for column, use in integrity.uses(pair).items():
@@ -96,24 +94,23 @@ class Table:
             first_row = manifest.place(pair, column)[0]
             other_rows = sorted({manifest.place(*entry)[0] for entry in named[1:]} - {first_row})
             note = f" (also in rows {some(other_rows)})" if other_rows else ""
-            for problem in findings[use].problems:
+            for fault in findings[use].faults:
                 near = "" if os.path.lexists(use[0]) else spelling.nearby(use[0])
                 clause = f"; {near}" if near else ""
-                named_problem = replace(
-                    problem, message=f"{self.named(use[0])}: {problem.message}{clause}"
-                )
-                faults[_cause(use, problem)].append(self._fault(pair, named_problem, column, note))
+                message = f"{self.named(use[0])}: {_within(fault)}{fault.message}{clause}{note}"
+                in_column = replace(fault, message=message, column=column)
+                faults[_cause(use, fault)].append(self._in_row(pair, in_column))
         counts = Counter(use[1] for use in rows)
         for (kind, *_), alike in faults.items():
-            # A problem of all files of a kind has one cause, such as a wrong key or folder.
+            # A fault of all files of a kind has one cause, such as a wrong key or folder.
             yield from [_merged(alike, kind)] if len(alike) == counts[kind] >= _MANY else alike
 
     def _of_pairs(self, settings: Config, findings: Findings) -> Iterator[Fault]:
         """Inconsistencies within pairs; with subjects, one fault for all pairs that show it."""
         pairs: dict[Fault, list[str]] = defaultdict(list)
         for pair in self.cohort.pairs:
-            for problem in agreement.disagreements(pair, findings, settings.plan.alignment):
-                pairs[self._fault(pair, problem)].append(pair.id)
+            for fault in agreement.disagreements(pair, findings, settings.plan.alignment):
+                pairs[self._in_row(pair, fault)].append(pair.id)
         for fault, ids in pairs.items():
             if not self.cohort.subjects:
                 yield fault
@@ -125,8 +122,8 @@ class Table:
         """Labels that one side of a pair lacks: one fault per row, or with subjects per label."""
         if not self.cohort.subjects:
             for pair in self.cohort.pairs:
-                for problem in agreement.differing_labels(pair, findings):
-                    yield self._fault(pair, problem)
+                for fault in agreement.differing_labels(pair, findings):
+                    yield self._in_row(pair, fault)
             return
         lacking: dict[int, list[int]] = defaultdict(list)
         for pair in self.cohort.pairs:
@@ -156,17 +153,24 @@ class Table:
             if channels != usual[0][0]:
                 message = f"has {channels} channels, {usual[0][1]} others have {usual[0][0]}"
                 fix = f"give all {side} images the same channels"
-                yield self._fault(pair, Problem(message, fix, column=column))
+                yield self._in_row(pair, Fault(column, message, fix, column=column))
 
 
 _MANY = 3
-"""Smallest number of files whose common problem is reported in one line."""
+"""Smallest number of files whose common fault is reported in one line."""
 
 
-def _cause(use: Use, problem: Problem) -> Cause:
-    """What problems of one cause share: the kind of file, and the message without its numbers."""
-    message = re.sub(r" \(looked for .*\)|\d[\d.e+-]*", "", problem.message)
-    return use[1], problem.severity, message, problem.fix
+def _within(fault: Fault) -> str:
+    """Where in its file a fault is."""
+    parts = (("row", fault.row), ("column", fault.column))
+    location = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
+    return f"{location}: " if location else ""
+
+
+def _cause(use: Use, fault: Fault) -> Cause:
+    """What faults of one cause share: the kind of file, and the message without its numbers."""
+    message = re.sub(r" \(looked for .*\)|\d[\d.e+-]*", "", _within(fault) + fault.message)
+    return use[1], fault.severity, message, fault.fix
 
 
 def _merged(faults: Sequence[Fault], kind: str) -> Fault:

@@ -97,6 +97,6 @@ class Examiner:
                 for use, (stamp, value) in remembered.items()
                 if tuple(stamp) == stamps[use]
             }
-            return {use: integrity.parse_finding(value) for use, value in unchanged.items()}
+            return {use: integrity.parse_finding(use[0], value) for use, value in unchanged.items()}
         except (DataError, ValueError, KeyError, TypeError, AttributeError):
             return {}

@@ -1,6 +1,6 @@
 """Checks each file of a cohort by itself; `agreement` compares the files of a row.
 
-A bad file raises nothing here: its problems are recorded, so that one pass reports everything.
+A bad file raises nothing here: its faults are recorded, so that one pass reports everything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from tenter import files
 from tenter.cases.alignment import coarse_centre_of_mass_mm
 from tenter.config import LabelFiles
-from tenter.errors import DataError
+from tenter.errors import DataError, FormatError
 from tenter.formats import itk_transforms, layers, points, units, volumes
 from tenter.formats.headers import Header
 from tenter.formats.label_values import MapValues, StackValues
@@ -29,7 +29,7 @@ from tenter.formats.points import Point
 from tenter.formats.volumes import LabelVolume, Volume
 from tenter.intake.coarse import Samples
 from tenter.intake.occupancy import Occupancy, parse_occupancy, sampled
-from tenter.records import Pair, Severity
+from tenter.records import Fault, Pair
 from tenter.shapes import Matrix, PointsMm
 from tenter.spatial import geometry
 
@@ -71,23 +71,6 @@ SEEMS = (
 """First bytes of a file (text in any case) and the format that they indicate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One problem of a file or a row.
-
-    Attributes:
-        message: what is wrong.
-        fix: how to fix it.
-        severity: errors stop the study, warnings are only reported.
-        column: manifest column that it concerns; empty for a problem of the file itself.
-    """
-
-    message: str
-    fix: str
-    severity: Severity = "ERROR"
-    column: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """The result of reading one file completely.
@@ -105,7 +88,7 @@ class Finding:
         points: landmark points, RAS mm.
         mass_mm: centre of mass of an image, RAS mm, from a coarse sample; None if it was not read.
         occupancy: coarse masks of the labels in a file; None if it was not read or has no label.
-        problems: all problems of the file itself.
+        faults: all faults of the file itself.
     """
 
     kind: Kind
@@ -120,12 +103,12 @@ class Finding:
     points: tuple[Point, ...] = ()
     mass_mm: tuple[float, float, float] | None = None
     occupancy: Occupancy | None = None
-    problems: tuple[Problem, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     @property
     def sound(self) -> bool:
         """Whether the file can be used."""
-        return all(problem.severity != "ERROR" for problem in self.problems)
+        return all(fault.severity != "ERROR" for fault in self.faults)
 
     @property
     def matrix(self) -> Matrix:
@@ -149,8 +132,12 @@ def uses(pair: Pair) -> dict[str, tuple[Path, Kind]]:
     return {column: (path, kind) for column, (path, kind) in named.items() if path is not None}
 
 
-def parse_finding(value: Mapping[str, Any]) -> Finding:
+def parse_finding(path: Path, value: Mapping[str, Any]) -> Finding:
     """Rebuild a finding that `dataclasses.asdict` and JSON have turned into plain lists.
+
+    Args:
+        path: the file, which may have been moved since with its whole study.
+        value: what JSON holds.
 
     Raises:
         KeyError, TypeError, ValueError: the value is not a finding.
@@ -166,7 +153,7 @@ def parse_finding(value: Mapping[str, Any]) -> Finding:
             "points": tuple(Point(name, tuple(xyz)) for name, xyz in value["points"]),
             "mass_mm": tuple(value["mass_mm"]) if value["mass_mm"] else None,
             "occupancy": parse_occupancy(value["occupancy"]) if value["occupancy"] else None,
-            "problems": tuple(Problem(**problem) for problem in value["problems"]),
+            "faults": tuple(Fault(**fault | {"file": str(path)}) for fault in value["faults"]),
         }
     )
 
@@ -181,26 +168,26 @@ def examine(path: Path, kind: Kind, labels: LabelFiles, *, quick: bool = False) 
         quick: read the headers of volumes only.
 
     Returns:
-        The finding, with all problems of the file; a bad file raises nothing.
+        The finding, with all faults of the file; a bad file raises nothing.
     """
     obstacle = _unusable_path(path, kind) or _too_large(path, kind)
     if obstacle is not None:
-        return Finding(kind=kind, problems=(obstacle,))
+        return Finding(kind=kind, faults=(obstacle,))
     try:
         finding = _READERS[kind](path, labels, quick=quick)
         digest = "" if quick else _sha256(path, kind)
     except DataError as error:
-        return Finding(kind=kind, bytes=_bytes(path, kind), problems=(_problem(path, error),))
+        faults = _hinted(path, error) if isinstance(error, FormatError) else error.faults
+        return Finding(kind=kind, bytes=_bytes(path, kind), faults=faults)
     except MemoryError:
-        problem = Problem(
-            "needs more memory than there is", "crop or resample it, or check its header"
+        fix = "crop or resample it, or check its header"
+        return Finding(
+            kind=kind, faults=(Fault(str(path), "needs more memory than there is", fix),)
         )
-        return Finding(kind=kind, problems=(problem,))
     except OSError as error:
-        problem = Problem(
-            f"cannot be read ({error.strerror})", "check its permissions and the disk"
-        )
-        return Finding(kind=kind, problems=(problem,))
+        message = f"cannot be read ({error.strerror})"
+        fault = Fault(str(path), message, "check its permissions and the disk")
+        return Finding(kind=kind, faults=(fault,))
     return replace(finding, bytes=_bytes(path, kind), sha256=digest)
 
 
@@ -212,31 +199,30 @@ def _bytes(path: Path, kind: Kind) -> int:
         return 0
 
 
-def _unusable_path(path: Path, kind: Kind) -> Problem | None:
-    """The problem of a path that is neither a file nor a folder of images; opens nothing."""
+def _unusable_path(path: Path, kind: Kind) -> Fault | None:
+    """The fault of a path that is neither a file nor a folder of images; opens nothing."""
     if re.search(r"(^|/)(https?|ftp|s3|gs|file):/", path.as_posix()):
-        return Problem("is a URL", "download the file and give its path")
+        return Fault(str(path), "is a URL", "download the file and give its path")
     try:
         linked = stat.S_ISLNK(os.lstat(path).st_mode)
         mode = path.stat().st_mode
     except FileNotFoundError:
         state = "is a link to nothing" if path.is_symlink() else "does not exist"
-        return Problem(
-            f"{state} (looked for {path.absolute()})", "correct the path, or restore the file"
-        )
+        message = f"{state} (looked for {path.absolute()})"
+        return Fault(str(path), message, "correct the path, or restore the file")
     except (OSError, ValueError):
-        return Problem("cannot be reached", "check the path, its links and permissions")
+        fix = "check the path, its links and permissions"
+        return Fault(str(path), "cannot be reached", fix)
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
     if not stat.S_ISREG(mode) and not (kind == "image" and stat.S_ISDIR(mode)):
         name = kinds.get(stat.S_IFMT(mode), "device")
-        return Problem(
-            f"is {'a link to ' if linked else ''}a {name}, not a file", "give the path of one file"
-        )
+        message = f"is {'a link to ' if linked else ''}a {name}, not a file"
+        return Fault(str(path), message, "give the path of one file")
     return None
 
 
-def _too_large(path: Path, kind: Kind) -> Problem | None:
-    """The problem of a file that would be read at once but is too large for its kind."""
+def _too_large(path: Path, kind: Kind) -> Fault | None:
+    """The fault of a file that would be read at once but is too large for its kind."""
     if kind in {"image", "labels"} or path.stat().st_size <= LARGEST_TABLE:
         return None
     content, fix = {
@@ -247,20 +233,14 @@ def _too_large(path: Path, kind: Kind) -> Problem | None:
         ),
     }[kind]
     size = path.stat().st_size / 2**20
-    return Problem(f"has {size:.0f} MiB, which is too much for {content}", fix)
+    return Fault(str(path), f"has {size:.0f} MiB, which is too much for {content}", fix)
 
 
-def _problem(path: Path, error: DataError) -> Problem:
-    """A reader's error `path: message; fix` as a problem, with the format the file resembles."""
-    text = str(error).removeprefix(f"{path}: ")
-    message, _, fix = text.rpartition("; ")
-    seems = (
-        _apparent_format(path)
-        if "is not a NIfTI file" in text or "no known format" in text
-        else None
-    )
+def _hinted(path: Path, error: FormatError) -> tuple[Fault, ...]:
+    """The faults of a file of another format, with the format that it seems to have."""
+    seems = _apparent_format(path)
     hint = f" (it seems to be {seems})" if seems else ""
-    return Problem((message or text) + hint, fix if message else "export the file again")
+    return tuple(replace(fault, message=fault.message + hint) for fault in error.faults)
 
 
 def _apparent_format(path: Path) -> str | None:
@@ -308,7 +288,7 @@ def _sha256(path: Path, kind: Kind) -> str:
 
 def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
     header = volumes.header(path)
-    finding = _volume("image", header)
+    finding = _volume(path, "image", header)
     if quick:
         return finding
     lows, highs = [np.inf] * finding.channels, [-np.inf] * finding.channels
@@ -323,14 +303,15 @@ def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
         coarse = Volume(samples.array(), samples.affine(header.affine))
         return replace(finding, mass_mm=coarse_centre_of_mass_mm(coarse))
     which = f" in channel {constant[0]}" if finding.channels > 1 else ""
-    problem = Problem(f"is constant{which}", "give an image that shows something")
-    return replace(finding, problems=(problem, *finding.problems))
+    fault = Fault(str(path), f"is constant{which}", "give an image that shows something")
+    return replace(finding, faults=(fault, *finding.faults))
 
 
 def _labels(path: Path, settings: LabelFiles, *, quick: bool) -> Finding:
     header = volumes.header(path)
     finding = replace(
-        _volume("labels", header), names=layers.named(header) if settings.format == "map" else ()
+        _volume(path, "labels", header),
+        names=layers.named(header) if settings.format == "map" else (),
     )
     if quick:
         return finding
@@ -376,24 +357,23 @@ def _map(path: Path, header: Header, samples: Samples) -> Labels:
     return tuple(segments) if combined.ndim == 4 else tuple(sorted(segments)), (), combined
 
 
-def _volume(kind: Kind, header: Header) -> Finding:
+def _volume(path: Path, kind: Kind, header: Header) -> Finding:
     spacing = geometry.spacing_mm(header.affine)
-    problems = []
+    faults = []
     if min(spacing) < units.SMALLEST_SPACING_MM or units.is_large(header.affine, header.shape):
         sizes = " x ".join(f"{size:.6g}" for size in spacing)
         extent = " x ".join(
             f"{size * n:.6g}" for size, n in zip(spacing, header.shape, strict=True)
         )
         message = f"has voxels of {sizes} mm, in all {extent} mm: is its unit mm?"
-        problems.append(
-            Problem(message, "correct its geometry, if this is not its size", "WARNING")
-        )
+        fix = "correct its geometry, if this is not its size"
+        faults.append(Fault(str(path), message, fix, severity="WARNING"))
     return Finding(
         kind=kind,
         shape=header.shape,
         channels=header.channels,
         affine=_rows(header.affine),
-        problems=tuple(problems),
+        faults=tuple(faults),
     )
 
 
@@ -403,14 +383,7 @@ def _rows(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
 
 def _points(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - one signature for all
     landmarks, faults = points.scan(path)
-    problems = []
-    for fault in faults:
-        parts = (("row", fault.row), ("column", fault.column))
-        location = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
-        problems.append(
-            Problem(f"{location}: {fault.message}" if location else fault.message, fault.fix)
-        )
-    return Finding(kind="points", points=landmarks, problems=tuple(problems))
+    return Finding(kind="points", points=landmarks, faults=faults)
 
 
 def _transform(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - likewise

@@ -12,7 +12,7 @@ from tenter import finished, manifest, provenance
 from tenter.cases import planning, plans
 from tenter.config import CompositeNetwork, Config, GlobalNetwork, Network, PlanRules
 from tenter.config.yaml_files import beside
-from tenter.errors import DamagedFileError, DataError, InputError
+from tenter.errors import DataError, InputError
 from tenter.finished import FinishedModel
 from tenter.intake.complaints import some
 from tenter.records import Fault, Plan
@@ -75,15 +75,15 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
     try:
         fresh = planning.derive(study.pairs, study.config.plan)
     except DataError as error:
-        raise InputError([_unplannable(study, line) for line in str(error).splitlines()]) from error
+        raise InputError([_of_plan(study, fault) for fault in error.faults]) from error
     if path is None or not path.exists() or _outdated(study, path):
         return fresh, list(
             _uncovered(study, fresh, "plan.shape", "choose a larger `plan.shape`, or leave it out")
         )
     try:
         known = plans.read_plan(path)
-    except DamagedFileError as error:
-        return fresh, [replace(error.fault, severity="WARNING")]
+    except DataError as error:
+        return fresh, [replace(fault, severity="WARNING") for fault in error.faults]
     drift = [
         Fault(str(path), message, RENEW, severity="WARNING")
         for message in _drift(known, fresh, study)
@@ -91,13 +91,11 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
     return known, [*drift, *_uncovered(study, known, None, RENEW, str(path))]
 
 
-def _unplannable(study: Study, line: str) -> Fault:
-    """One line of a planning error, as a fault of the file that it names."""
-    text, _, fix = line.rpartition("; ")
-    images = {str(path): path for pair in study.pairs for path in (pair.moving, pair.fixed)}
-    named = next((name for name in images if text.startswith(f"{name}: ")), None)
-    message = text.removeprefix(f"{named}: ") if named else text or line
-    return Fault(named or str(study.path), message, fix, column=None if named else "plan")
+def _of_plan(study: Study, fault: Fault) -> Fault:
+    """A fault of planning; one of no image is a fault of the configuration."""
+    if fault.file != planning.SUBJECT:
+        return fault
+    return replace(fault, file=str(study.path), column="plan")
 
 
 def _adopted(study: Study, model: FinishedModel, path: Path | None) -> tuple[Plan, list[Fault]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tenter.errors import TrainingError
+from tenter.records import Fault
 from tenter.spatial import jacobian
 from tenter.tensors import Field, Scalar
 
@@ -27,9 +28,9 @@ def folding(field: Field, *, margin: float = 0.0, norm: Literal["l1", "l2"] = "l
     if min(field.shape[2:]) < 3:
         size = " x ".join(map(str, field.shape[2:]))
         message = (
-            f"a grid of {size} voxels is too small for the Jacobian, "
-            "which needs 3 along each axis; set a larger plan.shape or a smaller plan.spacing_mm"
+            f"a grid of {size} voxels is too small for the Jacobian, which needs 3 along each axis"
         )
-        raise TrainingError(message)
+        fix = "set a larger plan.shape or a smaller plan.spacing_mm"
+        raise TrainingError(Fault("losses.regularisers", message, fix))
     below = (margin - jacobian.determinant(field)).relu()
     return (below if norm == "l1" else below.square()).mean()

@@ -13,6 +13,7 @@ from torch import Tensor
 from tenter import config, losses
 from tenter.errors import TrainingError
 from tenter.losses import presence
+from tenter.records import Fault
 from tenter.spatial import planes, slices, warp
 from tenter.tensors import Field, Image, Labels, Scalar
 
@@ -233,10 +234,10 @@ def require_equal_channels(moving: int, fixed: int, settings: config.Losses) -> 
     if moving != fixed and settings.comparing:
         message = (
             f"moving images have {moving} channels, fixed ones {fixed}: "
-            f"{', '.join(settings.comparing)} cannot compare them; "
-            "leave it out of `losses`, or give both as many channels"
+            f"{', '.join(settings.comparing)} cannot compare them"
         )
-        raise TrainingError(message)
+        fix = "leave it out of `losses`, or give both as many channels"
+        raise TrainingError(Fault("losses", message, fix))
 
 
 def _weights(batch: Pairs, roles: config.RoleWeights) -> Float[Tensor, "b l"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.errors import TrainingError
+from tenter.records import Fault
 from tenter.spatial import constants
 from tenter.tensors import Field, Scalar
 
@@ -64,10 +65,10 @@ def mean_energy(
         size = " x ".join(map(str, field.shape[2:]))
         message = (
             f"a grid of {size} voxels is too small for this regulariser, "
-            f"which needs {2 * margin + 1} along each axis; "
-            "set a larger plan.shape or a smaller plan.spacing_mm"
+            f"which needs {2 * margin + 1} along each axis"
         )
-        raise TrainingError(message)
+        fix = "set a larger plan.shape or a smaller plan.spacing_mm"
+        raise TrainingError(Fault("losses.regularisers", message, fix))
     scale = constants.numbers(spacing, field).view(-1, *[1] * (field.ndim - 2))
     # As tuples: PyTorch's profiler cannot record an argument whose keys are tuples.
     listed = tuple((factor, tuple(stencil.items())) for factor, stencil in terms)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tenter import files
 from tenter.config import Pairing
-from tenter.errors import DamagedFileError, InputError
+from tenter.errors import DataError, InputError
 from tenter.manifest.cells import JOIN
 from tenter.manifest.sheet import Sheet
 from tenter.records import Fault, Pair, Set, Subject
@@ -54,16 +54,15 @@ def read_lock(path: Path) -> tuple[str, ...]:
     """Ids of the pairs in a lock file; empty if there is no file.
 
     Raises:
-        InputError: the file is damaged.
-        DataError: it cannot be read.
+        InputError: the file cannot be read or is damaged.
     """
     if not path.exists():
         return ()
     fix = "restore it, or delete it to draw anew"
     try:
         rows = files.read_table(path, ("pair",), fix)
-    except DamagedFileError as error:
-        raise InputError([error.fault]) from error
+    except DataError as error:
+        raise InputError(error.faults) from error
     if not rows:
         raise InputError([Fault(str(path), "names no pair", fix)])
     for number, row in rows:

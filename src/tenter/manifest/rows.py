@@ -14,7 +14,7 @@ from typing import Any
 
 from tenter import files
 from tenter.errors import DataError
-from tenter.records import ImagePair, Pair
+from tenter.records import Fault, ImagePair, Pair
 
 IMAGES = ("patients", "moving", "fixed", "initial_transform", "set", "fold")
 """Attributes of a pair that stages without access to labels may read."""
@@ -113,8 +113,7 @@ def read_images(path: Path) -> tuple[ImagePair, ...]:
     """The pairs of a row file without their labels and points, whatever the file holds.
 
     Raises:
-        DamagedFileError: the file is damaged.
-        DataError: it cannot be read.
+        DataError: the file cannot be read or is damaged.
     """
     return tuple(pair.images() for pair in read(path))
 
@@ -123,8 +122,7 @@ def read(path: Path) -> tuple[Pair, ...]:
     """The pairs of a row file; without labels and points if the file is one of images.
 
     Raises:
-        DamagedFileError: the file is damaged.
-        DataError: it cannot be read.
+        DataError: the file cannot be read or is damaged.
     """
     return tuple(_pair(path, values) for values in _content(path)["pairs"])
 
@@ -133,16 +131,14 @@ def base(path: Path) -> Path:
     """The manifest's folder, as a row file names it.
 
     Raises:
-        DamagedFileError: the file is damaged.
-        DataError: it cannot be read.
+        DataError: the file cannot be read or is damaged.
     """
     return Path(_content(path)["folder"])
 
 
 def _content(path: Path) -> dict[str, Any]:
     if not path.exists():
-        message = f"{path}: does not exist; {REMEDY}"
-        raise DataError(message)
+        raise DataError(Fault(str(path), "does not exist", REMEDY))
     return files.read_object(path, _KEYS, REMEDY)
 
 

@@ -20,6 +20,7 @@ from tenter.metrics.definitions import LEARN2REG, MUREGPRO
 from tenter.metrics.indices import IndexField, nearest
 from tenter.metrics.regions import Region, region, same_grid
 from tenter.metrics.warped import NOWHERE
+from tenter.records import Fault
 from tenter.spatial import geometry, slices
 
 _OF_LABELS = ("learn2reg_dice", "learn2reg_hd95")
@@ -36,11 +37,8 @@ def measurements(of: RegisteredPair, family: str) -> Iterator[Measurement]:
         DataError: the images are slices, for which the challenges define no metrics.
     """
     if family in {LEARN2REG, MUREGPRO} and slices.normal(of.truth.image.shape) is not None:
-        message = (
-            f"{family} measures volumes, and the images are slices; "
-            "leave it out of evaluation.families"
-        )
-        raise DataError(message)
+        message = f"{family} measures volumes, and the images are slices"
+        raise DataError(Fault("evaluation.families", message, "leave it out"))
     if family == LEARN2REG:
         yield from _learn2reg(of)
     fixed = of.pair.fixed_labels

@@ -12,7 +12,7 @@ from typing import get_args
 
 from tenter import files
 from tenter.errors import DataError
-from tenter.records import MetricRow, Set
+from tenter.records import Fault, MetricRow, Set
 
 COLUMNS = tuple(field.name for field in fields(MetricRow))
 NUMBERS = ("before", "after")
@@ -39,10 +39,9 @@ def write(path: Path, rows: Iterable[MetricRow]) -> None:
     ordered = sorted(rows, key=key)
     duplicates = [row_key for row_key, count in Counter(map(key, ordered)).items() if count > 1]
     if duplicates:
-        message = (
-            f"{path}: measured twice: {'; '.join(' '.join(row_key) for row_key in duplicates[:5])}"
-        )
-        raise DataError(message)
+        message = f"measured twice: {'; '.join(' '.join(row_key) for row_key in duplicates[:5])}"
+        fix = "name each label and landmark once"
+        raise DataError(Fault(str(path), message, fix))
     table(path, COLUMNS, ([getattr(row, name) for name in COLUMNS] for row in ordered))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tenter import tables
 from tenter.errors import DataError
 from tenter.measurement.metric_tables import ENSEMBLE
-from tenter.records import FileEntry
+from tenter.records import Fault, FileEntry
 
 TRANSFORM = "transform.h5"
 TEST = "test"
@@ -43,14 +43,15 @@ def by_fold(pair: str, entries: Sequence[FileEntry], root: Path, fold: str) -> d
     Raises:
         DataError: a file is missing or not the one that was written, or there is none.
     """
-    faults = tables.faults(entries, root, content=True)
+    fix = "delete it, if it is still there, and run the same command again"
+    faults = tables.faults(entries, root, fix, content=True)
     if faults:
-        fix = "delete it, if it is still there, and run the same command again"
-        raise DataError("; ".join([*faults, fix]))
+        raise DataError(faults)
     main = [root / entry.file for entry in entries if entry.file == f"{pair}/{TRANSFORM}"]
     if not main:
-        message = f"no {TRANSFORM} in the table of registered pairs; delete the table and run again"
-        raise DataError(message)
+        message = "is not in the table of registered pairs"
+        missing = str(root / pair / TRANSFORM)
+        raise DataError(Fault(missing, message, "delete the table and run again"))
     paths = {
         Path(entry.file).parent.relative_to(pair).parts: root / entry.file for entry in entries
     }

@@ -13,6 +13,7 @@ from torch.nn import functional
 from tenter import config
 from tenter.errors import TrainingError
 from tenter.networks import blocks, normalisation, parity
+from tenter.records import Fault
 from tenter.spatial import affine, slices
 from tenter.tensors import Affine, Field
 
@@ -110,12 +111,9 @@ class GlobalNet(nn.Module):
             network_size, grid_size = (
                 " x ".join(map(str, sizes)) for sizes in (self.size or (), shape)
             )
-            message = (
-                f"this global network is tied to {network_size} voxels and the grid has "
-                f"{grid_size}; set the network's `size` to the shape of the plan, "
-                "or leave out `parity`"
-            )
-            raise TrainingError(message)
+            message = f"is tied to {network_size} voxels and the grid has {grid_size}"
+            fix = "set the network's `size` to the shape of the plan, or leave out `parity`"
+            raise TrainingError(Fault("global network", message, fix))
         rows = self.head(features.flatten(1)).view(-1, len(shape), len(shape) + 1)
         return parity.centred_change(rows, shape)
 

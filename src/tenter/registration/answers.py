@@ -15,6 +15,7 @@ from torch import Tensor
 from tenter.cases.case_files import PreparedImages
 from tenter.config import Poses, TestTime
 from tenter.errors import DataError
+from tenter.records import Fault
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
 from tenter.tensors import Field
@@ -133,11 +134,8 @@ def _flow_alike(members: Sequence[LoadedModel]) -> bool:
 def _require_finite(members: Sequence[LoadedModel], fields: Sequence[Field]) -> None:
     for member, field in zip(members, fields, strict=True):
         if not bool(field.isfinite().all()):
-            message = (
-                f"{member.folder}: gives a field that is not finite; "
-                "inspect the images, or train it again"
-            )
-            raise DataError(message)
+            fix = "inspect the images, or train it again"
+            raise DataError(Fault(str(member.folder), "gives a field that is not finite", fix))
 
 
 def _batch(image: np.ndarray) -> Tensor:

@@ -18,6 +18,7 @@ from tenter.measurement import metric_tables
 from tenter.measurement.truth import Position, Truth
 from tenter.metrics.points import point_errors_mm
 from tenter.metrics.regions import Grid
+from tenter.records import Fault
 from tenter.spatial.pull import pull
 from tenter.spatial.transform import Transform
 
@@ -77,10 +78,8 @@ def write(pair: str, truth: Truth, transform: Transform, folders: Folders) -> No
 def _output_path(folder: Path | None, name: str, *, requested: bool) -> Path | None:
     """The path to write, or None; an earlier file that is no longer requested is removed."""
     if folder is None and requested:
-        message = (
-            "settings ask for labels or points; say where by --warped-labels and --mapped-points"
-        )
-        raise DataError(message)
+        fix = "say where by --warped-labels and --mapped-points"
+        raise DataError(Fault("settings", "ask for labels or points to be written", fix))
     if folder is not None and not requested:
         files.remove(folder / name)
     return folder / name if folder is not None and requested else None

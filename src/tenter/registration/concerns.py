@@ -75,7 +75,7 @@ def concerns(
         field_figures: measures of the field.
     """
     for image in (moving, fixed):
-        yield from (image.warning(doubt.message, doubt.fix) for doubt in image.doubts)
+        yield from image.doubts
         yield from _unfamiliar(image, plan)
     separation = apart(moving, fixed, images.alignment)
     if separation is not None:

@@ -11,7 +11,7 @@ from tenter import finished
 from tenter.cases import plans
 from tenter.cases.case_files import PreparedImages
 from tenter.errors import CheckpointError
-from tenter.records import Plan
+from tenter.records import Fault, Plan
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
 from tenter.training import models
@@ -31,10 +31,9 @@ def load(folders: Sequence[Path], device: torch.device) -> tuple[LoadedModel, ..
     members = tuple(models.load(folder, device) for folder in folders)
     if not members or len({member.sha256 for member in members}) != len(members):
         folder_names = ", ".join(str(folder) for folder in folders) or "none"
-        message = (
-            f"models ({folder_names}): an ensemble needs models of different weights, at least one"
-        )
-        raise CheckpointError(message)
+        message = f"are {folder_names}: an ensemble needs models of different weights, at least one"
+        fix = "name each folder of an ensemble once"
+        raise CheckpointError(Fault("models", message, fix))
     return members
 
 
@@ -52,10 +51,8 @@ def names(members: Sequence[LoadedModel]) -> tuple[str, ...]:
         for member, fold in zip(members, folds, strict=True)
     )
     if len(set(longer)) < len(longer):
-        message = (
-            f"models ({', '.join(longer)}): two have one name and fold; rename the folder of one"
-        )
-        raise CheckpointError(message)
+        message = f"two have one name and fold ({', '.join(longer)})"
+        raise CheckpointError(Fault("models", message, "rename the folder of one"))
     return longer
 
 
@@ -77,11 +74,9 @@ def common_plan(members: Sequence[LoadedModel]) -> Plan:
     plan = plan_of(members[0])
     for member in members[1:]:
         if plans.plan_digest(plan_of(member)) != plans.plan_digest(plan):
-            message = (
-                f"{member.folder}: has another plan than {members[0].folder.name}; "
-                "put folds of one training together"
-            )
-            raise CheckpointError(message)
+            message = f"has another plan than {members[0].folder.name}"
+            fix = "put folds of one training together"
+            raise CheckpointError(Fault(str(member.folder), message, fix))
     return plan
 
 
@@ -120,11 +115,9 @@ def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, di
             f"another intensity or alignment rule (model: {plan.intensity}, {plan.alignment})"
         ]
     if differences:
-        message = (
-            f"{member.folder}: was trained with another plan; {pair} has {', '.join(differences)}; "
-            "run the workflow with --forcerun plan prepare_images"
-        )
-        raise CheckpointError(message)
+        message = f"was trained with another plan: {pair} has {', '.join(differences)}"
+        fix = "run the workflow with --forcerun plan prepare_images"
+        raise CheckpointError(Fault(str(member.folder), message, fix))
 
 
 def largest_mm(transform: Transform) -> float:

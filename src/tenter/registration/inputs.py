@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tenter.config import LabelFiles
-from tenter.errors import DataError, InputError, TenterError
+from tenter.errors import DataError, InputError
 from tenter.formats import volumes
 from tenter.formats.volumes import Volume
 from tenter.intake import agreement, integrity
-from tenter.intake.integrity import Finding, Problem
+from tenter.intake.integrity import Finding
 from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
@@ -28,13 +28,13 @@ class Original:
         side: `moving` or `fixed`.
         volume: its voxels and affine.
         path: its file, or None for a volume in memory.
-        doubts: problems that cause warnings but do not prevent its use.
+        doubts: warnings about it, which do not prevent its use.
     """
 
     side: str
     volume: Volume
     path: Path | None = None
-    doubts: tuple[Problem, ...] = ()
+    doubts: tuple[Fault, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -50,10 +50,6 @@ class Original:
         """A warning about the image."""
         return Fault(self.shown, message, fix, severity="WARNING")
 
-    def refusal(self, message: str, fix: str) -> InputError:
-        """The error if the image cannot be used."""
-        return InputError([Fault(self.shown, message, fix)])
-
 
 def original(image: Path | Volume, side: str) -> Original:
     """Read an image from a file, or check one in memory.
@@ -67,13 +63,13 @@ def original(image: Path | Volume, side: str) -> Original:
     """
     if isinstance(image, Volume):
         return _checked(Original(side, _plain(image, side)))
-    header_finding = _sound(image, integrity.examine(image, "image", LabelFiles(), quick=True))
+    header_finding = _sound(integrity.examine(image, "image", LabelFiles(), quick=True))
     try:
         volume = volumes.read_image(image)
     except DataError as error:
-        _sound(image, integrity.examine(image, "image", LabelFiles()))
-        raise told(error) from error
-    return _checked(Original(side, volume, image, header_finding.problems))
+        _sound(integrity.examine(image, "image", LabelFiles()))
+        raise InputError(error.faults) from error
+    return _checked(Original(side, volume, image, header_finding.faults))
 
 
 def require_two(moving: Original, fixed: Original) -> None:
@@ -87,7 +83,7 @@ def require_two(moving: Original, fixed: Original) -> None:
         moving_volume.array, fixed_volume.array
     ):
         message = "has the same content as the moving image"
-        raise fixed.refusal(message, "give two images")
+        raise InputError(Fault(fixed.shown, message, "give two images"))
 
 
 def apart(moving: Original, fixed: Original, alignment: Matrix) -> Fault | None:
@@ -109,19 +105,10 @@ def apart(moving: Original, fixed: Original, alignment: Matrix) -> Fault | None:
     return moving.warning(message, "align by `centre`, or check both headers (unit, origin)")
 
 
-def told(error: TenterError) -> InputError:
-    """Convert an error message `file: message; fix` into an `InputError`."""
-    file, _, details = str(error).partition(": ")
-    if not details:
-        file, details = "registration", file
-    message, _, fix = details.rpartition("; ")
-    return InputError([Fault(file, message or details, fix if message else "give another")])
-
-
-def _sound(path: Path, finding: Finding) -> Finding:
-    errors = [problem for problem in finding.problems if problem.severity == "ERROR"]
+def _sound(finding: Finding) -> Finding:
+    errors = [fault for fault in finding.faults if fault.severity == "ERROR"]
     if errors:
-        raise InputError([Fault(str(path), problem.message, problem.fix) for problem in errors])
+        raise InputError(errors)
     return finding
 
 
@@ -157,7 +144,7 @@ def _checked(image: Original) -> Original:
             if len(image.volume.array) > 1
             else "is constant"
         )
-        raise image.refusal(message, "give an image that shows something")
+        raise InputError(Fault(image.shown, message, "give an image that shows something"))
     return image
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -86,8 +86,11 @@ def refined(
         try:
             failed_step = search.run()
         except TrainingError as error:
-            message = f"`refine` cannot be done: {error}"
-            raise DataError(message) from error
+            faults = [
+                replace(fault, message=f"`refine` cannot be done: {fault.message}")
+                for fault in error.faults
+            ]
+            raise DataError(faults) from error
     report = {
         "steps": settings.steps,
         "best_step": 0 if failed_step is not None else search.best_step,

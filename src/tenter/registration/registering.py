@@ -18,7 +18,7 @@ from tenter.records import AlignmentRule, Fault, Plan
 from tenter.registration import answers, ensemble
 from tenter.registration.answers import Answer
 from tenter.registration.concerns import concerns, figures
-from tenter.registration.inputs import Original, original, require_two, told
+from tenter.registration.inputs import Original, original, require_two
 from tenter.registration.registered import Registration, tell, timed
 from tenter.training.devices import select_device
 from tenter.training.models import LoadedModel
@@ -98,7 +98,7 @@ def _loaded(models: Sequence[Path], device: str) -> tuple[tuple[LoadedModel, ...
         )
         return members, ensemble.common_plan(members)
     except CheckpointError as error:
-        raise told(error) from error
+        raise InputError(error.faults) from error
 
 
 def _rule(plan: Plan, requested: AlignmentRule | None, transform: Path | None) -> AlignmentRule:
@@ -131,13 +131,14 @@ def _prepared(
                 f"has {len(image.volume.array)} channels, "
                 f"the model's {image.side} images have {channels}"
             )
-            raise image.refusal(message, "give an image of the kind that the model was trained on")
+            fix = "give an image of the kind that the model was trained on"
+            raise InputError(Fault(image.shown, message, fix))
     try:
         start = align(rule, moving.volume, fixed.volume, transform)
         names = (moving.shown, fixed.shown)
         return preparation.prepared(moving.volume, fixed.volume, plan, start, names)
     except DataError as error:
-        raise told(error) from error
+        raise InputError(error.faults) from error
 
 
 def _require_no_ensemble(option: TestTime | None) -> None:
@@ -159,8 +160,8 @@ def _answer(
     try:
         return answers.answer(images, members, option)
     except torch.OutOfMemoryError as error:
-        message = "the device has too little memory for this model's grid; register on the CPU"
-        raise DeviceError(message) from error
+        message = "has too little memory for this model's grid"
+        raise DeviceError(Fault("the device", message, "register on the CPU")) from error
 
 
 def _name(model: Path) -> str:

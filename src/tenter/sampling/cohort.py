@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tenter.cases import case_files
 from tenter.errors import DataError
-from tenter.records import Label, Role
+from tenter.records import Fault, Label, Role
 
 Side = Literal["moving", "fixed"]
 SIDES: tuple[Side, Side] = ("moving", "fixed")
@@ -108,17 +108,13 @@ def load(
         )
     usable = cases if unlabelled else tuple(case for case in cases if case.labels)
     if not usable:
-        message = (
-            f"{root}: none of {len(pairs)} pairs has a label on both sides; training needs labels, "
-            "or a term of `losses.images`"
-        )
-        raise DataError(message)
+        message = f"none of {len(pairs)} pairs has a label on both sides"
+        fix = "give labels to train with, or a term of `losses.images`"
+        raise DataError(Fault(str(root), message, fix))
     shapes = {tuple(image.shape) for case in usable for image in case.images}
     if len({shape[1:] for shape in shapes}) > 1 or len({_channels(case) for case in usable}) > 1:
-        message = (
-            f"{root}: cases differ in grid or channels ({sorted(shapes)}); prepare the images again"
-        )
-        raise DataError(message)
+        message = f"cases differ in grid or channels ({sorted(shapes)})"
+        raise DataError(Fault(str(root), message, "prepare the images again"))
     return _placed(usable, device)
 
 

@@ -152,14 +152,13 @@ def _tracking_faults(study: Study) -> Iterator[Fault]:
         return
     file, column = str(study.path), "tracking.uri"
     if addresses.has_login(study.tracking_uri):
-        message, _, fix = addresses.EXPOSED.partition("; ")
-        yield Fault(file, message, fix, column=column, severity="WARNING")
+        yield Fault(file, *addresses.EXPOSED, column=column, severity="WARNING")
     addresses.conceal(study.tracking_uri, os.environ)
     place = place_of(study)
-    complaint = examine(place)
-    if complaint is not None:
-        message = f"{place.uri}: {complaint.message}; runs are not mirrored until then"
-        yield Fault(file, message, complaint.fix, column=column, severity="WARNING")
+    fault = examine(place)
+    if fault is not None:
+        message = f"{fault.file}: {fault.message}; runs are not mirrored until then"
+        yield Fault(file, message, fault.fix, column=column, severity="WARNING")
 
 
 def _settings(path: Path, content: str) -> tuple[Config | None, list[Fault]]:

@@ -13,7 +13,7 @@ from tenter.errors import DataError
 from tenter.formats import volumes
 from tenter.formats.volumes import Volume
 from tenter.manifest import rows as row_files
-from tenter.records import FileEntry, ImagePair, Plan
+from tenter.records import Fault, FileEntry, ImagePair, Plan
 
 
 def prepare_images(
@@ -67,8 +67,8 @@ def _sources(pair: ImagePair, plan: Plan) -> dict[str, str]:
     transform = pair.initial_transform
     if plan.alignment == "file" and transform is not None:
         if not transform.is_file():
-            message = f"{transform}: does not exist; correct initial_transform in the manifest"
-            raise DataError(message)
+            fix = "correct initial_transform in the manifest"
+            raise DataError(Fault(str(transform), "does not exist", fix))
         hashes["initial_transform"] = files.sha256(transform)
     return hashes
 
@@ -102,9 +102,6 @@ def _prepare_pair(
 def _image(path: Path, channels: int) -> Volume:
     volume = volumes.read_image(path)
     if len(volume.array) != channels:
-        message = (
-            f"{path}: has {len(volume.array)} channels, the plan {channels}; "
-            "delete the plan to renew it"
-        )
-        raise DataError(message)
+        message = f"has {len(volume.array)} channels, the plan {channels}"
+        raise DataError(Fault(str(path), message, "delete the plan to renew it"))
     return volume

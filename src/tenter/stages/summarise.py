@@ -23,7 +23,7 @@ from tenter.metrics.definitions import PRIMARY, STRICT, definition
 from tenter.metrics.dependence import Patients, Values
 from tenter.metrics.intervals import rate_interval
 from tenter.metrics.summary import Distribution, describe
-from tenter.records import MetricRow
+from tenter.records import Fault, MetricRow
 
 ALL = "all"
 ENSEMBLE = "ensemble"
@@ -229,8 +229,8 @@ def _comparisons(
     }
     reference = settings.reference or next(iter(order), "")
     if pooled and not any(group.model == reference for group in pooled):
-        message = f"the reference model {reference!r} has no figures; correct summary.reference"
-        raise DataError(message)
+        message = f"the reference model {reference!r} has no figures"
+        raise DataError(Fault("summary.reference", message, "name a model of this study"))
     for kind in sorted({group.set for group in pooled}):
         of_set = {group: rows for group, rows in pooled.items() if group.set == kind}
         results = list(_compared(of_set, reference, order))

@@ -23,7 +23,7 @@ from tenter.errors import CheckpointError, DataError
 from tenter.folds import Split, set_aside
 from tenter.history import write_history
 from tenter.losses import objective
-from tenter.records import Plan
+from tenter.records import Fault, Plan
 from tenter.sampling import cohort
 from tenter.sampling.cohort import Case
 from tenter.tracking import Mirror, read_place
@@ -157,8 +157,8 @@ def _cohort(
     image_entries, label_entries = (tables.verified(kind, root) for kind in kinds)
     pairs = sorted(image_entries.keys() & label_entries.keys())
     if not pairs:
-        message = f"{root}: the training part has no prepared pairs; training needs some"
-        raise DataError(message)
+        message = "the training part has no prepared pairs"
+        raise DataError(Fault(str(root), message, "give it pairs with images and labels"))
     entries = [entry for pair in pairs for entry in (*image_entries[pair], *label_entries[pair])]
     digest = files.digest(sorted((entry.pair, entry.file, entry.sha256) for entry in entries))
     return cohort.load(root, pairs, device, unlabelled=unlabelled), digest
@@ -188,8 +188,8 @@ def _warm_start(folder: Path | None, fold: str) -> Path | None:
         if (candidate / finished.DESCRIPTION).is_file():
             return candidate
     names = f"{finished.DESCRIPTION}, fold-{fold} or fold-{ALL}"
-    message = f"{folder}: warm_start holds no {names}; name a finished model"
-    raise CheckpointError(message)
+    fix = "name a finished model"
+    raise CheckpointError(Fault(str(folder), f"warm_start holds no {names}", fix))
 
 
 def _network(settings: TrainSettings, fold: str, case: Case, start: Path | None) -> nn.Module:

@@ -17,9 +17,8 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from tenter import files, hooks, launching, memory, surroundings, syntax, tracking
+from tenter import errors, files, hooks, launching, memory, surroundings, syntax, tracking
 from tenter.config import yaml_files
-from tenter.errors import message
 from tenter.study import Study
 from tenter.tools import screen
 from tenter.tools.staleness import Staleness
@@ -65,11 +64,11 @@ class Session:
         try:
             self._read()
         except Exception as error:
-            if message(error) is None:
+            faults = errors.faults(error)
+            if faults is None:
                 raise
             advice = f"`tenter check {shlex.quote(str(self.path))}` says more"
-            refusal = f"{message(error)}\n{advice}"
-            raise WorkflowError(refusal) from None
+            raise WorkflowError("\n".join([*map(str, faults), advice])) from None
         self.tracking = self.study.results / "tracking/tracking.json"
         changes = yaml_files.changes(self.path, config)
         self.overrides = ["--content", changes] if changes else []
@@ -102,9 +101,10 @@ class Session:
             surroundings.announce(os.environ, study.codes())
             syntax.keep()
         except Exception as error:
-            if message(error) is None:
+            faults = errors.faults(error)
+            if faults is None:
                 raise
-            raise WorkflowError(message(error)) from None
+            raise WorkflowError("\n".join(map(str, faults))) from None
         _show(*stale)
 
     def fail(self, log: str) -> None:

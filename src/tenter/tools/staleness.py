@@ -15,7 +15,7 @@ from typing import Any
 
 from tenter import files, provenance, steps, tracking
 from tenter.manifest import rows
-from tenter.records import Pair
+from tenter.records import Fault, Pair
 from tenter.steps import Step
 from tenter.study import Study
 from tenter.tools import wholeness
@@ -95,10 +95,11 @@ class Staleness:
         causes += self._inputs(step, record or {})
         causes += self._published(step) if step.stage == "publish" else []
         missing = self.lost.get(step.outputs[0], [])
-        return [*causes, *([f"files that are gone: {listed(missing)}"] if missing else [])]
+        names = listed([fault.file for fault in missing])
+        return [*causes, *([f"files that are gone: {names}"] if missing else [])]
 
     @functools.cached_property
-    def lost(self) -> dict[Path, list[str]]:
+    def lost(self) -> dict[Path, list[Fault]]:
         """Tables that name missing pair files."""
         return wholeness.lost(self.study, ("infer", "evaluate"))
 

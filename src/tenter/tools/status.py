@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tenter import files, steps
 from tenter.errors import DataError
+from tenter.records import Fault
 from tenter.study import Study
 from tenter.tools import jobs, wholeness
 from tenter.tools.jobs import Work
@@ -150,7 +151,7 @@ def _chunks(
     root: Path,
     work: Work,
     kind: str,
-    tables: tuple[Mapping[str, Path], Mapping[Path, Sequence[str]]],
+    tables: tuple[Mapping[str, Path], Mapping[Path, Sequence[Fault]]],
     title: str,
 ) -> list[str]:
     """Count the chunks of a stage that are done or running; name those that failed or lost files.
@@ -171,7 +172,8 @@ def _chunks(
         state = activity.partition(" ")[0] or ("with missing files" if output in lost else "done")
         if activity or output.is_file():
             counts[state] = counts.get(state, 0) + 1
-            lines += [f"  | {fault}" for fault in lost.get(output, [])[: jobs.TAIL] if not activity]
+            faults = lost.get(output, [])[: jobs.TAIL] if not activity else []
+            lines += [f"  | {fault.file}: {fault.message}" for fault in faults]
         else:
             wildcards = f"{kind}/{chunk}".partition("/")[2].replace("/", "_")
             lines += _failure(f"{title}: {chunk}", log, kind.partition("/")[0], wildcards)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tenter import files, provenance, steps, tables
 from tenter.errors import DataError
+from tenter.records import Fault
 from tenter.steps import Step
 from tenter.study import Study
 
@@ -18,7 +19,7 @@ COMMAND = "snakemake {target}--profile profiles/local --configfile {config}"
 """The target comes first: Snakemake reads whatever follows --configfile as configurations."""
 
 
-def lost(study: Study, stages: Iterable[str]) -> dict[Path, list[str]]:
+def lost(study: Study, stages: Iterable[str]) -> dict[Path, list[Fault]]:
     """Return the tables that name files which are missing or of another size, with their faults.
 
     Snakemake only knows the tables; it is forced to run these jobs, which write the files again.
@@ -34,7 +35,7 @@ def lost(study: Study, stages: Iterable[str]) -> dict[Path, list[str]]:
         if step.stage in stage_names and output.is_file():
             faults = [
                 *_pair_faults(study, step, content=False),
-                *_carried_faults(step, content=False),
+                *_carried_faults(study, step, content=False),
             ]
             if faults:
                 table_faults[output] = faults
@@ -57,42 +58,49 @@ def verify(study: Study) -> str:
                 path: all(page.is_file() for page in known["report"].outputs)
                 for path in step.outputs
             }
-    faults_by_stage: dict[str, list[str]] = {}
-    for step in known.values():
-        faults = [*_missing(step, read), *_changed(study, step)]
-        faults_by_stage |= (
-            {step.stage: [*faults_by_stage.get(step.stage, []), *faults]} if faults else {}
-        )
-    if faults_by_stage:
-        raise DataError(
-            "\n".join([*_all_faults(faults_by_stage), *_advice(study, faults_by_stage)])
-        )
+    faults = [
+        fault
+        for step in known.values()
+        for fault in (*_missing(study, step, read), *_changed(study, step))
+    ]
+    if faults:
+        raise DataError(faults)
     count = sum(_size(step) for step in known.values())
     return f"verified {count} files: all as they were written"
 
 
-def _missing(step: Step, read: dict[Path, bool]) -> Iterator[str]:
+def _remedy(study: Study, step: Step) -> str:
+    """What makes a step's files again."""
+    target = "cases " if step.stage in steps.INTERMEDIATE else ""
+    command = COMMAND.format(target=target, config=study.path)
+    return f"delete it, if it is still there, and run `{command}` (or with your own profile)"
+
+
+def _missing(study: Study, step: Step, read: dict[Path, bool]) -> Iterator[Fault]:
     """Yield missing outputs whose provenance, or a result made from them, still exists."""
     for path in step.outputs:
         record = (
             None if step.provenance is None else provenance.recorded(_provenance_base(step, path))
         )
         if not path.is_file() and (record is not None or read.get(path, False)):
-            yield f"{path} is missing"
+            yield Fault(str(path), "is missing", _remedy(study, step))
 
 
-def _changed(study: Study, step: Step) -> Iterator[str]:
+def _changed(study: Study, step: Step) -> Iterator[Fault]:
     existing = [path for path in step.outputs if path.is_file()]
     if step.provenance is None or not existing:
         return
     if step.stage == "plan":  # users renew it by hand if necessary
         return
+    fix = _remedy(study, step)
     for base in dict.fromkeys(_provenance_base(step, path) for path in existing):
         if base == step.provenance and provenance.recorded(base) is None:
-            yield f"{base} has no provenance beside it: what it was made from is not known"
-        yield from (fault for fault in provenance.damage(base) if not fault.endswith("is missing"))
+            message = "has no provenance beside it: what it was made from is not known"
+            yield Fault(str(base), message, fix)
+        # `_missing` names what is missing.
+        yield from (fault for fault in provenance.damage(base, fix) if Path(fault.file).is_file())
     yield from _pair_faults(study, step, content=True)
-    yield from _carried_faults(step, content=True)
+    yield from _carried_faults(study, step, content=True)
 
 
 def _provenance_base(step: Step, path: Path) -> Path:
@@ -101,7 +109,7 @@ def _provenance_base(step: Step, path: Path) -> Path:
     return base if base is not None and base != step.outputs[0] else path
 
 
-def _pair_faults(study: Study, step: Step, *, content: bool) -> list[str]:
+def _pair_faults(study: Study, step: Step, *, content: bool) -> list[Fault]:
     """Return faults of the pair files that a step's table names."""
     if step.stage not in FOLDERS or not step.outputs[0].is_file():
         return []
@@ -112,18 +120,19 @@ def _pair_faults(study: Study, step: Step, *, content: bool) -> list[str]:
         entries = tables.read(step.outputs[0])
     except (DataError, ValueError, IndexError):
         return []  # a damaged table is a fault of its own
-    return tables.faults(entries, folder, content=content)
+    return tables.faults(entries, folder, _remedy(study, step), content=content)
 
 
-def _carried_faults(step: Step, *, content: bool) -> Iterator[str]:
+def _carried_faults(study: Study, step: Step, *, content: bool) -> Iterator[Fault]:
     """Yield faults of warped labels and mapped points, which evaluation writes beside its table."""
     record = provenance.recorded(step.outputs[0]) if step.stage == "evaluate" else None
     for name, sha256 in (record or {}).get("carried", {}).items():
         path = Path(os.path.normpath(step.outputs[0].parent / name))
         if not path.is_file():
-            yield f"{path} is missing"
+            yield Fault(str(path), "is missing", _remedy(study, step))
         elif content and files.sha256(path) != sha256:
-            yield f"{path} is not the file that was written (sha256 differs)"
+            message = "is not the file that was written (sha256 differs)"
+            yield Fault(str(path), message, _remedy(study, step))
 
 
 def _size(step: Step) -> int:
@@ -131,19 +140,3 @@ def _size(step: Step) -> int:
     existing = sum(path.is_file() for path in step.outputs)
     named = step.stage in FOLDERS and step.outputs[0].is_file()
     return existing + (len(tables.read(step.outputs[0])) if named else 0)
-
-
-def _all_faults(faults_by_stage: dict[str, list[str]]) -> list[str]:
-    return [fault for faults in faults_by_stage.values() for fault in faults]
-
-
-def _advice(study: Study, faults_by_stage: dict[str, list[str]]) -> list[str]:
-    """Say what to do, in order."""
-    lines = ["to get these files again (with your own profile, if it is another one):"]
-    if any(not fault.endswith("is missing") for fault in _all_faults(faults_by_stage)):
-        lines.append("  delete the files named above that are still there, then run")
-    if steps.INTERMEDIATE & faults_by_stage.keys():
-        lines.append("  " + COMMAND.format(target="cases ", config=study.path))
-    if faults_by_stage.keys() - steps.INTERMEDIATE:
-        lines.append("  " + COMMAND.format(target="", config=study.path))
-    return lines

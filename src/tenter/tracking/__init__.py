@@ -6,7 +6,7 @@ change, a new run replaces the old one, which is tagged `superseded` and deleted
 deleted runs; its pages hide them).
 """
 
-from tenter.tracking.examination import Complaint, examine
+from tenter.tracking.examination import examine
 from tenter.tracking.finished_study import artifacts, fold_result, require_finished
 from tenter.tracking.invitation import of_study
 from tenter.tracking.mirror import Mirror
@@ -16,7 +16,6 @@ from tenter.tracking.publishing import FoldResult, ModelResult, OptionResult, pu
 from tenter.tracking.store import start
 
 __all__ = [
-    "Complaint",
     "FoldResult",
     "Mirror",
     "ModelResult",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenter import addresses
 from tenter.errors import TrackingError
+from tenter.records import Fault
 from tenter.tracking.environment import settle
 from tenter.tracking.place import Place
 
@@ -25,30 +25,12 @@ _DATABASE_LOGIN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """Why a store cannot be used.
-
-    Attributes:
-        message: what is wrong.
-        fix: what to do about it.
-    """
-
-    message: str
-    fix: str
-
-    def __str__(self) -> str:
-        """Both in one line."""
-        return f"{self.message}; {self.fix}"
-
-
-def examine(place: Place) -> Complaint | None:
+def examine(place: Place) -> Fault | None:
     """Why a store cannot be used now, or None; writes nothing and waits for no answer for long."""
     try:
         address = place.address
     except TrackingError as error:
-        message, _, fix = str(error).removeprefix(f"{place.uri}: ").partition("; ")
-        return Complaint(message, fix)
+        return error.faults[0]
     kind = addresses.scheme(address)
     if kind in addresses.WEB:
         return _examine_server(place)
@@ -57,9 +39,10 @@ def examine(place: Place) -> Complaint | None:
     return None
 
 
-def trashed(place: Place, experiment: str) -> Complaint:
-    """The complaint that an experiment is deleted, with how to restore it."""
-    return Complaint(
+def trashed(place: Place, experiment: str) -> Fault:
+    """The fault that an experiment is deleted, with how to restore it."""
+    return Fault(
+        place.uri,
         f"experiment {place.experiment!r} is in the trash",
         f"restore it with `MLFLOW_TRACKING_URI={place.everywhere} mlflow experiments restore "
         f"--experiment-id {experiment}`{_login_hint(place)}, or name another in "
@@ -71,11 +54,11 @@ def _login_hint(place: Place) -> str:
     return " (with the login in place of ***)" if addresses.HIDDEN in place.uri else ""
 
 
-def _examine_database(place: Place) -> Complaint | None:
+def _examine_database(place: Place) -> Fault | None:
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
 
     if place.database is not None and not place.database.is_file():
-        return Complaint("is not a file", "name a database file in tracking.uri")
+        return Fault(place.uri, "is not a file", "name a database file in tracking.uri")
     try:
         engine = sqlalchemy.create_engine(place.address, connect_args=_limits(place))
         try:
@@ -84,7 +67,9 @@ def _examine_database(place: Place) -> Complaint | None:
         finally:
             engine.dispose()
     except ModuleNotFoundError as error:
-        return Complaint(f"the database's driver {error.name} is missing", _driver(str(error.name)))
+        return Fault(
+            place.uri, f"the database's driver {error.name} is missing", _driver(str(error.name))
+        )
     except sqlalchemy.exc.SQLAlchemyError as error:
         return _database_error(place, error)
 
@@ -99,29 +84,33 @@ def _driver(module: str) -> str:
     return f"install it with `pip install {package}`"
 
 
-def _database_error(place: Place, error: Exception) -> Complaint:
+def _database_error(place: Place, error: Exception) -> Fault:
     cause = getattr(error, "orig", None) or error
     text = addresses.masked(" ".join(str(cause).split()), place.address)[:200]
     if place.database is not None:
         moved = shlex.quote(f"{place.database}.damaged")
         command = f"mv {shlex.quote(str(place.database))} {moved}"
         fix = f"set it aside with `{command}`: publishing writes a new one from the study's files"
-        return Complaint(f"the SQLite database cannot be read ({text})", fix)
+        return Fault(place.uri, f"the SQLite database cannot be read ({text})", fix)
     if any(
         fragment in text.lower()
         for fragment in ("password", "authentication", "access denied", "role")
     ):
-        return Complaint(f"the database refuses the login ({text})", _DATABASE_LOGIN)
+        return Fault(place.uri, f"the database refuses the login ({text})", _DATABASE_LOGIN)
     if "does not exist" in text or "Unknown database" in text:
         name = place.uri.partition("://")[2].partition("/")[2].partition("?")[0]
-        return Complaint(
-            f"not reached ({text})", f"create the database (PostgreSQL: `createdb {name}`)"
+        return Fault(
+            place.uri,
+            f"not reached ({text})",
+            f"create the database (PostgreSQL: `createdb {name}`)",
         )
-    return Complaint(f"not reached ({text})", "start the database server, or correct tracking.uri")
+    return Fault(
+        place.uri, f"not reached ({text})", "start the database server, or correct tracking.uri"
+    )
 
 
-def _schema(place: Place, connection: Connection) -> Complaint | None:
-    """A complaint if the tables are not those of the installed MLflow."""
+def _schema(place: Place, connection: Connection) -> Fault | None:
+    """A fault if the tables are not those of the installed MLflow."""
     import mlflow.store.db_migrations as migrations  # noqa: PLC0415 - a slow import
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
@@ -135,16 +124,17 @@ def _schema(place: Place, connection: Connection) -> Complaint | None:
     if version == scripts.get_current_head():
         return None
     if version not in {script.revision for script in scripts.walk_revisions()}:
-        return Complaint(
+        return Fault(
+            place.uri,
             f"the database was written by a newer MLflow than the one installed (schema {version})",
             "install that MLflow here: `pip install --upgrade mlflow`",
         )
     command = f"mlflow db upgrade {place.everywhere}"
     fix = f"upgrade it with `{command}`{_login_hint(place)}, after a backup"
-    return Complaint(f"the database was written by an older MLflow (schema {version})", fix)
+    return Fault(place.uri, f"the database was written by an older MLflow (schema {version})", fix)
 
 
-def _experiment(place: Place, connection: Connection) -> Complaint | None:
+def _experiment(place: Place, connection: Connection) -> Fault | None:
     import sqlalchemy  # noqa: PLC0415 - only tracking in a database needs it
 
     if not sqlalchemy.inspect(connection).has_table("experiments"):
@@ -156,7 +146,7 @@ def _experiment(place: Place, connection: Connection) -> Complaint | None:
     return trashed(place, str(row[0])) if row is not None and row[1] == "deleted" else None
 
 
-def _examine_server(place: Place) -> Complaint | None:
+def _examine_server(place: Place) -> Fault | None:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - a slow import
     from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415 - as above
     from mlflow.utils.rest_utils import http_request  # noqa: PLC0415 - as above
@@ -177,38 +167,42 @@ def _examine_server(place: Place) -> Complaint | None:
     return _answer(place, response)
 
 
-def _unreached(place: Place, text: str) -> Complaint:
+def _unreached(place: Place, text: str) -> Fault:
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
-        return Complaint("the server does not speak https", "write http:// in tracking.uri")
+        return Fault(place.uri, "the server does not speak https", "write http:// in tracking.uri")
     if "CERTIFICATE_VERIFY_FAILED" in text:
         fix = "give the path of its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
-        return Complaint("the server's certificate is not trusted here", fix)
+        return Fault(place.uri, "the server's certificate is not trusted here", fix)
     if "NameResolution" in text or "Name or service not known" in text:
-        return Complaint("there is no such host", "correct the host in tracking.uri")
+        return Fault(place.uri, "there is no such host", "correct the host in tracking.uri")
     if "Connection refused" in text:
-        return Complaint(
-            "not reached: nothing listens there", "start the server, or correct tracking.uri"
+        return Fault(
+            place.uri,
+            "not reached: nothing listens there",
+            "start the server, or correct tracking.uri",
         )
     short = addresses.masked(" ".join(text.split()), place.address)
-    return Complaint(f"not reached ({short[-160:]})", "start the server, or correct tracking.uri")
+    return Fault(
+        place.uri, f"not reached ({short[-160:]})", "start the server, or correct tracking.uri"
+    )
 
 
-def _answer(place: Place, response: Response) -> Complaint | None:
+def _answer(place: Place, response: Response) -> Fault | None:
     body = _json(response)
     if response.status_code == 401:
         has_login = (
             addresses.has_hidden_login(place.uri) or "MLFLOW_TRACKING_USERNAME" in os.environ
         )
         message = "the server refuses the login" if has_login else "the server wants a login"
-        return Complaint(message, f"set {_LOGIN_VARIABLES}")
+        return Fault(place.uri, message, f"set {_LOGIN_VARIABLES}")
     if response.status_code == 403:
         excerpt = " ".join(response.text.split())[:120]
-        return Complaint(
-            f"the server allows no access ({excerpt})", "ask who runs it for permission"
+        return Fault(
+            place.uri, f"the server allows no access ({excerpt})", "ask who runs it for permission"
         )
     if response.status_code in {429, 500, 502, 503, 504}:
         text = f"the server answers with error {response.status_code}"
-        return Complaint(text, "check that it runs, and try again")
+        return Fault(place.uri, text, "check that it runs, and try again")
     experiment = body.get("experiment")
     if isinstance(experiment, dict) and response.status_code == 200:
         return (
@@ -219,7 +213,8 @@ def _answer(place: Place, response: Response) -> Complaint | None:
     if body.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
         return None
     kind = response.headers.get("content-type", "no content").partition(";")[0]
-    return Complaint(
+    return Fault(
+        place.uri,
         f"what answers there is not an MLflow server (status {response.status_code}, {kind})",
         "give the address at which `mlflow server` runs in tracking.uri",
     )

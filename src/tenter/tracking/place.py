@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tenter import addresses, files
 from tenter.errors import TrackingError
+from tenter.records import Fault
 from tenter.study import Study
 
 SQLITE = "sqlite:///"
@@ -59,11 +60,11 @@ class Place:
             return self.uri
         if addresses.scheme(self.uri) in addresses.WEB:
             return addresses.without_login(self.uri)
-        message = (
-            f"{self.uri}: the login is not recorded; set {addresses.VARIABLE} to the whole "
-            "address, or run `tenter publish` with the study's configuration"
+        fix = (
+            f"set {addresses.VARIABLE} to the whole address, or run `tenter publish` with the "
+            "study's configuration"
         )
-        raise TrackingError(message)
+        raise TrackingError(Fault(self.uri, "the login is not recorded", fix))
 
     @property
     def database(self) -> Path | None:

@@ -17,7 +17,7 @@ from tenter.tracking.place import Place
 from tenter.tracking.presence import read_record, record
 from tenter.tracking.runs import Span
 from tenter.tracking.store import client, experiment_id
-from tenter.tracking.troubles import line
+from tenter.tracking.troubles import failed
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -106,7 +106,7 @@ def publish(place: Place, result: ModelResult, rebuild: int | None = None) -> st
         place = replace(place, experiment_id=experiment_id(server, place))
         published = _mirrored(server, place, result)
     except Exception as error:
-        raise TrackingError(line(place, f"{result.model} cannot be published", error)) from error
+        raise TrackingError(failed(place, f"{result.model} cannot be published", error)) from error
     if place.folder is not None:
         before = read_record(place.folder, result.model).get("rebuild", 0)
         files.write_json(
@@ -117,13 +117,13 @@ def publish(place: Place, result: ModelResult, rebuild: int | None = None) -> st
 
 
 def _require_usable(place: Place, address: str, model: str) -> None:
-    fault = addresses.fault(address)
+    invalid = addresses.fault(address)
+    if invalid is not None:
+        raise InputError([Fault(place.uri, *invalid, column="tracking.uri")])
+    fault = examine(place)
     if fault is not None:
-        raise InputError([Fault(place.uri, *fault, column="tracking.uri")])
-    complaint = examine(place)
-    if complaint is not None:
-        message = f"{place.uri}: {model} cannot be published: {complaint}"
-        raise TrackingError(message)
+        message = f"{model} cannot be published: {fault.message}"
+        raise TrackingError(replace(fault, message=message))
 
 
 def _mirrored(server: MlflowClient, place: Place, result: ModelResult) -> dict[str, Any]:

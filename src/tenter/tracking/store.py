@@ -18,7 +18,7 @@ from tenter.tracking import relocation
 from tenter.tracking.environment import settle
 from tenter.tracking.examination import examine, trashed
 from tenter.tracking.place import Place
-from tenter.tracking.troubles import line, reason
+from tenter.tracking.troubles import failed, reason
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -58,23 +58,21 @@ def start(
     """
     masked_uri = addresses.conceal(uri, os.environ)
     place = Place(masked_uri, experiment, None, study, timeout_s, manifest, folder)
-    fault = addresses.fault(uri)
-    if fault is not None:
-        raise InputError([Fault(masked_uri, *fault, column="tracking.uri")])
+    invalid = addresses.fault(uri)
+    if invalid is not None:
+        raise InputError([Fault(masked_uri, *invalid, column="tracking.uri")])
     if addresses.has_hidden_login(masked_uri):
-        _log.warning("%s: %s", masked_uri, addresses.EXPOSED)
-    complaint = examine(place)
-    if complaint is not None:
-        _log.warning(
-            "%s: %s; training goes on, and `publish` mirrors it afterwards", place.uri, complaint
-        )
+        _log.warning("%s", Fault(masked_uri, *addresses.EXPOSED).text)
+    fault = examine(place)
+    if fault is not None:
+        _log.warning("%s; training goes on, and `publish` mirrors it afterwards", fault.text)
         return place
     try:
         return replace(place, experiment_id=experiment_id(client(place), place))
     except Exception as error:
         if place.database is not None:
             raise TrackingError(
-                line(place, "the tracking database cannot be created", error)
+                failed(place, "the tracking database cannot be created", error)
             ) from error
         text = "%s: not reached (%s); training goes on, and `publish` mirrors it afterwards"
         _log.warning(text, place.uri, reason(error, place))
@@ -166,6 +164,5 @@ def experiment_id(client: MlflowClient, place: Place) -> str:
             if experiment is None:
                 raise
     if experiment.lifecycle_stage == "deleted":
-        message = f"{place.uri}: {trashed(place, str(experiment.experiment_id))}"
-        raise TrackingError(message)
+        raise TrackingError(trashed(place, str(experiment.experiment_id)))
     return str(experiment.experiment_id)

@@ -1,9 +1,10 @@
-"""Why a tracking server or database failed, and what to do, in one line."""
+"""Why a tracking server or database failed, and what to do."""
 
 from __future__ import annotations
 
 from tenter import addresses, system_errors
 from tenter.errors import TrackingError
+from tenter.records import Fault
 from tenter.tracking.place import SQLITE, Place
 
 _REASON = 200
@@ -45,8 +46,8 @@ _DATABASE = {
 """SQLite's message, its meaning, and what to do."""
 
 
-def line(place: Place, failure: str, error: Exception) -> str:
-    """A line that says what could not be done, why, and what to do.
+def failed(place: Place, failure: str, error: Exception) -> Fault:
+    """What could not be done, why, and what to do.
 
     Args:
         place: the server or database.
@@ -56,13 +57,15 @@ def line(place: Place, failure: str, error: Exception) -> str:
     uri = place.uri
     refused = system_errors.behind(error) if uri.startswith(SQLITE) else None
     if refused is not None:
-        return f"{uri}: {failure}: {system_errors.line(refused)}"
+        fault = system_errors.fault(refused)
+        return Fault(uri, f"{failure}: {fault.file}: {fault.message}", fault.fix)
     message = str(error).lower()
     for fragment, (cause, fix) in _DATABASE.items():
         if uri.startswith(SQLITE) and fragment in message:
-            return f"{uri}: {failure}: {cause} ({fragment}); {fix}"
-    fix = "see `tracking.uri`" if uri.startswith(SQLITE) else "check that the server runs"
-    return f"{uri}: {failure} ({reason(error, place)}); {fix}, then run the same command again"
+            return Fault(uri, f"{failure}: {cause} ({fragment})", fix)
+    advice = "see `tracking.uri`" if uri.startswith(SQLITE) else "check that the server runs"
+    message = f"{failure} ({reason(error, place)})"
+    return Fault(uri, message, f"{advice}, then run the same command again")
 
 
 def reason(error: Exception, place: Place) -> str:

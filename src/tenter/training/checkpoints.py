@@ -14,6 +14,7 @@ import torch
 
 from tenter import files, system_errors
 from tenter.errors import CheckpointError, DataError
+from tenter.records import Fault
 
 KEPT = 2
 """Number of checkpoints kept: the latest, and one to fall back on."""
@@ -118,11 +119,9 @@ class Checkpoints:
 
     def _refuse(self, path: Path, differing: Sequence[str]) -> None:
         if differing:
-            message = (
-                f"{path}: belongs to another training (differing: {', '.join(differing)}); "
-                "name another folder of checkpoints, or delete this one"
-            )
-            raise CheckpointError(message)
+            message = f"belongs to another training (differing: {', '.join(differing)})"
+            fix = "name another folder of checkpoints, or delete this one"
+            raise CheckpointError(Fault(str(path), message, fix))
 
 
 def _state(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -132,7 +131,8 @@ def _state(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
             return None
         state: object = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        _log.warning("%s; an earlier checkpoint is tried", system_errors.line(error, path, "read"))
+        fault = system_errors.fault(error, path, "read")
+        _log.warning("%s; an earlier checkpoint is tried", fault.text)
         return None
     except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

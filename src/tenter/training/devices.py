@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tenter.errors import DeviceError
+from tenter.records import Fault
 
 KEPT_BYTES = 64 << 20
 """On a CPU, freed memory blocks up to this size are reused for the next tensor."""
@@ -27,11 +28,8 @@ def select_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if available else "cpu")
     if torch.device(name).type == "cuda" and not available:
-        message = (
-            f"device {name!r} was asked for but torch sees no GPU; "
-            "set runtime.device to `auto` or `cpu`"
-        )
-        raise DeviceError(message)
+        fix = "set runtime.device to `auto` or `cpu`"
+        raise DeviceError(Fault(f"device {name!r}", "was asked for but torch sees no GPU", fix))
     return torch.device(name)
 
 

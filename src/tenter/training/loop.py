@@ -14,6 +14,7 @@ from torch import Tensor
 from tenter.config import TrainSettings
 from tenter.errors import TrainingError
 from tenter.history import Row
+from tenter.records import Fault
 from tenter.sampling import batches, draws
 from tenter.sampling.cohort import Case
 from tenter.training import interruption, validation
@@ -160,12 +161,12 @@ class _Loop:
     def leave(self, code: int) -> None:
         """Write a checkpoint and end the process; it is an error if not a single step was done."""
         if code == interruption.TIME_UP and self.clock.step == self.first:
-            message = (
-                f"fold {self.task.fold}: the time of this job did not suffice for one step from "
-                f"step {self.first}; give training more time (`runtime` of rule `train` in the "
-                "profile) or lower runtime.margin_s"
+            message = f"the time of this job did not suffice for one step from step {self.first}"
+            fix = (
+                "give training more time (`runtime` of rule `train` in the profile) or lower "
+                "runtime.margin_s"
             )
-            raise TrainingError(message)
+            raise TrainingError(Fault(f"fold {self.task.fold}", message, fix))
         self.save()
         _log.info("fold %s: asked to stop; step %d is saved", self.task.fold, self.clock.step)
         self.team.told(None)  # torchrun would end the writing process if another left earlier
@@ -217,11 +218,11 @@ class _Loop:
             f"step {index}: {self.names(index)}" for index in range(step - PATIENCE + 1, step + 1)
         ]
         message = (
-            f"fold {self.task.fold}: loss or gradient not finite in {PATIENCE} steps in a row "
-            f"({'; '.join(failures)}); the last good checkpoint is in {self.checkpoints.folder}; "
-            "inspect these pairs, or lower training.learning_rate or set training.clip"
+            f"loss or gradient not finite in {PATIENCE} steps in a row "
+            f"({'; '.join(failures)}); the last good checkpoint is in {self.checkpoints.folder}"
         )
-        raise TrainingError(message)
+        fix = "inspect these pairs, or lower training.learning_rate or set training.clip"
+        raise TrainingError(Fault(f"fold {self.task.fold}", message, fix))
 
     def names(self, step: int) -> str:
         pairs = dict.fromkeys(self.task.training[pair].pair for pair in self.draw(step).pairs)
@@ -285,19 +286,20 @@ def fit(
     not_finite = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
     if not_finite:
         names = ", ".join(not_finite[:5])
-        message = (
-            f"{name}: the final weights are not finite ({names}); lower training.learning_rate"
-        )
-        raise TrainingError(message)
+        message = f"the final weights are not finite ({names})"
+        raise TrainingError(Fault(name, message, "lower training.learning_rate"))
     return Outcome(weights, loop.history.rows, loop.clock.step, model_step, seconds)
 
 
-def _too_large(task: Task, pairs: int) -> str:
+def _too_large(task: Task, pairs: int) -> Fault:
     moving, fixed = (tuple(image.shape) for image in task.training[0].images)
     training = task.settings.training
-    return (
-        f"fold {task.fold}: the GPU's memory does not hold a batch of {pairs} pairs of {moving} "
-        f"and {fixed} voxels with {training.labels_per_pair} labels each; raise "
-        "training.accumulate, lower training.batch, network.channels or training.labels_per_pair, "
-        "set training.precision to bfloat16, or coarsen plan.spacing_mm"
+    message = (
+        f"the GPU's memory does not hold a batch of {pairs} pairs of {moving} "
+        f"and {fixed} voxels with {training.labels_per_pair} labels each"
     )
+    fix = (
+        "raise training.accumulate, lower training.batch, network.channels or "
+        "training.labels_per_pair, set training.precision to bfloat16, or coarsen plan.spacing_mm"
+    )
+    return Fault(f"fold {task.fold}", message, fix)

@@ -16,6 +16,7 @@ from tenter import config, files, finished, networks
 from tenter.errors import CheckpointError
 from tenter.finished import DESCRIPTION, FORMAT, WEIGHTS
 from tenter.history import RETRAIN
+from tenter.records import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,16 +85,14 @@ def weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     expected = finished.describe(folder)["weights_sha256"]
     if not _is_whole(path, expected):
-        message = (
-            f"{path}: absent or damaged (sha256 is not {str(expected)[:12]}...); "
-            "train the fold again"
-        )
-        raise CheckpointError(message)
+        message = f"absent or damaged (sha256 is not {str(expected)[:12]}...)"
+        raise CheckpointError(Fault(str(path), message, "train the fold again"))
     try:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
-        message = f"{path}: cannot be read ({error}); train the fold again"
-        raise CheckpointError(message) from error
+        raise CheckpointError(
+            Fault(str(path), f"cannot be read ({error})", "train the fold again")
+        ) from error
 
 
 def _is_whole(path: Path, expected: str) -> bool:
@@ -122,8 +121,9 @@ def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> Non
         f"{kind}: {', '.join(names[:8])}" for kind, names in mismatches.items() if names
     )
     if summary:
-        message = f"{source}: its weights do not fit the configured network ({summary})"
-        raise CheckpointError(message)
+        message = f"its weights do not fit the configured network ({summary})"
+        fix = "name a model of the same network, or configure that model's network"
+        raise CheckpointError(Fault(str(source), message, fix))
     network.load_state_dict(dict(state))
 
 
@@ -137,8 +137,8 @@ def _rebuilt(folder: Path, description: Mapping[str, Any]) -> nn.Module:
         )
     except (ValidationError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
-        message = f"{folder / DESCRIPTION}: does not describe a network ({reason}); {RETRAIN}"
-        raise CheckpointError(message) from error
+        message = f"does not describe a network ({reason})"
+        raise CheckpointError(Fault(str(folder / DESCRIPTION), message, RETRAIN)) from error
 
 
 def load(folder: Path, device: torch.device) -> LoadedModel:

@@ -34,7 +34,8 @@ class _KeptLog(logging.FileHandler):
         logging.getLogger().removeHandler(self)
         path = Path(self.baseFilename)
         _log.warning(
-            "%s (this log ends here, training goes on)", system_errors.line(error, path, "written")
+            "%s (this log ends here, training goes on)",
+            system_errors.fault(error, path, "written").text,
         )
 
 
@@ -49,7 +50,7 @@ def kept_log(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handler = _KeptLog(folder / LOG, encoding="utf-8")
     except OSError as error:
-        raise OutputError(system_errors.line(error, folder / LOG, "written")) from error
+        raise OutputError(system_errors.fault(error, folder / LOG, "written")) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:

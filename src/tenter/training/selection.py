@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tenter.config import Validation
 from tenter.errors import TrainingError
+from tenter.records import Fault
 
 
 class Selection:
@@ -58,11 +59,10 @@ class Selection:
         if self._name not in figures:
             kind = "landmark" if self._validation.measure == "tre_mm" else "structure"
             message = (
-                f"validation.measure is {self._validation.measure}, but the patients that are set "
-                f"aside have no {kind}; choose another measure, or set validation.keep to last "
-                "without patience"
+                f"is {self._validation.measure}, but the patients that are set aside have no {kind}"
             )
-            raise TrainingError(message)
+            fix = "choose another measure, or set validation.keep to last without patience"
+            raise TrainingError(Fault("validation.measure", message, fix))
         if step == 0:
             return
         value = self._sign * figures[self._name]

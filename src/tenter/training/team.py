@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tenter.config import Training
 from tenter.errors import DeviceError
 from tenter.networks.normalisation import Normalisation
+from tenter.records import Fault
 
 T = TypeVar("T")
 
@@ -63,9 +64,10 @@ class Team:
         if pairs % self.size:
             message = (
                 f"{self.size} processes cannot share {pairs} pairs equally (training.batch over "
-                "training.accumulate); change runtime.devices or runtime.nodes, or these"
+                "training.accumulate)"
             )
-            raise DeviceError(message)
+            fix = "change runtime.devices or runtime.nodes, or these"
+            raise DeviceError(Fault("training.batch", message, fix))
         share = pairs // self.size
         starts = range(self.rank * share, training.batch, pairs)
         return tuple(sample for start in starts for sample in range(start, start + share))
@@ -81,11 +83,11 @@ class Team:
         kinds = {layer.kind for layer in network.modules() if isinstance(layer, Normalisation)}
         if kinds & {"batch", "label-reg"}:
             message = (
-                "the network normalises over the batch (`norm: batch`, or `parity`), which "
-                f"{self.size} processes share: set runtime.devices and runtime.nodes to 1, "
-                "or another norm"
+                "normalises over the batch (`norm: batch`, or `parity`), which "
+                f"{self.size} processes share"
             )
-            raise DeviceError(message)
+            fix = "set runtime.devices and runtime.nodes to 1, or another norm"
+            raise DeviceError(Fault("the network", message, fix))
         device = next(network.parameters()).device
         device_ids = [device.index] if device.type == "cuda" else None
         options: dict[str, Any] = {_BUFFERS: False, "gradient_as_bucket_view": True}
@@ -158,11 +160,11 @@ def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
         device = torch.device("cuda", local)
         if local >= torch.cuda.device_count():
             message = (
-                f"this node's process {local + 1} has no GPU: torch sees "
-                f"{torch.cuda.device_count()}; "
-                "lower runtime.devices, or let the scheduler give as many GPUs"
+                f"process {local + 1} of this node has no GPU: torch sees "
+                f"{torch.cuda.device_count()}"
             )
-            raise DeviceError(message)
+            fix = "lower runtime.devices, or let the scheduler give as many GPUs"
+            raise DeviceError(Fault("runtime.devices", message, fix))
         torch.cuda.set_device(device)
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size

@@ -103,7 +103,7 @@ def test_storage_does_not_show_in_the_centre_of_mass(storage: str) -> None:
 @pytest.mark.parametrize(("moving", "fixed", "named"), [(0, 1, "moving"), (1, 0, "fixed")])
 def test_a_constant_image_has_no_centre_of_mass(moving: int, fixed: int, named: str) -> None:
     images = [volume(np.full(SHAPE, 7.0)), volume()]
-    with pytest.raises(DataError, match=f"the {named} image is constant"):
+    with pytest.raises(DataError, match=f"the {named} image: is constant"):
         align("mass", images[moving], images[fixed])
 
 

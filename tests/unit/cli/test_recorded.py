@@ -62,7 +62,7 @@ def test_a_table_that_is_not_as_it_was_written_is_refused(
 ) -> None:
     path = table(tmp_path)
     path.write_text(damage(path.read_text()))
-    with pytest.raises(DataError, match=r"0-0\.tsv is not the file that `evaluate` wrote"):
+    with pytest.raises(DataError, match=r"0-0\.tsv: is not the file that `evaluate` wrote"):
         run(tmp_path, path)
     assert not (tmp_path / "summary.tsv").exists()
 
@@ -94,7 +94,8 @@ def test_each_output_has_its_record(tmp_path: Path) -> None:
     run(tmp_path, table(tmp_path))
     assert provenance.damage(tmp_path / "summary.tsv") == []
     (tmp_path / "summary.tsv").unlink()
-    assert provenance.damage(tmp_path / "summary.tsv") == [f"{tmp_path / 'summary.tsv'} is missing"]
+    (fault,) = provenance.damage(tmp_path / "summary.tsv")
+    assert (fault.file, fault.message) == (str(tmp_path / "summary.tsv"), "is missing")
 
 
 def evaluate(

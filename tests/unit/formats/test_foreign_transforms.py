@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from stored import itk_points, voxel_points
+from tenter.config import LabelFiles
 from tenter.errors import DataError
 from tenter.formats import itk_transforms, transforms
 from tenter.intake import integrity
@@ -258,8 +259,6 @@ def test_a_field_is_no_alignment(tmp_path: Path) -> None:
 def test_the_check_of_a_manifest_keeps_the_way_out(case: str, tmp_path: Path) -> None:
     name, content, expected = FOREIGN[case]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError) as raised:
-        itk_transforms.read_alignment(tmp_path / name)
-    problem = integrity._problem(tmp_path / name, raised.value)  # noqa: SLF001 - how the check divides it
-    assert problem.fix.startswith("convert it")
-    assert expected.split(".*")[0].replace(" .", " (") in problem.message.replace(")", "(")
+    (fault,) = integrity.examine(tmp_path / name, "transform", LabelFiles()).faults
+    assert fault.fix.startswith("convert it")
+    assert expected.split(".*")[0].replace(" .", " (") in fault.message.replace(")", "(")

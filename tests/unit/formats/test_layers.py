@@ -142,7 +142,7 @@ def test_layers_and_segments_that_do_not_fit_are_refused(
     path = write(tmp_path / "a.seg.nrrd", OVERLAPPING, segments)
     with pytest.raises(DataError, match=complaint):
         volumes.read_labels(path, MAP)
-    assert complaint in integrity.examine(path, "labels", MAP).problems[0].message
+    assert complaint in integrity.examine(path, "labels", MAP).faults[0].message
 
 
 def test_the_advice_for_layers_does_not_go_in_a_circle(tmp_path: Path) -> None:

@@ -208,4 +208,4 @@ def test_axes_that_make_up_no_volume_are_refused(
 def test_check_names_a_sequence_for_what_it_is(tmp_path: Path) -> None:
     found = integrity.examine(meta(tmp_path / "a.igs.mha", **POSES), "image", LabelFiles())
     assert not found.sound
-    assert found.problems[0].fix.startswith("reconstruct a volume")
+    assert found.faults[0].fix.startswith("reconstruct a volume")

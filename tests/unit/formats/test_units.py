@@ -117,8 +117,8 @@ def test_stating_mm_as_the_message_says_is_enough(
 ) -> None:
     path = WRITERS[name](tmp_path / name, spacing, "mm")
     found = integrity.examine(path, "image", LabelFiles())
-    assert [problem.severity for problem in found.problems] == ["WARNING"]
-    assert f"voxels of {spacing[0]:g} x" in found.problems[0].message
+    assert [problem.severity for problem in found.faults] == ["WARNING"]
+    assert f"voxels of {spacing[0]:g} x" in found.faults[0].message
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tenter.formats.points import Point
 from tenter.intake import agreement
-from tenter.intake.integrity import Finding, Findings, Kind, Problem, uses
-from tenter.records import AlignmentRule, Pair
+from tenter.intake.integrity import Finding, Findings, Kind, uses
+from tenter.records import AlignmentRule, Fault, Pair
 
 SHAPE = (20, 16, 12)
 
@@ -45,7 +45,7 @@ def points(*places: tuple[str, tuple[float, float, float]]) -> Finding:
     return Finding(kind="points", bytes=1, sha256="p", points=found)
 
 
-def problems(alignment: AlignmentRule = "header", /, **found: Finding) -> list[Problem]:
+def problems(alignment: AlignmentRule = "header", /, **found: Finding) -> list[Fault]:
     """What is wrong between files with these findings."""
     found = {"moving": image(sha256="m"), "fixed": image(sha256="f")} | found
     files = {name: Path(name) for name in found}
@@ -188,7 +188,7 @@ def test_points_that_one_side_lacks_are_refused_by_name() -> None:
 
 
 def test_a_faulty_file_is_not_compared() -> None:
-    broken = replace(labels(matrix=affine((3, 0, 0))), problems=(Problem("is cut", "copy it"),))
+    broken = replace(labels(matrix=affine((3, 0, 0))), faults=(Fault("a", "is cut", "copy it"),))
     assert problems(moving_labels=broken, fixed_labels=labels()) == []
 
 

@@ -24,7 +24,7 @@ MAP, STACK = LabelFiles(format="map"), LabelFiles(format="stack")
 
 
 def told(finding: Finding) -> str:
-    return " | ".join(f"{item.severity} {item.message}; {item.fix}" for item in finding.problems)
+    return " | ".join(f"{item.severity} {item.message}; {item.fix}" for item in finding.faults)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def labels(tmp_path: Path) -> Path:
 
 def test_a_sound_image_has_no_problem_and_tells_its_geometry(image: Path) -> None:
     found = integrity.examine(image, "image", MAP)
-    assert found.problems == ()
+    assert found.faults == ()
     assert found.shape == faulty.SHAPE
     np.testing.assert_array_equal(found.matrix, faulty.affine())
 
@@ -157,7 +157,7 @@ def test_points_are_told_with_row_and_column(tmp_path: Path) -> None:
     path.write_text("label,x,y,z\napex,1,2,3\nbase,1,nan,3\n", encoding="utf-8")
     found = integrity.examine(path, "points", MAP)
     assert found.points == (Point("apex", (1.0, 2.0, 3.0)),)
-    assert "row 3, column y" in told(found)
+    assert [(fault.row, fault.column) for fault in found.faults] == [(3, "y")]
 
 
 def test_an_initial_transform_is_read_into_ras(tmp_path: Path) -> None:
@@ -184,8 +184,10 @@ def test_a_finding_survives_json(tmp_path: Path, image: Path) -> None:
     path = tmp_path / "points.csv"
     path.write_text("label,x,y,z\napex,1,2,3\nbase,1,nan,3\n", encoding="utf-8")
     faulty.constant(image)
-    for found in (integrity.examine(path, "points", MAP), integrity.examine(image, "image", MAP)):
-        assert integrity.parse_finding(json.loads(json.dumps(asdict(found)))) == found
+    kinds: dict[Path, integrity.Kind] = {path: "points", image: "image"}
+    for file, kind in kinds.items():
+        found = integrity.examine(file, kind, MAP)
+        assert integrity.parse_finding(file, json.loads(json.dumps(asdict(found)))) == found
 
 
 def test_the_stamp_changes_with_the_file(image: Path) -> None:
@@ -206,7 +208,7 @@ def slices(tmp_path: Path) -> Path:
 
 def test_a_dicom_series_is_an_image_but_no_label_file(slices: Path) -> None:
     found = integrity.examine(slices, "image", MAP)
-    assert (found.problems, found.shape) == ((), faulty.SHAPE)
+    assert (found.faults, found.shape) == ((), faulty.SHAPE)
     assert found.bytes == sum(path.stat().st_size for path in slices.iterdir())
     assert "is a folder, not a file" in told(integrity.examine(slices, "labels", MAP))
 

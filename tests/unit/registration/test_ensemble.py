@@ -64,7 +64,7 @@ def test_members_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
         for name, weight in (("a", 0.1), ("b", 0.2))
     ]
     with pytest.raises(
-        CheckpointError, match=r"unet/fold-0, unet/fold-0\): two have one name and fold"
+        CheckpointError, match=r"two have one name and fold \(unet/fold-0, unet/fold-0\)"
     ):
         ensemble.names(ensemble.load(folders, CPU))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import patient
-from tenter.errors import CheckpointError, InputError
+from tenter.errors import InputError
 from tenter.formats import volumes
 from tenter.formats.volumes import Volume
 from tenter.registration import inputs
@@ -95,8 +95,10 @@ def test_images_that_share_no_place_are_told_of() -> None:
     assert inputs.apart(moving, fixed, placed) is None
 
 
-def test_a_complaint_keeps_its_file_fault_and_mend() -> None:
-    error = inputs.told(CheckpointError("fold-0: was damaged (by what; by whom); train it again"))
-    fault = error.faults[0]
-    assert (fault.file, fault.fix) == ("fold-0", "train it again")
-    assert fault.message == "was damaged (by what; by whom)"
+def test_a_path_that_looks_like_a_message_is_named_whole(tmp_path: Path) -> None:
+    path = tmp_path / "study: final; 2" / "mr.nii.gz"
+    path.parent.mkdir()
+    path.write_bytes(b"\x1f\x8b" + bytes(500))
+    with pytest.raises(InputError) as caught:
+        inputs.original(path, "moving")
+    assert [fault.file for fault in caught.value.faults] == [str(path)]

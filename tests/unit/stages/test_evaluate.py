@@ -313,5 +313,5 @@ def test_a_transform_that_is_not_the_one_written_is_refused(study: Study) -> Non
 def test_a_pair_that_was_not_registered_is_named(study: Study) -> None:
     study.add("p", still(), fixed=None, moving=None)
     study.entries.clear()
-    with pytest.raises(DataError, match=r"p: no transform\.h5"):
+    with pytest.raises(DataError, match=r"p: .*p/transform\.h5: is not in the table"):
         study.evaluate()

@@ -226,7 +226,7 @@ def test_damaged_images_of_a_case_are_refused(tiny_cohort: MakeCohort, tmp_path:
     cohort = tiny_cohort()
     root = prepare(cohort, tmp_path)
     (root / "pair00" / "fixed.nii").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"pair00: .*fixed\.nii has 1 bytes"):
+    with pytest.raises(DataError, match=r"pair00: .*fixed\.nii: has 1 bytes"):
         prepare_labels(
             rows=row_file(tmp_path, cohort.manifest, cohort.ids),
             images=tmp_path / "images.tsv",

@@ -314,7 +314,7 @@ def test_an_unfinished_study_is_not_published_and_told_how_to_finish(
 def test_an_unknown_model_is_named_with_those_there_are(
     tmp_path: Path, models: tuple[str, ...]
 ) -> None:
-    with pytest.raises(DataError, match="no model 'none'; those that can be published: local"):
+    with pytest.raises(DataError, match="no model 'none'; name one that can be published: local"):
         publish(write_study(tmp_path), models=models)
 
 

@@ -200,7 +200,7 @@ def with_points(folder: Path) -> Path:
 def test_a_missing_file_of_points_is_found(tmp_path: Path) -> None:
     path = with_points(tmp_path)
     (tmp_path / "r/s/mapped_points/a/p1.tsv").unlink()
-    with pytest.raises(DataError, match=r"mapped_points/a/p1\.tsv is missing"):
+    with pytest.raises(DataError, match=r"mapped_points/a/p1\.tsv: is missing"):
         wholeness.verify(Study.load(path))
     assert "a: measured chunks: 0 of 2, 2 with missing files" in status(path).splitlines()
 
