@@ -49,6 +49,25 @@ class FormatError(DataError):
     """A file is not in the format that is expected, whatever else it may be."""
 
 
+class InvalidValueError(ValueError):
+    """A value of the configuration or of a manifest's cell cannot be used.
+
+    Whoever reads the file adds the place and raises or collects a fault.
+
+    Attributes:
+        message: what is wrong with the value.
+        fix: what to do about it.
+    """
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message, fix)
+        self.message, self.fix = message, fix
+
+    def __str__(self) -> str:
+        """Message and fix."""
+        return f"{self.message}; {self.fix}"
+
+
 class CodeChangedError(TenterError):
     """The package was edited between the planning of a job and its start."""
 

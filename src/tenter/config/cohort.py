@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tenter.config.section import Section
+from tenter.errors import InvalidValueError
 from tenter.records import AlignmentRule, Label, Role
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -49,11 +50,8 @@ class LabelFiles(Section):
         ):
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
-                message = (
-                    f"names: two labels have the {attribute} {twice[0]!r}; "
-                    f"give each label its own {attribute}"
-                )
-                raise ValueError(message)
+                message = f"names: two labels have the {attribute} {twice[0]!r}"
+                raise InvalidValueError(message, f"give each label its own {attribute}")
         return self
 
     @model_validator(mode="after")
@@ -64,17 +62,16 @@ class LabelFiles(Section):
                 named.mirror not in known or named.mirror == named.name
             ):
                 message = (
-                    f"names: {named.name!r} has the mirror {named.mirror!r}, "
-                    "which is not another label's name; "
-                    "add that label to `names`, or correct the mirror"
+                    f"names: {named.name!r} has the mirror {named.mirror!r}, which is not "
+                    "another label's name"
                 )
-                raise ValueError(message)
+                raise InvalidValueError(message, "add that label to `names`, or correct the mirror")
         counts = Counter(name for twins in self.twins for name in twins)
         doubled = sorted(name for name, count in counts.items() if count > 1)
         if doubled:
             fix = "give `mirror` for one label of each two, as the other's name"
-            message = f"names: {', '.join(doubled)} would have more than one mirror; {fix}"
-            raise ValueError(message)
+            message = f"names: {', '.join(doubled)} would have more than one mirror"
+            raise InvalidValueError(message, fix)
         return self
 
     @property
@@ -142,14 +139,11 @@ class Pairing(Section):
     @model_validator(mode="after")
     def _forward_is_an_order(self) -> Pairing:
         if len(self.forward) == 1 or len(set(self.forward)) < len(self.forward):
-            message = "`forward` does not order groups; name two or more groups, each once"
-            raise ValueError(message)
+            message = "`forward` does not order groups"
+            raise InvalidValueError(message, "name two or more groups, each once")
         if self.forward and self.groups == "within":
-            message = (
-                "`forward` orders pairs of two groups, but `groups: within` makes none; "
-                "leave one of the two keys out"
-            )
-            raise ValueError(message)
+            message = "`forward` orders pairs of two groups, but `groups: within` makes none"
+            raise InvalidValueError(message, "leave one of the two keys out")
         return self
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from tenter import addresses, spelling
 from tenter.config import kinds, yaml_files
 from tenter.config.yaml_files import Key
-from tenter.errors import InputError
+from tenter.errors import InputError, InvalidValueError
 from tenter.records import Fault
 
 Location = tuple[Key, ...]
@@ -130,8 +130,10 @@ def _complaint(
     first = details[0]
     for detail in details:
         if detail["type"] == "value_error":
-            message, _, fix = str(detail["ctx"]["error"]).partition("; ")
-            return message, fix or f"see {PAGE} for what may be written"
+            error = detail["ctx"]["error"]
+            if not isinstance(error, InvalidValueError):  # of a value's own type, or a plugin's
+                error = InvalidValueError(str(error), f"see {PAGE} for what may be written")
+            return error.message, error.fix
     if first["type"] in {"extra_forbidden", "invalid_key"}:
         return "unknown key", _key_fix(section, content, location)
     if "[key]" in first["loc"]:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from tenter.config.cohort import NotNegative, Positive
 from tenter.config.section import Section
+from tenter.errors import InvalidValueError
 
 Units = Literal["mm", "voxel"]
 Scales = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
@@ -30,8 +31,8 @@ def _without_default(values: Any, key: str) -> Any:  # noqa: ANN401 - any YAML v
 
 def _require_one(key: str, millimetres: object, voxels: object) -> None:
     if (millimetres is None) == (voxels is None):
-        message = f"needs one of {key}_mm and {key}_voxel; give one, and leave the other out"
-        raise ValueError(message)
+        message = f"needs one of {key}_mm and {key}_voxel"
+        raise InvalidValueError(message, "give one, and leave the other out")
 
 
 class RoleWeights(Section):
@@ -245,11 +246,9 @@ class Losses(Section):
     @model_validator(mode="after")
     def _something_aligns(self) -> Losses:
         if not any(term.weight for term in (*self.labels, *self.images)):
-            message = (
-                "nothing aligns the images; "
-                "give at least one term of `labels` or `images` a weight above 0"
-            )
-            raise ValueError(message)
+            message = "nothing aligns the images"
+            fix = "give at least one term of `labels` or `images` a weight above 0"
+            raise InvalidValueError(message, fix)
         return self
 
     @property

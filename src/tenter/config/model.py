@@ -13,6 +13,7 @@ from tenter.config.paths import UserPath
 from tenter.config.pose import Pose
 from tenter.config.section import Section
 from tenter.config.test_time import TestTime
+from tenter.errors import InvalidValueError
 
 STEEPEST = 0.4
 """Largest control displacement, in spacings of the lattice, at which a cubic B-spline cannot fold.
@@ -37,12 +38,14 @@ class Deformation(Section):
     def _does_not_fold(self) -> Deformation:
         if self.amplitude_mm > STEEPEST * self.spacing_mm:
             message = (
-                f"an amplitude of {self.amplitude_mm:g} mm "
-                f"may fold at a spacing of {self.spacing_mm:g} mm; "
+                f"an amplitude of {self.amplitude_mm:g} mm may fold at a spacing of "
+                f"{self.spacing_mm:g} mm"
+            )
+            fix = (
                 f"use at most {STEEPEST * self.spacing_mm:g} mm, or a spacing of at least "
                 f"{self.amplitude_mm / STEEPEST:g} mm"
             )
-            raise ValueError(message)
+            raise InvalidValueError(message, fix)
         return self
 
 
@@ -140,11 +143,8 @@ class Validation(Section):
     @model_validator(mode="after")
     def _something_is_watched(self) -> Validation:
         if self.fraction == 0 and (self.keep == "best" or self.patience is not None):
-            message = (
-                "`keep: best` and `patience` need patients that are set aside; "
-                "set `fraction` above 0"
-            )
-            raise ValueError(message)
+            message = "`keep: best` and `patience` need patients that are set aside"
+            raise InvalidValueError(message, "set `fraction` above 0")
         return self
 
 
@@ -189,31 +189,24 @@ class Training(Section):
     def _parts_are_equal(self) -> Training:
         if self.batch % self.accumulate:
             message = (
-                f"a batch of {self.batch} pairs "
-                f"cannot be divided into {self.accumulate} equal parts; "
-                "make `batch` a multiple of `accumulate`"
+                f"a batch of {self.batch} pairs cannot be divided into {self.accumulate} equal "
+                "parts"
             )
-            raise ValueError(message)
+            raise InvalidValueError(message, "make `batch` a multiple of `accumulate`")
         return self
 
     @model_validator(mode="after")
     def _rate_has_a_course(self) -> Training:
         if self.warmup >= self.steps:
-            message = (
-                f"`warmup` of {self.warmup} steps leaves nothing of {self.steps} `steps`; "
-                f"use at most {self.steps - 1}"
-            )
-            raise ValueError(message)
+            message = f"`warmup` of {self.warmup} steps leaves nothing of {self.steps} `steps`"
+            raise InvalidValueError(message, f"use at most {self.steps - 1}")
         if (self.schedule == "steps") != bool(self.decay_at):
-            message = "`decay_at` and `schedule: steps` need each other; give both or neither"
-            raise ValueError(message)
+            message = "`decay_at` and `schedule: steps` need each other"
+            raise InvalidValueError(message, "give both or neither")
         ordered = tuple(sorted(set(self.decay_at)))
         if self.decay_at != ordered or (ordered and ordered[-1] >= self.steps):
-            message = (
-                f"`decay_at` is {list(self.decay_at)}; "
-                f"give rising steps below {self.steps} (`steps`)"
-            )
-            raise ValueError(message)
+            message = f"`decay_at` is {list(self.decay_at)}"
+            raise InvalidValueError(message, f"give rising steps below {self.steps} (`steps`)")
         return self
 
 
@@ -244,17 +237,14 @@ class Model(Section):
     @model_validator(mode="after")
     def _seeds_differ(self) -> Model:
         if len(set(self.seeds)) != len(self.seeds):
-            message = "`seeds` holds a number twice; give each seed once"
-            raise ValueError(message)
+            message = "`seeds` holds a number twice"
+            raise InvalidValueError(message, "give each seed once")
         return self
 
     @model_validator(mode="after")
     def _ensembles_have_members(self) -> Model:
         alone = [name for name, option in self.test_time.items() if option.ensemble]
         if alone and len(self.seeds) == 1:
-            message = (
-                f"`test_time.{alone[0]}` is an ensemble of seeds, but there is one; "
-                "give more `seeds`"
-            )
-            raise ValueError(message)
+            message = f"`test_time.{alone[0]}` is an ensemble of seeds, but there is one"
+            raise InvalidValueError(message, "give more `seeds`")
         return self

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from tenter.config.cohort import Positive
 from tenter.config.section import Section
+from tenter.errors import InvalidValueError
 
 Norm = Literal["instance", "group", "batch"]
 Count = Annotated[int, Field(ge=1)]
@@ -58,8 +59,8 @@ class LocalNetwork(FieldNetwork):
     @model_validator(mode="after")
     def _parity_leaves_no_choice(self) -> LocalNetwork:
         if self.parity and (self.norm, self.output) != ("instance", "displacement"):
-            message = "`parity` decides on `norm` and `output`; leave them out"
-            raise ValueError(message)
+            message = "`parity` decides on `norm` and `output`"
+            raise InvalidValueError(message, "leave them out")
         return self
 
 
@@ -87,16 +88,12 @@ class GlobalNetwork(Section):
     @model_validator(mode="after")
     def _parity_leaves_no_choice(self) -> GlobalNetwork:
         if self.parity != (self.size is not None):
-            message = (
-                "`size` and `parity: true` need each other; "
-                "give both, `size` being the shape of the plan, or neither"
-            )
-            raise ValueError(message)
+            message = "`size` and `parity: true` need each other"
+            fix = "give both, `size` being the shape of the plan, or neither"
+            raise InvalidValueError(message, fix)
         if self.parity and (self.finest, self.norm) != (0, "instance"):
-            message = (
-                "`parity` decides on `finest` and `norm`; write `finest: 0`, and leave `norm` out"
-            )
-            raise ValueError(message)
+            message = "`parity` decides on `finest` and `norm`"
+            raise InvalidValueError(message, "write `finest: 0`, and leave `norm` out")
         return self
 
 
@@ -175,11 +172,9 @@ class CompositeNetwork(Section):
         affine = isinstance(self.first, GlobalNetwork) and self.first.parity
         dense = isinstance(self.second, LocalNetwork) and self.second.parity
         if self.parity and not (affine and dense):
-            message = (
-                "`parity` applies to all parts; "
-                "use `global` as `first` and `local` as `second`, both with `parity: true`"
-            )
-            raise ValueError(message)
+            message = "`parity` applies to all parts"
+            fix = "use `global` as `first` and `local` as `second`, both with `parity: true`"
+            raise InvalidValueError(message, fix)
         return self
 
 

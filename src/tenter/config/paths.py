@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from tenter import spelling
+from tenter.errors import InvalidValueError
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[^{}]*)\})"
@@ -27,15 +28,15 @@ def expanded(text: str) -> str:
     """A path with `~`, `~user`, `$NAME` and `${NAME}` expanded; `$$` is a dollar sign.
 
     Raises:
-        ValueError: the path is empty, holds a control character, or names a user or variable that
-            does not exist; its text is `what is wrong; how to fix it`.
+        InvalidValueError: the path is empty, holds a control character, or names a user or variable
+            that does not exist.
     """
     if not text.strip():
-        message = "is empty; give a path"
-        raise ValueError(message)
+        message = "is empty"
+        raise InvalidValueError(message, "give a path")
     if _CONTROL.search(text):
-        message = f"holds a control character: {spelling.shown(text)}; rename the file"
-        raise ValueError(message)
+        message = f"holds a control character: {spelling.shown(text)}"
+        raise InvalidValueError(message, "rename the file")
     path = _home(text) + _VARIABLE.sub(_value, text[len(_user(text)) :])
     check_signs(path)
     return path
@@ -45,15 +46,12 @@ def check_signs(path: str) -> None:
     """Refuse a path that contains one of the workflow's wildcards.
 
     Raises:
-        ValueError: as `expanded`.
+        InvalidValueError: as `expanded`.
     """
     sign = _SIGN.search(path)
     if sign:
-        message = (
-            f"holds `{{{sign[1]}}}`, which the workflow replaces in paths; "
-            "rename that folder or file"
-        )
-        raise ValueError(message)
+        message = f"holds `{{{sign[1]}}}`, which the workflow replaces in paths"
+        raise InvalidValueError(message, "rename that folder or file")
 
 
 def _user(text: str) -> str:
@@ -65,11 +63,8 @@ def _home(text: str) -> str:
     user = _user(text)
     home = os.path.expanduser(user)  # noqa: PTH111 - leaves an unknown user as it is
     if user and home.startswith("~"):
-        message = (
-            f"begins with `{user}`, which is not the home of a user; "
-            f"write `./{user}` for a name of yours"
-        )
-        raise ValueError(message)
+        message = f"begins with `{user}`, which is not the home of a user"
+        raise InvalidValueError(message, f"write `./{user}` for a name of yours")
     return home
 
 
@@ -79,9 +74,8 @@ def _value(match: re.Match[str]) -> str:
     name = match["plain"] or match["braced"]
     value = os.environ.get(name, "")
     if not value:
-        message = f"names the environment variable {name!r}, which is not set; "
-        message += "set it, or write `$$` for a dollar sign"
-        raise ValueError(message)
+        message = f"names the environment variable {name!r}, which is not set"
+        raise InvalidValueError(message, "set it, or write `$$` for a dollar sign")
     return value
 
 

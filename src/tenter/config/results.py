@@ -10,6 +10,7 @@ from tenter import addresses
 from tenter.config.cohort import Name, Positive
 from tenter.config.paths import Address
 from tenter.config.section import Section
+from tenter.errors import InvalidValueError
 
 
 class RegistrationExport(Section):
@@ -105,8 +106,7 @@ class Tracking(Section):
     def _address_can_work(cls, uri: str | None) -> str | None:
         fault = None if uri is None else addresses.fault(uri)
         if fault is not None:
-            message = f"{fault[0]}; {fault[1]}"
-            raise ValueError(message)
+            raise InvalidValueError(*fault)
         return uri
 
 

@@ -14,6 +14,7 @@ from tenter.config.paths import UserPath
 from tenter.config.results import Evaluation, Export, Report, Runtime, Summary, Tracking
 from tenter.config.section import Section
 from tenter.config.test_time import TestTime
+from tenter.errors import InvalidValueError
 
 LONGEST = 64
 """Maximum number of characters of a name."""
@@ -67,21 +68,18 @@ class Config(Section):
     @model_validator(mode="after")
     def _something_registers(self) -> Config:
         if not self.models and self.model is None:
-            message = (
-                "there is no model to register with; "
+            message = "there is no model to register with"
+            fix = (
                 "name at least one model under `models`, or the folder of a finished one in `model`"
             )
-            raise ValueError(message)
+            raise InvalidValueError(message, fix)
         if self.models and self.model is not None:
-            message = "`models` trains, `model` applies a finished one; give one of them"
-            raise ValueError(message)
+            message = "`models` trains, `model` applies a finished one"
+            raise InvalidValueError(message, "give one of them")
         reference = self.summary.reference
         if reference is not None and reference not in self.registering_names():
-            message = (
-                f"summary.reference {reference!r} is not a model of this study; "
-                f"use one of {', '.join(self.registering_names())}"
-            )
-            raise ValueError(message)
+            message = f"summary.reference {reference!r} is not a model of this study"
+            raise InvalidValueError(message, f"use one of {', '.join(self.registering_names())}")
         return self
 
     @model_validator(mode="after")
@@ -90,18 +88,17 @@ class Config(Section):
         twice = [name for name, count in counts.items() if count > 1]
         if twice:
             message = (
-                f"{twice[0]!r} would be the name of several: "
-                "a model, a further seed `<model>-seed<k>` or a "
-                "test-time option `<model>-<option>`; rename one"
+                f"{twice[0]!r} would be the name of several: a model, a further seed "
+                "`<model>-seed<k>` or a test-time option `<model>-<option>`"
             )
-            raise ValueError(message)
+            raise InvalidValueError(message, "rename one")
         long = [name for name in counts if len(name) > LONGEST]
         if long:
             message = (
-                f"{long[0]!r}, a model's name with a seed or an option, "
-                f"exceeds {LONGEST} characters; shorten it"
+                f"{long[0]!r}, a model's name with a seed or an option, exceeds {LONGEST} "
+                "characters"
             )
-            raise ValueError(message)
+            raise InvalidValueError(message, "shorten it")
         return self
 
     @model_validator(mode="after")
@@ -112,10 +109,10 @@ class Config(Section):
             if pairs % processes:
                 message = (
                     f"models.{name}: {processes} processes (runtime.devices times runtime.nodes) "
-                    f"cannot share {pairs} pairs equally; "
-                    f"make training.batch over training.accumulate a multiple of {processes}"
+                    f"cannot share {pairs} pairs equally"
                 )
-                raise ValueError(message)
+                fix = f"make training.batch over training.accumulate a multiple of {processes}"
+                raise InvalidValueError(message, fix)
         return self
 
     def seed_names(self, model: str) -> list[str]:

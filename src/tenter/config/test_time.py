@@ -21,6 +21,7 @@ from tenter.config.losses import (
 )
 from tenter.config.pose import Pose
 from tenter.config.section import Section
+from tenter.errors import InvalidValueError
 
 BOTH_WAYS = "inverse_consistency"
 
@@ -40,11 +41,9 @@ class Poses(Pose):
     @model_validator(mode="after")
     def _something_moves(self) -> Poses:
         if not (self.rotation_deg or self.scale or self.shear or self.translation_mm):
-            message = (
-                "`poses` would register the same pair again; "
-                "give a `rotation_deg`, `scale`, `shear` or `translation_mm` above 0"
-            )
-            raise ValueError(message)
+            message = "`poses` would register the same pair again"
+            fix = "give a `rotation_deg`, `scale`, `shear` or `translation_mm` above 0"
+            raise InvalidValueError(message, fix)
         return self
 
 
@@ -73,17 +72,15 @@ class Refine(Section):
     def _one_way(cls, terms: Any) -> Any:  # noqa: ANN401 - any YAML value
         listed = terms if isinstance(terms, list) else []
         if any(isinstance(term, dict) and term.get("name") == BOTH_WAYS for term in listed):
-            message = f"{BOTH_WAYS} needs a network, and refinement has none; leave it out"
-            raise ValueError(message)
+            message = f"{BOTH_WAYS} needs a network, and refinement has none"
+            raise InvalidValueError(message, "leave it out")
         return terms
 
     @model_validator(mode="after")
     def _something_aligns(self) -> Refine:
         if not any(term.weight for term in self.images):
-            message = (
-                "nothing aligns the images; give at least one term of `images` a weight above 0"
-            )
-            raise ValueError(message)
+            message = "nothing aligns the images"
+            raise InvalidValueError(message, "give at least one term of `images` a weight above 0")
         return self
 
     @property
@@ -105,6 +102,6 @@ class TestTime(Section):
     @model_validator(mode="after")
     def _something_is_done(self) -> TestTime:
         if not self.ensemble and self.poses is None and self.refine is None:
-            message = "does nothing; give `ensemble: true`, `poses` or `refine`"
-            raise ValueError(message)
+            message = "does nothing"
+            raise InvalidValueError(message, "give `ensemble: true`, `poses` or `refine`")
         return self

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tenter import spelling
 from tenter.config import paths
+from tenter.errors import InvalidValueError
 from tenter.manifest.sheet import Sheet
 from tenter.records import Pair, Set, Subject
 
@@ -87,9 +88,8 @@ def named_file(sheet: Sheet, row: int, column: str, value: str) -> Path | None:
     try:
         path = sheet.path.parent / paths.expanded(value)
         paths.check_signs(str(path))
-    except ValueError as error:
-        message, _, fix = str(error).partition("; ")
-        sheet.complain(message, fix, row, column)
+    except InvalidValueError as error:
+        sheet.complain(error.message, error.fix, row, column)
         return None
     if not _is_reachable(sheet, row, column, path):
         return None
