@@ -25,7 +25,7 @@ if not workflow.configfiles and not is_imported(workflow):
 
 session = Session(workflow, config)
 study, R = session.study, session.study.results
-MODELS, CHUNKS, ROWS = study.registering_models, session.chunks, study.row_files
+REGISTRARS, CHUNKS, ROWS = list(study.registrars), session.chunks, study.row_files
 # Written once; only a plan made by outdated rules is renewed, with everything downstream.
 PLAN = ancient(session.plan) if session.plan_is_current else session.plan
 

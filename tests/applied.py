@@ -72,7 +72,7 @@ def register_by_study(config: Path) -> Transform:
         **given,  # type: ignore[arg-type] # by name
         images=root / "images.tsv",
         cases=root / "cases",
-        models=study.applied_members,
+        models=tuple(study.members(Path(), "model", "test-0")),
         settings=InferSettings.model_validate_json(study.settings("infer", "model")),
         output=root / "fields",
         table=root / "t.tsv",

@@ -91,7 +91,7 @@ class SmallStudy:
         """Run every stage but some, in order."""
         self.configure()
         self._expect(self.words("simulate", self.folder / "cohort"))
-        self.study.record_folds(self.results / "cohort/folds.tsv")
+        self.study.cohort.record_folds(self.results / "cohort/folds.tsv")
         self.study.row_files.write()
         for stage in (name for name in tuple(WORDS)[1:] if name not in leave_out):
             for fold in FOLDS if stage in BY_FOLD else (FOLD,):

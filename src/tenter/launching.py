@@ -1,10 +1,13 @@
-"""The command that starts the processes of a training, and its requests to a scheduler."""
+"""How jobs are launched: the processes of a training, flags of where it runs, GPUs, a scheduler."""
 
 from __future__ import annotations
 
 import getpass
+import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
+from pathlib import Path
 
 from tenter.config import Runtime
 
@@ -43,6 +46,50 @@ def resources(runtime: Runtime) -> dict[str, int | str]:
     if runtime.nodes == 1:
         return {}
     return {"nodes": runtime.nodes, "tasks": runtime.nodes, "mpi": "srun"}
+
+
+def gpus_per_job(runtime: Runtime) -> int:
+    """GPUs of a training or registration on this machine; on a cluster the profile decides."""
+    uses_gpu = runtime.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))
+    return int(uses_gpu)
+
+
+def runtime_flags(runtime: Runtime, *names: str) -> str:
+    """Flags for computing resources, which do not make a step stale.
+
+    Args:
+        runtime: the section of the configuration.
+        names: keys of it.
+    """
+    values = runtime.model_dump(include=set(names))
+    return shlex.join(flags({name.replace("_", "-"): values[name] for name in names}))
+
+
+def job_flags(
+    runtime: Runtime, store: str, tracking: Path, minutes: int | None = None, *, scheduled: bool
+) -> str:
+    """Flags of a training that depend on where it runs: its tracking, and the end of its job.
+
+    Jobs on a cluster do not write to a SQLite database, since network file systems do not lock
+    it reliably: `publish` mirrors such a training when it is finished.
+
+    Args:
+        runtime: the section of the configuration.
+        store: address of the tracking server or database.
+        tracking: record of the tracking server.
+        minutes: time limit of the job.
+        scheduled: whether the job runs on a cluster.
+    """
+    mirrored = not scheduled or not store.startswith("sqlite:")
+    values: dict[str, object] = {"tracking": tracking} if mirrored else {}
+    if scheduled and minutes is not None:
+        values["deadline"] = max(0.0, 60 * minutes - runtime.margin_s)
+    return shlex.join(flags(values))
+
+
+def flags(values: Mapping[str, object]) -> list[str]:
+    """Flags of a command: `--name value` for each entry."""
+    return [argument for name, value in values.items() for argument in (f"--{name}", str(value))]
 
 
 def submission_limit() -> int | None:

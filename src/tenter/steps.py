@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenter import manifest
+from tenter import manifest, registrars
 from tenter.records import Pair
+from tenter.registrars import Registrar
 from tenter.study import Study
 
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv")
@@ -27,7 +28,7 @@ class Step:
     Attributes:
         name: its rule and wildcards, such as `train mine 0`.
         stage: its rule.
-        model: name of the model or test-time option, or None.
+        model: name of the model or registrar, or None.
         outputs: its outputs as declared to Snakemake.
         provenance: the file or folder whose provenance is recorded; None for no record.
         inputs: outputs of other jobs that it reads, except the plan.
@@ -45,7 +46,7 @@ class Step:
     @property
     def settings_of(self) -> tuple[str, str | None]:
         """Arguments of `Study.settings` and `Study.code`: stage, and model if it matters."""
-        return self.stage, self.model if self.stage in {"train", "infer"} else None
+        return self.stage, self.model if self.stage in {"train", *registrars.RULES} else None
 
     def sources(self) -> list[Path]:
         """Files named in the manifest that it reads."""
@@ -86,9 +87,9 @@ class _Steps:
         for model in self.study.models:
             for fold in self.study.trained_folds(model):
                 yield self._training(model, fold)
-        for model in self.study.registering_models:
+        for registrar in self.study.registrars.values():
             for chunk in self.study.registered_chunks():
-                yield from self._registered(model, chunk)
+                yield from self._registered(registrar, chunk)
         yield from self._closing()
 
     def _prepared(self, chunk: str, *, labelled: bool) -> Iterator[Step]:
@@ -118,25 +119,25 @@ class _Steps:
         written = tuple(folder / name for name in MODEL_FILES)
         return Step(f"train {model} {fold}", "train", model, written, folder, read)
 
-    def _registered(self, model: str, chunk: str) -> Iterator[Step]:
-        pairs = self.study.chunks[chunk]
-        fields = self.root / f"fields/tables/{model}/{chunk}.tsv"
-        figures = self.root / f"metrics/{model}/{chunk}.tsv"
-        folders = self.study.members(self.root / "models", model, chunk)
+    def _registered(self, registrar: Registrar, chunk: str) -> Iterator[Step]:
+        pairs, name, rule = self.study.chunks[chunk], registrar.name, registrar.rule
+        fields = self.root / f"fields/tables/{name}/{chunk}.tsv"
+        figures = self.root / f"metrics/{name}/{chunk}.tsv"
+        folders = self.study.members(self.root / "models", name, chunk)
         read = (
             self.root / f"cases/tables/{chunk}.images.tsv",
             *(path / "model.json" for path in folders),
         )
-        yield Step(f"infer {model} {chunk}", "infer", model, (fields,), fields, read, pairs)
+        yield Step(f"{rule} {name} {chunk}", rule, name, (fields,), fields, read, pairs)
         yield Step(
-            f"evaluate {model} {chunk}", "evaluate", model, (figures,), figures, (fields,), pairs
+            f"evaluate {name} {chunk}", "evaluate", name, (figures,), figures, (fields,), pairs
         )
 
     def _closing(self) -> Iterator[Step]:
         study, tables = self.study, tuple(self.root / name for name in TABLES)
         figures = tuple(
-            self.root / f"metrics/{model}/{chunk}.tsv"
-            for model in study.registering_models
+            self.root / f"metrics/{name}/{chunk}.tsv"
+            for name in study.registrars
             for chunk in study.registered_chunks()
         )
         yield Step("summarise", "summarise", None, tables, tables[0], figures)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tenter import addresses, config, files, surroundings
 from tenter.errors import InputError
 from tenter.study import Study
+from tenter.tools.session import opening_commands
 
 PASSWORD = "s3cr3tpw"  # noqa: S105 - what must not be seen
 
@@ -147,10 +148,8 @@ def study(folder: Path, uri: str) -> Study:
 @pytest.mark.parametrize("uri", [f"http://u:{PASSWORD}@host", f"postgresql://u:{PASSWORD}@host/db"])
 def test_only_the_environment_of_jobs_holds_the_login(tmp_path: Path, uri: str) -> None:
     made = study(tmp_path, uri)
-    content = made.path.read_text()
-    commands = made.opening_commands(
-        files.canonical(yaml.safe_load(content)), tmp_path, tmp_path / "t.json"
-    )
+    content = files.canonical(yaml.safe_load(made.path.read_text()))
+    commands = opening_commands(made, content, tmp_path, tmp_path / "t.json")
     environment: dict[str, str] = {}
     surroundings.equip(
         environment, accepted=made.accepted, caches=tmp_path / "caches", tracking=made.tracking_uri

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+import patient
 from tenter import files
+from tenter.config import Runtime
 from tenter.errors import InputError
+from tenter.launching import job_flags
 from tenter.study import Study
 
 
@@ -66,7 +69,7 @@ def with_options(folder: Path) -> Study:
 
 def test_options_register_after_their_models_seeds_and_train_nothing(tmp_path: Path) -> None:
     study = with_options(tmp_path)
-    assert study.registering_models == ["a", "a-seed3", "a-refined", "a-seeds", "b"]
+    assert list(study.registrars) == ["a", "a-seed3", "a-refined", "a-seeds", "b"]
     assert list(study.models) == ["a", "a-seed3", "b"]
     assert study.options_of("a") == ["a-refined", "a-seeds"]
     assert study.options_of("a-seed3") == study.options_of("b") == []
@@ -128,44 +131,41 @@ def test_where_work_runs_is_in_no_settings(tmp_path: Path) -> None:
     assert other.settings("train", "a") == before
 
 
-def test_on_a_cluster_a_training_knows_its_end_and_writes_to_no_sqlite_database(
-    tmp_path: Path,
-) -> None:
-    study = Study.load(write_study(tmp_path, runtime={"margin_s": 30}))
-    place = Path("tracking.json")
-    assert study.job_flags(place, 240, scheduled=False) == "--tracking tracking.json"
-    assert study.job_flags(place, 240, scheduled=True) == "--deadline 14370.0"
-    assert study.job_flags(place, scheduled=True) == ""
+def test_on_a_cluster_a_training_knows_its_end_and_writes_to_no_sqlite_database() -> None:
+    job = (Runtime(margin_s=30), "sqlite:///mlflow.db", Path("tracking.json"))
+    assert job_flags(*job, 240, scheduled=False) == "--tracking tracking.json"
+    assert job_flags(*job, 240, scheduled=True) == "--deadline 14370.0"
+    assert job_flags(*job, scheduled=True) == ""
 
 
-def test_on_a_cluster_a_training_mirrors_to_a_server(tmp_path: Path) -> None:
-    study = Study.load(write_study(tmp_path, tracking={"uri": "http://a:5000"}))
-    assert study.job_flags(Path("t.json"), 1, scheduled=True) == "--tracking t.json --deadline 0.0"
+def test_on_a_cluster_a_training_mirrors_to_a_server() -> None:
+    flags = job_flags(Runtime(), "http://a:5000", Path("t.json"), 1, scheduled=True)
+    assert flags == "--tracking t.json --deadline 0.0"
 
 
 def test_a_finished_model_makes_every_pair_a_tested_one(tmp_path: Path) -> None:
-    model = tmp_path / "other/models/best/fold-1"
-    files.write_json(model / "model.json", {"network": {"name": "unet"}})
+    model = patient.write_model(tmp_path / "other/models/best", "1")
     study = Study.load(write_study(tmp_path, models={}, model="other/models/best"))
     assert list(study.chunks) == ["test-0"]
-    assert study.registering_models == ["best"]
-    assert study.applied_members == (model,)
+    assert list(study.registrars) == ["best"]
+    assert study.members(tmp_path, "best", "test-0") == [model]
 
 
 def test_a_finished_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     study = Study.load(write_study(tmp_path, models={}, model="nowhere"))
     with pytest.raises(InputError, match="is not a folder; name a folder that holds"):
-        _ = study.applied_members
+        _ = study.registrars
 
 
 def test_the_lock_keeps_folds_where_they_are(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     study = Study.load(path)
-    flipped = {patient: 1 - fold for patient, fold in study.assignment.items()}
+    flipped = {patient: 1 - fold for patient, fold in study.cohort.assignment.items()}
     files.write_text(
-        study.lock, "patient\tfold\n" + "".join(f"{p}\t{f}\n" for p, f in flipped.items())
+        study.cohort.folds_lock,
+        "patient\tfold\n" + "".join(f"{p}\t{f}\n" for p, f in flipped.items()),
     )
-    assert Study.load(path).assignment == flipped
+    assert Study.load(path).cohort.assignment == flipped
 
 
 def test_the_light_wing_loads_nothing_heavy() -> None:
@@ -214,7 +214,7 @@ def test_a_fold_of_subjects_is_trained_on_pairs_without_its_patients(tmp_path: P
         "2-0",
         "2xtrain-0",
     ]
-    own = {patient for patient, fold in study.assignment.items() if fold == 0}
+    own = {patient for patient, fold in study.cohort.assignment.items() if fold == 0}
     assert study.training_chunks("0") == ["1-0", "1x2-0", "1xtrain-0", "2-0", "2xtrain-0"]
     assert people(study, study.training_chunks("0")) == {f"P{i}" for i in range(7)} - own
 
@@ -222,7 +222,7 @@ def test_a_fold_of_subjects_is_trained_on_pairs_without_its_patients(tmp_path: P
 def test_pairs_of_two_folds_are_not_registered(tmp_path: Path) -> None:
     study = Study.load(write_subjects(tmp_path, folds={"count": 3}))
     assert study.registered_chunks() == ["0-0", "1-0", "2-0"]
-    assert len(study.registered) == 6
+    assert len(study.cohort.registered) == 6
     with pytest.raises(ValueError, match="no model is tested on it"):
         study.members(tmp_path, "a", "0x1-0")
 
@@ -230,7 +230,7 @@ def test_pairs_of_two_folds_are_not_registered(tmp_path: Path) -> None:
 def test_a_draw_is_remembered_beside_the_configuration(tmp_path: Path) -> None:
     path = write_subjects(tmp_path, pairing={"pairs_per_subject": 2})
     before = Study.load(path)
-    before.record_pairs(tmp_path / "copy.tsv")
+    before.cohort.record_pairs(tmp_path / "copy.tsv")
     assert (tmp_path / "trial.pairs.tsv").read_text() == (tmp_path / "copy.tsv").read_text()
     write_subjects(tmp_path, 7, pairing={"pairs_per_subject": 2})
     grown = Study.load(path)
@@ -242,13 +242,13 @@ def test_a_draw_is_remembered_beside_the_configuration(tmp_path: Path) -> None:
 
 def test_all_pairs_need_no_memory(tmp_path: Path) -> None:
     study = Study.load(write_subjects(tmp_path))
-    study.record_pairs(tmp_path / "copy.tsv")
+    study.cohort.record_pairs(tmp_path / "copy.tsv")
     assert (tmp_path / "copy.tsv").read_text().startswith("pair\ns0--s1\n")
     assert not (tmp_path / "trial.pairs.tsv").exists()
 
 
 def test_a_manifest_of_pairs_leaves_no_list_of_pairs(tmp_path: Path) -> None:
-    Study.load(write_study(tmp_path)).record_pairs(tmp_path / "copy.tsv")
+    Study.load(write_study(tmp_path)).cohort.record_pairs(tmp_path / "copy.tsv")
     assert not (tmp_path / "copy.tsv").exists()
 
 
@@ -256,11 +256,11 @@ def test_a_new_subject_changes_no_chunk_but_its_own(tmp_path: Path) -> None:
     path = write_subjects(tmp_path, folds={"count": 3})
     before = Study.load(path)
     rows = before.row_files
-    before.record_folds(tmp_path / "folds.tsv")
+    before.cohort.record_folds(tmp_path / "folds.tsv")
     with (tmp_path / "manifest.tsv").open("a") as stream:
         stream.write("new\tnew\tnew.nii\t\n")
     after = Study.load(path)
-    fold = str(after.assignment["new"])
+    fold = str(after.cohort.assignment["new"])
     changed = {
         name
         for name in after.chunks

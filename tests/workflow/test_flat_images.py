@@ -257,7 +257,7 @@ def test_a_new_slice_is_registered_with_test_time_options(finished: Any, tmp_pat
     study = Study.load(
         made.config, STUDY | {"manifest": str(made.manifest), "models": {"m": chosen}}
     )
-    _, test_time = study.options["m-careful"]
+    _, test_time = study.config.options()["m-careful"]
     pair = (made.image("case-1", side) for side in ("moving", "fixed"))
     result = register(made.model, *pair, test_time=test_time)
     assert float(result.transform.field[0, 0].abs().max()) == 0

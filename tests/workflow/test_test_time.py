@@ -21,6 +21,7 @@ from tenter import files
 from tenter.cli.main import main
 from tenter.formats import transforms
 from tenter.study import Study
+from tenter.tools.session import opening_commands
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's
 
@@ -61,9 +62,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         known = Study.load(made.config.relative_to(made.root))
         tracking = known.results / "tracking/tracking.json"
         content = files.canonical(made.settings())
-        for _, *words in known.opening_commands(content, known.results / "cohort", tracking):
+        for _, *words in opening_commands(known, content, known.results / "cohort", tracking):
             assert main(words) == 0
-        known.record_folds(known.results / "cohort/folds.tsv")
+        known.cohort.record_folds(known.results / "cohort/folds.tsv")
         for words in commands(made):
             assert main(words) == 0, words
         yield made

@@ -93,7 +93,7 @@ def test_a_second_run_has_nothing_to_do(unpaired: Clone) -> None:
 def test_a_new_subject_reruns_its_pairs_and_the_folds_that_learn_from_them(unpaired: Clone) -> None:
     with unpaired.edited(unpaired.manifest) as path:
         path.write_text(path.read_text() + (unpaired.root / "alone.tsv").read_text())
-        new = str(Study.load(unpaired.config).assignment["patient-007"])
+        new = str(Study.load(unpaired.config).cohort.assignment["patient-007"])
         others = tuple(fold for fold in FOLDS if fold != new)
         across = tuple("x".join(sorted((new, fold))) for fold in others)
         prepared = {
@@ -112,7 +112,7 @@ def test_labels_of_a_subject_rerun_no_preparation_of_images(unpaired: Clone) -> 
         labels.write_bytes((labels.parent / "subject-004.nii.gz").read_bytes())
         stale = unpaired.stale()
     assert not [name for name in stale if name.startswith("prepare_images")]
-    own = str(Study.load(unpaired.config).assignment["patient-002"])
+    own = str(Study.load(unpaired.config).cohort.assignment["patient-002"])
     assert {name for name in stale if name.startswith("train")} == {
         f"train a {f}" for f in FOLDS if f != own
     }

@@ -36,7 +36,7 @@ rule evaluate:
 
 rule summarise:
     input:
-        [R / f"metrics/{model}/{chunk}.tsv" for model in MODELS for chunk in CHUNKS],
+        [R / f"metrics/{name}/{chunk}.tsv" for name in REGISTRARS for chunk in CHUNKS],
     output:
         metrics=R / "metrics.tsv",
         summary=report(

@@ -4,6 +4,8 @@ Reads prepared images and trained models; labels are neither inputs nor reachabl
 Writes for each chunk a table of the files in fields/<model>/<pair>/.
 """
 
+from tenter import launching
+
 
 rule infer:
     input:
@@ -18,9 +20,11 @@ rule infer:
         R / "logs/infer/{model}/{chunk}.log",
     benchmark:
         R / "benchmarks/infer/{model}/{chunk}.tsv"
+    wildcard_constraints:
+        model=study.registered_by("infer"),
     threads: study.config.runtime.threads
     resources:
-        gpu=study.gpus_per_job,
+        gpu=launching.gpus_per_job(study.config.runtime),
     params:
         rows=lambda wildcards: ROWS.path(wildcards.chunk, "infer"),
         content=lambda wildcards: ROWS.digest(wildcards.chunk, "infer"),
@@ -32,7 +36,9 @@ rule infer:
         code=lambda wildcards: study.code("infer", wildcards.model),
         cases=R / "cases",
         fields=str(R / "fields/{model}"),
-        runtime=lambda wildcards, input: study.runtime_flags("device"),
+        runtime=lambda wildcards, input: launching.runtime_flags(
+            study.config.runtime, "device"
+        ),
     message:
         "register chunk {wildcards.chunk} by {wildcards.model}"
     shell:

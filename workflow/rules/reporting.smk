@@ -32,7 +32,7 @@ rule report:
         fields=R / "fields",
         models=R / "models",
         folds=lambda wildcards: (
-            [] if study.applied else ["--folds", str(R / "cohort/folds.tsv")]
+            ["--folds", str(R / "cohort/folds.tsv")] if study.cohort.is_divided else []
         ),
     message:
         f"write the report of {study.config.study}"

@@ -32,19 +32,28 @@ rule train:
     threads: study.config.runtime.threads * study.config.runtime.devices
     resources:
         **launching.resources(study.config.runtime),
-        gpu=study.gpus_per_job * study.config.runtime.devices,
+        gpu=launching.gpus_per_job(study.config.runtime) * study.config.runtime.devices,
     params:
         cases=R / "cases",
         settings=lambda wildcards: study.settings("train", wildcards.model),
         code=lambda wildcards: study.code("train", wildcards.model),
         folder=str(R / "models/{model}/fold-{fold}"),
         checkpoints=str(R / "checkpoints/{model}/fold-{fold}"),
-        runtime=lambda wildcards, input: study.runtime_flags(
-            "device", "execution", "memory_format", "checkpoint_s", "log_every"
+        runtime=lambda wildcards, input: launching.runtime_flags(
+            study.config.runtime,
+            "device",
+            "execution",
+            "memory_format",
+            "checkpoint_s",
+            "log_every",
         ),
         launcher=lambda wildcards, input: launching.command(study.config.runtime),
-        job=lambda wildcards, input, resources: study.job_flags(
-            session.tracking, resources.get("runtime"), scheduled=workflow.remote_exec
+        job=lambda wildcards, input, resources: launching.job_flags(
+            study.config.runtime,
+            study.tracking_uri,
+            session.tracking,
+            resources.get("runtime"),
+            scheduled=workflow.remote_exec,
         ),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log:q})"

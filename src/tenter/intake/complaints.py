@@ -14,12 +14,11 @@ from pathlib import Path
 
 from tenter import manifest, spelling
 from tenter.config import Config
-from tenter.errors import InputError
 from tenter.intake import agreement, integrity
 from tenter.intake.integrity import Findings
-from tenter.manifest import Cohort, pairing
 from tenter.records import Fault, Pair
-from tenter.study import pairs_lock
+from tenter.study import StudyCohort
+from tenter.study import cohort as study_cohort
 
 Use = tuple[Path, integrity.Kind]
 Cause = tuple[integrity.Kind, str, str, str]
@@ -37,24 +36,14 @@ class Table:
     """
 
     path: Path
-    cohort: Cohort
+    cohort: StudyCohort
     faults: tuple[Fault, ...]
 
     @classmethod
     def read(cls, config: Path, settings: Config) -> Table:
         """Read the manifest that a configuration names."""
-        path = Path(os.path.normpath(config.parent / settings.manifest))
-        root = config.parent / settings.data_root if settings.data_root else None
-        if root is not None and not os.path.isdir(root):  # noqa: PTH112 - Path's raises where a name is too long
-            near = spelling.nearby(root)
-            message = f"no folder {root}" + (f"; {near}" if near else "")
-            fault = Fault(str(config), message, "name the folder of the data", column="data_root")
-            return cls(path, Cohort(()), (fault,))
-        try:
-            drawn = pairing.read_lock(pairs_lock(config))
-        except InputError as error:
-            return cls(path, Cohort(()), error.faults)
-        return cls(path, *manifest.scan(path, settings.stratum, root, settings.pairing, drawn))
+        cohort, faults = study_cohort.scan(settings, config)
+        return cls(cohort.manifest, cohort, faults)
 
     def complaints(self, settings: Config, findings: Findings) -> Iterator[Fault]:
         """All faults of files: of each file, within a pair, and across the cohort."""

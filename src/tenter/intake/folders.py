@@ -10,7 +10,7 @@ from tenter import folds, spelling
 from tenter.config import Config
 from tenter.manifest import pairing
 from tenter.records import Fault
-from tenter.study import Study, pairs_lock
+from tenter.study import Study
 
 
 def faults(path: Path, settings: Config) -> Iterator[Fault]:
@@ -38,13 +38,12 @@ def locks(study: Study) -> Iterator[Fault]:
     if os.access(folder, os.W_OK):
         return
     needed = []
-    if study.models and folds.read_lock(study.lock) != study.assignment:
-        needed.append((study.lock, "which patient is in which fold"))
-    drawn = study.config.pairing.pairs_per_subject is not None and study.cohort.subjects
-    if drawn and set(pairing.read_lock(pairs_lock(study.path))) != {
-        pair.id for pair in study.pairs
-    }:
-        needed.append((pairs_lock(study.path), "which pairs were drawn"))
+    cohort = study.cohort
+    if cohort.is_divided and folds.read_lock(cohort.folds_lock) != cohort.assignment:
+        needed.append((cohort.folds_lock, "which patient is in which fold"))
+    drawn = study.config.pairing.pairs_per_subject is not None and cohort.subjects
+    if drawn and set(pairing.read_lock(cohort.pairs_lock)) != {pair.id for pair in cohort.pairs}:
+        needed.append((cohort.pairs_lock, "which pairs were drawn"))
     for lock, content in needed:
         message = (
             f"{lock.name} cannot be written to {folder}: it remembers {content}, "

@@ -23,6 +23,7 @@ from tenter import config, networks
 from tenter.intake import agreement
 from tenter.intake.integrity import Findings, uses
 from tenter.records import Pair, Plan
+from tenter.registrars import Registrar
 from tenter.spatial.transform import FINEST, MOST_VOXELS
 from tenter.study import Study
 
@@ -222,7 +223,7 @@ def _fields_bytes(study: Study, voxels: int, findings: Findings) -> dict[str, in
         (name for name, requested in exports.items() if requested and name != "points"), 0.0
     )
     for pair in study.pairs:
-        transforms = [_transforms(study, pair, model) for model in study.registering_models]
+        transforms = [_transforms(study, pair, entry) for entry in study.registrars.values()]
         for name, needed in _pair_bytes(pair, voxels, findings).items():
             if name in total:
                 total[name] += needed * (
@@ -233,14 +234,12 @@ def _fields_bytes(study: Study, voxels: int, findings: Findings) -> dict[str, in
     return {name: int(needed) for name, needed in total.items()}
 
 
-def _transforms(study: Study, pair: Pair, model: str) -> int:
-    """Number of transforms of a pair by a model; an ensemble also writes those of its members."""
-    if study.applied is not None:
-        members = len(study.applied_members)
-    elif pair.id not in study.registered:
+def _transforms(study: Study, pair: Pair, registrar: Registrar) -> int:
+    """Number of transforms of a pair; an ensemble also writes those of its members."""
+    if pair.id not in study.cohort.registered:
         return 0
-    else:
-        members = len(study.trained_behind(model)) * (len(study.folds) if pair.set == "test" else 1)
+    folds = study.folds if pair.set == "test" else study.folds[:1]
+    members = len(registrar.members(Path(), folds))
     return members + 1 if members > 1 else 1
 
 

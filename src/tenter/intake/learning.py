@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from tenter import folds
+from tenter import folds, launching
 from tenter.config import Model, Training
 from tenter.folds import Split
 from tenter.intake import agreement
@@ -128,7 +128,11 @@ def _counts(trainings: Sequence[Split]) -> str:
 
 def _long(study: Study, needs: Forecast) -> Iterator[Fault]:
     """Trainings that take days without a GPU; not checked if the study requests a GPU."""
-    if needs.training_hours < HOURS or study.gpus_per_job or study.config.runtime.device == "cuda":
+    if (
+        needs.training_hours < HOURS
+        or launching.gpus_per_job(study.config.runtime)
+        or study.config.runtime.device == "cuda"
+    ):
         return
     message = f"training takes about {duration(needs.training_hours)} without a GPU"
     fix = (

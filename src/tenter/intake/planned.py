@@ -171,7 +171,7 @@ def misfits(study: Study, plan: Plan) -> Iterator[Fault]:
             study, plan, model.losses.comparing, (f"models.{name}.losses", fix)
         )
         yield from _tied(study, plan, model.network, f"models.{name}.network")
-    for option, (name, chosen) in study.options.items():
+    for option, (name, chosen) in study.config.options().items():
         if chosen.refine is not None:
             column = f"models.{name}.test_time.{option.removeprefix(f'{name}-')}.refine.images"
             fix = "leave `refine` out of this option"

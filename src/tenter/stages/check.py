@@ -102,7 +102,7 @@ def check(
         memory=None if _errors(obstacles) else cache,
         version=f"{FORMAT} {settings.labels.format} {provenance.fingerprint('check')}",
     ).findings(table.cohort.pairs)
-    study = None if _errors(faults) else Study(settings, config)
+    study = None if _errors(faults) else Study(settings, config, table.cohort)
     faults += table.complaints(settings, findings)
     faults += labelling.unheld(config, settings, findings)
     faults += _study_faults(study, findings) if study else []
@@ -299,16 +299,18 @@ def _sets(study: Study) -> str:
 
 def _folds(study: Study) -> Iterator[str]:
     """Summarise the folds; for pairs of two patients, also which pairs are tested."""
-    sizes = list(Counter(study.assignment.values()).values())
+    sizes = list(Counter(study.cohort.assignment.values()).values())
     if not sizes:
         return
     each = " each" if min(sizes) == max(sizes) else ""
     yield f"{len(sizes)} folds of {learning.span(sizes, 'patient')}{each}"
     if all(len(pair.patients) == 1 for pair in study.pairs):
         return
-    tested = learning.span([len(study.registered)], "pair")
+    tested = learning.span([len(study.cohort.registered)], "pair")
     yield f"registered and measured: {tested}, by models that saw neither patient"
-    across = sum(pair.set == "cv" and pair.id not in study.registered for pair in study.pairs)
+    across = sum(
+        pair.set == "cv" and pair.id not in study.cohort.registered for pair in study.pairs
+    )
     if across:
         use = (
             "models of the other folds learn from them"

@@ -10,7 +10,7 @@ from tenter.config import yaml_files
 from tenter.reporting import headline, pictures, published
 from tenter.reporting.published import Figures
 from tenter.result_files import ResultFiles
-from tenter.study import ALL, Study
+from tenter.study import FINAL, Study
 
 _PICTURES = 3
 
@@ -74,8 +74,8 @@ def _result(study: Study, model: str) -> tracking.ModelResult:
 
 
 def _fold(paths: ResultFiles, figures: Figures, model: str, fold: str) -> tracking.FoldResult:
-    # The model of fold `all` registers no pair; the summary's `all` is the whole cross-validation.
-    of_fold = {} if fold == ALL else figures.of_fold(model, fold)
+    # The final model registers no pair; the summary's `all` is the whole cross-validation.
+    of_fold = {} if fold == FINAL else figures.of_fold(model, fold)
     return tracking.fold_result(paths.trained(model, fold), of_fold)
 
 

@@ -1,4 +1,4 @@
-"""List or remove results of pairs, models and chunks that a study no longer has."""
+"""List or remove results of pairs, models, baselines and chunks that a study no longer has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TABLES = "tables"
 
 
 def prune(config: Path, /, *, yes: bool = False) -> str:
-    """List results that no longer belong to any pair, model or chunk of the study.
+    """List results that no longer belong to any pair, model, baseline or chunk of the study.
 
     Such results never enter a summary; they only use disk space.
 
@@ -35,24 +35,26 @@ def prune(config: Path, /, *, yes: bool = False) -> str:
 
 def _leftovers(study: Study) -> Iterator[Path]:
     root = study.results
-    models = set(study.registering_models)
+    names = set(study.registrars)
     pairs = {pair.id for pair in study.pairs}
     chunks = set(study.chunks)
     yield from _unknown_entries(root / "cases", pairs | {TABLES})
-    for folder in ("models", "checkpoints", "metrics", "warped_labels", "mapped_points"):
-        yield from _unknown_entries(root / folder, models)
-    yield from _unknown_entries(root / "fields", models | {TABLES})
-    for model in models:
-        yield from _unknown_entries(root / "fields" / model, pairs)
-        yield from _unknown_entries(root / "warped_labels" / model, pairs)
-        yield from _unknown_entries(root / "mapped_points" / model, pairs)
-        yield from _unknown_entries(root / "metrics" / model, chunks)
-        yield from _unknown_entries(root / "fields" / TABLES / model, chunks)
-        if model in study.models:
+    for folder in ("metrics", "warped_labels", "mapped_points"):
+        yield from _unknown_entries(root / folder, names)
+    yield from _unknown_entries(root / "fields", names | {TABLES})
+    for name in names:
+        yield from _unknown_entries(root / "fields" / name, pairs)
+        yield from _unknown_entries(root / "warped_labels" / name, pairs)
+        yield from _unknown_entries(root / "mapped_points" / name, pairs)
+        yield from _unknown_entries(root / "metrics" / name, chunks)
+        yield from _unknown_entries(root / "fields" / TABLES / name, chunks)
+    yield from _unknown_entries(root / "fields" / TABLES, names)
+    networks = {name for name, registrar in study.registrars.items() if registrar.has_networks}
+    for folder in ("models", "checkpoints"):
+        yield from _unknown_entries(root / folder, networks)
+        for model in study.models:
             folds = {f"fold-{fold}" for fold in study.trained_folds(model)}
-            yield from _unknown_entries(root / "models" / model, folds)
-            yield from _unknown_entries(root / "checkpoints" / model, folds)
-    yield from _unknown_entries(root / "fields" / TABLES, models)
+            yield from _unknown_entries(root / folder / model, folds)
     yield from _unknown_entries(root / "cases" / TABLES, chunks)
 
 

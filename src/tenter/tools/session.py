@@ -6,6 +6,7 @@ imported as a module), and nowhere else.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -17,7 +18,17 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from tenter import errors, files, hooks, launching, memory, surroundings, syntax, tracking
+from tenter import (
+    addresses,
+    errors,
+    files,
+    hooks,
+    launching,
+    memory,
+    surroundings,
+    syntax,
+    tracking,
+)
 from tenter.config import yaml_files
 from tenter.study import Study
 from tenter.tools import screen
@@ -87,16 +98,17 @@ class Session:
         self._relieve_scheduler()
         self._limit_submissions()
         study, cohort = self.study, self.study.results / "cohort"
-        for command in study.opening_commands(files.canonical(self._config), cohort, self.tracking):
+        content = files.canonical(self._config)
+        for command in opening_commands(study, content, cohort, self.tracking):
             if subprocess.run(command, check=False).returncode:  # noqa: S603 - tenter's own
                 interrupted = "stopped before the first job; the same command continues"
                 refused = f"nothing was started: {command[1]} says why, above"
                 raise WorkflowError(interrupted if self._terminal.interruptions else refused)
         try:
-            study.record_pairs(cohort / "pairs.tsv")
+            study.cohort.record_pairs(cohort / "pairs.tsv")
             study.row_files.write()
-            if study.models:
-                study.record_folds(cohort / "folds.tsv")
+            if study.cohort.is_divided:
+                study.cohort.record_folds(cohort / "folds.tsv")
             stale = Staleness(study).lines()
             surroundings.announce(os.environ, study.codes())
             syntax.keep()
@@ -188,6 +200,37 @@ class Session:
         )
         for pool in (workflow.scheduler.global_resources, workflow.scheduler.resources):
             pool["_nodes"] = most
+
+
+def opening_commands(study: Study, content: str, cohort: Path, tracking: Path) -> list[list[str]]:
+    """Commands that must succeed before the first job: the check, and the start of tracking.
+
+    Command lines are public: a login in `tracking.uri` reads `***`, and `equip` passes it on.
+
+    Args:
+        study: the study.
+        content: JSON of the configuration, with overrides from the command line.
+        cohort: folder of check.json and plan.json.
+        tracking: record of the tracking server.
+    """
+    check: dict[str, object] = {
+        "content": files.canonical(addresses.masked_values(json.loads(content))),
+        "plan": cohort / "plan.json",
+        "cache": study.results / "cache/check.json",
+        "output": cohort / "check.json",
+    }
+    commands = [["tenter", "check", str(study.path), *launching.flags(check), "--no-tracking"]]
+    if study.models:
+        start: dict[str, object] = {
+            "uri": addresses.shown(study.tracking_uri),
+            "experiment": study.experiment,
+            "study": study.config.study,
+            "manifest": study.manifest,
+            "timeout-s": study.config.tracking.timeout_s,
+            "output": tracking,
+        }
+        commands.append(["tenter", "start-tracking", *launching.flags(start)])
+    return commands
 
 
 def _show(*lines: str) -> None:

@@ -108,7 +108,7 @@ def test_a_configuration_in_a_read_only_folder_is_told_of_its_lock(
 def test_a_lock_that_need_not_change_may_be_read_only(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Study.load(config).record_folds(Path("copy.tsv"))
+    Study.load(config).cohort.record_folds(Path("copy.tsv"))
     forbid(monkeypatch, config.parent)
     check(config)
     config.with_name("config.folds.tsv").unlink()

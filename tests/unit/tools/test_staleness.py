@@ -66,7 +66,7 @@ def finished(folder: Path, **keys: Any) -> Path:
     path = folder / "s.yaml"
     path.write_text(yaml.safe_dump(content | {"models": {"a": {}}} | keys))
     study = Study.load(path)
-    study.record_folds(folder / "r/s/cohort/folds.tsv")
+    study.cohort.record_folds(folder / "r/s/cohort/folds.tsv")
     for step in steps(study).values():
         for output in step.outputs:
             files.write_text(output, step.name)
