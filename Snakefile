@@ -42,6 +42,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/inference.smk"
+include: "workflow/rules/baselines.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
 

@@ -28,6 +28,7 @@ MESSAGES = {
     r"prepare the images of chunk (\S+)": "prepare_images {0}",
     r"prepare the labels of chunk (\S+)": "prepare_labels {0}",
     r"train (\S+), fold (\S+)": "train {0} {1}",
+    r"register chunk (\S+) with the baseline (\S+)": "baseline {1} {0}",
     r"register chunk (\S+) by (\S+)": "infer {1} {0}",
     r"measure chunk (\S+) of (\S+)": "evaluate {1} {0}",
     r"summarise ": "summarise",

@@ -59,6 +59,9 @@ WORDING = {"tenter.metrics.definitions": {"title", "decimals", "most", "meaning"
 
 SHOWING = ("report", "publish")
 
+METHODS = "baselines"
+"""Package of baselines; `method` below the key `baseline` of settings selects a module of it."""
+
 PARTS = {"poses": "registration.poses", "refine": "registration.refine"}
 """Keys of settings that select a module if they are set."""
 
@@ -266,7 +269,7 @@ def _accepted(path: Path, _modified: int) -> list[dict[str, Any]]:
 
 
 def plugins(settings: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON value
-    """The modules of networks, losses and test-time options that settings select."""
+    """The modules of networks, losses, test-time options and baselines that settings select."""
     return frozenset(_plugins(settings))
 
 
@@ -276,6 +279,8 @@ def _plugins(settings: Any) -> Iterator[str]:  # noqa: ANN401
     for key, value in settings.items():
         if key in PARTS and isinstance(value, dict):
             yield f"{ROOT}.{PARTS[key]}"
+        if key == "baseline" and isinstance(value, dict) and "method" in value:
+            yield f"{ROOT}.{METHODS}.{value['method']}"
         for entry in value if isinstance(value, list) else [value]:
             if key in PLUGINS and isinstance(entry, dict) and "name" in entry:
                 yield f"{ROOT}.{PLUGINS[key]}.{entry['name']}"

@@ -31,7 +31,7 @@ class Step:
         model: name of the model or registrar, or None.
         outputs: its outputs as declared to Snakemake.
         provenance: the file or folder whose provenance is recorded; None for no record.
-        inputs: outputs of other jobs that it reads, except the plan.
+        inputs: what it reads besides the files of the manifest and the plan.
         pairs: pairs that it processes.
     """
 
@@ -127,6 +127,7 @@ class _Steps:
         read = (
             self.root / f"cases/tables/{chunk}.images.tsv",
             *(path / "model.json" for path in folders),
+            *registrar.sources(pairs),
         )
         yield Step(f"{rule} {name} {chunk}", rule, name, (fields,), fields, read, pairs)
         yield Step(

@@ -144,6 +144,13 @@ def test_a_test_time_option_added(finished: Clone) -> None:
         assert finished.stale() == registered(("b-posed",))
 
 
+def test_a_baseline_added(finished: Clone) -> None:
+    with finished.edited(finished.config):
+        configure(finished, lambda content: content.update(baselines={"c": {"method": "identity"}}))
+        expected = every("baseline", ("c",), chunks(FOLDS)) | measured(("c",))
+        assert finished.stale() == expected
+
+
 def test_an_ensemble_of_seeds_added_trains_the_seeds_and_no_more(finished: Clone) -> None:
     more = {"seeds": [0, 4], "test_time": {"seeds": {"ensemble": True}}}
     with finished.edited(finished.config):
@@ -165,6 +172,7 @@ CODE: list[tuple[str, str, str, set[str]]] = [
     ("report", "reporting/plots.py", "\nEDITED = 1\n", {"report"} | PUBLISHED),
     ("training loop", "training/loop.py", "\nEDITED = 1\n", trained()),
     ("inference", "stages/infer.py", "\nEDITED = 1\n", registered()),
+    ("baseline not in use", "baselines/external.py", "\nEDITED = 1\n", set()),
     ("test-time option not in use", "registration/refine.py", "\nEDITED = 1\n", set()),
 ]
 

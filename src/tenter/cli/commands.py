@@ -40,6 +40,9 @@ COMMANDS = {
     ),
     "train": Command("tenter.stages.train", "train one fold of a model; resumes where it stopped"),
     "infer": Command("tenter.stages.infer", "register pairs; reads no labels"),
+    "baseline": Command(
+        "tenter.stages.baseline", "register pairs without a network; reads no labels"
+    ),
     "evaluate": Command(
         "tenter.stages.evaluate", "measure registered pairs on the original fixed grid"
     ),

@@ -18,11 +18,12 @@ READ = {
     "prepare_labels": ("images",),
     "train": ("images", "labels"),
     "infer": ("images", "models"),
+    "baseline": ("images", "sources"),
     "evaluate": ("fields",),
     "summarise": ("metrics",),
     "report": ("metrics", "summary", "comparison", "challenges"),
 }
-"""Flags of a stage that name outputs of other stages: tables, or folders of finished models."""
+"""Flags of a stage that name its inputs: tables, folders of finished models, files of the user."""
 
 MORE_OUTPUTS = {"summarise": ("summary", "comparison", "challenges")}
 """Flags that name outputs besides the main one."""

@@ -1,5 +1,6 @@
 """The typed configuration: every key with its type, unit, default and meaning."""
 
+from tenter.config.baselines import Baseline, External, Identity, Method
 from tenter.config.cohort import Chunks, Folds, LabelFiles, NamedLabel, Pairing, PlanRules
 from tenter.config.losses import (
     BendingLoss,
@@ -52,6 +53,7 @@ from tenter.config.results import (
 )
 from tenter.config.section import Section
 from tenter.config.settings import (
+    BaselineSettings,
     EvaluateSettings,
     ImageSettings,
     InferSettings,
@@ -66,6 +68,8 @@ from tenter.config.test_time import Poses, Refine, TestTime
 __all__ = [
     "Appearance",
     "Augmentation",
+    "Baseline",
+    "BaselineSettings",
     "BendingLoss",
     "Bias",
     "CascadeNetwork",
@@ -77,12 +81,14 @@ __all__ = [
     "EvaluateSettings",
     "Evaluation",
     "Export",
+    "External",
     "FieldNetwork",
     "FoldingLoss",
     "Folds",
     "GlobalNetwork",
     "GnccLoss",
     "GradientLoss",
+    "Identity",
     "ImageSettings",
     "ImageTerm",
     "InferSettings",
@@ -96,6 +102,7 @@ __all__ = [
     "LnccLoss",
     "LocalNetwork",
     "Losses",
+    "Method",
     "MindLoss",
     "Model",
     "MutualInformationLoss",

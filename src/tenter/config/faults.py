@@ -178,7 +178,8 @@ def _fix(kind: kinds.Kind, location: Location, value: object, text: str) -> str:
     known = kinds.sections(kind)
     if known and kinds.tags(known[0]):
         names = [name for alternative in known for name in kinds.tags(alternative)]
-        return f"write `{location[-1]}: {{name: ...}}`, with one of {', '.join(names)}"
+        key = kinds.tag(known[0])
+        return f"write `{location[-1]}: {{{key}: ...}}`, with one of {', '.join(names)}"
     if known:
         keys = ", ".join(known[0].model_fields)
         sample = f"`{location[-1]}: {{{kinds.example(known[0])}}}`"
@@ -195,20 +196,21 @@ def _flow(value: object) -> str:
 
 
 def _tag_complaint(kind: kinds.Kind, location: Location, value: object) -> tuple[str, str]:
-    """Message and fix for a missing or unknown `name` of a network or loss, or of one in a list."""
+    """Message and fix for a missing or unknown `name` or `method`, of a section or in a list."""
     many = isinstance(value, list)
     element_kind = next(kinds.options(kind)) if many else kind
     inner = kinds.at(kind, value, (0,)) if many else element_kind
     names = [name for section in kinds.sections(inner) for name in kinds.tags(section)]
+    key = kinds.tag(kinds.sections(inner)[0])
     elements = value if isinstance(value, list) else [value]
     for element in elements:
-        name = element.get("name") if isinstance(element, dict) else element
+        name = element.get(key) if isinstance(element, dict) else element
         if name in names:
             continue
         if name is None:
-            return "has no `name`", f"add `name:` with one of {', '.join(names)}"
+            return f"has no `{key}`", f"add `{key}:` with one of {', '.join(names)}"
         near = difflib.get_close_matches(str(name), names, n=1)
-        form = f"{{name: {near[0]}}}" if near else ""
+        form = f"{{{key}: {near[0]}}}" if near else ""
         hint = f"write `{location[-1]}: {f'[{form}]' if many else form}`" if near else "use one of"
         return (
             f"is {str(name)!r}",
@@ -235,7 +237,8 @@ def _key_fix(section: type[BaseModel], content: dict[str, Any], location: Locati
     if not isinstance(key, str) and kinds.child(parent, key) is None:
         return "a comma separates keys here: write a number with a point, such as `8.0`"
     if owners and kinds.tags(owners[0]):
-        return f"remove it; `{kinds.child(parent, 'name')}` has the keys {', '.join(names)}"
+        chosen = kinds.child(parent, kinds.tag(owners[0]))
+        return f"remove it; `{chosen}` has the keys {', '.join(names)}"
     homes = [home for home, name in _all_keys(section) if name == key]
     if homes:
         names = [f"`{home}`" if home else "the top level" for home in homes[:3]]

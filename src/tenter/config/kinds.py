@@ -26,6 +26,9 @@ NAME = (
     "letters (without accents), digits, `_` and `-`, at most 64, beginning with a letter or digit"
 )
 
+TAGS = ("name", "method")
+"""Keys whose value selects one of several sections: networks and losses, baselines."""
+
 _DEPTH = 2
 """Nested sections in which a suggestion looks for a key that fits a misplaced value."""
 
@@ -65,14 +68,25 @@ def child(content: object, key: str | int) -> object:
 def sections(kind: Kind, content: object = None) -> list[type[BaseModel]]:
     """The sections that a kind admits; of named ones only the one that `content` names, if any."""
     known = [option for option in options(kind) if _is_section(option)]
-    name = content.get("name") if isinstance(content, dict) else None
-    named = [option for option in known if name in tags(option)]
+    values = content if isinstance(content, dict) else {}
+    named = [option for option in known if values.get(tag(option)) in tags(option)]
     return named or known
 
 
+def tag(section: type[BaseModel]) -> str:
+    """The key whose value selects this section in a union; `name` for sections without such a key.
+
+    Args:
+        section: a section of the configuration.
+    """
+    fields = section.model_fields
+    literal = (key for key in TAGS if key in fields and _origin(fields[key].annotation) is Literal)
+    return next(literal, TAGS[0])
+
+
 def tags(section: type[BaseModel]) -> tuple[str, ...]:
-    """Values of `name` that select this section in a union."""
-    info = section.model_fields.get("name")
+    """Values of its `tag` that select this section in a union."""
+    info = section.model_fields.get(tag(section))
     is_tag = info is not None and _origin(info.annotation) is Literal
     return typing.get_args(info.annotation) if info is not None and is_tag else ()
 
@@ -93,9 +107,10 @@ def options(kind: Kind) -> Iterator[Kind]:
 
 def words(kind: Kind) -> str:
     """Describe the values of a kind, such as `a whole number from 2 to 100`."""
-    named = [name for option in options(kind) if _is_section(option) for name in tags(option)]
-    if named:
-        return f"`{{name: ...}}` with one of {', '.join(named)}"
+    tagged = [option for option in sections(kind) if tags(option)]
+    if tagged:
+        named = [name for option in tagged for name in tags(option)]
+        return f"`{{{tag(tagged[0])}: ...}}` with one of {', '.join(named)}"
     return ", or ".join(dict.fromkeys(_words(option) for option in options(kind)))
 
 
@@ -300,10 +315,12 @@ def _as_section(section: type[BaseModel], value: object, text: str, depth: int) 
     """A section with the value at the one key that it fits."""
     if isinstance(value, str) and tags(section):
         near = _nearest(value, tags(section))
-        return NOTHING if near is NOTHING else {"name": near}
+        return NOTHING if near is NOTHING else {tag(section): near}
     if value is None or isinstance(value, dict | bool) or depth >= _DEPTH:
         return NOTHING
-    fields = {name: of_field(info) for name, info in section.model_fields.items() if name != "name"}
+    fields = {
+        name: of_field(info) for name, info in section.model_fields.items() if name not in TAGS
+    }
     for convert in (_exact, functools.partial(nearby, text=text, depth=depth + 1)):
         for name, kind in fields.items():
             candidate = NOTHING if _takes_any_text(kind) else convert(kind, value)

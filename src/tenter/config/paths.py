@@ -42,6 +42,12 @@ def expanded(text: str) -> str:
     return path
 
 
+def written(path: Path) -> Path:
+    """A path as a configuration would write it: `expanded` gives back the same."""
+    plain = path.absolute() if str(path).startswith("~") else path
+    return Path(str(plain).replace("$", "$$"))
+
+
 def check_signs(path: str) -> None:
     """Refuse a path that contains one of the workflow's wildcards.
 

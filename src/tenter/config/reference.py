@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tenter.config import kinds
 from tenter.config.study import Config
 
 MANIFEST_COLUMNS = {
@@ -143,14 +144,14 @@ def _sections(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, type
         for option in options:
             key = f"{prefix}.{name}".lstrip(".")
             key += ".<name>" if typing.get_origin(info.annotation) is dict else ""
-            suffix = f" (name: {_names(option)})" if len(options) > 1 else ""
+            suffix = (
+                f" ({kinds.tag(option)}: {', '.join(kinds.tags(option))})"
+                if len(options) > 1
+                else ""
+            )
             inner = list(_sections(key, option))
             yield f"`{key}`{suffix}", option
             yield from inner[1:]
-
-
-def _names(option: type[BaseModel]) -> str:
-    return ", ".join(typing.get_args(option.model_fields["name"].annotation))
 
 
 def _row(name: str, info: FieldInfo) -> str:

@@ -73,7 +73,7 @@ class Summary(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     """No longer used, like `bootstrap`."""
     reference: Name | None = None
-    """Model, or test-time option `<model>-<option>`, with which the others are compared.
+    """Model, test-time option `<model>-<option>` or baseline with which the others are compared.
 
     Default: the first model."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tenter.config.baselines import Baseline
 from tenter.config.cohort import LabelFiles, PlanRules
 from tenter.config.losses import Losses
 from tenter.config.model import Augmentation, Training, Validation
@@ -63,6 +64,15 @@ class InferSettings(Section):
     """Test-time option, applied on top of the network's prediction; None: none."""
 
 
+class BaselineSettings(Section):
+    """Settings of `baseline`."""
+
+    baseline: Baseline
+    """The method, with its own settings."""
+    export: RegistrationExport
+    """Files written for each pair."""
+
+
 class EvaluateSettings(Section):
     """Settings of `evaluate`."""
 
@@ -98,3 +108,5 @@ class ReportSettings(Section):
     """Models in the order of the configuration."""
     options: tuple[tuple[str, str], ...] = ()
     """Test-time options among the models: name of the option, name of its model."""
+    baselines: tuple[str, ...] = ()
+    """Names among the models that stand for methods without a network."""

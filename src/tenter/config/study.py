@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from tenter.config.baselines import Baseline
 from tenter.config.cohort import Chunks, Folds, LabelFiles, Name, Pairing, PlanRules
 from tenter.config.model import Model
 from tenter.config.paths import UserPath
@@ -21,7 +22,7 @@ LONGEST = 64
 
 
 class Config(Section):
-    """A study: a cohort, the models trained on it, and how they are measured."""
+    """A study: a cohort, the models trained on it, baselines, and how all of these are measured."""
 
     study: Name
     """Name of the study; its results are in `<results>/<study>`."""
@@ -46,12 +47,14 @@ class Config(Section):
     chunks: Chunks = Chunks()
     """Distribution of pairs over jobs."""
     models: Annotated[dict[Name, Model], Field(default_factory=dict)]
-    """Models by name; may be empty only if `model` is given."""
+    """Models by name; may be empty if `model` or `baselines` are given."""
     model: UserPath | None = None
     """Folder of a finished model with which to register this cohort without training.
 
     Either `results/<study>/models/<model>` of the study that trained it, or the folder of one fold.
     The plan comes from the model: leave `plan` out."""
+    baselines: Annotated[dict[Name, Baseline], Field(default_factory=dict)]
+    """Other ways to register by name, measured beside the models: no training, no labels."""
     export: Export = Export()
     """Files written for each pair."""
     evaluation: Evaluation = Evaluation()
@@ -67,10 +70,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _something_registers(self) -> Config:
-        if not self.models and self.model is None:
+        if not self.models and self.model is None and not self.baselines:
             message = "there is no model to register with"
             fix = (
-                "name at least one model under `models`, or the folder of a finished one in `model`"
+                "name at least one model under `models`, the folder of a finished one in `model`, "
+                "or a method under `baselines`"
             )
             raise InvalidValueError(message, fix)
         if self.models and self.model is not None:
@@ -78,7 +82,7 @@ class Config(Section):
             raise InvalidValueError(message, "give one of them")
         reference = self.summary.reference
         if reference is not None and reference not in self.registering_names():
-            message = f"summary.reference {reference!r} is not a model of this study"
+            message = f"summary.reference {reference!r} is not a model or baseline of this study"
             raise InvalidValueError(message, f"use one of {', '.join(self.registering_names())}")
         return self
 
@@ -89,7 +93,7 @@ class Config(Section):
         if twice:
             message = (
                 f"{twice[0]!r} would be the name of several: a model, a further seed "
-                "`<model>-seed<k>` or a test-time option `<model>-<option>`"
+                "`<model>-seed<k>`, a test-time option `<model>-<option>` or a baseline"
             )
             raise InvalidValueError(message, "rename one")
         long = [name for name in counts if len(name) > LONGEST]
@@ -137,8 +141,8 @@ class Config(Section):
         }
 
     def registering_names(self) -> list[str]:
-        """Names of all registration methods: each model with its seeds and test-time options."""
-        names = []
+        """Names of whatever registers: models with their seeds and test-time options, baselines."""
+        names = [] if self.model is None else [self.model.name]
         for name, model in self.models.items():
             names += [*self.seed_names(name), *(f"{name}-{option}" for option in model.test_time)]
-        return names
+        return [*names, *self.baselines]

@@ -30,25 +30,23 @@ def write_transform(path: Path, transform: Transform) -> None:
 
     ITK applies the last transform of a composite first: in the file the alignment comes first
     and the field on its grid last. If the grid is sheared but its image under the alignment is not,
-    as for an inverse, the field comes first, on that image, and the alignment last.
+    as for an inverse, the field comes first, on that image, and the alignment last. If both are
+    sheared, the field lies on a grid along the axes, with a linear transform on each side.
 
     Args:
         path: `.h5`.
-        transform: its grid, or the grid's image under the alignment, must be free of shear.
+        transform: the map.
 
     Raises:
         OutputError: the file could not be written completely.
     """
-    last = not _is_sheared(transform.affine)
-    displacements = _itk_field(
-        transform, transform.affine if last else transform.alignment @ transform.affine
-    )
+    after, grid, before = _divided(transform)
+    displacements = _itk_field(transform, grid)
     # The transform takes ownership of the image and leaves it empty, hence the copy.
-    parts = [
-        _itk_affine(transform.alignment),
-        sitk.DisplacementFieldTransform(sitk.Image(displacements)),
-    ]
-    composite = sitk.CompositeTransform(parts if last else parts[::-1])
+    field = sitk.DisplacementFieldTransform(sitk.Image(displacements))
+    composite = sitk.CompositeTransform(
+        [*map(_itk_affine, after), field, *map(_itk_affine, before)]
+    )
     with files.written_whole(path) as temporary:
         files.require_space(temporary, 8 * displacements.GetNumberOfPixels() * 3 + OVERHEAD)
         try:
@@ -88,6 +86,17 @@ def read_transform(path: Path) -> Transform:
     return Transform(stored.alignment, torch.from_numpy(stored.field)[None], stored.affine)
 
 
+def _divided(transform: Transform) -> tuple[list[Matrix], Matrix, list[Matrix]]:
+    """Linear maps after a field, the field's grid free of shear, and linear maps before it."""
+    grid, image = transform.affine, transform.alignment @ transform.affine
+    if not _is_sheared(grid):
+        return [transform.alignment], grid, []
+    if not _is_sheared(image):
+        return [], image, [transform.alignment]
+    plain = np.diag([*geometry.spacing_mm(grid), 1.0])
+    return [image @ np.linalg.inv(plain)], plain, [plain @ np.linalg.inv(grid)]
+
+
 def _itk_affine(matrix: Matrix) -> sitk.AffineTransform:
     lps = geometry.LPS @ matrix @ geometry.LPS
     affine = sitk.AffineTransform(3)
@@ -103,9 +112,6 @@ def _is_sheared(grid: Matrix) -> bool:
 
 def _itk_field(transform: Transform, grid: Matrix) -> sitk.Image:
     """The field in mm, on a grid with the same number of voxels."""
-    if _is_sheared(grid):
-        message = "a grid with shear cannot be written as an ITK displacement field"
-        raise ValueError(message)
     lps = geometry.LPS @ grid
     spacing = np.array(geometry.spacing_mm(grid))
     voxels = transform.field[0].detach().to(device="cpu", dtype=torch.float64)

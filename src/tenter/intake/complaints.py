@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tenter import manifest, spelling
 from tenter.config import Config
-from tenter.intake import agreement, integrity
+from tenter.intake import agreement, baseline_files, integrity
 from tenter.intake.integrity import Findings
 from tenter.records import Fault, Pair
 from tenter.study import StudyCohort
@@ -51,6 +51,7 @@ class Table:
             fix = "use `header`, `centre` or `mass` in `plan.alignment`"
             yield Fault(str(self.path), "names subjects, so pairs have no `initial_transform`", fix)
         yield from self._of_files(findings)
+        yield from baseline_files.faults(self.cohort, findings)
         yield from self._of_pairs(settings, findings)
         yield from self._of_labels(settings, findings)
         for pair, fault in agreement.leaks(self.cohort.pairs, findings):

@@ -50,9 +50,15 @@ class Examiner:
         default_factory=lambda: Budget(TABLES), init=False, compare=False, repr=False
     )
 
-    def findings(self, pairs: Sequence[Pair]) -> Findings:
-        """Findings of every file of these rows; files that have not changed are not read again."""
-        uses = list(dict.fromkeys(use for pair in pairs for use in integrity.uses(pair).values()))
+    def findings(self, pairs: Sequence[Pair], others: Sequence[Use] = ()) -> Findings:
+        """Findings of every file of these rows; files that have not changed are not read again.
+
+        Args:
+            pairs: the rows.
+            others: files that are named elsewhere.
+        """
+        named = [use for pair in pairs for use in integrity.uses(pair).values()]
+        uses = list(dict.fromkeys([*named, *others]))
         stamps = {use: integrity.stamp(*use) for use in uses}
         known = self._remembered(stamps)
         findings = known | self._read([use for use in uses if use not in known])
@@ -75,7 +81,7 @@ class Examiner:
     def _examine(self, use: Use) -> Finding:
         path, kind = use
         # Volumes are read in blocks and take little memory, whatever their size.
-        at_once = kind in {"points", "transform"} and path.is_file()
+        at_once = kind in {"points", "transform", "map"} and path.is_file()
         with self._budget.hold(GROWTH * path.stat().st_size if at_once else 0):
             return integrity.examine(path, kind, labels=self.labels, quick=self.quick)
 

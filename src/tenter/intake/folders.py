@@ -24,7 +24,10 @@ def faults(path: Path, settings: Config) -> Iterator[Fault]:
     if problem is not None:
         yield Fault(str(path), *problem, column="results")
     names = [("study", settings.study), *(("results", part) for part in settings.results.parts)]
-    names += [(f"models.{name}", name) for name in settings.registering_names()]
+    names += [
+        (f"{'baselines' if name in settings.baselines else 'models'}.{name}", name)
+        for name in settings.registering_names()
+    ]
     for key, name in names:
         reason = spelling.reserved(name)
         if reason:

@@ -22,7 +22,7 @@ from tenter import files
 from tenter.cases.alignment import coarse_centre_of_mass_mm
 from tenter.config import LabelFiles
 from tenter.errors import DataError, FormatError
-from tenter.formats import itk_transforms, layers, points, units, volumes
+from tenter.formats import itk_transforms, layers, points, transforms, units, volumes
 from tenter.formats.headers import Header
 from tenter.formats.label_values import MapValues, StackValues
 from tenter.formats.points import Point
@@ -33,7 +33,8 @@ from tenter.records import Fault, Pair
 from tenter.shapes import Matrix, PointsMm
 from tenter.spatial import geometry
 
-Kind = Literal["image", "labels", "points", "transform"]
+Kind = Literal["image", "labels", "points", "transform", "map"]
+"""`transform`: a linear one; `map`: any transform that can be read, such as a field."""
 
 KINDS: dict[str, tuple[str, Kind]] = {
     "moving_image": ("moving", "image"),
@@ -223,7 +224,7 @@ def _unusable_path(path: Path, kind: Kind) -> Fault | None:
 
 def _too_large(path: Path, kind: Kind) -> Fault | None:
     """The fault of a file that would be read at once but is too large for its kind."""
-    if kind in {"image", "labels"} or path.stat().st_size <= LARGEST_TABLE:
+    if kind in {"image", "labels", "map"} or path.stat().st_size <= LARGEST_TABLE:
         return None
     content, fix = {
         "points": ("landmarks", "give a table with one row for each landmark"),
@@ -279,11 +280,16 @@ def stamp(path: Path, kind: Kind) -> tuple[int, ...]:
 
 
 def _parts(path: Path, kind: Kind) -> tuple[Path, ...]:
-    return volumes.parts(path) if kind in {"image", "labels"} else (path,)
+    return volumes.parts(path) if _is_volume(path, kind) else (path,)
+
+
+def _is_volume(path: Path, kind: Kind) -> bool:
+    is_field = kind == "map" and path.name.lower().endswith(itk_transforms.IMAGES)
+    return is_field or kind in {"image", "labels"}
 
 
 def _sha256(path: Path, kind: Kind) -> str:
-    return volumes.sha256(path) if kind in {"image", "labels"} else files.sha256(path)
+    return volumes.sha256(path) if _is_volume(path, kind) else files.sha256(path)
 
 
 def _image(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
@@ -390,6 +396,12 @@ def _transform(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: A
     return Finding(kind="transform", affine=_rows(itk_transforms.read_alignment(path)))
 
 
+def _whole_map(path: Path, _: LabelFiles, *, quick: bool) -> Finding:
+    if not quick:
+        transforms.read_transform(path)
+    return Finding(kind="map")
+
+
 class _Reader(Protocol):
     def __call__(self, path: Path, _: LabelFiles, /, *, quick: bool) -> Finding: ...
 
@@ -399,4 +411,5 @@ _READERS: dict[Kind, _Reader] = {
     "labels": _labels,
     "points": _points,
     "transform": _transform,
+    "map": _whole_map,
 }

@@ -26,6 +26,7 @@ COMPARED = {
     "prepare_images": IMAGES,
     "prepare_labels": LABELS,
     "infer": (),
+    "baseline": (),
     "evaluate": (*IMAGES, *LABELS, *POINTS),
 }
 """Attributes of a pair that make a job of a stage stale if they change, besides the pair's id."""

@@ -13,7 +13,6 @@ from tenter.cases.case_files import PreparedImages
 from tenter.errors import CheckpointError
 from tenter.records import Fault, Plan
 from tenter.spatial import geometry
-from tenter.spatial.transform import Transform
 from tenter.training import models
 from tenter.training.models import LoadedModel
 
@@ -118,10 +117,3 @@ def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, di
         message = f"was trained with another plan: {pair} has {', '.join(differences)}"
         fix = "run the workflow with --forcerun plan prepare_images"
         raise CheckpointError(Fault(str(member.folder), message, fix))
-
-
-def largest_mm(transform: Transform) -> float:
-    """Longest displacement of the field, mm, without the alignment."""
-    spacing = torch.tensor(geometry.spacing_mm(transform.affine), device=transform.field.device)
-    lengths = (transform.field * spacing.reshape(1, 3, 1, 1, 1)).norm(dim=1)
-    return round(float(lengths.max()), 4)

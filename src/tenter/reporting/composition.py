@@ -34,8 +34,8 @@ def compose(tables: Tables, settings: ReportSettings, paths: ResultFiles, origin
     return Page(
         title=settings.report.title or settings.study,
         subtitle=opening.subtitle(settings.study, tables.rows),
-        summary=opening.summary(tables),
-        cautions=(*opening.cautions(tables), *_training_warnings(tables)),
+        summary=opening.summary(tables, settings.baselines),
+        cautions=(*opening.cautions(tables, settings.baselines), *_training_warnings(tables)),
         cards_of=f"Medians before and after, model {first}" if first else "",
         cards=headline.cards(tables.lines, first, kinds[0], opening.structure(tables.rows))
         if kinds

@@ -93,13 +93,14 @@ def cost(sidecar: Mapping[str, Any]) -> Cost:
     """The cost recorded in a pair's `infer.json`; what older files lack stays empty."""
     option = _object(sidecar, "test_time")
     refine = _object(option, "refine")
+    seconds = _object(sidecar, "seconds")
     models, device = sidecar.get("models"), sidecar.get("device")
     return Cost(
         members=len(models) if isinstance(models, list) else 0,
         poses=int(_number(option, "poses") or 0),
         steps=int(_number(refine, "steps") or 0),
         refused=refine.get("failed_at") is not None,
-        seconds=_number(_object(sidecar, "seconds"), "network"),
+        seconds=_number(seconds, "network" if "network" in seconds else "method"),
         device=device if isinstance(device, str) else "",
     )
 

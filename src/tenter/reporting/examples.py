@@ -14,11 +14,13 @@ from scipy import ndimage
 
 from tenter.cases import case_files
 from tenter.formats import itk_transforms
+from tenter.formats.itk_transforms import StoredTransform
 from tenter.measurement import metric_tables
 from tenter.records import MetricRow
 from tenter.reporting import words
 from tenter.reporting.panels import Scene, Stack
 from tenter.reporting.results import Group, vanished
+from tenter.shapes import Matrix
 from tenter.spatial.geometry import spacing_mm
 
 _RANKED_BY = (
@@ -138,7 +140,7 @@ def scene(case: Path, transform: Path) -> Scene:
         DataError: the case or the transform is missing or damaged.
     """
     images = case_files.read_images(case)
-    field = np.asarray(itk_transforms.read(transform).field, dtype=np.float64)
+    field = _on_case_grid(itk_transforms.read(transform), images.affine, images.fixed.shape[1:])
     labels, moving_labels, fixed_labels = _labels(case, images.fixed.shape[1:])
     return Scene(
         fixed=np.asarray(images.fixed[0], dtype=np.float64),
@@ -151,6 +153,28 @@ def scene(case: Path, transform: Path) -> Scene:
         warped_labels=_warped(moving_labels, field, ZEROS) if labels else moving_labels,
         structures=labels,
     )
+
+
+def _on_case_grid(
+    stored: StoredTransform, affine: Matrix, shape: tuple[int, ...]
+) -> Float[np.ndarray, "3 x y z"]:
+    """The field in voxels of the case grid; networks' fields lie on it already."""
+    field = np.asarray(stored.field, dtype=np.float64)
+    to_field = np.linalg.inv(stored.affine) @ affine
+    if field.shape[1:] == shape and np.allclose(to_field, np.eye(4), rtol=0, atol=1e-6):
+        return field
+    indices = np.indices(shape, dtype=np.float64)
+    points = np.einsum("rc,cxyz->rxyz", to_field[:3, :3], indices)
+    points += to_field[:3, 3].reshape(3, 1, 1, 1)
+    sizes = np.reshape(field.shape[1:], (3, 1, 1, 1))
+    inside = ((points >= -0.5) & (points < sizes - 0.5)).all(axis=0)
+    moves = np.stack(
+        [ndimage.map_coordinates(part, points, order=1, mode=BORDER) for part in field]
+    )
+    on_grid: np.ndarray = np.einsum(
+        "rc,cxyz->rxyz", np.linalg.inv(to_field)[:3, :3], moves * inside
+    )
+    return on_grid
 
 
 def _labels(case: Path, shape: tuple[int, ...]) -> tuple[int, np.ndarray, np.ndarray]:

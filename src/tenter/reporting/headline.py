@@ -28,6 +28,7 @@ def summary(
     *,
     of_two: bool = False,
     applied: bool = False,
+    learned: bool = True,
 ) -> str:
     """The result of one model in plain language.
 
@@ -38,11 +39,13 @@ def summary(
         structure: name for the structures: that of the only one, or `structures`.
         of_two: whether the two images of a pair show two patients.
         applied: whether a finished model was applied, without training in this study.
+        learned: whether networks registered the pairs.
     """
     known = headline(lines, model, kind)
     if not known:
         return _unlabelled(lines, model, kind)
-    sentences = [_subject_sentence(known, model, _by_network(kind, of_two=of_two, applied=applied))]
+    how = _by_network(kind, of_two=of_two, applied=applied) if learned else ""
+    sentences = [_subject_sentence(known, f"{'Model' if learned else 'Baseline'} {model}", how)]
     sentences += [
         _change_sentence(line, structure) for line in known if line.definition.naming.subject
     ]
@@ -69,13 +72,13 @@ def _by_network(kind: str, *, of_two: bool, applied: bool) -> str:
     return f", each with a network that had never seen {patients}"
 
 
-def _subject_sentence(known: Sequence[Line], model: str, how: str) -> str:
+def _subject_sentence(known: Sequence[Line], subject: str, how: str) -> str:
     widest = max(known, key=lambda line: line.pairs)
     pairs, patients = (
         words.count(widest.pairs, "image pair"),
         words.count(widest.patients, "patient"),
     )
-    return f"Model {model} registered {pairs} of {patients}{how}."
+    return f"{subject} registered {pairs} of {patients}{how}."
 
 
 def _change_sentence(line: Line, structure: str) -> str:

@@ -41,13 +41,26 @@ def subtitle(study: str, rows: Sequence[MetricRow]) -> str:
     return f"Study {study}: {pairs}, {words.count(len(patients), 'patient')}, {models}"
 
 
-def summary(tables: Tables) -> tuple[str, ...]:
-    """The first model in full for each set, then each other model in one line."""
+def summary(tables: Tables, baselines: Sequence[str] = ()) -> tuple[str, ...]:
+    """The first model in full for each set, then each other model in one line.
+
+    Args:
+        tables: results of the study.
+        baselines: names among its models of methods without a network.
+    """
     lines, contrasts, models = tables.lines, tables.contrasts, tables.models
     name, sets = structure(tables.rows), kinds(tables.rows)
     of_two = any("--" in row.patient for row in tables.rows)
     summaries = [
-        headline.summary(lines, model, kind, name, of_two=of_two, applied=tables.applied)
+        headline.summary(
+            lines,
+            model,
+            kind,
+            name,
+            of_two=of_two,
+            applied=tables.applied,
+            learned=model not in baselines,
+        )
         for model in models[:1]
         for kind in sets
     ]
@@ -59,9 +72,15 @@ def summary(tables: Tables) -> tuple[str, ...]:
     return (*summaries, *filter(None, comparisons))
 
 
-def cautions(tables: Tables) -> tuple[str, ...]:
-    """What the figures do not prove."""
-    sets = kinds(tables.rows)
+def cautions(tables: Tables, baselines: Sequence[str] = ()) -> tuple[str, ...]:
+    """What the figures do not prove.
+
+    Args:
+        tables: results of the study.
+        baselines: names among its models of methods without a network.
+    """
+    learned = not set(tables.models) <= set(baselines)
+    sets = kinds(tables.rows) if learned else []
     remarks = [OUT_OF_FOLD] if "cv" in sets else []
     if "test" in sets:
         context = (

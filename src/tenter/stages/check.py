@@ -13,7 +13,16 @@ from tenter import addresses, chunks, files, provenance
 from tenter import config as configuration
 from tenter.config import Config, yaml_files
 from tenter.errors import InputError
-from tenter.intake import agreement, folders, forecast, labelling, learning, overlap, planned
+from tenter.intake import (
+    agreement,
+    baseline_files,
+    folders,
+    forecast,
+    labelling,
+    learning,
+    overlap,
+    planned,
+)
 from tenter.intake.complaints import Table, some
 from tenter.intake.examination import Examiner
 from tenter.intake.forecast import Forecast
@@ -101,7 +110,7 @@ def check(
         quick=quick,
         memory=None if _errors(obstacles) else cache,
         version=f"{FORMAT} {settings.labels.format} {provenance.fingerprint('check')}",
-    ).findings(table.cohort.pairs)
+    ).findings(table.cohort.pairs, baseline_files.uses(table.cohort))
     study = None if _errors(faults) else Study(settings, config, table.cohort)
     faults += table.complaints(settings, findings)
     faults += labelling.unheld(config, settings, findings)

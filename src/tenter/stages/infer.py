@@ -8,10 +8,8 @@ from tenter import files, pairwork, tables
 from tenter.config import InferSettings
 from tenter.manifest import rows as row_files
 from tenter.records import FileEntry, ImagePair
-from tenter.registration import ensemble, prepared_pairs
+from tenter.registration import ensemble, pair_files, prepared_pairs
 from tenter.training.devices import select_device
-
-SIDECAR = "infer.json"
 
 
 def infer(  # noqa: PLR0913 - its arguments are the command's flags
@@ -50,7 +48,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     """
     torch_device = select_device(device)
     members = ensemble.load(models, torch_device)
-    prepared = prepared_pairs.prepared_files(images)
+    prepared = pair_files.prepared_files(images)
     basis = {
         "code": code,
         "export": settings.export.model_dump(mode="json"),
@@ -59,11 +57,11 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     }
 
     def register(pair: ImagePair) -> list[FileEntry]:
-        entries = prepared_pairs.verified(prepared.get(pair.id, ()), cases, images)
+        entries = pair_files.verified(prepared.get(pair.id, ()), cases, images)
         fingerprint = files.digest(
             {**basis, "images": sorted((entry.file, entry.sha256) for entry in entries)}
         )
-        sidecar = output / pair.id / SIDECAR
+        sidecar = output / pair.id / pair_files.SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
             files.remove(sidecar)
             paths, fields = prepared_pairs.register_prepared(

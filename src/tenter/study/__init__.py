@@ -122,7 +122,7 @@ class Study:
         Raises:
             InputError: with every fault of the finished model that is applied, if there is one.
         """
-        return registrars.of_study(self.config, self.applied_model)
+        return registrars.of_study(self.config, self.path, self.applied_model)
 
     def registered_by(self, rule: str) -> str:
         """Regular expression of the names of the registrars that a rule runs."""
@@ -138,6 +138,10 @@ class Study:
             chunk: name of the chunk.
         """
         return self.registrars[name].members(models, self.cohort.testing_folds(chunk))
+
+    def sources(self, name: str, chunk: str) -> list[Path]:
+        """The user's files, besides those of the manifest, by which a chunk is registered."""
+        return self.registrars[name].sources(self.chunks[chunk])
 
     def options_of(self, model: str) -> list[str]:
         """Names of the results of a model's test-time options."""

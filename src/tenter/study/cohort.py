@@ -134,7 +134,7 @@ def scan(settings: Config, config: Path) -> tuple[StudyCohort, tuple[Fault, ...]
         config: its file; relative paths in it are relative to the folder of this file.
     """
     root = beside(config, settings.data_root) if settings.data_root else None
-    if root is not None and not os.path.isdir(root):  # noqa: PTH112 - Path's raises where a name is too long
+    if root is not None and not os.path.isdir(root):  # noqa: PTH112 - Path raises on long names
         return StudyCohort(settings, config, Cohort(())), (_no_root(config, root),)
     try:
         drawn = pairing.read_lock(_pairs_lock(config))

@@ -60,6 +60,7 @@ def of_results(stage: str, settings: Config, registrars: Mapping[str, Registrar]
                 labels=settings.labels,
                 models=tuple(registrars),
                 options=tuple(options),
+                baselines=tuple(n for n, entry in registrars.items() if not entry.has_networks),
             )
         case _:
             return None

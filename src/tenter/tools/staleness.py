@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import files, provenance, steps, tracking
+from tenter import files, provenance, registrars, steps, tracking
 from tenter.manifest import rows
 from tenter.records import Fault, Pair
 from tenter.steps import Step
@@ -37,6 +37,7 @@ NOUNS = {
     "prepare_labels": ("chunk of prepared labels", "chunks of prepared labels"),
     "train": ("training", "trainings"),
     "infer": ("registered chunk", "registered chunks"),
+    "baseline": ("chunk registered by a baseline", "chunks registered by baselines"),
     "evaluate": ("measured chunk", "measured chunks"),
     "publish": ("model in MLflow", "models in MLflow"),
 }
@@ -101,7 +102,7 @@ class Staleness:
     @functools.cached_property
     def lost(self) -> dict[Path, list[Fault]]:
         """Tables that name missing pair files."""
-        return wholeness.lost(self.study, ("infer", "evaluate"))
+        return wholeness.lost(self.study, (*registrars.RULES, "evaluate"))
 
     def lines(self) -> list[str]:
         """Say what is stale and why: a line for each cause, and one for all jobs that follow."""

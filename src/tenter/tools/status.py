@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tenter import files, steps
+from tenter import files, registrars, steps
 from tenter.errors import DataError
 from tenter.records import Fault
 from tenter.study import Study
@@ -72,9 +72,8 @@ def _overview(study: Study, work: Work) -> list[str]:
     titles = {
         "prepare_images": "chunks with prepared images",
         "prepare_labels": "chunks with prepared labels",
-        "infer": "{}: registered chunks",
         "evaluate": "{}: measured chunks",
-    }
+    } | dict.fromkeys(registrars.RULES, "{}: registered chunks")
     lines = []
     for (stage, model), outputs in outputs_by_step.items():
         if stage == "train":

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tenter import files, provenance, steps, tables
+from tenter import files, provenance, registrars, steps, tables
 from tenter.errors import DataError
 from tenter.records import Fault
 from tenter.steps import Step
 from tenter.study import Study
 
-FOLDERS = {"prepare_images": "cases", "prepare_labels": "cases", "infer": "fields"}
+FOLDERS = dict.fromkeys(("prepare_images", "prepare_labels"), "cases")
+FOLDERS |= dict.fromkeys(registrars.RULES, "fields")
 """Stages whose output is a table of pair files, with the folder that it describes."""
 
 COMMAND = "snakemake {target}--profile profiles/local --configfile {config}"

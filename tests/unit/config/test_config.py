@@ -101,7 +101,10 @@ def complaint(content: object) -> str:
         (study(models={}), "name at least one model"),
         (study(model="x"), "give one of them"),
         (study(study="../x"), "study"),
-        (study(summary={"reference": "zzz"}), "'zzz' is not a model of this study; use one of a"),
+        (
+            study(summary={"reference": "zzz"}),
+            "'zzz' is not a model or baseline of this study; use one of a",
+        ),
         ([1], "does not hold keys"),
         (None, "is empty"),
     ],

@@ -12,7 +12,7 @@ import torch
 
 import patient
 from tenter.errors import CheckpointError
-from tenter.registration import ensemble
+from tenter.registration import ensemble, pair_files
 from tenter.spatial.transform import Transform
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def test_the_largest_displacement_is_a_length_in_mm() -> None:
     field = torch.zeros((1, 3, *patient.PLAN.shape))
     field[0, :, 4, 5, 6] = torch.tensor([1.0, -2.0, 2.0])
     transform = Transform(np.eye(4), field, np.diag([*patient.PLAN.spacing_mm, 1.0]))
-    assert ensemble.largest_mm(transform) == pytest.approx((2**2 + 4**2 + 5**2) ** 0.5, abs=1e-4)
+    assert pair_files.largest_mm(transform) == pytest.approx((2**2 + 4**2 + 5**2) ** 0.5, abs=1e-4)
 
 
 def test_members_are_named_by_their_folds(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Register prepared pairs by a method without a network: two images in, one transform out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tenter import baselines, files, pairwork, tables
+from tenter.cases import case_files
+from tenter.config import BaselineSettings
+from tenter.manifest import files_behind
+from tenter.manifest import rows as row_files
+from tenter.records import FileEntry, ImagePair
+from tenter.registration import pair_files
+
+
+def baseline(
+    *,
+    rows: Path,
+    images: Path,
+    cases: Path,
+    sources: tuple[Path, ...] = (),
+    settings: BaselineSettings,
+    code: str,
+    output: Path,
+    table: Path,
+) -> None:
+    """Register pairs by a baseline; results that are complete and up to date are kept.
+
+    Args:
+        rows: Rows of the pairs to register, as a run writes them (JSON).
+        images: Table of the pairs' prepared images.
+        cases: Folder of the files in that table.
+        sources: Files of the user that the method reads for these pairs.
+        settings: The method with its settings, and files to write for each pair (JSON).
+        code: Fingerprint of this stage's code.
+        output: Folder of the baseline's transforms, with one folder per pair.
+        table: Table of the files written; it is written last.
+
+    Raises:
+        DataError: some pairs failed; all of them are named, and the others are finished.
+        OutputError: a result could not be written.
+    """
+    prepared = pair_files.prepared_files(images)
+    basis = {"code": code, "settings": settings.model_dump(mode="json")}
+    contents = {path: files.sha256(path) for path in sources}
+
+    def register(pair: ImagePair) -> list[FileEntry]:
+        entries = pair_files.verified(prepared.get(pair.id, ()), cases, images)
+        named = [part for path in settings.baseline.files(pair.id) for part in files_behind(path)]
+        read = [contents.get(path) for path in named]
+        inputs = {"images": sorted((entry.file, entry.sha256) for entry in entries), "files": read}
+        fingerprint = files.digest(basis | inputs)
+        sidecar = output / pair.id / pair_files.SIDECAR
+        if not pairwork.is_finished(sidecar, fingerprint):
+            files.remove(sidecar)
+            paths, fields = _register(pair, cases / pair.id, settings, sidecar.parent)
+            pairwork.seal(sidecar, fingerprint, paths, fields)
+        return pairwork.entries(pair.id, sidecar, output, fingerprint)
+
+    registered = pairwork.each_pair(row_files.read_images(rows), register, "baseline")
+    tables.write(table, [entry for entries in registered for entry in entries])
+
+
+def _register(
+    pair: ImagePair, case_folder: Path, settings: BaselineSettings, folder: Path
+) -> tuple[list[Path], dict[str, Any]]:
+    """Register one pair; return the files written and the content of its sidecar."""
+    start = time.perf_counter()
+    images = case_files.read_images(case_folder)
+    method = settings.baseline
+    transform = baselines.load(method.method)(pair, images, method)
+    seconds = time.perf_counter() - start
+    paths, figures = pair_files.write(folder, transform, (pair, images), settings.export)
+    return paths, {
+        "pair": pair.id,
+        "method": method.method,
+        **figures,
+        "seconds": {"method": round(seconds, 3), "all": round(time.perf_counter() - start, 3)},
+        "device": transform.field.device.type,
+    }
