@@ -46,7 +46,7 @@ def faults(cohort: StudyCohort, findings: Findings) -> Iterator[Fault]:
             yield Fault(str(cohort.config), message, "correct the path", column=key)
             continue
         for named in entries:
-            for problem in findings[named.path, KIND].problems:
+            for problem in findings[named.path, KIND].faults:
                 near = spelling.nearby(named.path) if named in absent else ""
                 clause = f"; {near}" if near else ""
                 message = f"pair {named.pair}: {named.path} {problem.message}{clause}"

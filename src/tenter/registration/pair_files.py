@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tenter import tables
+from tenter import files, tables
 from tenter.cases.case_files import CaseImages
 from tenter.config import RegistrationExport
 from tenter.errors import DataError
 from tenter.formats import volumes
 from tenter.formats.volumes import Volume
-from tenter.records import FileEntry, ImagePair
+from tenter.records import Fault, FileEntry, ImagePair
 from tenter.registration import exports
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
@@ -43,9 +43,11 @@ def verified(entries: Sequence[FileEntry], root: Path, table: Path) -> Sequence[
     Raises:
         DataError: a file is missing or differs, or the table lacks the pair.
     """
-    faults = tables.faults(entries, root, content=True) if entries else [f"not in {table}"]
+    if not entries:
+        raise files.damaged(table, "does not name this pair", tables.PREPARE_AGAIN)
+    faults = tables.faults(entries, root, tables.PREPARE_AGAIN, content=True)
     if faults:
-        raise DataError("; ".join([*faults, tables.PREPARE_AGAIN]))
+        raise DataError(faults)
     return entries
 
 
@@ -96,6 +98,6 @@ def largest_mm(transform: Transform) -> float:
 
 def _original(path: Path, sha256: str) -> Volume:
     if volumes.sha256(path) != sha256:
-        message = f"{path}: changed since it was prepared; run the same command again"
-        raise DataError(message)
+        fix = "run the same command again"
+        raise DataError(Fault(str(path), "changed since it was prepared", fix))
     return volumes.read_image(path)

@@ -82,7 +82,8 @@ def fixed_points(prepared: PreparedImages) -> np.ndarray:
 def mapped(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
     """Moving points by SimpleITK, RAS mm."""
     turn = np.array([-1.0, -1.0, 1.0])
-    return np.array([transform.TransformPoint((point * turn).tolist()) for point in points]) * turn
+    ends = np.array([transform.TransformPoint((point * turn).tolist()) for point in points])
+    return np.asarray(ends * turn)
 
 
 @pytest.mark.parametrize("alignment", [np.eye(4), geometry.translation((8.0, 0, -4.0)) @ ROTATION])
