@@ -12,8 +12,9 @@ from tenter import files, provenance
 from tenter.cases import plans
 from tenter.errors import InputError
 from tenter.formats import volumes
+from tenter.intake.verdict import Verdict
 from tenter.records import Fault, Plan
-from tenter.stages.check import Verdict, check
+from tenter.stages.check import check
 
 
 @pytest.fixture
