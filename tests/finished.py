@@ -255,10 +255,8 @@ def write_report(
         summary=root / "summary.tsv",
         comparison=root / "comparison.tsv",
         challenges=root / "challenges.tsv",
-        cases=root / "cases",
-        fields=root / "fields",
-        models=root / "models",
         plan=root / "cohort" / "plan.json",
+        results=root,
         folds=root / "cohort" / "folds.tsv",
         settings=config.ReportSettings(
             study="small",

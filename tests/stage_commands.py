@@ -229,18 +229,15 @@ def _summarise(made: SmallStudy, out: Path, _: str) -> list[Any]:
 def _report(made: SmallStudy, out: Path, _: str) -> list[Any]:
     tables = ("metrics", "summary", "comparison", "challenges")
     named = [word for name in tables for word in (f"--{name}", made.results / f"{name}.tsv")]
-    folders = [
-        word
-        for name in ("cases", "fields", "models")
-        for word in (f"--{name}", made.results / name)
-    ]
     cohort = [
+        "--results",
+        made.results,
         "--plan",
         made.results / "cohort/plan.json",
         "--folds",
         made.results / "cohort/folds.tsv",
     ]
-    return [*named, *folders, *cohort, *made.settings("report"), "--output", out / "report.html"]
+    return [*named, *cohort, *made.settings("report"), "--output", out / "report.html"]
 
 
 def _publish(made: SmallStudy, out: Path, _: str) -> list[Any]:

@@ -5,6 +5,12 @@ tracking/<model>.txt, which says how to open the model's folds in MLflow, with
 tracking/<model>.json beside it, which lists its runs.
 """
 
+HISTORIES = [
+    R / f"models/{model}/fold-{fold}/history.csv"
+    for model in study.models
+    for fold in study.trained_folds(model)
+]
+
 
 rule report:
     input:
@@ -13,11 +19,7 @@ rule report:
         comparison=R / "comparison.tsv",
         challenges=R / "challenges.tsv",
         plan=PLAN,
-        histories=[
-            R / f"models/{model}/fold-{fold}/history.csv"
-            for model in study.models
-            for fold in study.trained_folds(model)
-        ],
+        histories=HISTORIES,
     output:
         report(R / "report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -28,9 +30,7 @@ rule report:
         settings=lambda wildcards: study.settings("report"),
         code=lambda wildcards: study.code("report"),
         accepted=lambda wildcards: study.accepted_digest(),
-        cases=R / "cases",
-        fields=R / "fields",
-        models=R / "models",
+        results=R,
         folds=lambda wildcards: (
             ["--folds", str(R / "cohort/folds.tsv")] if study.cohort.is_divided else []
         ),
@@ -39,9 +39,8 @@ rule report:
     shell:
         "tenter report --metrics {input.metrics:q} --summary {input.summary:q} "
         "--comparison {input.comparison:q} --challenges {input.challenges:q} --plan {input.plan:q} "
-        "{params.folds:q} --cases {params.cases:q} --fields {params.fields:q} "
-        "--models {params.models:q} --settings {params.settings:q} --code {params.code:q} "
-        "--output {output:q} 2> {log:q}"
+        "{params.folds:q} --results {params.results:q} --settings {params.settings:q} "
+        "--code {params.code:q} --output {output:q} 2> {log:q}"
 
 
 # The command finds further files that it reads through the configuration.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tenter import files
@@ -21,10 +22,8 @@ def report(  # noqa: PLR0913 - flags of a command
     summary: Path,
     comparison: Path,
     challenges: Path,
-    cases: Path,
-    fields: Path,
-    models: Path,
     plan: Path,
+    results: Path,
     folds: Path | None = None,
     provenance: Path | None = None,
     settings: ReportSettings,
@@ -41,10 +40,8 @@ def report(  # noqa: PLR0913 - flags of a command
         summary: Table of distributions.
         comparison: Table of models against the reference.
         challenges: Table of the cohort's results by the rules of challenges.
-        cases: Folder of prepared cases.
-        fields: Folder of transforms, by model.
-        models: Folder of trained models.
         plan: Plan of the cohort.
+        results: Folder of the study's results, with prepared cases, transforms and trained models.
         folds: Table of patients and folds; omitted if a finished model was applied.
         provenance: File of accepted code changes; default: the file that the environment
             variable TENTER_ACCEPTED names.
@@ -55,16 +52,14 @@ def report(  # noqa: PLR0913 - flags of a command
     Raises:
         DataError: a table is damaged.
     """
-    paths = ResultFiles(
+    paths = replace(
+        ResultFiles.of(results),
         metrics=metrics,
         summary=summary,
         comparison=comparison,
         challenges=challenges,
         plan=plan,
         folds=folds,
-        cases=cases,
-        fields=fields,
-        models=models,
         report=output,
     )
     origin = Origin(
