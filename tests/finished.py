@@ -64,8 +64,9 @@ def row(
     label, role, metric, unit = what
     lost = after is not None and math.isinf(after)
     return MetricRow(
-        model=model, fold=fold, set=kind, pair=pair, patient=patient, label=label, role=role,
-        metric=metric, unit=unit, before=before, after=None if lost else after,
+        model=model, fold=fold, set="test" if kind == "test" else "cv", pair=pair,
+        patient=patient, label=label, role=role, metric=metric, unit=unit,
+        before=before, after=None if lost else after,
         note=metric_tables.VANISHED if lost else "",
     )  # fmt: skip
 

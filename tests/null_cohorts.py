@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from tenter.metrics.comparison import compare
-from tenter.metrics.dependence import Patients
-from tenter.metrics.intervals import median_interval, rate_interval
+from tenter.statistics.comparison import compare
+from tenter.statistics.dependence import Patients
+from tenter.statistics.intervals import median_interval, rate_interval
 
 Transform = Callable[[np.ndarray], np.ndarray]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tenter import files
+from tenter import files, typed_tables
 
 RETRAIN = "delete it and run the workflow again: its fold is trained again"
 """What to do about a damaged file of a finished training."""
@@ -19,13 +18,8 @@ Row = dict[str, float]
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Write rows as CSV, atomically; a cell is empty if the row has no (finite) figure."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with (
-        files.written_whole(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    lines = ([_cell(row.get(name)) for name in columns] for row in rows)
+    typed_tables.write_lines(path, columns, lines, delimiter=",")
 
 
 def read_history(path: Path) -> list[Row]:

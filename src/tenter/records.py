@@ -9,6 +9,9 @@ from typing import Literal
 Set = Literal["cv", "train", "test"]
 """`cv`: cross-validated; `train`: always used for training; `test`: never."""
 
+JOIN = "--"
+"""Joins the two subjects or patients of a pair; no id contains it."""
+
 Role = Literal["structure", "landmark"]
 AlignmentRule = Literal["header", "centre", "mass", "file"]
 Severity = Literal["ERROR", "WARNING"]
@@ -82,7 +85,7 @@ class ImagePair:
     @property
     def patient(self) -> str:
         """The patient, or the two patients joined by `--`."""
-        return "--".join(self.patients)
+        return JOIN.join(self.patients)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +243,7 @@ class MetricRow:
 
     model: str
     fold: str
-    set: str
+    set: Set
     pair: str
     patient: str
     label: str
@@ -250,3 +253,8 @@ class MetricRow:
     before: float | None
     after: float | None
     note: str = ""
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The patient, or the two patients of a pair of subjects, the moving image's first."""
+        return tuple(self.patient.split(JOIN))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tenter import files
+from tenter import files, typed_tables
 from tenter.errors import DataError
 from tenter.records import Fault, FileEntry
 
@@ -20,8 +19,6 @@ PREPARE_AGAIN = (
     "then the same command again"
 )
 """Fix for missing or damaged prepared cases, which a finished study does not request."""
-
-COLUMNS = tuple(field.name for field in fields(FileEntry))
 
 
 def entry(pair: str, path: Path, root: Path, fingerprint: str) -> FileEntry:
@@ -37,13 +34,7 @@ def entry(pair: str, path: Path, root: Path, fingerprint: str) -> FileEntry:
 
 def write(path: Path, entries: Iterable[FileEntry]) -> None:
     """Write a chunk's table atomically."""
-    with (
-        files.written_whole(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(record) for record in entries)
+    typed_tables.write(path, FileEntry, entries)
 
 
 def read(path: Path) -> tuple[FileEntry, ...]:
@@ -52,17 +43,7 @@ def read(path: Path) -> tuple[FileEntry, ...]:
     Raises:
         DataError: it is not a valid table.
     """
-    return tuple(_entry(path, number, cells) for number, cells in files.read_table(path, COLUMNS))
-
-
-def _entry(path: Path, number: int, cells: Mapping[str, str]) -> FileEntry:
-    size = cells["bytes"]
-    if not (size.isascii() and size.isdigit()):
-        raise files.damaged(path, f"is {size!r}, not a whole number", row=number, column="bytes")
-    pair, file, sha256, fingerprint = (
-        cells[name] for name in ("pair", "file", "sha256", "fingerprint")
-    )
-    return FileEntry(pair, file, int(size), sha256, fingerprint)
+    return typed_tables.read(path, FileEntry)
 
 
 def faults(

@@ -17,13 +17,13 @@ from scipy import ndimage
 from tenter.metrics import learn2reg, muregpro, strict
 from tenter.metrics.indices import IndexField, index_field, nearest
 from tenter.metrics.measurands import WarpedLabel
-from tenter.metrics.muregpro import Cohort
 from tenter.metrics.regions import Grid, Region, region
 from tenter.metrics.surfels import robust_hausdorff
 from tenter.metrics.survey import survey
 from tenter.metrics.warped import Warper, piece
 from tenter.shapes import Mask, Matrix
 from tenter.spatial.transform import Transform
+from tenter.statistics.muregpro_cohort import Cohort
 
 SHAPE = (13, 12, 11)
 AFFINE: Matrix = np.diag([0.8, 1.1, 1.6, 1.0])

@@ -18,14 +18,14 @@ from scipy.spatial.transform import Rotation
 
 from tenter.metrics import strict
 from tenter.metrics.centroids import centroid_distance_mm
-from tenter.metrics.comparison import holm
-from tenter.metrics.intervals import median_interval
 from tenter.metrics.measurands import WarpedLabel
 from tenter.metrics.overlap import dice
 from tenter.metrics.regions import Region, region
-from tenter.metrics.summary import quantiles
 from tenter.metrics.surfaces import surface_distances
 from tenter.shapes import Mask, Matrix
+from tenter.statistics.comparison import holm
+from tenter.statistics.distribution import quantiles
+from tenter.statistics.intervals import median_interval
 
 SPACING = (0.7, 1.3, 2.0)
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tenter import files, finished, folds, provenance, tables, tracking
+from tenter import files, finished, folds, provenance, tables, tracking, typed_tables
 from tenter.cases import case_files, plans
 from tenter.errors import TenterError
 from tenter.formats import volumes
 from tenter.history import read_history, write_history
 from tenter.manifest import pairing, rows
-from tenter.measurement import challenge_tables, metric_tables
+from tenter.measurement import metric_tables
 from tenter.records import FileEntry, MetricRow, Pair, Plan
-from tenter.reporting import statistics
-from tenter.stages.summarise import COMPARISON, SUMMARY
+from tenter.statistics.challenge_scores import Aggregate
+from tenter.statistics.lines import ComparisonLine, SummaryLine
 
 PLAN = Plan((4, 4, 4), (1.0, 1.0, 1.0), "zscore", "centre")
 ROW = MetricRow(
@@ -52,9 +52,15 @@ def stored(value: object) -> Callable[[Path], None]:
     return lambda path: files.write_json(path, value)
 
 
-def numbered(columns: tuple[str, ...]) -> Callable[[Path], None]:
-    """Write a table with a row of ones."""
-    return lambda path: metric_tables.table(path, columns, [[1 for _ in columns]])
+def numbered(record: type) -> Callable[[Path], None]:
+    """Write a table of records with a row of ones."""
+    columns = typed_tables.columns(record)
+    return lambda path: typed_tables.write_lines(path, columns, [[1 for _ in columns]])
+
+
+def records(record: type) -> Callable[[Path], object]:
+    """Read a table of records."""
+    return lambda path: typed_tables.read(path, record)
 
 
 def write_case(path: Path) -> None:
@@ -81,9 +87,9 @@ KINDS: dict[str, Kind] = {
         "history.csv", lambda path: write_history(path, [{"step": 1.0, "loss": 0.5}]), read_history,
     ),
     "metrics": ("metrics.tsv", lambda path: metric_tables.write(path, [ROW]), metric_tables.read),
-    "summary": ("summary.tsv", numbered(SUMMARY), statistics.read_summary),
-    "comparison": ("comparison.tsv", numbered(COMPARISON), statistics.read_comparison),
-    "challenges": ("challenges.tsv", numbered(challenge_tables.COLUMNS), challenge_tables.read),
+    "summary": ("summary.tsv", numbered(SummaryLine), records(SummaryLine)),
+    "comparison": ("comparison.tsv", numbered(ComparisonLine), records(ComparisonLine)),
+    "challenges": ("challenges.tsv", numbered(Aggregate), records(Aggregate)),
     "model": ("model.json", stored(MODEL), lambda path: finished.describe(path.parent)),
     "case": ("images.json", write_case, lambda path: case_files.read_images(path.parent)),
     "rows": ("0-0.json", lambda path: files.write_text(path, rows.text([PAIR], Path())), rows.read),
@@ -237,5 +243,5 @@ def test_a_cell_of_metrics_that_cannot_be_is_named(column: str, cell: str, tmp_p
     header, row = (line.split("\t") for line in (tmp_path / "m.tsv").read_text().splitlines())
     row[header.index(column)] = cell
     (tmp_path / "m.tsv").write_text("\t".join(header) + "\n" + "\t".join(row) + "\n")
-    with pytest.raises(TenterError, match=rf"m\.tsv:2.*{cell}"):
+    with pytest.raises(TenterError, match=rf"m\.tsv:2:{column}: is '{cell}'"):
         metric_tables.read(tmp_path / "m.tsv")

@@ -14,12 +14,10 @@ from tenter import spelling
 from tenter.config import paths
 from tenter.errors import InvalidValueError
 from tenter.manifest.sheet import Sheet
-from tenter.records import Pair, Set, Subject
+from tenter.records import JOIN, Pair, Set, Subject
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SETS: tuple[Set, ...] = ("cv", "train", "test")
-JOIN = "--"
-"""Joins two patients, and the two subjects of a pair."""
 
 _DATA_FILE = re.compile(
     rb"^(?:ElementDataFile[ \t]*=|data ?file:=?)([^\r\n]+)", re.MULTILINE | re.IGNORECASE

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tenter.manifest import cells
 from tenter.manifest.sheet import Rows, Sheet
-from tenter.records import Pair
+from tenter.records import JOIN, Pair
 
 REQUIRED = ("pair", "patient", "moving_image", "fixed_image")
 IMAGES = ("moving_image", "fixed_image")
@@ -71,10 +71,10 @@ def _pair(sheet: Sheet, row: int, line: dict[str, str]) -> Pair | None:
 
 def _patients(sheet: Sheet, row: int, value: str) -> tuple[str, ...]:
     """The patient of a pair, or the two that `--` joins, the moving image's first."""
-    if cells.JOIN not in value:
+    if JOIN not in value:
         cells.check_id(sheet, row, "patient", value)
         return (value or f"row-{row}",)
-    patients = tuple(value.split(cells.JOIN))
+    patients = tuple(value.split(JOIN))
     if len(patients) > 2:
         sheet.complain(
             f"{value[:80]!r} joins more than two patients", "give one or two", row, "patient"

@@ -14,9 +14,8 @@ from pathlib import Path
 from tenter import files
 from tenter.config import Pairing
 from tenter.errors import DataError, InputError
-from tenter.manifest.cells import JOIN
 from tenter.manifest.sheet import Sheet
-from tenter.records import Fault, Pair, Set, Subject
+from tenter.records import JOIN, Fault, Pair, Set, Subject
 
 MOST = 100_000
 """Largest number of pairs without a draw."""

@@ -10,7 +10,7 @@ from tenter.measurement import challenges, strict
 from tenter.measurement.registered_pair import Measurement, RegisteredPair
 from tenter.measurement.truth import Truth
 from tenter.metrics.definitions import definition
-from tenter.records import MetricRow, Pair
+from tenter.records import MetricRow, Pair, Set
 from tenter.spatial.transform import Transform
 
 
@@ -20,7 +20,7 @@ class Origin:
 
     model: str
     fold: str
-    set: str
+    set: Set
 
 
 def rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from tenter import tables
 from tenter.errors import DataError
@@ -11,7 +12,7 @@ from tenter.measurement.metric_tables import ENSEMBLE
 from tenter.records import Fault, FileEntry
 
 TRANSFORM = "transform.h5"
-TEST = "test"
+TEST: Final = "test"
 """Fold of pairs that the models of all folds registered, and the set that they count in."""
 
 

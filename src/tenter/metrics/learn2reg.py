@@ -8,8 +8,6 @@ challenge describes, docs/reference/metrics.md says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
@@ -20,11 +18,6 @@ from tenter.metrics.overlap import dice
 from tenter.metrics.regions import Region, on_one_grid
 from tenter.metrics.surfels import robust_hausdorff
 from tenter.spatial import jacobian
-
-HIGH_TAIL = frozenset({"learn2reg_tre", "learn2reg_sd_log_jacobian"})
-"""Metrics whose aggregate `30` is the quantile 0.7; otherwise 0.3, for hd95 the better tail."""
-
-AGGREGATES = ("mean", "std", "30")
 
 
 def label_figures(warped: Region, fixed: Region) -> dict[str, float]:
@@ -95,16 +88,3 @@ def _determinants(field: IndexField) -> Float[np.ndarray, "..."]:
         for start, stop in indices.slabs(field.shape[1:], overlap=2)
     ]
     return np.asarray(np.concatenate(parts)[1:-1])
-
-
-def aggregate(metric: str, cases: Sequence[float]) -> tuple[float, float, float]:
-    """Mean, population standard deviation and `30` of a cohort, in the order of `AGGREGATES`.
-
-    Args:
-        metric: its name; decides which quantile `30` is.
-        cases: at least one value, the mean over a pair's labels or points; one NaN makes all NaN.
-    """
-    values = np.array(cases, dtype=np.float64)
-    with np.errstate(invalid="ignore"):  # vanished labels are infinite
-        share = 0.7 if metric in HIGH_TAIL else 0.3
-        return float(values.mean()), float(values.std()), float(np.quantile(values, share))

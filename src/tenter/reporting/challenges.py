@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tenter.measurement.challenge_tables import ALL, Aggregate
 from tenter.reporting import words
 from tenter.reporting.page import Block, Column, Section, Table
+from tenter.statistics.challenge_scores import Aggregate
+from tenter.statistics.lines import ALL
 
 _TEXT = False
 

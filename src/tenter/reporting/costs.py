@@ -13,8 +13,8 @@ from tenter.records import MetricRow
 from tenter.reporting import words
 from tenter.reporting.headline import headline
 from tenter.reporting.page import Block, Column, Section, Table
-from tenter.reporting.statistics import Line
 from tenter.result_files import ResultFiles
+from tenter.statistics.lines import SummaryLine
 
 _TEXT = False
 
@@ -117,7 +117,7 @@ def _number(record: Mapping[str, Any], name: str) -> float | None:
 
 def section(
     costs: Sequence[ModelCosts],
-    lines: Sequence[Line],
+    lines: Sequence[SummaryLine],
     options: Mapping[str, str],
     kinds: Mapping[str, str],
 ) -> Section | None:
@@ -139,7 +139,9 @@ def section(
     return Section("costs", "What registration costs", tuple(blocks)) if blocks else None
 
 
-def _table(costs: Sequence[ModelCosts], lines: Sequence[Line], options: Mapping[str, str]) -> Table:
+def _table(
+    costs: Sequence[ModelCosts], lines: Sequence[SummaryLine], options: Mapping[str, str]
+) -> Table:
     """The costs of one set of pairs."""
     changed = {
         entry.model: _changes(lines, entry.model, options.get(entry.model), entry.set)
@@ -187,7 +189,9 @@ def _one(counts: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _changes(lines: Sequence[Line], model: str, plain: str | None, kind: str) -> dict[str, str]:
+def _changes(
+    lines: Sequence[SummaryLine], model: str, plain: str | None, kind: str
+) -> dict[str, str]:
     """How an option's medians differ from its model's, by measure; empty for a model itself."""
     if plain is None:
         return {}

@@ -16,7 +16,7 @@ from tenter.cases import case_files
 from tenter.formats import itk_transforms
 from tenter.formats.itk_transforms import StoredTransform
 from tenter.measurement import metric_tables
-from tenter.records import MetricRow
+from tenter.records import JOIN, MetricRow
 from tenter.reporting import words
 from tenter.reporting.panels import Scene, Stack
 from tenter.reporting.results import Group, vanished
@@ -71,7 +71,7 @@ class Example:
     @property
     def origin(self) -> str:
         """Patient, or patients, and fold."""
-        first, *second = self.patient.split("--")
+        first, *second = self.patient.split(JOIN)
         patients = f"Patients {first} and {second[0]}" if second else f"Patient {first}"
         return f"{patients}, fold {self.fold}"
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from tenter.metrics.definitions import HEADLINE, PRIMARY, judging, order
 from tenter.reporting import words
 from tenter.reporting.page import Card, Column, Table
-from tenter.reporting.statistics import Contrast, Figures, Line, pick
+from tenter.statistics.lines import ComparisonLine, Distribution, SummaryLine, pick
 
 _TEXT = False
 
 
-def headline(lines: Sequence[Line], model: str, kind: str) -> list[Line]:
+def headline(lines: Sequence[SummaryLine], model: str, kind: str) -> list[SummaryLine]:
     """The measured lines by which a model is judged, over all folds and labels."""
     candidates = [
         pick(lines, model=model, set=kind, role=role, metric=metric) for role, metric in HEADLINE
@@ -21,7 +21,7 @@ def headline(lines: Sequence[Line], model: str, kind: str) -> list[Line]:
 
 
 def summary(
-    lines: Sequence[Line],
+    lines: Sequence[SummaryLine],
     model: str,
     kind: str,
     structure: str,
@@ -53,7 +53,7 @@ def summary(
     return " ".join(sentences)
 
 
-def sentences(lines: Sequence[Line], model: str) -> str:
+def sentences(lines: Sequence[SummaryLine], model: str) -> str:
     """The result of one model in plain language, for all sets of pairs."""
     sets = {line.set for line in lines if line.model == model}
     labels = {line.label for line in lines if line.role == "structure" and line.label}
@@ -72,7 +72,7 @@ def _by_network(kind: str, *, of_two: bool, applied: bool) -> str:
     return f", each with a network that had never seen {patients}"
 
 
-def _subject_sentence(known: Sequence[Line], subject: str, how: str) -> str:
+def _subject_sentence(known: Sequence[SummaryLine], subject: str, how: str) -> str:
     widest = max(known, key=lambda line: line.pairs)
     pairs, patients = (
         words.count(widest.pairs, "image pair"),
@@ -81,7 +81,7 @@ def _subject_sentence(known: Sequence[Line], subject: str, how: str) -> str:
     return f"{subject} registered {pairs} of {patients}{how}."
 
 
-def _change_sentence(line: Line, structure: str) -> str:
+def _change_sentence(line: SummaryLine, structure: str) -> str:
     meaning = line.definition
     name = line.definition.naming.subject.format(structure=structure)
     before, after = line.before.median, line.after.median
@@ -95,7 +95,7 @@ def _change_sentence(line: Line, structure: str) -> str:
     return f"{name} {change}{_interval(line, 'of the latter')}."
 
 
-def _interval(line: Line, subject: str = "") -> str:
+def _interval(line: SummaryLine, subject: str = "") -> str:
     low, high = line.after.low, line.after.high
     if low is None or high is None:
         return ""
@@ -104,7 +104,7 @@ def _interval(line: Line, subject: str = "") -> str:
     return f" (95\N{NO-BREAK SPACE}% interval {f'{subject}: ' if subject else ''}{bounds})"
 
 
-def _failures(known: Sequence[Line], structure: str) -> list[str]:
+def _failures(known: Sequence[SummaryLine], structure: str) -> list[str]:
     shares = []
     for line in known:
         name = line.definition.naming.worse_by.format(structure=structure)
@@ -120,7 +120,7 @@ def _failures(known: Sequence[Line], structure: str) -> list[str]:
     return sentences
 
 
-def _unlabelled(lines: Sequence[Line], model: str, kind: str) -> str:
+def _unlabelled(lines: Sequence[SummaryLine], model: str, kind: str) -> str:
     folding = pick(lines, model=model, set=kind, role="field", metric="folding")
     if folding is None:
         return f"Model {model} has no figures."
@@ -133,7 +133,7 @@ def _unlabelled(lines: Sequence[Line], model: str, kind: str) -> str:
     )
 
 
-def cards(lines: Sequence[Line], model: str, kind: str, structure: str) -> tuple[Card, ...]:
+def cards(lines: Sequence[SummaryLine], model: str, kind: str, structure: str) -> tuple[Card, ...]:
     """A model's main figures before and after, with intervals and counts."""
     shown_cards = []
     for line in headline(lines, model, kind):
@@ -157,7 +157,7 @@ def cards(lines: Sequence[Line], model: str, kind: str, structure: str) -> tuple
     return tuple(shown_cards)
 
 
-def by_model(lines: Sequence[Line], models: Sequence[str], kind: str) -> Table:
+def by_model(lines: Sequence[SummaryLine], models: Sequence[str], kind: str) -> Table:
     """The main figures of every model, metric by metric, with intervals."""
     main_lines = [line for model in models for line in headline(lines, model, kind)]
     metrics = list(dict.fromkeys(line.metric for line in main_lines))
@@ -196,13 +196,13 @@ def _rate(part: int, total: int) -> str:
     return words.share(part, total).replace(f" of {total}", "")
 
 
-def _bounded(line: Line, side: Figures) -> str:
+def _bounded(line: SummaryLine, side: Distribution) -> str:
     median = words.number(side.median, line.definition, unit=False)
     bounds = words.span(side.low, side.high, line.definition)
     return median if bounds == words.NONE else f"{median} ({bounds})"
 
 
-def compared(contrasts: Sequence[Contrast]) -> Table:
+def compared(contrasts: Sequence[ComparisonLine]) -> Table:
     """Each model against the reference."""
     columns = [
         Column("Metric", _TEXT),
@@ -247,14 +247,14 @@ def compared(contrasts: Sequence[Contrast]) -> Table:
     )
 
 
-def _units(contrast: Contrast) -> str:
+def _units(contrast: ComparisonLine) -> str:
     units = words.count(contrast.units, contrast.test_unit)
     if contrast.patients is None or contrast.patients == contrast.units:
         return units
     return f"{units} ({words.count(contrast.patients, 'patient')})"
 
 
-def _order(contrast: Contrast) -> tuple[object, ...]:
+def _order(contrast: ComparisonLine) -> tuple[object, ...]:
     key = (contrast.role, contrast.metric)
     return (
         HEADLINE.index(key) if key in HEADLINE else len(HEADLINE),
@@ -264,7 +264,11 @@ def _order(contrast: Contrast) -> tuple[object, ...]:
 
 
 def versus(
-    lines: Sequence[Line], contrasts: Sequence[Contrast], model: str, kind: str, structure: str
+    lines: Sequence[SummaryLine],
+    contrasts: Sequence[ComparisonLine],
+    model: str,
+    kind: str,
+    structure: str,
 ) -> str:
     """Another model in one line: its main figures and its differences from the reference."""
     parts = []
@@ -279,7 +283,7 @@ def versus(
     return f"Model {model}: {'; '.join(parts)}." if parts else ""
 
 
-def _same(contrast: Contrast, line: Line) -> bool:
+def _same(contrast: ComparisonLine, line: SummaryLine) -> bool:
     return (contrast.model, contrast.set, contrast.role, contrast.metric) == (
         line.model,
         line.set,
@@ -288,7 +292,7 @@ def _same(contrast: Contrast, line: Line) -> bool:
     )
 
 
-def _difference(contrast: Contrast | None) -> str:
+def _difference(contrast: ComparisonLine | None) -> str:
     if contrast is None:
         return ""
     bounds = words.interval(contrast.low, contrast.high, contrast.definition)
@@ -303,7 +307,7 @@ def _difference(contrast: Contrast | None) -> str:
     )
 
 
-def _better(contrast: Contrast) -> str:
+def _better(contrast: ComparisonLine) -> str:
     if (contrast.role, contrast.metric) not in PRIMARY:
         return words.NONE
     if contrast.low is None or contrast.high is None or contrast.p_holm is None:

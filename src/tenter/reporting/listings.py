@@ -17,7 +17,7 @@ from tenter.records import MetricRow
 from tenter.reporting import words
 from tenter.reporting.page import Column, Table, limited
 from tenter.reporting.results import Group, change, quantile, vanished, worse
-from tenter.reporting.statistics import Figures, Line
+from tenter.statistics.lines import Distribution, SummaryLine
 
 MOST = 40
 """Number of rows after which a list refers to the file."""
@@ -25,7 +25,7 @@ MOST = 40
 _TEXT = False
 
 
-def spread(figures: Figures, meaning: Metric) -> str:
+def spread(figures: Distribution, meaning: Metric) -> str:
     """Median and quartiles as `0.87 (0.85-0.89)`; an infinite quartile reads `vanished`."""
     if figures.median is None:
         return words.NONE
@@ -33,7 +33,7 @@ def spread(figures: Figures, meaning: Metric) -> str:
     return f"{words.number(figures.median, meaning, unit=False)} ({quartiles})"
 
 
-def by_label(lines: Sequence[Line], caption: str, *, failures: bool) -> Table:
+def by_label(lines: Sequence[SummaryLine], caption: str, *, failures: bool) -> Table:
     """Median and quartiles of every label, before and after.
 
     Args:
@@ -65,7 +65,7 @@ def by_label(lines: Sequence[Line], caption: str, *, failures: bool) -> Table:
     return limited(caption, columns, rows, most=MOST, where="summary.tsv", note=note)
 
 
-def by_fold(lines: Sequence[Line], caption: str, note: str) -> Table:
+def by_fold(lines: Sequence[SummaryLine], caption: str, note: str) -> Table:
     """Median and quartiles of every fold, before and after.
 
     Args:
@@ -103,7 +103,7 @@ def _sides(metrics: Sequence[str]) -> list[Column]:
     return [Column(side, group=title) for title in titles for side in ("before", "after")]
 
 
-def _cells(metrics: Sequence[str], by_metric: Mapping[str, Line]) -> list[str]:
+def _cells(metrics: Sequence[str], by_metric: Mapping[str, SummaryLine]) -> list[str]:
     nothing = [words.NONE, words.NONE]
     cells = []
     for metric in metrics:
@@ -116,7 +116,7 @@ def _cells(metrics: Sequence[str], by_metric: Mapping[str, Line]) -> list[str]:
     return cells
 
 
-def _failures(line: Line) -> tuple[str, str, str]:
+def _failures(line: SummaryLine) -> tuple[str, str, str]:
     worse_pairs = words.NONE if line.worse_pairs is None else str(line.worse_pairs)
     return str(line.vanished), str(line.absent), worse_pairs
 

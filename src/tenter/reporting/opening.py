@@ -35,7 +35,7 @@ def structure(rows: Sequence[MetricRow]) -> str:
 
 def subtitle(study: str, rows: Sequence[MetricRow]) -> str:
     """The study's name and size."""
-    patients = {patient for row in rows for patient in row.patient.split("--")}
+    patients = {patient for row in rows for patient in row.patients}
     pairs = words.count(len({row.pair for row in rows}), "image pair")
     models = words.count(len({row.model for row in rows}), "model")
     return f"Study {study}: {pairs}, {words.count(len(patients), 'patient')}, {models}"
@@ -50,7 +50,7 @@ def summary(tables: Tables, baselines: Sequence[str] = ()) -> tuple[str, ...]:
     """
     lines, contrasts, models = tables.lines, tables.contrasts, tables.models
     name, sets = structure(tables.rows), kinds(tables.rows)
-    of_two = any("--" in row.patient for row in tables.rows)
+    of_two = any(len(row.patients) > 1 for row in tables.rows)
     summaries = [
         headline.summary(
             lines,

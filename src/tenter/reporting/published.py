@@ -1,21 +1,14 @@
-"""The figures of summary.tsv and comparison.tsv under the names that they are published with.
-
-Columns are looked up by name; a missing column is left out.
-"""
+"""The figures of summary.tsv and comparison.tsv under the names that they are published with."""
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from tenter.reporting import statistics
-from tenter.reporting.statistics import Line
+from tenter import typed_tables
 from tenter.result_files import ResultFiles
-
-ALL = "all"
+from tenter.statistics.lines import ALL, ComparisonLine, SummaryLine
 
 COLUMNS = {
     "before_median": ("baseline", "median"),
@@ -48,8 +41,6 @@ SETS = {"cv": "test", "test": "testset"}
 
 UNITS = {"1": "", "%": "_pct"}
 
-Row = Mapping[str, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
@@ -59,35 +50,42 @@ class Figures:
     `versus_reference/...`.
 
     Attributes:
-        lines: of `summary.tsv`, as records.
-        summary: the same lines, by column.
-        comparison: lines of `comparison.tsv`, by column.
+        lines: of `summary.tsv`.
+        contrasts: of `comparison.tsv`.
     """
 
-    lines: tuple[Line, ...]
-    summary: Sequence[Row]
-    comparison: Sequence[Row]
+    lines: tuple[SummaryLine, ...]
+    contrasts: tuple[ComparisonLine, ...]
 
     def of_model(self, model: str) -> dict[str, float]:
         """A model's figures over all folds and all labels of a role."""
-        named_figures = _figures(self.summary, model, ALL, COLUMNS | OF_ALL)
-        for row in self.comparison:
-            if row["model"] == model:
-                kind = "" if row["set"] == "cv" else f"_{SETS[row['set']]}"
-                columns = {name: suffix for name, suffix in CONTRASTS.items() if row.get(name)}
+        named_figures = self._figures(model, ALL, COLUMNS | OF_ALL)
+        for line in self.contrasts:
+            if line.model == model:
+                kind = "" if line.set == "cv" else f"_{SETS[line.set]}"
+                known = _known(line)
                 named_figures |= {
-                    f"versus_reference{kind}/{_name(row)}_{suffix}": float(row[name])
-                    for name, suffix in columns.items()
+                    f"versus_reference{kind}/{_name(line)}_{suffix}": known[column]
+                    for column, suffix in CONTRASTS.items()
+                    if column in known
                 }
         return named_figures
 
     def of_fold(self, model: str, fold: str) -> dict[str, float]:
         """A fold's figures over all labels of a role."""
-        return _figures(self.summary, model, fold, COLUMNS)
+        return self._figures(model, fold, COLUMNS)
 
     def reference(self, model: str) -> str | None:
         """The model that a model is compared with, or None."""
-        return next((row["reference"] for row in self.comparison if row["model"] == model), None)
+        return next((line.reference for line in self.contrasts if line.model == model), None)
+
+    def _figures(
+        self, model: str, fold: str, columns: Mapping[str, tuple[str, str]]
+    ) -> dict[str, float]:
+        chosen = [
+            line for line in self.lines if (line.model, line.fold, line.label) == (model, fold, "")
+        ]
+        return dict(figure for line in chosen for figure in _named(line, columns))
 
 
 def read(paths: ResultFiles) -> Figures:
@@ -97,33 +95,27 @@ def read(paths: ResultFiles) -> Figures:
         DataError: a table is damaged.
     """
     return Figures(
-        lines=statistics.read_summary(paths.summary),
-        summary=_rows(paths.summary),
-        comparison=_rows(paths.comparison),
+        lines=typed_tables.read(paths.summary, SummaryLine),
+        contrasts=typed_tables.read(paths.comparison, ComparisonLine),
     )
 
 
-def _rows(path: Path) -> list[Row]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream, delimiter="\t"))
-
-
-def _figures(
-    summary: Sequence[Row], model: str, fold: str, columns: Mapping[str, tuple[str, str]]
-) -> dict[str, float]:
-    chosen = [
-        row for row in summary if (row["model"], row["fold"], row["label"]) == (model, fold, "")
-    ]
-    return dict(figure for row in chosen for figure in _named(row, columns))
-
-
-def _named(row: Row, columns: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, float]]:
+def _named(
+    line: SummaryLine, columns: Mapping[str, tuple[str, str]]
+) -> Iterator[tuple[str, float]]:
+    known = _known(line)
     for column, (prefix, suffix) in columns.items():
-        if row.get(column):
-            group = "_".join(part for part in (prefix, SETS[row["set"]]) if part)
-            yield f"{group}/{_name(row)}_{suffix}", float(row[column])
+        if column in known:
+            group = "_".join(part for part in (prefix, SETS[line.set]) if part)
+            yield f"{group}/{_name(line)}_{suffix}", known[column]
 
 
-def _name(row: Row) -> str:
-    unit = UNITS.get(row["unit"], f"_{row['unit']}")
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{row['role']}_{row['metric']}{unit}")
+def _known(line: SummaryLine | ComparisonLine) -> dict[str, float]:
+    """The numbers of a line by column, without those that are unknown."""
+    values = typed_tables.values(line)
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+
+
+def _name(line: SummaryLine | ComparisonLine) -> str:
+    unit = UNITS.get(line.unit, f"_{line.unit}")
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{line.role}_{line.metric}{unit}")

@@ -10,8 +10,10 @@ import numpy as np
 
 from tenter.measurement import metric_tables
 from tenter.metrics.definitions import Metric, definition, order
-from tenter.metrics.summary import quantiles
 from tenter.records import MetricRow
+from tenter.statistics.distribution import quantiles
+from tenter.statistics.grouping import frame, grouped, pooled
+from tenter.statistics.samples import pair_count, patient_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -73,12 +75,12 @@ class Group:
     @property
     def pairs(self) -> int:
         """Number of pairs."""
-        return len({row.pair for row in self.rows})
+        return pair_count(self.rows)
 
     @property
     def patients(self) -> int:
         """Number of patients; both patients of a pair of two subjects count."""
-        return len({patient for row in self.rows for patient in row.patient.split("--")})
+        return patient_count(self.rows)
 
     def before(self) -> tuple[float, ...]:
         """Figures before registration of the rows that have one; +inf where the label was empty."""
@@ -97,15 +99,10 @@ def groups(rows: Iterable[MetricRow], models: Sequence[str]) -> tuple[Group, ...
     Pairs of the test set are registered by every fold's network and by their ensemble: if there
     is an ensemble, it represents the set.
     """
-    rows = tuple(rows)
-    together = {(row.model, row.set) for row in rows if row.fold == "ensemble"}
-    gathered: dict[tuple[str, str, str, str], list[MetricRow]] = {}
-    for row in rows:
-        if row.fold == "ensemble" or (row.model, row.set) not in together:
-            gathered.setdefault((row.model, row.set, row.role, row.metric), []).append(row)
+    gathered = grouped(pooled(frame(tuple(rows))), ("model", "set", "role", "metric"))
     known = list(models)
 
-    def key(group_key: tuple[str, str, str, str]) -> tuple[object, ...]:
+    def key(group_key: tuple[str, ...]) -> tuple[object, ...]:
         model, kind, role, metric = group_key
         position = known.index(model) if model in known else len(known)
         return (kind, order(metric), role, position, model)
@@ -114,7 +111,8 @@ def groups(rows: Iterable[MetricRow], models: Sequence[str]) -> tuple[Group, ...
         return tuple(sorted(members, key=lambda row: (row.pair, row.label)))
 
     return tuple(
-        Group(*group_key, sort(gathered[group_key])) for group_key in sorted(gathered, key=key)
+        Group(model, kind, role, metric, sort(gathered[model, kind, role, metric]))
+        for model, kind, role, metric in sorted(gathered, key=key)
     )
 
 

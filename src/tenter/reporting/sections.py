@@ -10,7 +10,7 @@ from tenter.records import MetricRow, Plan
 from tenter.reporting import headline, histories, listings, plots, words
 from tenter.reporting.page import Block, Column, Figure, Section, Table, limited
 from tenter.reporting.results import Group, find, vanished, worse
-from tenter.reporting.statistics import ALL, Contrast, Line
+from tenter.statistics.lines import ALL, ComparisonLine, SummaryLine
 
 KINDS = {"cv": "Cross-validated pairs", "test": "Test pairs"}
 """Sets of pairs, in the order in which they are shown."""
@@ -80,7 +80,7 @@ def _by_set(rows: Sequence[MetricRow]) -> str:
 
 
 def _patients(rows: Sequence[MetricRow]) -> set[str]:
-    return {patient for row in rows for patient in row.patient.split("--")}
+    return {patient for row in rows for patient in row.patients}
 
 
 def _fold_sizes(folds: Mapping[str, str], rows: Sequence[MetricRow]) -> str:
@@ -247,7 +247,7 @@ def training(
     return Section("training", "Training curves", tuple(blocks), text) if blocks else None
 
 
-def details(lines: Sequence[Line], models: Sequence[str]) -> Section | None:
+def details(lines: Sequence[SummaryLine], models: Sequence[str]) -> Section | None:
     """Tables by label and by fold."""
     several = len({line.set for line in lines}) > 1
     blocks = []
@@ -261,7 +261,7 @@ def details(lines: Sequence[Line], models: Sequence[str]) -> Section | None:
     return Section("details", "By label and by fold", tuple(blocks)) if blocks else None
 
 
-def _label_tables(model_lines: Sequence[Line]) -> list[Table]:
+def _label_tables(model_lines: Sequence[SummaryLine]) -> list[Table]:
     tables = []
     pooled = [line for line in model_lines if line.fold == ALL and line.label]
     for caption, surface in (("By label", False), ("Surfaces", True)):
@@ -271,7 +271,7 @@ def _label_tables(model_lines: Sequence[Line]) -> list[Table]:
     return tables
 
 
-def _fold_tables(model_lines: Sequence[Line], kind: str) -> list[Table]:
+def _fold_tables(model_lines: Sequence[SummaryLine], kind: str) -> list[Table]:
     lines = [line for line in model_lines if line.fold != ALL and not line.label]
     lines = [line for line in lines if (line.role, line.metric) in HEADLINE]
     if len({line.fold for line in lines}) < 2:
@@ -284,7 +284,7 @@ def _fold_tables(model_lines: Sequence[Line], kind: str) -> list[Table]:
 
 
 def comparison(
-    lines: Sequence[Line], contrasts: Sequence[Contrast], models: Sequence[str]
+    lines: Sequence[SummaryLine], contrasts: Sequence[ComparisonLine], models: Sequence[str]
 ) -> Section | None:
     """Models side by side and against the reference; None if there is only one."""
     if len(models) < 2:

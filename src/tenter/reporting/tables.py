@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tenter import files
+from tenter import files, typed_tables
 from tenter.cases import plans
 from tenter.history import read_history
-from tenter.measurement import challenge_tables, metric_tables
-from tenter.measurement.challenge_tables import Aggregate
+from tenter.measurement import metric_tables
 from tenter.metrics.definitions import STRICT, definition
 from tenter.records import MetricRow, Plan
-from tenter.reporting import costs, statistics
+from tenter.reporting import costs
 from tenter.reporting.costs import ModelCosts
 from tenter.reporting.histories import Rows
 from tenter.reporting.results import Group, groups
-from tenter.reporting.statistics import Contrast, Line
 from tenter.result_files import ResultFiles
+from tenter.statistics.challenge_scores import Aggregate
+from tenter.statistics.lines import ComparisonLine, SummaryLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class Tables:
     models: tuple[str, ...]
     rows: tuple[MetricRow, ...]
     groups: tuple[Group, ...]
-    lines: tuple[Line, ...]
-    contrasts: tuple[Contrast, ...]
+    lines: tuple[SummaryLine, ...]
+    contrasts: tuple[ComparisonLine, ...]
     aggregates: tuple[Aggregate, ...]
     plan: Plan
     folds: Mapping[str, str] | None
@@ -75,9 +75,9 @@ def read(paths: ResultFiles, models: Sequence[str]) -> Tables:
         models=names,
         rows=rows,
         groups=groups(rows, names),
-        lines=statistics.read_summary(paths.summary),
-        contrasts=statistics.read_comparison(paths.comparison),
-        aggregates=challenge_tables.read(paths.challenges),
+        lines=typed_tables.read(paths.summary, SummaryLine),
+        contrasts=typed_tables.read(paths.comparison, ComparisonLine),
+        aggregates=typed_tables.read(paths.challenges, Aggregate),
         plan=plans.read_plan(paths.plan),
         folds=_folds(paths),
         costs=costs.read(rows, paths, names),

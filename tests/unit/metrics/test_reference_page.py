@@ -12,15 +12,18 @@ import pytest
 import torch
 from scipy import ndimage
 
-from tenter.measurement.challenge_tables import COLUMNS
 from tenter.metrics import deformation, learn2reg, muregpro
 from tenter.metrics.definitions import METRICS, Metric
 from tenter.metrics.indices import IndexField
-from tenter.metrics.muregpro import Cohort, SoftLabel
+from tenter.metrics.muregpro import SoftLabel
 from tenter.metrics.surfaces import surface_distances
 from tenter.metrics.surfels import robust_hausdorff
 from tenter.reporting.challenges import FAMILIES
-from tenter.stages.summarise import COMPARISON, KEYS, SUMMARY
+from tenter.statistics.challenge_scores import Aggregate
+from tenter.statistics.grouping import COLUMNS as KEYS
+from tenter.statistics.lines import ComparisonLine, SummaryLine
+from tenter.statistics.muregpro_cohort import Cohort
+from tenter.typed_tables import columns
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text(encoding="utf-8")
 ONE = (1.0, 1.0, 1.0)
@@ -73,13 +76,14 @@ def test_the_page_lists_metrics_in_the_order_of_their_definitions() -> None:
     assert names == [metric.name for metric in METRICS]
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("column", columns(Aggregate))
 def test_every_column_of_the_table_of_challenges_is_named(column: str) -> None:
     assert f"`{column}`" in PAGE
 
 
 @pytest.mark.parametrize(
-    "column", sorted({*SUMMARY, *COMPARISON} - set(KEYS) - {"model", "reference"})
+    "column",
+    sorted({*columns(SummaryLine), *columns(ComparisonLine)} - set(KEYS) - {"model", "reference"}),
 )
 def test_every_column_of_the_summary_and_the_comparison_is_defined(column: str) -> None:
     name = re.sub("^(before|after)_", "…_", column)

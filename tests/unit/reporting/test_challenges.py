@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from finished import rows, write_report, write_study
-from tenter.measurement.challenge_tables import Aggregate
 from tenter.metrics.definitions import of_family
 from tenter.records import MetricRow
 from tenter.reporting import challenges, words
+from tenter.statistics.challenge_scores import Aggregate
 
 
 def line(

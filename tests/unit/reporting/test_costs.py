@@ -10,25 +10,25 @@ from tenter import files
 from tenter.reporting import costs
 from tenter.reporting.costs import Cost, ModelCosts
 from tenter.reporting.page import Table
-from tenter.reporting.statistics import Figures, Line
 from tenter.result_files import ResultFiles
+from tenter.statistics.lines import Distribution, SummaryLine
 
 KINDS = {"cv": "Cross-validated pairs", "test": "Test pairs"}
 PLAIN = {"models": [{"fold": "0"}], "seconds": {"network": 0.25, "all": 0.5}, "device": "cpu"}
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
-def figures(median: float | None) -> Figures:
-    return Figures(median=median, q1=median, q3=median, low=None, high=None)
+def figures(median: float | None) -> Distribution:
+    return Distribution(median=median, q1=median, q3=median, low=None, high=None)
 
 
-def line(model: str, role: str, metric: str, median: float | None, kind: str = "cv") -> Line:
+def line(model: str, role: str, metric: str, median: float | None, kind: str = "cv") -> SummaryLine:
     fields: dict[str, Any] = {
         "set": kind, "fold": "all", "label": "", "unit": "1", "n": 4, "pairs": 4, "patients": 4,
         "vanished": 0, "empty_before": 0, "absent": 0, "worse_pairs": 0, "worse_low": None,
         "worse_high": None,
     }  # fmt: skip
-    return Line(
+    return SummaryLine(
         model=model, role=role, metric=metric, before=figures(0.1), after=figures(median), **fields
     )
 
@@ -45,7 +45,7 @@ def of(model: str, *pairs: Cost, kind: str = "cv") -> ModelCosts:
     return ModelCosts(model=model, set=kind, pairs=pairs)
 
 
-def table(*entries: ModelCosts, lines: tuple[Line, ...] = LINES, **options: str) -> Table:
+def table(*entries: ModelCosts, lines: tuple[SummaryLine, ...] = LINES, **options: str) -> Table:
     models = {option.replace("_", "-"): model for option, model in options.items()}
     section = costs.section(entries, lines, models, KINDS)
     assert section is not None

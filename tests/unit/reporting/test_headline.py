@@ -5,22 +5,24 @@ from typing import Any
 import pytest
 
 from tenter.reporting import headline, listings
-from tenter.reporting.statistics import Contrast, Figures, Line
+from tenter.statistics.lines import ComparisonLine, Distribution, SummaryLine
 
 SPACE = "\N{NO-BREAK SPACE}"
 
 
-def figures(median: float, low: float | None = None, high: float | None = None) -> Figures:
-    return Figures(median=median, q1=median, q3=median, low=low, high=high)
+def figures(median: float, low: float | None = None, high: float | None = None) -> Distribution:
+    return Distribution(median=median, q1=median, q3=median, low=low, high=high)
 
 
-def line(role: str, metric: str, before: float, after: Figures, **more: Any) -> Line:
+def line(role: str, metric: str, before: float, after: Distribution, **more: Any) -> SummaryLine:
     fields: dict[str, Any] = {
         "model": "local", "set": "cv", "fold": "all", "label": "", "unit": "1", "n": 84,
         "pairs": 84, "patients": 58, "vanished": 0, "empty_before": 0, "absent": 0,
         "worse_pairs": 2, "worse_low": None, "worse_high": None,
     }  # fmt: skip
-    return Line(role=role, metric=metric, before=figures(before), after=after, **(fields | more))
+    return SummaryLine(
+        role=role, metric=metric, before=figures(before), after=after, **(fields | more)
+    )
 
 
 LINES = (
@@ -30,14 +32,15 @@ LINES = (
 )
 
 
-def contrast(**values: Any) -> Contrast:
+def contrast(**values: Any) -> ComparisonLine:
     fields: dict[str, Any] = {
         "set": "cv", "role": "landmark", "metric": "tre", "unit": "mm", "model": "unet",
-        "reference": "local", "test_unit": "patient", "units": 58, "reference_median": 3.6,
+        "reference": "local", "test_unit": "patient", "units": 58, "pairs": 84,
+        "patients": 58, "higher": 40, "lower": 18, "reference_median": 3.6,
         "model_median": 4.1, "difference": 0.5,
         "low": 0.2, "high": 0.7, "p": 0.01, "p_holm": 0.02,
     }  # fmt: skip
-    return Contrast(**(fields | values))
+    return ComparisonLine(**(fields | values))
 
 
 def test_the_summary_says_the_main_result_in_words() -> None:
@@ -152,5 +155,5 @@ def test_a_further_model_is_said_in_one_line_with_its_difference() -> None:
 
 
 def test_quartiles_that_no_label_reached_are_called_vanished() -> None:
-    wide = Figures(median=5.0, q1=3.0, q3=float("inf"), low=None, high=None)
+    wide = Distribution(median=5.0, q1=3.0, q3=float("inf"), low=None, high=None)
     assert listings.spread(wide, LINES[1].definition) == "5.0 (3.0\N{EN DASH}vanished)"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,13 @@ import pytest
 import torch
 import yaml
 
-from tenter import addresses, finished
+from tenter import addresses, finished, typed_tables
 from tenter.errors import DataError, TenterError
 from tenter.history import write_history
 from tenter.measurement import metric_tables
-from tenter.stages import summarise
 from tenter.stages.publish import publish
 from tenter.stages.start_tracking import start_tracking
+from tenter.statistics.lines import ComparisonLine, SummaryLine
 from tenter.tracking import Place
 from tenter.tracking.store import client
 from tenter.training import models
@@ -37,6 +37,13 @@ def write_model(root: Path, fold: str) -> Path:
     models.save(folder, {"weight": torch.zeros(2)}, described)
     write_history(folder / finished.HISTORY, [{"step": 5.0, "loss": 0.7, "val_tre_mm": 6.5}])
     return folder
+
+
+def write_table(path: Path, record: type, lines: Sequence[Mapping[str, object]]) -> None:
+    """A table of records; cells that a line lacks are empty."""
+    columns = typed_tables.columns(record)
+    cells = [[line.get(name) for name in columns] for line in lines]
+    typed_tables.write_lines(path, columns, cells)
 
 
 def write_summary(path: Path) -> None:
@@ -87,11 +94,9 @@ def write_summary(path: Path) -> None:
             "after_median": 9.0,
         },
     ]
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, summarise.SUMMARY, delimiter="\t", restval="")
-        writer.writeheader()
-        counts = dict.fromkeys(summarise.COUNTS, 4)
-        writer.writerows({"model": "local", "set": "cv"} | counts | line for line in lines)
+    counts = dict.fromkeys(("n", "pairs", "patients", "vanished", "empty_before", "absent"), 4)
+    start = {"model": "local", "set": "cv", "label": ""} | counts
+    write_table(path, SummaryLine, [start | line for line in lines])
 
 
 COMPARISON = {
@@ -101,6 +106,12 @@ COMPARISON = {
     "unit": "mm",
     "model": "local",
     "reference": "global",
+    "pairs": 4,
+    "patients": 4,
+    "test_unit": "patient",
+    "units": 4,
+    "higher": 1,
+    "lower": 3,
     "difference": -1.5,
     "low": -2.0,
     "high": 0.25,
@@ -110,10 +121,7 @@ COMPARISON = {
 
 def write_results(root: Path) -> None:
     write_summary(root / "summary.tsv")
-    with (root / "comparison.tsv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, summarise.COMPARISON, delimiter="\t", restval="")
-        writer.writeheader()
-        writer.writerow(COMPARISON)
+    write_table(root / "comparison.tsv", ComparisonLine, [COMPARISON])
     metric_tables.write(root / "metrics.tsv", [])
     (root / "report.html").write_text("<p>report</p>")
     (root / "cohort").mkdir(exist_ok=True)

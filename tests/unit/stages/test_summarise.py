@@ -15,7 +15,9 @@ from tenter.config import SummariseSettings, Summary
 from tenter.errors import DataError
 from tenter.measurement import metric_tables
 from tenter.records import MetricRow
-from tenter.stages.summarise import COMPARISON, SUMMARY, summarise
+from tenter.stages.summarise import summarise
+from tenter.statistics.lines import ComparisonLine, SummaryLine
+from tenter.typed_tables import columns
 
 ROW = MetricRow(
     model="local", fold="0", set="cv", pair="p0", patient="a", label="gland", role="structure",
@@ -299,7 +301,9 @@ def test_pairs_of_two_subjects_say_so(tmp_path: Path) -> None:
 
 def test_one_model_is_compared_with_none(tmp_path: Path) -> None:
     run(tmp_path, [ROW])
-    assert (tmp_path / "comparison.tsv").read_text(encoding="utf-8") == "\t".join(COMPARISON) + "\n"
+    assert (tmp_path / "comparison.tsv").read_text(encoding="utf-8") == "\t".join(
+        columns(ComparisonLine)
+    ) + "\n"
 
 
 def test_the_reference_can_be_chosen(tmp_path: Path) -> None:
@@ -315,7 +319,7 @@ def test_a_reference_without_figures_is_refused(tmp_path: Path) -> None:
 def test_the_header_is_written_even_without_figures(tmp_path: Path) -> None:
     assert run(tmp_path, []) == []
     assert (tmp_path / "summary.tsv").read_text(encoding="utf-8").rstrip("\n").split("\t") == list(
-        SUMMARY
+        columns(SummaryLine)
     )
 
 

@@ -7,27 +7,13 @@ its rank, so that leaving out the worst cases never improves medians and quantil
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from tenter.metrics.dependence import Patients, Values
-from tenter.metrics.intervals import median_interval
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Summary of a sample; `low` and `high` bound the median with 95 % confidence."""
-
-    mean: float
-    median: float
-    q1: float
-    q3: float
-    p10: float
-    p90: float
-    low: float
-    high: float
+from tenter.statistics.dependence import Patients, Values
+from tenter.statistics.intervals import median_interval
+from tenter.statistics.lines import Distribution, known
 
 
 def quantiles(values: Values, shares: Sequence[float]) -> Float[np.ndarray, "k"]:
@@ -62,5 +48,14 @@ def describe(values: Values, patients: Patients) -> Distribution:
         patients: the patient or the two patients of each value.
     """
     median, q1, q3, p10, p90 = (float(x) for x in quantiles(values, (0.5, 0.25, 0.75, 0.1, 0.9)))
-    low, high = median_interval(values, patients)
-    return Distribution(float(np.mean(values)), median, q1, q3, p10, p90, low, high)
+    low, high = map(known, median_interval(values, patients))
+    return Distribution(
+        mean=float(np.mean(values)),
+        median=median,
+        q1=q1,
+        q3=q3,
+        p10=p10,
+        p90=p90,
+        low=low,
+        high=high,
+    )

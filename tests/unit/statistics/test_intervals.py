@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tenter.metrics.intervals import median_interval, rate_interval
+from tenter.statistics.intervals import median_interval, rate_interval
 
 
 def alone(count: int) -> list[tuple[str, ...]]:

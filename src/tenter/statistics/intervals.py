@@ -17,7 +17,7 @@ from scipy.special import betaincinv
 from scipy.stats import binom
 from scipy.stats import t as student
 
-from tenter.metrics.dependence import Dependence, Grouping, Index, Patients, Values
+from tenter.statistics.dependence import Dependence, Grouping, Index, Patients, Values
 
 LEVEL = 0.05
 """Level of tests; intervals have a confidence of 1 - LEVEL."""

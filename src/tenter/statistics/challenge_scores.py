@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tenter import files
 from tenter.measurement import metric_tables
-from tenter.metrics import learn2reg, muregpro
 from tenter.metrics.definitions import LEARN2REG, MUREGPRO, definition, of_family
 from tenter.records import MetricRow
+from tenter.statistics import learn2reg_cohort, muregpro_cohort
+from tenter.statistics.grouping import frame, grouped, with_all_folds
 
-ALL = "all"
-ENSEMBLE = "ensemble"
 WHOLE = "whole numbers"
 """Arithmetic of µ-RegPro's code with the TensorFlow version of its time."""
 
@@ -71,59 +68,23 @@ class _Result:
     arithmetic: str = ""
 
 
-COLUMNS = tuple(field.name for field in fields(Aggregate))
-_NUMBERS = ("before", "after", "unregistered")
-
-
-def write(path: Path, rows: Rows, models: Sequence[str]) -> None:
-    """Write the table of a study; only the header if no pair has challenge metrics.
+def aggregates(rows: Rows, models: Sequence[str]) -> list[Aggregate]:
+    """Scores of each model, for every fold and for all pairs together.
 
     Args:
-        path: the table.
-        rows: all metric rows of the study.
-        models: names in the order of the table.
+        rows: all metric rows of the study; only those of challenges count.
+        models: names of all models, in the order of the lines.
     """
-    lines = sorted(aggregates(rows), key=lambda line: models.index(line.model))
-    metric_tables.table(path, COLUMNS, map(astuple, lines))
+    return sorted(_aggregates(rows), key=lambda line: models.index(line.model))
 
 
-def read(path: Path) -> tuple[Aggregate, ...]:
-    """Read the table.
-
-    Raises:
-        DataError: it is not such a table.
-    """
-    return tuple(_line(path, number, cells) for number, cells in files.read_table(path, COLUMNS))
-
-
-def _line(path: Path, number: int, cells: dict[str, str]) -> Aggregate:
-    texts = {name: cells[name] for name in COLUMNS if name not in {*_NUMBERS, "cases"}}
-    try:
-        numbers = {name: float(text) if (text := cells[name]) else None for name in _NUMBERS}
-        cases = int(cells["cases"])
-    except ValueError as error:
-        raise files.damaged(path, str(error), row=number) from error
-    return Aggregate(**texts, **numbers, cases=cases)  # type: ignore[arg-type] # the rest is text
-
-
-def aggregates(rows: Rows) -> Iterator[Aggregate]:
-    """Scores of each model, for every fold and for all pairs together, in canonical order."""
-    for (model, kind, fold), members in sorted(_grouped(rows).items()):
+def _aggregates(rows: Rows) -> Iterator[Aggregate]:
+    groups = grouped(with_all_folds(frame(rows)), ("model", "set", "fold"))
+    for (model, kind, fold), members in groups.items():
         for name, aggregated in ((LEARN2REG, _learn2reg), (MUREGPRO, _muregpro)):
             family_rows = [row for row in members if definition(row.metric).family == name]
             for line in aggregated(family_rows):
                 yield Aggregate(model=model, set=kind, fold=fold, family=name, **asdict(line))
-
-
-def _grouped(rows: Rows) -> dict[tuple[str, str, str], list[MetricRow]]:
-    """Rows by model, set and fold; fold `all` is the ensemble's rows if there is an ensemble."""
-    together = {(row.model, row.set) for row in rows if row.fold == ENSEMBLE}
-    groups: dict[tuple[str, str, str], list[MetricRow]] = {}
-    for row in rows:
-        pooled = row.fold == ENSEMBLE or (row.model, row.set) not in together
-        for fold in (row.fold, ALL) if pooled else (row.fold,):
-            groups.setdefault((row.model, row.set, fold), []).append(row)
-    return groups
 
 
 def _learn2reg(rows: Rows) -> Iterator[_Result]:
@@ -133,11 +94,11 @@ def _learn2reg(rows: Rows) -> Iterator[_Result]:
         if not cases:
             continue
         sides = [
-            learn2reg.aggregate(metric.name, [_mean(pair, side) for pair in cases])
+            learn2reg_cohort.aggregate(metric.name, [_mean(pair, side) for pair in cases])
             for side in (0, 1)
         ]
         name = metric.name.removeprefix(f"{LEARN2REG}_")
-        for aggregate, before, after in zip(learn2reg.AGGREGATES, *sides, strict=True):
+        for aggregate, before, after in zip(learn2reg_cohort.AGGREGATES, *sides, strict=True):
             yield _Result(name, metric.unit, aggregate, len(cases), before, after)
 
 
@@ -159,19 +120,21 @@ def _muregpro(rows: Rows) -> Iterator[_Result]:
     if not pairs:
         return
     dice = [_first_dice(rows, pairs, side) for side in (0, 1)]
-    for metric, measure in (("dsc", np.mean), ("rdsc", muregpro.robust_dice)):
+    for metric, measure in (("dsc", np.mean), ("rdsc", muregpro_cohort.robust_dice)):
         before, after = (float(measure(values)) for values in dice)
         yield _Result(metric, "1", "cohort", len(pairs), before, after)
     states = [
-        _cohort(rows, pairs, prefix, side)
+        _errors(rows, pairs, prefix, side)
         for prefix, side in (("", 0), ("", 1), ("unregistered_", 0))
     ]
     for arithmetic in ("", WHOLE):
         *sides, unit = (state.aggregates(whole=arithmetic == WHOLE) for state in states)
-        for metric in muregpro.CUT if arithmetic else muregpro.DIVIDED:
+        for metric in muregpro_cohort.CUT if arithmetic else muregpro_cohort.DIVIDED:
             figures = sides[0][metric], sides[1][metric], unit[metric]
             yield _Result(metric, "voxel", "cohort", len(pairs), *figures, arithmetic)
-        scores = [muregpro.score(*measures, unit) for measures in zip(dice, sides, strict=True)]
+        scores = [
+            muregpro_cohort.score(*measures, unit) for measures in zip(dice, sides, strict=True)
+        ]
         yield _Result("score", "1", "cohort", len(pairs), scores[0], scores[1], None, arithmetic)
 
 
@@ -183,7 +146,7 @@ def _first_dice(rows: Rows, pairs: Sequence[str], side: int) -> list[float]:
     return [dice.get(pair) or 0.0 for pair in pairs]
 
 
-def _cohort(rows: Rows, pairs: Sequence[str], prefix: str, side: int) -> muregpro.Cohort:
+def _errors(rows: Rows, pairs: Sequence[str], prefix: str, side: int) -> muregpro_cohort.Cohort:
     """Errors by pair and label; 0 if neither side of a pair has a label that other pairs have."""
     labels = sorted({row.label for row in rows})
     errors = {}
@@ -192,4 +155,4 @@ def _cohort(rows: Rows, pairs: Sequence[str], prefix: str, side: int) -> muregpr
         known = {(row.pair, row.label): (row.before, row.after)[side] for row in metric_rows}
         table = [[known.get((pair, label)) or 0.0 for label in labels] for pair in pairs]
         errors[name] = np.array(table, dtype=np.float64)
-    return muregpro.Cohort(**errors)
+    return muregpro_cohort.Cohort(**errors)

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tenter.errors import DataError
-from tenter.measurement import challenge_tables
-from tenter.measurement.challenge_tables import COLUMNS, WHOLE, Aggregate, aggregates
+from tenter import typed_tables
 from tenter.records import MetricRow
+from tenter.statistics.challenge_scores import WHOLE, Aggregate, aggregates
 
 DICE = MetricRow(
     model="local", fold="0", set="cv", pair="p0", patient="a", label="gland", role="structure",
@@ -20,6 +19,10 @@ DICE = MetricRow(
 )  # fmt: skip
 HD95 = replace(DICE, metric="learn2reg_hd95", unit="voxel", before=6.0, after=2.0)
 TRE = replace(DICE, metric="muregpro_tre", unit="voxel", before=4.0, after=2.0)
+
+
+def scores(rows: list[MetricRow]) -> list[Aggregate]:
+    return aggregates(rows, ("local", "b"))
 
 
 def find(lines: list[Aggregate], metric: str, **keys: str) -> Aggregate:
@@ -47,31 +50,31 @@ def test_a_case_is_the_mean_over_its_labels_whatever_their_role() -> None:
         replace(DICE, label="cyst", role="landmark", after=0.4),
         replace(DICE, pair="p1", after=1.0),
     ]
-    found = find(list(aggregates(rows)), "dice", aggregate="mean")
+    found = find(scores(rows), "dice", aggregate="mean")
     assert found.after == pytest.approx((0.6 + 1) / 2)
     assert (found.before, found.cases) == (0.5, 2)
 
 
 def test_deviation_and_robustness_are_of_cases() -> None:
     rows = [replace(HD95, pair=f"p{i}", after=float(i)) for i in range(11)]
-    lines = list(aggregates(rows))
+    lines = scores(rows)
     assert find(lines, "hd95", aggregate="std").after == pytest.approx(math.sqrt(10))
     assert find(lines, "hd95", aggregate="30").after == pytest.approx(3.0)
 
 
 def test_errors_of_points_have_the_other_tail() -> None:
     rows = [replace(HD95, metric="learn2reg_tre", pair=f"p{i}", after=float(i)) for i in range(11)]
-    assert find(list(aggregates(rows)), "tre", aggregate="30").after == pytest.approx(7.0)
+    assert find(scores(rows), "tre", aggregate="30").after == pytest.approx(7.0)
 
 
 def test_a_label_of_one_side_counts_for_nothing() -> None:
     lone = replace(DICE, label="cyst", before=None, after=None, note="absent in moving")
-    assert find(list(aggregates([DICE, lone])), "dice", aggregate="mean").after == 0.8
+    assert find(scores([DICE, lone]), "dice", aggregate="mean").after == 0.8
 
 
 def test_a_pair_without_a_common_label_leaves_the_cohort_without_a_figure() -> None:
     lone = replace(DICE, pair="p1", before=None, after=None, note="absent in moving")
-    found = find(list(aggregates([DICE, lone])), "dice", aggregate="mean")
+    found = find(scores([DICE, lone]), "dice", aggregate="mean")
     assert found.after is not None
     assert math.isnan(found.after)
     assert found.cases == 2
@@ -79,18 +82,18 @@ def test_a_pair_without_a_common_label_leaves_the_cohort_without_a_figure() -> N
 
 def test_a_vanished_label_is_infinitely_far() -> None:
     rows = [HD95, replace(HD95, label="cyst", after=None, note="vanished")]
-    assert find(list(aggregates(rows)), "hd95", aggregate="mean").after == math.inf
+    assert find(scores(rows), "hd95", aggregate="mean").after == math.inf
 
 
 def test_the_ensemble_stands_for_all_folds() -> None:
     rows = [replace(DICE, fold="1", after=0.1), replace(DICE, fold="ensemble", after=0.9)]
-    lines = list(aggregates(rows))
+    lines = scores(rows)
     assert find(lines, "dice", aggregate="mean").after == 0.9
     assert find(lines, "dice", aggregate="mean", fold="1").after == 0.1
 
 
 def test_other_figures_have_no_line() -> None:
-    assert not list(aggregates([replace(DICE, metric="dice")]))
+    assert not scores([replace(DICE, metric="dice")])
 
 
 def test_muregpros_aggregates_by_hand() -> None:
@@ -98,7 +101,7 @@ def test_muregpros_aggregates_by_hand() -> None:
         *of_pair({"gland": 1.0, "cyst": 3.0}, "p0", 0.9),
         *of_pair({"gland": 2.0, "cyst": 4.0}, "p1", 0.7),
     ]
-    lines = list(aggregates(rows))
+    lines = scores(rows)
     tre = find(lines, "tre", arithmetic="")
     assert tre.after == pytest.approx((math.sqrt(5) + math.sqrt(10)) / 2)
     assert tre.unregistered == pytest.approx(math.sqrt(5) + math.sqrt(10))
@@ -112,7 +115,7 @@ def test_muregpros_aggregates_by_hand() -> None:
 
 
 def test_what_whole_numbers_change_has_lines_of_its_own() -> None:
-    lines = list(aggregates(of_pair({"gland": 7 / 3, "cyst": 1.0}, "p0")))
+    lines = scores(of_pair({"gland": 7 / 3, "cyst": 1.0}, "p0"))
     assert find(lines, "tre", arithmetic=WHOLE).after == pytest.approx(math.sqrt(2))
     changed = {line.metric for line in lines if line.arithmetic == WHOLE and line.fold == "all"}
     assert changed == {"tre", "rtre", "rts", "score"}
@@ -121,14 +124,12 @@ def test_what_whole_numbers_change_has_lines_of_its_own() -> None:
 def test_a_label_that_a_pair_lacks_is_without_error_if_others_have_it() -> None:
     rows = [*of_pair({"gland": 3.0}, "p0"), *of_pair({"gland": 3.0, "cyst": 3.0}, "p1")]
     expected = (math.sqrt(9 / 2) + 3) / 2
-    assert find(list(aggregates(rows)), "tre", arithmetic="").after == pytest.approx(expected)
+    assert find(scores(rows), "tre", arithmetic="").after == pytest.approx(expected)
 
 
 def test_a_pair_without_the_first_label_has_no_overlap() -> None:
     rows = [row for row in of_pair({"cyst": 1.0}, "p0") if row.metric != "muregpro_dice"]
-    assert find(
-        list(aggregates([*rows, *of_pair({"gland": 1.0}, "p1")])), "dsc"
-    ).after == pytest.approx(0.4)
+    assert find(scores([*rows, *of_pair({"gland": 1.0}, "p1")]), "dsc").after == pytest.approx(0.4)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -138,27 +139,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         replace(HD95, label="cyst", after=None, note="vanished"),
         replace(DICE, model="b"),
     ]
-    challenge_tables.write(
-        tmp_path / "c.tsv", [*rows, *of_pair({"gland": 2.0}, "p0")], ["local", "b"]
-    )
-    found = challenge_tables.read(tmp_path / "c.tsv")
-    assert [line.model for line in found] == sorted((line.model for line in found), reverse=True)
-    expected = set(aggregates([*rows, *of_pair({"gland": 2.0}, "p0")]))
+    expected = scores([*rows, *of_pair({"gland": 2.0}, "p0")])
+    typed_tables.write(tmp_path / "c.tsv", Aggregate, expected)
+    found = typed_tables.read(tmp_path / "c.tsv", Aggregate)
     finite = {line for line in expected if not np.isnan([line.before or 0, line.after or 0]).any()}
     assert finite <= set(found)
     assert len(found) == len(expected)
 
 
-def test_without_such_figures_there_is_only_a_header(tmp_path: Path) -> None:
-    challenge_tables.write(tmp_path / "c.tsv", [replace(DICE, metric="dice")], ["local"])
-    assert (tmp_path / "c.tsv").read_text(encoding="utf-8") == "\t".join(COLUMNS) + "\n"
-    assert challenge_tables.read(tmp_path / "c.tsv") == ()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "model\tset\n", "\t".join(COLUMNS) + "\n" + "x\t" * 11 + "\n"]
-)
-def test_a_damaged_table_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "c.tsv").write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match=r"c\.tsv"):
-        challenge_tables.read(tmp_path / "c.tsv")
+def test_models_stand_in_the_given_order() -> None:
+    lines = aggregates([replace(DICE, model="a"), replace(DICE, model="z")], ("z", "a"))
+    assert list(dict.fromkeys(line.model for line in lines)) == ["z", "a"]

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 
 import finished
+from tenter import typed_tables
 from tenter.errors import DataError
-from tenter.reporting import statistics
+from tenter.statistics.lines import ComparisonLine, SummaryLine, pick
 
 
 def test_the_summary_is_read_as_it_is_written(tmp_path: Path) -> None:
     root = finished.write_study(tmp_path, finished.rows())
-    line = statistics.pick(
-        statistics.read_summary(root / "summary.tsv"), role="structure", metric="dice"
+    line = pick(
+        typed_tables.read(root / "summary.tsv", SummaryLine), role="structure", metric="dice"
     )
     assert line is not None
     assert (line.n, line.pairs, line.patients, line.vanished) == (12, 12, 9, 0)
@@ -29,7 +30,7 @@ def test_infinite_quartiles_stay_infinite(tmp_path: Path) -> None:
         for k, after in enumerate((1.0, float("inf"), float("inf")))
     ]
     root = finished.write_study(tmp_path, lost)
-    line = statistics.pick(statistics.read_summary(root / "summary.tsv"), metric="tre")
+    line = pick(typed_tables.read(root / "summary.tsv", SummaryLine), metric="tre")
     assert line is not None
     assert line.after.median == float("inf")
 
@@ -37,7 +38,7 @@ def test_infinite_quartiles_stay_infinite(tmp_path: Path) -> None:
 def test_the_comparison_is_read_as_it_is_written(tmp_path: Path) -> None:
     models = ("local", "unet")
     root = finished.write_study(tmp_path, finished.rows(models=models), models=models)
-    found = statistics.read_comparison(root / "comparison.tsv")
+    found = typed_tables.read(root / "comparison.tsv", ComparisonLine)
     assert {(item.model, item.reference) for item in found} == {("unet", "local")}
     assert all(item.units == 9 for item in found)
 
@@ -48,4 +49,4 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"summary.tsv: lacks the columns .*delete it and run the workflow again"
     ):
-        statistics.read_summary(path)
+        typed_tables.read(path, SummaryLine)

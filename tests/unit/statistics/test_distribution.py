@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tenter.metrics.summary import describe, quantiles
+from tenter.statistics.distribution import describe, quantiles
 
 
 def test_finite_quantiles_are_numpys() -> None:

@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 from scipy.stats import norm, rankdata
 from scipy.stats import t as student
 
-from tenter.metrics.dependence import Dependence, Patients, Values
-from tenter.metrics.intervals import median_interval
+from tenter.statistics.dependence import Dependence, Patients, Values
+from tenter.statistics.intervals import median_interval
 
 FEWEST_UNITS = 6
 """With fewer independent units that have a difference, no p can reach 0.05."""

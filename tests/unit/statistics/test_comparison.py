@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tenter.metrics.comparison import compare, differences, holm, signed_rank_p
+from tenter.statistics.comparison import compare, differences, holm, signed_rank_p
 
 
 def alone(count: int) -> list[tuple[str, ...]]:
