@@ -16,9 +16,10 @@ import numpy as np
 
 from tenter import manifest
 from tenter.errors import DataError
-from tenter.formats import dicom_pixels, headers
+from tenter.formats import dicom_files, dicom_pixels, headers
 from tenter.formats.dicom_files import Image, UnusableError, decimals
 from tenter.formats.headers import Header, refusal
+from tenter.formats.image_format import Format, Stored, scaled
 from tenter.formats.payloads import BLOCK, Block
 from tenter.spatial import geometry
 
@@ -99,7 +100,7 @@ def header(path: Path) -> Header:
     return _header(path, _series(path))
 
 
-def voxels(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
+def stored(path: Path) -> Stored:
     """Header, values `[x, y, z]`, and the slope and intercept still to be applied.
 
     If slices differ in their scaling, the values are float32 and already scaled.
@@ -116,7 +117,7 @@ def voxels(path: Path) -> tuple[Header, np.ndarray, tuple[float, float]]:
         slope, inter = slices[index].scaling
         scaled = rows if alike else rows * np.float64(slope) + inter
         values[index, first : first + len(rows)] = scaled
-    return head, values.transpose(2, 1, 0), scalings.pop() if alike else (1.0, 0.0)
+    return Stored(head, values.transpose(2, 1, 0), *(scalings.pop() if alike else (1.0, 0.0)))
 
 
 def blocks(path: Path) -> tuple[Header, Iterator[Block]]:
@@ -135,8 +136,7 @@ def _blocks(path: Path, slices: Sequence[_Slice]) -> Iterator[Block]:
         slope, inter = slices[index].scaling
         start = (index * height + first) * columns
         for piece in np.array_split(rows, 1 + rows.nbytes // BLOCK):
-            scaled = piece if (slope, inter) == (1.0, 0.0) else piece * np.float64(slope) + inter
-            yield Block(0, start, scaled.reshape(1, -1))
+            yield Block(0, start, scaled(piece, slope, inter).reshape(1, -1))
             start += piece.size
 
 
@@ -391,3 +391,13 @@ def _header(path: Path, slices: Sequence[_Slice]) -> Header:
 
 def _abbreviated(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+FORMAT = Format(
+    suffixes=(),
+    header=header,
+    stored=stored,
+    parts=parts,
+    blocks=blocks,
+    marked=lambda path: dicom_files.marked(path, parts(path)[0]),
+)

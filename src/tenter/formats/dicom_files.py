@@ -8,6 +8,7 @@ their position are kept; no name, date or other text leaves this module.
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_fragments
 from pydicom.filereader import data_element_generator, read_sequence
+
+from tenter.formats.image_format import Finding, unsupported
 
 # An unknown character set matters only for texts that are not kept.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.charset")
@@ -42,6 +45,9 @@ _GROUPS = (
 )
 _ITEM = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 """Tag that begins an item, in either byte order."""
+
+SEGMENTATION = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[47](?![0-9.])")
+"""DICOM classes of segmentations: binary, fractional, and label maps."""
 
 _SHARED, _FRAMES = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 _UNDEFINED = 0xFFFFFFFF
@@ -323,3 +329,19 @@ def _sizes(elements: Dataset, pixels: Pixels) -> tuple[int, list[int]]:
         message = f"stores {stored} of {allocated} bits a pixel, which cannot be read"
         raise UnusableError(message)
     return int(frames), sizes
+
+
+def marked(path: Path, part: Path) -> Finding:
+    """The kind of a series, of which a part is given: always an image.
+
+    Raises:
+        InputError: it is a segmentation.
+    """
+    with part.open("rb") as stream:
+        start = stream.read(2048)
+    if SEGMENTATION.search(start):
+        fix = (
+            "convert it to NIfTI (dcmqi: segimage2itkimage), and give the result with --kind labels"
+        )
+        raise unsupported(path, "is a DICOM segmentation, which is not read", fix)
+    return Finding("image", "it is a DICOM series")

@@ -6,7 +6,6 @@ and map a fixed point to its moving point.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from tenter import files
 from tenter.errors import OutputError
-from tenter.formats import itk_files, nifti, volumes
+from tenter.formats import known_formats, nifti, nrrd_files, volumes
 from tenter.formats.headers import refusal
 from tenter.records import Fault
 from tenter.shapes import Matrix
@@ -51,7 +50,8 @@ GZIP_LEVEL = 2
 
 CHECK_DISK = "have the disk checked and run the same command again"
 HEADER_BYTES = 352
-LONGEST_HEADER = 2**16
+DIRECTION = "displacement field type"
+"""Key in which 3D Slicer states the direction of a field."""
 
 GIVE_ANOTHER = (
     "give transform.h5, or a field in mm as ITK, ANTs and 3D Slicer store it (NIfTI with sizes "
@@ -184,7 +184,7 @@ def read_field(path: Path) -> Transform:
         raise refusal(
             path, f"holds {header.channels} values per voxel, not displacements", GIVE_ANOTHER
         )
-    if header.dtype.kind != "f" and path.name.lower().endswith(itk_files.SUFFIXES):
+    if header.dtype.kind != "f" and known_formats.of(path) is not nifti.FORMAT:
         raise refusal(
             path, f"holds {header.dtype} values (colours?), not displacements", GIVE_ANOTHER
         )
@@ -199,7 +199,7 @@ def read_field(path: Path) -> Transform:
 
 def _in_lps(path: Path) -> bool:
     """Whether the displacements of a field are in LPS; otherwise they are in RAS."""
-    if path.name.lower().endswith(itk_files.SUFFIXES):
+    if known_formats.of(path) is not nifti.FORMAT:
         _require_plain(path)
         return True
     intent = nifti.intent(path)
@@ -240,18 +240,13 @@ def _require_known_program(path: Path, intent: nifti.Intent) -> None:
 
 def _require_plain(path: Path) -> None:
     """Refuse an NRRD file whose vectors are not LPS displacements from fixed to moving points."""
-    with path.open("rb") as stream:
-        text = stream.read(LONGEST_HEADER).partition(b"\n\n")[0].decode("latin-1")
-    if not text.startswith("NRRD"):
+    if known_formats.of(path) is not nrrd_files.FORMAT:
         return
-    if (
-        re.search(
-            r"^space:\s*(left-posterior-superior|lps)\s*$", text, re.IGNORECASE | re.MULTILINE
-        )
-        is None
-    ):
+    text = nrrd_files.text(path)
+    if text.fields.get("space", "").lower() not in {"left-posterior-superior", "lps"}:
         raise refusal(path, "is not in the space left-posterior-superior", GIVE_ANOTHER)
-    if re.search(r"^displacement field type:=\s*modeling", text, re.IGNORECASE | re.MULTILINE):
+    kinds = [value.lower() for key, value in text.pairs.items() if key.lower() == DIRECTION]
+    if any(kind.startswith("modeling") for kind in kinds):
         message = "goes from moving to fixed points (its displacement field type is modeling)"
         raise refusal(path, message, "invert it in 3D Slicer before it is saved")
 

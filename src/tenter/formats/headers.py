@@ -15,6 +15,8 @@ import numpy as np
 from isal import isal_zlib
 
 from tenter.errors import DataError
+from tenter.manifest import companions
+from tenter.manifest.companions import TextHeader
 from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import slices
@@ -110,6 +112,19 @@ def require_file(path: Path) -> bytes:
     ):
         raise refusal(path, "is a web page (HTML), not an image", "download it again")
     return start
+
+
+def text(path: Path) -> TextHeader:
+    """The header of a MetaImage or NRRD file.
+
+    Raises:
+        DataError: as `require_file`.
+    """
+    try:
+        return companions.text_header(path)
+    except OSError:
+        require_file(path)
+        raise
 
 
 def sized(path: Path, sizes: Sequence[int]) -> tuple[tuple[int, int, int], int]:

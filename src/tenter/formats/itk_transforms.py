@@ -16,13 +16,10 @@ import SimpleITK as sitk
 from jaxtyping import Float32
 
 from tenter.errors import DataError
-from tenter.formats import elastix, foreign_transforms, itk_files, nifti
+from tenter.formats import elastix, foreign_transforms, known_formats
 from tenter.formats.headers import refusal
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
-
-IMAGES = (*nifti.SUFFIXES, *itk_files.SUFFIXES)
-"""Suffixes that distinguish a field from a transform file."""
 
 LARGEST_MM = 1e6
 
@@ -97,7 +94,7 @@ def read_alignment(path: Path) -> Matrix:
     Raises:
         DataError: it cannot be read, is not affine, or cannot be inverted.
     """
-    if path.name.lower().endswith(IMAGES):
+    if path.name.lower().endswith(known_formats.suffixes()):
         raise refusal(path, "is a displacement field, which is not affine", GIVE_AFFINE)
     parts = parts_of(path)
     for part in parts:

@@ -190,3 +190,18 @@ class StackValues:
         if len(self.highs) > 1:
             return "store each label as a channel of its own, between 0 and 1"
         return f"store each label between 0 and 1, or {advice.to_map}"
+
+
+def require_finite(path: Path, values: np.ndarray) -> None:
+    """Refuse values `[x, y, z(, c)]` that are NaN, Inf or beyond float32.
+
+    Raises:
+        DataError: they are; the message gives their number and the first voxel.
+    """
+    x, y, z = values.shape[:3]
+    finite = Finite((x, y, z), values.shape[3] if values.ndim == 4 else 1)
+    for channel in range(finite.channels):
+        planes = values[..., channel] if values.ndim == 4 else values
+        for number in range(z):
+            finite.add(planes[:, :, number].reshape(1, -1, order="F"), channel, number * x * y)
+    finite.require(path)

@@ -16,7 +16,9 @@ from nibabel.quaternions import mat2quat
 from tenter.errors import FormatError
 from tenter.formats import headers, units
 from tenter.formats.headers import Header, refusal
+from tenter.formats.image_format import Finding, laid_out, unsupported
 from tenter.formats.payloads import BLOCK, Layout, Packing, unpacked
+from tenter.manifest import companions
 from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import slices
@@ -24,7 +26,6 @@ from tenter.spatial import slices
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 MAX_INFLATION = 1032
 """Deflate cannot shrink data by more than this factor."""
 
@@ -38,6 +39,14 @@ UNITS = {0: None, 1: "m", 2: "mm", 3: "um"}
 """Code of the spatial unit in `xyzt_units` to its name."""
 
 EXPORT = "export the image again"
+
+LABEL_INTENTS = {1002: "NIFTI_INTENT_LABEL", 1005: "NIFTI_INTENT_NEURONAME"}
+STATISTICS = range(2, 25)
+"""Intent codes of statistics (correlations, scores, p-values): images, whatever their values."""
+
+VECTORS = frozenset((1004, 1005, 1006, 1007, 1008, 1009, *range(2006, 2010), 2016, 2017, 2018))
+VECTORS -= set(LABEL_INTENTS)
+"""Intent codes of matrices, displacements, vectors, point sets and FSL warps."""
 
 RawHeader = nifti1.Nifti1Header
 """NIfTI-1 header; NIfTI-2's is a subclass."""
@@ -57,21 +66,11 @@ def intent(path: Path) -> Intent:
     Raises:
         DataError: it is not a NIfTI file.
     """
-    files = parts(path)
+    files = companions.pair(path)
     zipped = _is_zipped(path, files, headers.require_file(files[0]))
     raw = _raw_header(path, _first_bytes(files[0], "gzip" if zipped else "raw"))
     name = bytes(raw["intent_name"].item()).decode("latin-1").strip("\0 ")
     return Intent(int(raw["intent_code"]), name, float(raw["intent_p1"]))
-
-
-def parts(path: Path) -> tuple[Path, ...]:
-    """The files that make up a volume: `.hdr` and `.img` of a pair, otherwise the file itself."""
-    if path.suffix.lower() not in {".hdr", ".img"}:
-        return (path,)
-    upper = path.suffix.isupper()
-    return tuple(
-        path.with_suffix(suffix.upper() if upper else suffix) for suffix in (".hdr", ".img")
-    )
 
 
 def layout(path: Path) -> Layout:
@@ -80,7 +79,7 @@ def layout(path: Path) -> Layout:
     Raises:
         DataError: the file or its header cannot be relied on.
     """
-    files = parts(path)
+    files = companions.pair(path)
     start = headers.require_file(files[0])
     if len(files) > 1:
         headers.require_file(files[1])
@@ -296,3 +295,23 @@ def _agree(sform: Matrix, qform: Matrix, shape: tuple[int, int, int]) -> bool:
         min(np.abs(stored[0] - stored[1]).max(), np.abs(stored[0] + stored[1]).max())
         <= QUATERNION_STEP
     )
+
+
+def _marked(path: Path) -> Finding | None:
+    code = intent(path).code
+    if code in LABEL_INTENTS:
+        return Finding("labels", f"its intent code is {code}, {LABEL_INTENTS[code]}")
+    if code in STATISTICS:
+        return Finding("image", f"its intent code is {code}, a statistic")
+    if code in VECTORS:
+        fix = (
+            "apply it with --transform if it is a transform; --kind image resamples each component "
+            "separately, as if it were an image"
+        )
+        raise unsupported(
+            path, f"holds vectors (intent code {code}), which would have to be rotated as well", fix
+        )
+    return None
+
+
+FORMAT = laid_out((".nii", ".nii.gz", ".hdr", ".img"), layout, companions.pair, _marked)

@@ -15,11 +15,11 @@ import numpy as np
 
 from tenter.formats import headers, sequences, units
 from tenter.formats.headers import Header, Segment, refusal
+from tenter.formats.image_format import Finding, laid_out, unsupported
 from tenter.formats.payloads import Layout, Packing
+from tenter.manifest.companions import TextHeader
 from tenter.shapes import Matrix
 
-SUFFIXES = (".nrrd", ".nhdr")
-LONGEST_HEADER = 2**20
 AGAIN = "export the image again, or convert it to NIfTI"
 EXPORT = "export it in the space left-posterior-superior or right-anterior-superior"
 
@@ -33,7 +33,6 @@ SPACES = {
 Abbreviations and variants with time are also accepted.
 """
 
-SPATIAL_KINDS = frozenset(("domain", "space", "???", "none", ""))
 CHANNEL_KINDS = frozenset(
     (
         *("list", "time", "stub", "scalar", "vector", "covariant-vector", "normal", "point"),
@@ -61,21 +60,6 @@ TYPES = {name: code for code, names in _TYPES.items() for name in names.split(",
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """The text of a header.
-
-    Attributes:
-        fields: fields of the format, by name in lower case without blanks.
-        pairs: keys and values that programs added.
-        end: length of the header in bytes.
-    """
-
-    fields: Mapping[str, str]
-    pairs: Mapping[str, str]
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Axes:
     """Sizes and direction vectors of the spatial axes of a file, and its channel axis."""
 
@@ -85,25 +69,28 @@ class _Axes:
     channel_axis: int | None
 
 
-def data_file(path: Path) -> Path:
-    """The file that holds the voxels: a separate one, or the file itself.
+def parts(path: Path) -> tuple[Path, ...]:
+    """The files that make up a volume: the header, and the data file it names.
 
     Raises:
         DataError: the header cannot be read, or names several files.
     """
-    name = _text(path).fields.get("datafile", "")
-    if name.upper().startswith("LIST") or "%" in name:
-        raise refusal(path, "keeps its voxels in several files", AGAIN)
-    return path.parent / name if name else path
+    data = _data_file(path, text(path))
+    return (path,) if data == path else (path, data)
 
 
-def pairs(path: Path) -> Mapping[str, str]:
-    """The keys and values that programs added to a header.
+def text(path: Path) -> TextHeader:
+    """The fields of a header, and the keys and values that programs added.
 
     Raises:
         DataError: the header cannot be read.
     """
-    return _text(path).pairs
+    parsed = headers.text(path)
+    if not headers.require_file(path).startswith(b"NRRD"):
+        raise refusal(path, "is not an NRRD file", AGAIN)
+    if parsed.end is None:
+        raise refusal(path, "is truncated inside its header", "copy it again from its source")
+    return parsed
 
 
 def layout(path: Path) -> Layout:
@@ -113,47 +100,32 @@ def layout(path: Path) -> Layout:
         DataError: the file or its header cannot be relied on.
     """
     headers.require_file(path)
-    text = _text(path)
-    data = data_file(path)
+    parsed = text(path)
+    data = _data_file(path, parsed)
     headers.require_file(data)
-    sequences.require_volume(path, text.pairs)
-    axes = _axes(path, text.fields)
+    sequences.require_volume(path, parsed.pairs)
+    axes = _axes(path, parsed.fields)
     shape, channels = headers.sized(
         path, [*axes.sizes, *[1] * (3 - len(axes.sizes)), axes.channels]
     )
-    affine = _affine(path, text.fields, axes, shape)
+    affine = _affine(path, parsed.fields, axes, shape)
     return Layout(
-        header=Header(shape, channels, affine, _dtype(path, text.fields), _segments(text.pairs)),
+        header=Header(
+            shape, channels, affine, _dtype(path, parsed.fields), _segments(parsed.pairs)
+        ),
         data=data,
-        start=text.end if data == path else 0,
-        packing=_packing(path, text.fields),
+        start=parsed.end or 0 if data == path else 0,
+        packing=_packing(path, parsed.fields),
         interleaved=axes.channel_axis == 0,
     )
 
 
-def _text(path: Path) -> Text:
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(LONGEST_HEADER)
-    except OSError:
-        headers.require_file(path)
-        raise
-    if not start.startswith(b"NRRD"):
-        raise refusal(path, "is not an NRRD file", AGAIN)
-    end = re.search(rb"\r?\n\r?\n", start)
-    fields: dict[str, str] = {}
-    pairs: dict[str, str] = {}
-    for line in (
-        (start[: end.start()] if end else start).decode("utf-8", "replace").splitlines()[1:]
-    ):
-        match = re.match(r"([^#:][^:]*)(:=|:)(.*)", line)
-        if match and match[2] == ":=":
-            pairs[match[1]] = match[3].strip()
-        elif match:
-            fields[match[1].strip().lower().replace(" ", "")] = match[3].strip()
-    if end is None and "datafile" not in fields:
-        raise refusal(path, "is truncated inside its header", "copy it again from its source")
-    return Text(fields, pairs, end.end() if end else len(start))
+def _data_file(path: Path, parsed: TextHeader) -> Path:
+    """The file that holds the voxels: a separate one, or the file itself."""
+    name = parsed.data_file
+    if name.upper().startswith("LIST") or "%" in name:
+        raise refusal(path, "keeps its voxels in several files", AGAIN)
+    return path.parent / name if name else path
 
 
 def _axes(path: Path, fields: Mapping[str, str]) -> _Axes:
@@ -165,12 +137,12 @@ def _axes(path: Path, fields: Mapping[str, str]) -> _Axes:
         raise refusal(path, f"has {len(sizes)} axes and {len(kinds)} kinds", AGAIN)
     space = [axis for axis, vector in enumerate(vectors) if any(vector[:3])]
     for axis in space:
-        if kinds[axis] not in SPATIAL_KINDS:
+        if kinds[axis] not in sequences.SPATIAL_KINDS:
             raise sequences.not_spatial(path, axis, kinds[axis])
     nonspatial = [axis for axis in range(len(sizes)) if axis not in space]
     counted = [axis for axis in nonspatial if sizes[axis] != 1]
     for axis in counted:
-        if kinds[axis] not in SPATIAL_KINDS | CHANNEL_KINDS:
+        if kinds[axis] not in sequences.SPATIAL_KINDS | CHANNEL_KINDS:
             message = f"holds {kinds[axis]} values (axis {axis + 1} of its `kinds`)"
             raise refusal(path, message, "store one real number a voxel")
     if len(counted) > 1 or not 2 <= len(space) <= 3:
@@ -311,3 +283,21 @@ def _segment(pairs: Mapping[str, str], number: int) -> Segment:
 
     name = pairs.get(f"Segment{number}_Name") or pairs[f"Segment{number}_ID"]
     return Segment(name, integer("Layer", number), integer("LabelValue", 1))
+
+
+def _marked(path: Path) -> Finding | None:
+    pairs = text(path).pairs
+    if not any(re.fullmatch(r"Segment\d+_(ID|LabelValue)", key) for key in pairs):
+        return None
+    representation = pairs.get("Segmentation_SourceRepresentation") or pairs.get(
+        "Segmentation_MasterRepresentation", ""
+    )
+    if "fractional" in representation.lower():
+        fix = (
+            "export it as a binary label map in 3D Slicer, or give --kind image to read it linearly"
+        )
+        raise unsupported(path, "is a fractional segmentation of 3D Slicer", fix)
+    return Finding("labels", "it is a segmentation of 3D Slicer")
+
+
+FORMAT = laid_out((".nrrd", ".nhdr"), layout, parts, _marked)

@@ -16,6 +16,9 @@ FRAME_FIELD = re.compile(r"Seq_Frame0*(\d+)_", re.IGNORECASE)
 SEQUENCE_NAME = re.compile(r"\.igs\.(mha|mhd|nrrd|nhdr)$", re.IGNORECASE)
 """File names that PLUS and SlicerIGSIO use only for sequences."""
 
+SPATIAL_KINDS = frozenset(("domain", "space", "???", "none", ""))
+"""Kinds of axes of space, in lower case."""
+
 RECONSTRUCT = (
     "reconstruct a volume from it first (VolumeReconstructor of PLUS, or Volume Reconstruction of "
     "SlicerIGSIO in 3D Slicer), and give that"

@@ -14,7 +14,7 @@ import torch
 
 from tenter import files
 from tenter.errors import DataError, OutputError
-from tenter.formats import fields, itk_transforms
+from tenter.formats import fields, itk_transforms, known_formats
 from tenter.records import Fault
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
@@ -80,7 +80,7 @@ def read_transform(path: Path) -> Transform:
     Raises:
         DataError: it is missing, damaged, or another kind of transform.
     """
-    if path.name.lower().endswith(itk_transforms.IMAGES):
+    if path.name.lower().endswith(known_formats.suffixes()):
         return fields.read_field(path)
     stored = itk_transforms.read(path)
     return Transform(stored.alignment, torch.from_numpy(stored.field)[None], stored.affine)

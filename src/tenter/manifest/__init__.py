@@ -14,7 +14,8 @@ from pathlib import Path
 from tenter.config import Pairing
 from tenter.errors import InputError
 from tenter.manifest import paired, pairing, subjects
-from tenter.manifest.cells import ID, files_behind, is_folder
+from tenter.manifest.cells import ID
+from tenter.manifest.companions import files_behind, is_folder
 from tenter.manifest.sheet import Sheet
 from tenter.records import Fault, ImagePair, Pair, Subject
 

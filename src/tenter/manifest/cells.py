@@ -13,15 +13,12 @@ from pathlib import Path
 from tenter import spelling
 from tenter.config import paths
 from tenter.errors import InvalidValueError
+from tenter.manifest import companions
 from tenter.manifest.sheet import Sheet
 from tenter.records import JOIN, Pair, Set, Subject
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SETS: tuple[Set, ...] = ("cv", "train", "test")
-
-_DATA_FILE = re.compile(
-    rb"^(?:ElementDataFile[ \t]*=|data ?file:=?)([^\r\n]+)", re.MULTILINE | re.IGNORECASE
-)
 
 _REMOTE = (
     (re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://"), "is a URL", "download the file and give its path"),
@@ -273,55 +270,7 @@ def _compare_patient(sheet: Sheet, patient: str, members: Sequence[Member]) -> N
         sheet.complain(message, "give all rows of a patient one fold", members[0].row, "fold")
 
 
-def files_behind(path: Path) -> tuple[Path, ...]:
-    """The files that a path of the table stands for.
-
-    For a folder its slices (DICOM; without hidden files, a DICOMDIR and subfolders); for a header
-    with a separate data file (.hdr/.img, .mhd, .nhdr) both; otherwise the path itself.
-    """
-    if os.path.isdir(path):  # noqa: PTH112 - Path's raises where a name is too long
-        try:
-            with os.scandir(path) as entries:
-                names = sorted(entry.name for entry in entries if not is_folder(entry))
-        except OSError:
-            return (path,)
-        return tuple(path / name for name in names if name[0] != "." and name != "DICOMDIR") or (
-            path,
-        )
-    companion = _companion_file(path)
-    if companion is not None and os.path.isfile(companion):  # noqa: PTH113 - Path's may raise
-        return (path, companion)
-    return (path,)
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether a directory entry is a folder; False for a link to itself."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _companion_file(path: Path) -> Path | None:
-    """The data file of a header, or the header of a data file; None for a single file."""
-    suffix = path.suffix.lower()
-    if suffix in {".hdr", ".img"}:
-        companion_suffix = ".img" if suffix == ".hdr" else ".hdr"
-        return path.with_suffix(
-            companion_suffix.upper() if path.suffix.isupper() else companion_suffix
-        )
-    is_header = suffix in {".mhd", ".nhdr"}
-    if not is_header or not os.path.isfile(path):  # noqa: PTH113 - Path's may raise
-        return None
-    try:
-        with path.open("rb") as stream:
-            named = _DATA_FILE.search(stream.read(2**16))
-    except OSError:
-        return None
-    return path.parent / named[1].decode("utf-8", "replace").strip() if named else None
-
-
 def _is_inside(path: Path, root: Path) -> bool:
     """Whether a file, or a folder with all its files, lies in `root`, with links resolved."""
-    parts = (path, *files_behind(path))
+    parts = (path, *companions.files_behind(path))
     return all(Path(os.path.realpath(part)).is_relative_to(root) for part in parts)

@@ -1,6 +1,6 @@
-"""MetaImage and NRRD: headers, and the layout of their voxels.
+"""MetaImage: headers, and the layout of their voxels.
 
-MetaImage headers are read by SimpleITK, after a check of what it ignores: it reads a missing
+Headers are read by SimpleITK, after a check of what it ignores: it reads a missing
 position as the origin, and assumes its own unit and scaling if it does not know those of the file.
 Voxels are read by `payloads`, because SimpleITK returns images from files with truncated or
 damaged data.
@@ -9,19 +9,19 @@ damaged data.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from tenter.formats import headers, nrrd_files, sequences, units
+from tenter.formats import headers, sequences, units
 from tenter.formats.headers import Header, refusal
+from tenter.formats.image_format import laid_out
 from tenter.formats.payloads import Layout
+from tenter.manifest.companions import TextHeader
 
-META_SUFFIXES = (".mha", ".mhd")
-SUFFIXES = (*META_SUFFIXES, *nrrd_files.SUFFIXES)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-LONGEST_HEADER = 2**20
 AGAIN = "export the image again, or convert it to NIfTI"
 
 PLACES = (
@@ -41,17 +41,8 @@ def parts(path: Path) -> tuple[Path, ...]:
     Raises:
         DataError: the header cannot be read.
     """
-    data = _data_file(path, _read_text(path)[0]) if _is_meta(path) else nrrd_files.data_file(path)
+    data = _data_file(path, headers.text(path))
     return (path,) if data == path else (path, data)
-
-
-def header(path: Path) -> Header:
-    """Read and verify a header.
-
-    Raises:
-        DataError: the file or its header cannot be relied on.
-    """
-    return layout(path).header
 
 
 def layout(path: Path) -> Layout:
@@ -60,11 +51,10 @@ def layout(path: Path) -> Layout:
     Raises:
         DataError: the file or its header cannot be relied on.
     """
-    if not _is_meta(path):
-        return nrrd_files.layout(path)
     headers.require_file(path)
-    fields, end = _read_text(path)
-    data = _data_file(path, fields)
+    text = headers.text(path)
+    fields = text.fields
+    data = _data_file(path, text)
     headers.require_file(data)
     sequences.require_volume(path, fields)
     _require_meta(path, fields)
@@ -72,7 +62,7 @@ def layout(path: Path) -> Layout:
     return Layout(
         header=_described(path, fields, reader),
         data=data,
-        start=end if data == path else 0,
+        start=text.end or 0 if data == path else 0,
         packing="zlib" if fields.get("CompressedData", "False").lower() == "true" else "raw",
         interleaved=reader.GetNumberOfComponents() > 1,
     )
@@ -90,7 +80,7 @@ def _reader(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
-def _described(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader) -> Header:
+def _described(path: Path, fields: Mapping[str, str], reader: sitk.ImageFileReader) -> Header:
     components, sizes = reader.GetNumberOfComponents(), list(reader.GetSize())
     if components > 1 and any(size > 1 for size in sizes[3:]):
         raise refusal(
@@ -111,7 +101,7 @@ def _described(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader)
 
 
 def _dtype(
-    path: Path, fields: dict[str, str], reader: sitk.ImageFileReader
+    path: Path, fields: Mapping[str, str], reader: sitk.ImageFileReader
 ) -> np.dtype[np.generic]:
     name = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     terms = name.replace("vector of ", "").split()
@@ -124,17 +114,13 @@ def _dtype(
     return np.dtype(f"{'>' if swapped else '<'}{kind}{int(terms[0].partition('-')[0]) // 8}")
 
 
-def _is_meta(path: Path) -> bool:
-    return path.suffix.lower() in META_SUFFIXES
-
-
-def _require_meta(path: Path, fields: dict[str, str]) -> None:
+def _require_meta(path: Path, fields: Mapping[str, str]) -> None:
     """Refuse a MetaImage that tools interpret differently."""
     for names in PLACES:
         if not fields.keys() & set(names):
             raise refusal(path, f"does not say where it lies (no {names[0]} in its header)", AGAIN)
     for axis, kind in enumerate(fields.get("Kinds", "").lower().split()[:3]):
-        if kind not in nrrd_files.SPATIAL_KINDS:
+        if kind not in sequences.SPATIAL_KINDS:
             raise sequences.not_spatial(path, axis, kind)
     for name, usual in (
         ("ElementToIntensityFunctionSlope", 1.0),
@@ -153,32 +139,14 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _read_text(path: Path) -> tuple[dict[str, str], int]:
-    """The fields of a MetaImage header, and the length of the header in bytes."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(LONGEST_HEADER)
-    except OSError:
-        headers.require_file(path)
-        raise
-    fields: dict[str, str] = {}
-    offset = 0
-    for line in start.split(b"\n"):
-        offset += len(line) + 1
-        key, separator, value = line.decode("utf-8", "replace").partition("=")
-        if not separator:
-            break
-        fields[key.strip()] = value.strip()
-        if key.strip() == "ElementDataFile":
-            break
-    return fields, offset
-
-
-def _data_file(path: Path, fields: dict[str, str]) -> Path:
+def _data_file(path: Path, text: TextHeader) -> Path:
     """The file that holds the voxels: a separate one, or the file itself."""
-    name = fields.get("ElementDataFile", "")
-    if not name or name.startswith("LIST") or "%" in name:
+    fields, name = text.fields, text.data_file
+    if not fields.get("ElementDataFile") or name.startswith("LIST") or "%" in name:
         raise refusal(path, "is not a MetaImage with one data file (ElementDataFile)", AGAIN)
     if fields.get("BinaryData", "True").lower() == "false" or fields.get("HeaderSize", "0") != "0":
         raise refusal(path, "holds text or skips bytes before its voxels", AGAIN)
-    return path if name.upper() == "LOCAL" else path.parent / name
+    return path.parent / name if name else path
+
+
+FORMAT = laid_out((".mha", ".mhd"), layout, parts)
