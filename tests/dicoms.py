@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from tenter.formats import dicom_pixels
+from tenter.formats import dicom_files, dicom_pixels
 
 PATIENT = "SECRET"
 """Stands in every element that says who, when or where; must never be told."""
@@ -206,7 +206,7 @@ def enhanced(
     return elements
 
 
-def all_frames(image: dicom_pixels.Image) -> np.ndarray:
+def all_frames(image: dicom_files.Image) -> np.ndarray:
     """The values of all pixels of a file, put together from its pieces,
     `[frames, rows, columns]`.
     """

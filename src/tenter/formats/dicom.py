@@ -169,7 +169,8 @@ def _series(path: Path) -> list[_Slice]:
     faults = []
     for part in files:
         try:
-            slices += _slices(dicom_pixels.read_image(part))
+            image = dicom_pixels.read_image(part)
+            slices += [_slice(image, frame) for frame in range(len(image.frames))]
         except UnusableError as error:
             faults.append(f"{part.name} {error}")
     if faults:
@@ -181,10 +182,6 @@ def _series(path: Path) -> list[_Slice]:
         raise refusal(path, f"{many}{_abbreviated(faults)}", AGAIN)
     _require_alike(path, slices)
     return _ordered(path, slices)
-
-
-def _slices(image: Image) -> list[_Slice]:
-    return [_slice(image, frame) for frame in range(len(image.frames))]
 
 
 def _slice(image: Image, frame: int) -> _Slice:

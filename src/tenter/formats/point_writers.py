@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tenter import files
 from tenter.errors import InputError
-from tenter.formats.points import AXES, SIGNS, Point
+from tenter.formats.point_lists import AXES, SIGNS, Point
 from tenter.records import Fault
 
 DECIMALS = 6

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenter.errors import DataError
-from tenter.formats import points
+from tenter.formats import point_lists, points
 
 TABLE = "label\tx\ty\tz\napex\t1.5\t-2\t3e1\nbase\t0\t0.25\t-7\n"
 
@@ -185,7 +185,7 @@ def test_content_of_a_file_that_is_no_table_is_not_echoed(tmp_path: Path) -> Non
 def test_a_file_too_large_for_points_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with path.open("wb") as stream:
-        stream.truncate(points.LARGEST_BYTES + 1)
+        stream.truncate(point_lists.LARGEST_BYTES + 1)
     assert "too many" in points.scan(path)[1][0].message
 
 
