@@ -100,15 +100,14 @@ def test_o14_at_scale_0_multi_scale_dice_is_dice() -> None:
 
 @pytest.mark.parametrize("spacing", [(0.8, 1.1, 2.5), (2.0, 1.0, 1.0), (1.5, 1.5, 1.5)])
 def test_o24_there_and_back_a_sphere_keeps_its_volume(spacing: tuple[float, float, float]) -> None:
-    shape = tuple(int(2 * (RADIUS + 4) / step) for step in spacing)
+    x, y, z = (int(2 * (RADIUS + 4) / step) for step in spacing)
+    shape = (x, y, z)
     isotropic = (30, 30, 30)
     start = sphere(shape, spacing)[None]
     to_own = np.diag([*(1 / np.array(spacing)), 1.0])
     to_own[:3, 3] = (np.array(shape) - 1) / 2 - to_own[:3, :3] @ np.full(3, 14.5)
     there = resampling.on_grid(start, to_own, isotropic, padding="zeros")
-    back = resampling.on_grid(  # type: ignore[arg-type] # three
-        there, np.linalg.inv(to_own), shape, padding="zeros"
-    )
+    back = resampling.on_grid(there, np.linalg.inv(to_own), shape, padding="zeros")
     assert (there >= 0.5).sum() == pytest.approx(start.sum() * np.prod(spacing), rel=0.02)
     assert (back >= 0.5).sum() == pytest.approx(start.sum(), rel=0.02)
 

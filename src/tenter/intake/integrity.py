@@ -22,7 +22,7 @@ from tenter import files
 from tenter.cases.alignment import coarse_centre_of_mass_mm
 from tenter.config import LabelFiles
 from tenter.errors import DataError, FormatError
-from tenter.formats import itk_transforms, layers, points, transforms, units, volumes
+from tenter.formats import itk_transforms, known_formats, layers, points, transforms, units, volumes
 from tenter.formats.headers import Header
 from tenter.formats.label_values import MapValues, StackValues
 from tenter.formats.points import Point
@@ -284,7 +284,7 @@ def _parts(path: Path, kind: Kind) -> tuple[Path, ...]:
 
 
 def _is_volume(path: Path, kind: Kind) -> bool:
-    is_field = kind == "map" and path.name.lower().endswith(itk_transforms.IMAGES)
+    is_field = kind == "map" and path.name.lower().endswith(known_formats.suffixes())
     return is_field or kind in {"image", "labels"}
 
 

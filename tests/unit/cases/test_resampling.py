@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from tenter.cases import resampling
 from tenter.spatial import lines, smooth
+from tenter.spatial.warp import Padding
 
 SHAPE = (12, 10, 8)
 NOISE = np.random.default_rng(0).normal(size=(1, *SHAPE)).astype(np.float32)
@@ -38,13 +39,13 @@ def test_a_shift_of_whole_voxels_copies() -> None:
     offset=st.floats(-0.9, 0.9),
     padding=st.sampled_from(["border", "zeros"]),
 )
-def test_a_ramp_stays_a_ramp_at_any_voxel_size(factor: float, offset: float, padding: str) -> None:
+def test_a_ramp_stays_a_ramp_at_any_voxel_size(
+    factor: float, offset: float, padding: Padding
+) -> None:
     x, y, z = np.meshgrid(*[np.arange(40)] * 3, indexing="ij")
     ramp = (2 * x - y + 0.5 * z + 7).astype(np.float32)[None]
     start = 12 + offset
-    read = resampling.on_grid(  # type: ignore[arg-type] # sampled
-        ramp, scaling(factor, start), (5, 5, 5), padding=padding
-    )
+    read = resampling.on_grid(ramp, scaling(factor, start), (5, 5, 5), padding=padding)
     i, j, k = (start + factor * index for index in np.meshgrid(*[np.arange(5)] * 3, indexing="ij"))
     assert np.allclose(read[0], 2 * i - j + 0.5 * k + 7, atol=2e-4)
 
