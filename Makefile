@@ -56,6 +56,7 @@ lint: $(VENV)/.dev
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tests/workflow/lint.py
 	$(BIN)/python tests/lint/sizes.py
+	$(BIN)/python tests/lint/texts_of_errors.py
 	$(BIN)/python tests/lint/floors.py --check
 	$(BIN)/python -m tenter.config.reference --check
 

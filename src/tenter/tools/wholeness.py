@@ -70,11 +70,15 @@ def verify(study: Study) -> str:
     return f"verified {count} files: all as they were written"
 
 
-def _remedy(study: Study, step: Step) -> str:
+def _command(study: Study, step: Step) -> str:
     """What makes a step's files again."""
     target = "cases " if step.stage in steps.INTERMEDIATE else ""
-    command = COMMAND.format(target=target, config=study.path)
-    return f"delete it, if it is still there, and run `{command}` (or with your own profile)"
+    return f"run `{COMMAND.format(target=target, config=study.path)}` (or with your own profile)"
+
+
+def _remedy(study: Study, step: Step) -> str:
+    """What makes a step's files again, whether they are missing or changed."""
+    return f"delete it, if it is still there, and {_command(study, step)}"
 
 
 def _missing(study: Study, step: Step, read: dict[Path, bool]) -> Iterator[Fault]:
@@ -84,7 +88,7 @@ def _missing(study: Study, step: Step, read: dict[Path, bool]) -> Iterator[Fault
             None if step.provenance is None else provenance.recorded(_provenance_base(step, path))
         )
         if not path.is_file() and (record is not None or read.get(path, False)):
-            yield Fault(str(path), "is missing", _remedy(study, step))
+            yield Fault(str(path), "is missing", _command(study, step))
 
 
 def _changed(study: Study, step: Step) -> Iterator[Fault]:

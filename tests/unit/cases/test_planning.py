@@ -205,3 +205,18 @@ def test_images_smaller_than_a_voxel_of_the_grid_are_refused(
         DataError, match=r"fixed0.nii.* is smaller than one voxel of the common grid"
     ):
         planning.derive(pairs, PlanRules(spacing_mm=6.0))
+
+
+def test_each_image_that_cannot_be_planned_for_is_a_fault_with_its_whole_path(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "study: a; b"
+    folder.mkdir()
+    pairs = cohort(folder, ((8, 8, 8), np.eye(4)), ((8, 8, 8), np.eye(4)))
+    for pair in pairs:
+        pair.fixed.write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        planning.derive(pairs, PlanRules())
+    assert [(fault.file, fault.message) for fault in caught.value.faults] == [
+        (str(pair.fixed), "is empty (0 bytes)") for pair in pairs
+    ]
