@@ -58,6 +58,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python tests/lint/sizes.py
 	$(BIN)/python tests/lint/texts_of_errors.py
 	$(BIN)/python tests/lint/floors.py --check
+	$(BIN)/python tests/lint/words.py
 	$(BIN)/python -m tenter.config.reference --check
 
 check: lint test

@@ -5,7 +5,7 @@
     python tests/absent_gpu.py
 
 Tensors on it have shapes and no numbers. A process of its own, since PyTorch knows one such device
-for good once it is told of it. Noise is left out: a generator needs a device that is there.
+for good once it is named. Noise is left out: a generator needs a device that is there.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Job:
-    """A job of Slurm's, as `sacct` tells of it.
+    """A job of Slurm's, as `sacct` describes it.
 
     Attributes:
         id: its number.

@@ -80,7 +80,7 @@ class Cohort:
         )  # fmt: skip
 
     def write_model(self, network: config.Network = NETWORK) -> None:
-        """A model of random weights; its answer is no registration, and takes as long as one."""
+        """A model of random weights; registers nothing, in the usual time."""
         torch.manual_seed(0)
         found = networks.build(network, (1, 1))
         state = {

@@ -22,7 +22,7 @@ ASKED = {
     "summarise": ("cpu", "1", "4000M", None, 60),
     "report": ("cpu", "1", "4000M", None, 60),
 }
-"""Partition, CPUs, memory, GPUs and minutes of each stage that is no local rule, by the profile."""
+"""Partition, CPUs, memory, GPUs and minutes of each stage, local rules apart, by the profile."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def test_truth_carries_landmarks_onto_landmarks(cohort: Path, pair: str) -> None
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_without_the_truth_there_is_something_to_learn(cohort: Path, pair: str) -> None:
-    """Image centres on one another leave the gland visibly off: the cohort is no trivial one."""
+    """Image centres on one another leave the gland visibly off: the cohort is not trivial."""
     moving, moving_affine = stack(cohort, pair, "moving")
     fixed, affine = stack(cohort, pair, "fixed")
     centres = [

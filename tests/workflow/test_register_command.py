@@ -1,4 +1,4 @@
-"""`tenter register` as a process, and the page that tells of it, line by line."""
+"""`tenter register` as a process, and the page that describes it, line by line."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ class Distances(NamedTuple):
 
     Attributes:
         values: `[b, l]`; 0 where undefined.
-        found: `[b, l]`, whether both sides hold enough of the label to have a centroid.
+        defined: `[b, l]`, whether both sides hold enough of the label to have a centroid.
     """
 
     values: Float[Tensor, "b l"]
-    found: Bool[Tensor, "b l"]
+    defined: Bool[Tensor, "b l"]
 
 
 def centroid(

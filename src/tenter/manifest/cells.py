@@ -52,7 +52,7 @@ def check_id(sheet: Sheet, row: int, column: str, value: str, longest: int = 64)
     elif spelling.reserved(value):
         message = f"{value!r} {spelling.reserved(value)}"
         sheet.complain(
-            message, "rename it if results shall be copied there", row, column, warn=True
+            message, "rename it if results will be copied there", row, column, warn=True
         )
 
 
@@ -104,7 +104,7 @@ def _warn_of_unportable_name(sheet: Sheet, row: int, column: str, path: Path, va
         if reason:
             sheet.complain(
                 f"{part!r} {reason}",
-                "rename it if the data shall be copied there",
+                "rename it if the data will be copied there",
                 row,
                 column,
                 warn=True,

@@ -13,7 +13,7 @@ from tenter.tracking.place import Place
 from tenter.tracking.presence import read_record
 
 PORT = 5055
-"""Port on which MLflow shall listen; its default, 5000, is in use on macOS."""
+"""Port on which MLflow listens; its default, 5000, is in use on macOS."""
 
 _VIEW = "workflowType=machine_learning"
 """Without this query, MLflow 3 opens its pages for language models."""

@@ -196,7 +196,7 @@ def current(
         client: of the store.
         place: where the run is, with the experiment's id.
         key: what the run is of.
-        made_of: digest of what was trained, and of the figures that the run shall hold; None if
+        made_of: digest of what was trained, and of the figures that the run will hold; None if
             these are not known yet, so that any will do.
         span: start and end of the run, used if it is created.
     """

@@ -53,7 +53,7 @@ def test_a_label_that_vanished_is_not_found_and_has_no_gradient() -> None:
     ).requires_grad_()
     distances = centroid(warped, torch.rand(1, 2, 4, 4), (1.0, 1.0))
     torch.autograd.backward(distances.values.sum())
-    assert distances.found.tolist() == [[False, False]]
+    assert distances.defined.tolist() == [[False, False]]
     assert warped.grad is not None
     assert not warped.grad.any()
 

@@ -1,4 +1,4 @@
-"""What a user is told of a registration that went through."""
+"""Warnings about a registration that succeeded."""
 
 from __future__ import annotations
 

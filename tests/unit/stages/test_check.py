@@ -408,9 +408,7 @@ def test_the_headers_of_the_example_cohort_carry_no_pose(shared: Path, tmp_path:
 
 
 def test_only_the_first_warnings_of_a_kind_are_printed() -> None:
-    many = tuple(
-        Fault("m.tsv", f"number {row}", "mend it", row, "x", "WARNING") for row in range(9)
-    )
+    many = tuple(Fault("m.tsv", f"number {row}", "fix it", row, "x", "WARNING") for row in range(9))
     lines = str(Verdict(warnings=many, lines=("the end",))).splitlines()
     assert len(lines) == 5
     assert lines[3:] == ["WARNING ... and 6 more like it", "the end"]

@@ -148,12 +148,12 @@ def test_a_lock_of_a_snakemake_that_runs_is_no_trouble(
 
 
 def test_chunks_under_way_and_failed_are_told(tmp_path: Path) -> None:
-    path = begun(tmp_path, "ERROR m1: is no image", name="prepare_images/0-0")
+    path = begun(tmp_path, "ERROR m1: is not an image", name="prepare_images/0-0")
     with tenter_at_work(tmp_path, "--table", str(tmp_path / "r/s/cases/tables/1-0.images.tsv")):
         told = status(path)
     assert "chunks with prepared images: 0 of 2, 1 running" in told.splitlines()
     assert "chunks with prepared images: 0-0 failed (" in told
-    assert "  | 10:00:00 ERROR m1: is no image" in told.splitlines()
+    assert "  | 10:00:00 ERROR m1: is not an image" in told.splitlines()
 
 
 @pytest.mark.parametrize("who", ["slurmstepd", "slurmstepd-node1"])

@@ -30,7 +30,7 @@ class Lattice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Change:
-    """Augmentation parameters of one side of b samples with c channels; None is no such change.
+    """Augmentation parameters of one side of b samples with c channels; None: not changed.
 
     Attributes:
         corners: `[b, 4, 3]` inward moves of the cube's corners in half-widths; for a slice
