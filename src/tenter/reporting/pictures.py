@@ -33,7 +33,7 @@ SLICES = "Slices of fixed, aligned and registered image, and of the displacement
 def section(
     all_groups: Sequence[Group], settings: ReportSettings, paths: ResultFiles
 ) -> Section | None:
-    """Draw chosen pairs of each model and set; None if the report shall show none.
+    """Draw chosen pairs of each model and set; None if the report shows none.
 
     Args:
         all_groups: all figures.
