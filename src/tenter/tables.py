@@ -57,7 +57,7 @@ def faults(
         fix: what to do about each fault.
         content: compare the content as well.
     """
-    found = []
+    missing = []
     for record in entries:
         path = root / record.file
         message = ""
@@ -68,8 +68,8 @@ def faults(
         elif content and files.sha256(path) != record.sha256:
             message = "is not the file that was written (sha256 differs)"
         if message:
-            found.append(Fault(str(path), message, fix, pair=record.pair))
-    return found
+            missing.append(Fault(str(path), message, fix, pair=record.pair))
+    return missing
 
 
 def is_whole(path: Path, root: Path) -> bool:

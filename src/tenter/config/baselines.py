@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from tenter.config.paths import UserPath, written
 from tenter.config.section import Section
 from tenter.config.yaml_files import beside
+from tenter.errors import InvalidValueError
 
 PAIR = "{pair}"
 """Part of a path for which the id of each pair is put."""
@@ -55,11 +56,9 @@ class External(Method):
     @classmethod
     def _differs_between_pairs(cls, path: Path) -> Path:
         if PAIR not in str(path):
-            message = (
-                "has no `{pair}` in it, so that all pairs would have the same transform; "
-                "put `{pair}` where the pair's id stands in the name of a file or folder"
-            )
-            raise ValueError(message)
+            message = "has no `{pair}` in it, so that all pairs would have the same transform"
+            fix = "put `{pair}` where the pair's id stands in the name of a file or folder"
+            raise InvalidValueError(message, fix)
         return path
 
 
