@@ -16,6 +16,9 @@ Role = Literal["structure", "landmark"]
 AlignmentRule = Literal["header", "centre", "mass", "file"]
 Severity = Literal["ERROR", "WARNING"]
 
+FINAL = "all"
+"""Fold of the model that is trained on all patients; it registers no pair of the study."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -9,7 +9,8 @@ from tenter import finished
 
 METRICS, SUMMARY, COMPARISON = "metrics.tsv", "summary.tsv", "comparison.tsv"
 CHALLENGES, REPORT = "challenges.tsv", "report.html"
-_TRANSFORM, _SIDECAR = "transform.h5", "infer.json"
+TRANSFORM, SIDECAR = "transform.h5", "infer.json"
+"""The map of a registered pair, and the record of how it was made."""
 
 BEFORE_FIRST_JOB = "the workflow, before the first job"
 """Maker of the files that no command writes."""
@@ -79,11 +80,11 @@ class ResultFiles:
 
     def transform(self, model: str, pair: str) -> Path:
         """The transform of a registered pair."""
-        return self.fields / model / pair / _TRANSFORM
+        return self.fields / model / pair / TRANSFORM
 
     def sidecar(self, model: str, pair: str) -> Path:
         """The record of how a pair was registered."""
-        return self.fields / model / pair / _SIDECAR
+        return self.fields / model / pair / SIDECAR
 
     def trained(self, model: str, fold: str) -> Path:
         """The folder of a trained network."""

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenter import manifest, registrars
+from tenter import finished, manifest, registrars
 from tenter.records import Pair
 from tenter.registrars import Registrar
 from tenter.study import Study
 
-MODEL_FILES = ("model.safetensors", "model.json", "history.csv")
+MODEL_FILES = (finished.WEIGHTS, finished.DESCRIPTION, finished.HISTORY)
 TABLES = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv")
 INTERMEDIATE = {"plan", "prepare_images", "prepare_labels"}
 """Stages whose outputs may be deleted after a study; only stale jobs need them again."""
@@ -126,7 +126,7 @@ class _Steps:
         folders = self.study.members(self.root / "models", name, chunk)
         read = (
             self.root / f"cases/tables/{chunk}.images.tsv",
-            *(path / "model.json" for path in folders),
+            *(path / finished.DESCRIPTION for path in folders),
             *registrar.sources(pairs),
         )
         yield Step(f"{rule} {name} {chunk}", rule, name, (fields,), fields, read, pairs)
@@ -149,11 +149,13 @@ class _Steps:
             for model in study.models
         }
         histories = tuple(
-            folder / "history.csv" for model_folders in folders.values() for folder in model_folders
+            folder / finished.HISTORY
+            for model_folders in folders.values()
+            for folder in model_folders
         )
         page = self.root / "report.html"
         yield Step("report", "report", None, (page,), page, (*tables, *histories))
         for model, model_folders in folders.items():
-            read = (*tables[:3], page, *(folder / "model.json" for folder in model_folders))
+            read = (*tables[:3], page, *(folder / finished.DESCRIPTION for folder in model_folders))
             receipt = self.root / f"tracking/{model}.txt"
             yield Step(f"publish {model}", "publish", model, (receipt,), None, read)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import files, manifest, provenance
+from tenter import files, finished, manifest, provenance
 from tenter.errors import DataError
 from tenter.manifest import rows
 from tenter.records import Fault
@@ -30,9 +30,6 @@ MORE_OUTPUTS = {"summarise": ("summary", "comparison", "challenges")}
 
 CARRIED = {"warped_labels": ".nii.gz", "mapped_points": ".tsv"}
 """Flags that name folders of further files, one per pair, with the suffix of these files."""
-
-DESCRIPTION = "model.json"
-"""The file of a finished model's folder that the workflow declares as an input."""
 
 
 def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,7 +80,7 @@ def _verified(paths: Iterable[Path], folder: Path) -> dict[str, str]:
     faults: list[Fault] = []
     for path in paths:
         faults += provenance.damage(path)
-        file = path / DESCRIPTION if path.is_dir() else path
+        file = path / finished.DESCRIPTION if path.is_dir() else path
         if file.is_file():
             hashes[os.path.relpath(file, folder)] = files.sha256(file)
     if faults:

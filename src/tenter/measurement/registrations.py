@@ -10,8 +10,8 @@ from tenter import tables
 from tenter.errors import DataError
 from tenter.measurement.metric_tables import ENSEMBLE
 from tenter.records import Fault, FileEntry
+from tenter.result_files import TRANSFORM
 
-TRANSFORM = "transform.h5"
 TEST: Final = "test"
 """Fold of pairs that the models of all folds registered, and the set that they count in."""
 

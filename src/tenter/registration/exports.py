@@ -16,10 +16,10 @@ from tenter.config import RegistrationExport
 from tenter.formats import fields as field_files
 from tenter.formats import transforms, volumes
 from tenter.formats.volumes import Volume
+from tenter.result_files import TRANSFORM
 from tenter.spatial import pull
 from tenter.spatial.transform import Transform
 
-TRANSFORM = "transform.h5"
 FIELD = "field.nii.gz"
 WARPED_IMAGE = "warped_image.nii.gz"
 INVERSE = "inverse.h5"

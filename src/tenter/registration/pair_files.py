@@ -20,9 +20,6 @@ from tenter.registration import exports
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
 
-SIDECAR = "infer.json"
-"""Record of a registered pair, beside its files; of a baseline as of a model."""
-
 
 def prepared_files(table: Path) -> dict[str, tuple[FileEntry, ...]]:
     """The lines of a table of prepared images, by pair."""

@@ -13,6 +13,7 @@ from tenter.manifest import files_behind
 from tenter.manifest import rows as row_files
 from tenter.records import FileEntry, ImagePair
 from tenter.registration import pair_files
+from tenter.result_files import SIDECAR
 
 
 def baseline(
@@ -52,7 +53,7 @@ def baseline(
         read = [contents.get(path) for path in named]
         inputs = {"images": sorted((entry.file, entry.sha256) for entry in entries), "files": read}
         fingerprint = files.digest(basis | inputs)
-        sidecar = output / pair.id / pair_files.SIDECAR
+        sidecar = output / pair.id / SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
             files.remove(sidecar)
             paths, fields = _register(pair, cases / pair.id, settings, sidecar.parent)

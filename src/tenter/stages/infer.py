@@ -9,6 +9,7 @@ from tenter.config import InferSettings
 from tenter.manifest import rows as row_files
 from tenter.records import FileEntry, ImagePair
 from tenter.registration import ensemble, pair_files, prepared_pairs
+from tenter.result_files import SIDECAR
 from tenter.training.devices import select_device
 
 
@@ -61,7 +62,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
         fingerprint = files.digest(
             {**basis, "images": sorted((entry.file, entry.sha256) for entry in entries)}
         )
-        sidecar = output / pair.id / pair_files.SIDECAR
+        sidecar = output / pair.id / SIDECAR
         if not pairwork.is_finished(sidecar, fingerprint):
             files.remove(sidecar)
             paths, fields = prepared_pairs.register_prepared(

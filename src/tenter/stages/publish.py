@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tenter import addresses, files, tracking
 from tenter.config import yaml_files
+from tenter.records import FINAL
 from tenter.reporting import headline, pictures, published
 from tenter.reporting.published import Figures
 from tenter.result_files import ResultFiles
-from tenter.study import FINAL, Study
+from tenter.study import Study
 
 _PICTURES = 3
 

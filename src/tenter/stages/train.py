@@ -23,7 +23,7 @@ from tenter.errors import CheckpointError, DataError
 from tenter.folds import Split, set_aside
 from tenter.history import write_history
 from tenter.losses import objective
-from tenter.records import Fault, Plan
+from tenter.records import FINAL, Fault, Plan
 from tenter.sampling import cohort
 from tenter.sampling.cohort import Case
 from tenter.tracking import Mirror, read_place
@@ -33,8 +33,6 @@ from tenter.training.devices import Execution, select_device
 from tenter.training.interruption import begun_anew, job_age_s
 from tenter.training.progress import kept_log
 from tenter.training.step import Learner
-
-ALL = "all"
 
 _log = logging.getLogger(__name__)
 
@@ -165,7 +163,7 @@ def _cohort(
 
 
 def _split(cases: Sequence[Case], settings: TrainSettings, fold: str) -> Split:
-    fraction = 0.0 if fold == ALL else settings.validation.fraction
+    fraction = 0.0 if fold == FINAL else settings.validation.fraction
     patients = {case.pair: case.patients for case in cases}
     split = set_aside(patients, fraction, seed=settings.seed, fold=fold)
     if fraction and not split.validation:
@@ -183,11 +181,11 @@ def _warm_start(folder: Path | None, fold: str) -> Path | None:
     """Return the folder of the initial weights: the same fold of a finished model, or `all`."""
     if folder is None:
         return None
-    candidates = (folder, folder / f"fold-{fold}", folder / f"fold-{ALL}")
+    candidates = (folder, folder / f"fold-{fold}", folder / f"fold-{FINAL}")
     for candidate in candidates:
         if (candidate / finished.DESCRIPTION).is_file():
             return candidate
-    names = f"{finished.DESCRIPTION}, fold-{fold} or fold-{ALL}"
+    names = f"{finished.DESCRIPTION}, fold-{fold} or fold-{FINAL}"
     fix = "name a finished model"
     raise CheckpointError(Fault(str(folder), f"warm_start holds no {names}", fix))
 

@@ -16,13 +16,13 @@ from tenter.config.yaml_files import beside
 from tenter.errors import InputError
 from tenter.finished import FinishedModel
 from tenter.manifest.rows import RowFiles
-from tenter.records import Pair
+from tenter.records import FINAL, Pair
 from tenter.registrars import Registrar
 from tenter.study import cohort as study_cohort
 from tenter.study import settings as stage_settings
-from tenter.study.cohort import FINAL, StudyCohort
+from tenter.study.cohort import StudyCohort
 
-__all__ = ["FINAL", "Study", "StudyCohort"]
+__all__ = ["Study", "StudyCohort"]
 
 
 class Study:

@@ -14,9 +14,6 @@ from tenter.errors import InputError
 from tenter.manifest import Cohort, pairing
 from tenter.records import Fault, Pair, Subject
 
-FINAL = "all"
-"""Name of the fold whose model is trained on all patients."""
-
 
 @dataclass(frozen=True, eq=False)
 class StudyCohort:

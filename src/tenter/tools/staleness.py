@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import files, provenance, registrars, steps, tracking
+from tenter import files, finished, provenance, registrars, steps, tracking
 from tenter.manifest import rows
 from tenter.records import Fault, Pair
 from tenter.steps import Step
@@ -238,7 +238,7 @@ class Staleness:
         recorded_inputs = record.get("inputs")
         if recorded_inputs is not None:
             # The report gets the folder of all models; its settings list the models.
-            inputs = (path for path in step.inputs if path.name != "history.csv")
+            inputs = (path for path in step.inputs if path.name != finished.HISTORY)
             current_inputs = {_from_output(step, path) for path in inputs}
             added, removed = (
                 sorted(current_inputs - recorded_inputs.keys()),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tenter import files, registrars, steps
+from tenter import files, finished, registrars, steps
 from tenter.errors import DataError
 from tenter.records import Fault
 from tenter.study import Study
@@ -100,9 +100,10 @@ def _fold(root: Path, model: str, fold: str, work: Work) -> list[str]:
     if activity:
         ago = f", {time.time() - log.stat().st_mtime:.0f} s ago" if _progress(log) else ""
         return [f"{name}: {activity}{_progress_text(progress)}{ago}"]
-    if (folder / "model.json").is_file():
+    if (folder / finished.DESCRIPTION).is_file():
         try:
-            steps = files.read_object(folder / "model.json", {"steps": int}, RETRAIN)["steps"]
+            path = folder / finished.DESCRIPTION
+            steps = files.read_object(path, {"steps": int}, RETRAIN)["steps"]
         except DataError as error:
             return [f"{name}: damaged ({error})"]
         return [

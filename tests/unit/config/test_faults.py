@@ -109,7 +109,11 @@ def test_what_is_to_be_written_is_accepted(text: str, key: str, remedy: str) -> 
         ("plan: {spacing_mm: [1, 2]}", (1, "plan.spacing_mm"), "3 values, each a number above 0"),
         ("plan: {spacing_mm: 8,0}", (1, "plan.0"), "write a number with a point"),
         ("steps: 3", (1, "steps"), "it belongs to `models.<name>.training`"),
-        ("lerning_rate: 3", (1, "lerning_rate"), "remove it, or use one of chunks, data_root"),
+        (
+            "lerning_rate: 3",
+            (1, "lerning_rate"),
+            "remove it, or use one of baselines, chunks, data_root",
+        ),
         ("studi: x", (1, "studi"), "did you mean 'study'?"),
         (
             model("network: {name: unet, levels: [0]}"),
