@@ -2,7 +2,7 @@
 
 A field is a column; a field that is itself a dataclass has one column for each of its fields, named
 `<field>_<name>`. Floats are written so that they are read back to the last bit. Nothing here loads
-pandas: jobs that write a table start faster without it (decision 11).
+pandas: jobs that write a table start faster without it (decision 16).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tenter import files, provenance
 from tenter.config import TrainSettings, parse
 from tenter.errors import CodeChangedError
+from tenter.metrics import definitions
 
 
 def settings(loss: str = "dice", network: str = "local") -> str:
@@ -58,6 +60,20 @@ def test_training_never_counts_reported_metrics() -> None:
 def test_observers_count_nowhere(observer: str) -> None:
     found = provenance.modules("train", settings()) | provenance.modules("evaluate")
     assert not [name for name in found if name == observer or name.startswith(f"{observer}.")]
+
+
+def test_evaluation_counts_metrics_that_are_imported_by_their_names() -> None:
+    assert "tenter.metrics.strict.ndv" in provenance.modules("evaluate")
+    assert "tenter.metrics.strict.ndv" not in provenance.modules("summarise")
+
+
+def test_rewording_a_metric_counts_for_the_report_alone() -> None:
+    stages = ("evaluate", "summarise", "report")
+    before = [provenance.module_hashes(stage)["tenter.metrics.definitions"] for stage in stages]
+    assert before[0] == before[1] != before[2]
+    wording = provenance.WORDING["tenter.metrics.definitions"]
+    assert wording < {field.name for field in dataclasses.fields(definitions.Metric)}
+    assert not {"unit", "better", "of", "roles", "headline", "primary"} & wording
 
 
 def test_inference_counts_no_loss() -> None:

@@ -65,3 +65,12 @@ def test_a_damaged_memory_is_written_anew(tmp_path: Path, content: str) -> None:
 def test_every_stage_has_a_fingerprint() -> None:
     stages = [name.replace("-", "_") for name, command in COMMANDS.items() if command.stage]
     assert len({provenance.fingerprint(stage) for stage in stages}) == len(stages)
+
+
+def test_arguments_that_do_not_count_may_change(tmp_path: Path) -> None:
+    path = tmp_path / "definitions.py"
+    hashes = []
+    for call in ("Metric(name='a', title='A')", "Metric(name='a', title='B')", "Metric(name='b')"):
+        path.write_text(f"METRIC = {call}\n", encoding="utf-8")
+        hashes.append(syntax.parsed(path, "tenter", ("title",)).sha256)
+    assert hashes[0] == hashes[1] != hashes[2]

@@ -163,6 +163,7 @@ CODE: list[tuple[str, str, str, set[str]]] = [
     ("comment", "losses/dice.py", "\n# a remark\n", set()),
     ("layout", "losses/dice.py", "\n\n\n", set()),
     ("metric", "metrics/overlap.py", "\nEDITED = 1\n", measured()),
+    ("metric found by its name", "metrics/strict/ndv.py", "\nEDITED = 1\n", measured()),
     ("loss in use", "losses/dice.py", "\nEDITED = 1\n", trained(("b",))),
     ("loss not in use", "losses/jaccard.py", "\nEDITED = 1\n", set()),
     ("network not in use", "networks/local.py", "\nEDITED = 1\n", set()),
