@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenter import typed_tables
-from tenter.errors import DamagedFileError
+from tenter.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def test_a_damaged_cell_is_refused_with_row_and_column(
     row: str, column: str, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "t.tsv").write_text(f"{HEADER}b\tcv\t1\t\t1\t\t\n{row}\n", encoding="utf-8")
-    with pytest.raises(DamagedFileError) as caught:
+    with pytest.raises(DataError) as caught:
         typed_tables.read(tmp_path / "t.tsv", Line)
     (fault,) = caught.value.faults
     assert (fault.row, fault.column, fault.message) == (3, column, message)

@@ -96,7 +96,9 @@ def test_a_new_metric_is_measured_with_its_unit(shown: dict[str, Any]) -> None:
     assert shown["unit"] == "1"
 
 
-def test_a_new_metric_is_summarised_and_its_failures_follow_its_direction(shown: dict[str, Any]) -> None:
+def test_failures_by_a_new_metric_follow_its_direction(
+    shown: dict[str, Any],
+) -> None:
     assert shown["median"] == shown["jaccard"]
     assert shown["worse_pairs"] == 1
 
