@@ -103,7 +103,6 @@ OUTSIDE: dict[str, dict[str, str]] = {
         "src/tenter/tracking/presence.py": LONG_COMMENT,
         "tests/unit/formats/test_dicom.py": LONG_COMMENT,
         "tests/unit/formats/test_dicom_elements.py": LONG_COMMENT,
-        "tests/unit/formats/test_foreign_transforms.py": LONG_COMMENT,
         "tests/unit/formats/test_itk_files.py": LONG_COMMENT,
         "tests/unit/formats/test_layers.py": LONG_COMMENT,
         "tests/unit/formats/test_nifti.py": LONG_COMMENT,
