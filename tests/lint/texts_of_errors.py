@@ -29,8 +29,9 @@ def readings(source: str, *, in_config: bool = False) -> Iterator[tuple[int, str
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ExceptHandler) and node.name and _classes(node) & CLASSES:
-            for inner in (inner for line in node.body for inner in ast.walk(line)):
-                if _is_text_of(inner, node.name):
+            inside = (inner for line in node.body for inner in ast.walk(line))
+            for inner in inside:
+                if isinstance(inner, ast.Call) and _is_text_of(inner, node.name):
                     yield inner.lineno, f"`str({node.name})`: read `{node.name}.faults`"
         elif isinstance(node, ast.Raise) and ast.unparse(node).startswith("raise ValueError("):
             if in_config:
@@ -44,10 +45,9 @@ def _classes(handler: ast.ExceptHandler) -> set[str]:
     return {kind.id for kind in kinds if isinstance(kind, ast.Name)}
 
 
-def _is_text_of(node: ast.AST, name: str) -> bool:
+def _is_text_of(node: ast.Call, name: str) -> bool:
     return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
+        isinstance(node.func, ast.Name)
         and node.func.id in {"str", "repr"}
         and [ast.unparse(argument) for argument in node.args] == [name]
     )
