@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.shapes import Matrix, PointsMm
-from tenter.spatial import constants, geometry, grids, inverse_grid, lines, warp
+from tenter.spatial import axes, constants, geometry, grids, inverse_grid, lines, warp
 
 CLOSE_MM = 0.02
 """Round-trip error between voxels at which an inverse is fine enough."""
@@ -162,7 +162,7 @@ class Transform:
             to_grid, np.eye(4), rtol=0, atol=1e-9
         ):
             return self.field
-        if lines.are_apart(to_grid, tuple(shape)):
+        if axes.are_apart(to_grid, tuple(shape)):
             return _read_lines(self.field, to_grid, tuple(shape))
         return _read(self.field, grids.mapped(_tensor(to_grid[:3], self.field)[None], shape))
 
@@ -210,7 +210,7 @@ def _tensor(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], like: Ten
 
 def _read_lines(field: Tensor, to_grid: Matrix, shape: tuple[int, ...]) -> Tensor:
     """As `_read`, at the voxels of a grid with axes parallel to the field's."""
-    axis_positions = lines.places(to_grid, shape)
+    axis_positions = axes.places(to_grid, shape)
     weights = []
     for size, (_, positions) in zip(field.shape[2:], axis_positions, strict=True):
         inside = (positions >= -0.5) & (positions < size - 0.5)

@@ -5,13 +5,12 @@ from typing import Literal
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tenter.cases import resampling
-from tenter.spatial import lines, smooth
+from tenter.cases import oblique, resampling, smoothing
+from tenter.spatial import smooth
 from tenter.spatial.warp import Padding
 
 SHAPE = (12, 10, 8)
@@ -63,15 +62,15 @@ def test_reading_between_voxels_is_itks_linear_interpolation() -> None:
 
 
 def test_the_prefilter_has_the_difference_of_the_variances() -> None:
-    x, y, z = resampling.prefilter_sigmas(np.diag([2.0, 1.0, 0.5, 1.0]))
+    x, y, z = smoothing.sigmas(np.diag([2.0, 1.0, 0.5, 1.0]))
     assert x == pytest.approx(np.sqrt(3) / 2.354820)
     assert (y, z) == (0.0, 0.0)
 
 
 def test_the_prefilter_follows_a_grid_whose_axes_are_exchanged() -> None:
     exchanged = np.eye(4)[:, [2, 0, 1, 3]] @ np.diag([3.0, 1.0, 1.0, 1.0])
-    assert np.count_nonzero(resampling.prefilter_sigmas(exchanged)) == 1
-    assert resampling.prefilter_sigmas(exchanged)[2] > 1
+    assert np.count_nonzero(smoothing.sigmas(exchanged)) == 1
+    assert smoothing.sigmas(exchanged)[2] > 1
 
 
 def test_a_pattern_finer_than_the_grid_averages_out() -> None:
@@ -123,11 +122,11 @@ def test_line_by_line_reads_what_point_by_point_reads(
     padding: Literal["border", "zeros"],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lines, "ROWS", 4)
-    monkeypatch.setattr(resampling, "SLAB_VOXELS", 2 * 120)
+    monkeypatch.setattr(resampling, "ROWS", 4)
+    monkeypatch.setattr(oblique, "SLAB_VOXELS", 2 * 120)
     random = np.random.default_rng(sum(place * 3**axis for axis, place in enumerate(order)))
     volume, shape = (
-        torch.from_numpy(random.normal(size=(2, 21, 17, 26)).astype(np.float32)),
+        random.normal(size=(2, 21, 17, 26)).astype(np.float32),
         (9, 12, 10),
     )
     to_volume = np.eye(4)
@@ -136,9 +135,10 @@ def test_line_by_line_reads_what_point_by_point_reads(
     )
     middle = np.array(volume.shape[1:]) / 2 - to_volume[:3, :3] @ (np.array(shape) / 2)
     to_volume[:3, 3] = middle + random.uniform(-3, 3, 3)
-    given = (volume, to_volume, shape, resampling.prefilter_sigmas(to_volume), padding)
-    by_line, by_point = resampling.line_by_line(*given), resampling.point_by_point(*given)
-    torch.testing.assert_close(by_line, by_point, rtol=0, atol=1e-6)
+    given = (volume, to_volume, shape, smoothing.sigmas(to_volume), padding)
+    by_line = resampling.line_by_line(*given)
+    by_point = oblique.read(*given)
+    assert np.allclose(by_line, by_point, rtol=0, atol=1e-6)
 
 
 def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(
@@ -150,8 +150,8 @@ def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(
         resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros")
         for matrix in (turned, np.eye(4))
     ]
-    monkeypatch.setattr(lines, "ROWS", 3)
-    monkeypatch.setattr(resampling, "SLAB_VOXELS", 1)
+    monkeypatch.setattr(resampling, "ROWS", 3)
+    monkeypatch.setattr(oblique, "SLAB_VOXELS", 1)
     parts = [
         resampling.on_grid(NOISE, matrix, (9, 10, 8), padding="zeros")
         for matrix in (turned, np.eye(4))
@@ -161,10 +161,8 @@ def test_neither_rows_nor_slabs_change_a_digit_of_what_is_read(
 
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 3.7, 20.0, 2500.0])
 def test_smoothing_with_continued_edges_is_scipys(sigma: float) -> None:
-    line = np.random.default_rng(0).normal(size=(1, 1, 24, 1, 1))
-    read = resampling._smoothed(  # noqa: SLF001 - one step
-        torch.from_numpy(line), (sigma, 0.0, 0.0), "border"
-    )
+    line = np.random.default_rng(0).normal(size=24)
+    read = smoothing.matrix(24, sigma, "border") @ line
     weights = smooth.kernel(sigma).numpy()
-    expected = ndimage.correlate1d(line.ravel(), weights, mode="nearest")
-    np.testing.assert_allclose(read.numpy().ravel(), expected, atol=1e-12)
+    expected = ndimage.correlate1d(line, weights, mode="nearest")
+    np.testing.assert_allclose(read, expected, atol=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenter.spatial import lines
+from tenter.spatial import axes, lines
 
 RANDOM = np.random.default_rng(4)
 
@@ -16,8 +16,8 @@ def test_axes_are_apart_only_where_each_follows_one_other() -> None:
     permuted = np.diag([1.5, -2.0, 1.0, 1.0])[[2, 0, 1, 3]]
     turned = permuted.copy()
     turned[0, 0] = 1e-6  # six hundred-thousandths of a voxel at the end of 64
-    assert lines.are_apart(permuted, shape)
-    assert not lines.are_apart(turned, shape)
+    assert axes.are_apart(permuted, shape)
+    assert not axes.are_apart(turned, shape)
 
 
 def test_a_line_is_read_linearly_and_ends_a_voxel_beyond() -> None:
@@ -29,7 +29,7 @@ def test_axes_come_in_the_grids_order() -> None:
     to_volume = (
         np.eye(4)[[1, 2, 0, 3]] * 1.0
     )  # the grid's second axis runs along the volume's first
-    assert [axis for axis, _ in lines.places(to_volume, (4, 5, 6))] == [1, 2, 0]
+    assert [axis for axis, _ in axes.places(to_volume, (4, 5, 6))] == [1, 2, 0]
 
 
 @pytest.mark.parametrize("rows", [1, 5, 100])
