@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from conftest import picture, save, spheres, voxel_points, world
+from row_files import row_file
 from tenter import config, networks
 from tenter.cases import plans
 from tenter.formats import transforms
@@ -114,7 +115,8 @@ class Study:
 
     @property
     def _given(self) -> dict[str, Any]:
-        return {"manifest": self.root / "manifest.tsv", "pairs": self.pairs, "code": "c"}
+        rows = row_file(self.root, self.root / "manifest.tsv", self.pairs)
+        return {"rows": rows, "code": "c"}
 
     def run(self) -> tuple[MetricRow, ...]:
         """All of it."""

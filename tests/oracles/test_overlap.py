@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from conftest import save, world
+from row_files import row_file
 from tenter import config, files, losses
 from tenter.cases import plans, resampling
 from tenter.losses.dice import dice as dice_loss
@@ -133,8 +134,7 @@ def prepared_sphere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float
     (root / "manifest.tsv").write_text(f"{columns}\n{row}\n")
     plans.write_plan(root / "plan.json", Plan((30, 30, 30), (1.0, 1.0, 1.0), "zscore", "header"))
     common: dict[str, Any] = {
-        "manifest": root / "manifest.tsv",
-        "pairs": ("p",),
+        "rows": row_file(root, root / "manifest.tsv"),
         "code": "c",
         "cases": root / "cases",
     }

@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from clones import NETWORK, TRAINING, Clone, clone, jobs, simulate, write_config
+from row_files import row_file
 from tenter import files
 from tenter.cli.main import main
 from tenter.formats import transforms
@@ -146,12 +147,12 @@ def test_options_are_bit_equal_without_any_label(study: Clone, tmp_path: Path) -
     shutil.copytree(
         study.results / "cases", tmp_path / "cases", ignore=shutil.ignore_patterns("*labels*")
     )
+    tested = [pair for pair, fold in fold_of(study).items() if fold == "0"]
     for name in NAMES[2:]:
         made = files.read_json(study.results / f"fields/tables/{name}/0-0.tsv.provenance.json")
         members = ("m", "m-seed1") if name == "m-seeds" else ("m",)
         words: dict[str, list[Any]] = {
-            "manifest": [tmp_path / "manifest.tsv"],
-            "pairs": [pair for pair, fold in fold_of(study).items() if fold == "0"],
+            "rows": [row_file(tmp_path, tmp_path / "manifest.tsv", tested)],
             "images": [study.results / "cases/tables/0-0.images.tsv"],
             "cases": [tmp_path / "cases"],
             "models": [study.results / f"models/{member}/fold-0" for member in members],
