@@ -75,7 +75,7 @@ def test_files_of_chunks_that_are_gone_are_removed(tmp_path: Path) -> None:
         ({"set": "train"}, {"prepare_images", "evaluate"}),
         ({"moving_labels": Path("cohort/n.nii")}, {"prepare_labels", "evaluate"}),
         ({"fixed_points": Path("cohort/p.tsv")}, {"evaluate"}),
-        ({"id": "b"}, {"prepare_images", "prepare_labels", "infer", "evaluate"}),
+        ({"id": "b"}, set(rows.COMPARED)),
         ({"row": 7, "stratum": "x"}, set()),
     ],
 )
