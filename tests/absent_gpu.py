@@ -25,7 +25,7 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from learning import SPACING, case, settings
+from builders.training_cases import SPACING, case, settings
 from tenter import networks
 from tenter.config import TrainSettings
 from tenter.sampling import batches

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learning import SPACING, case, settings
+from builders.training_cases import SPACING, case, settings
 from tenter import networks
 from tenter.sampling import batches
 from tenter.sampling.batches import Batch

@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from clusters import Study, command, study
+from builders.clusters import ClusterStudy, command, study
 
 WAYS = {"alone": 10_000, "chunks": 1}
 """Chunks of a fold: so many that hardly two patients share one, or one."""
@@ -54,7 +54,7 @@ class Cost:
         return "\t".join(told) + "\n"
 
 
-def measured(made: Study) -> Cost:
+def measured(made: ClusterStudy) -> Cost:
     """The cost of preparing a study's images."""
     begin = time.monotonic()
     made.finish("--until", "prepare_images")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clusters import SCRIPT, Prepared, prepare
+from builders.clusters import SCRIPT, Prepared, prepare
 
 ASKED = "TENTER_CLUSTER"
 

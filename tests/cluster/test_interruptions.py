@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from clones import jobs as names_of_jobs
-from clusters import (
+from builders.clones import jobs as names_of_jobs
+from builders.clusters import (
     JOBS,
     PATIENCE_S,
     SCRIPT,
     TRAINED,
+    ClusterStudy,
     Prepared,
-    Study,
     command,
     configure,
     processes_in,
@@ -34,13 +34,13 @@ SLICES_S = 240.0
 
 
 @pytest.fixture
-def made(prepared: Prepared, tmp_path: Path) -> Iterator[Study]:
+def made(prepared: Prepared, tmp_path: Path) -> Iterator[ClusterStudy]:
     again = prepared.again(tmp_path / "study")
     yield again
     again.end_leftovers()
 
 
-def test_a_higher_job_that_preempts_both(made: Study, prepared: Prepared) -> None:
+def test_a_higher_job_that_preempts_both(made: ClusterStudy, prepared: Prepared) -> None:
     with made.running("--set-resources", "train:slurm_partition=low", "--", *TRAINED) as process:
         made.wait_for_step(20)
         command(
@@ -52,7 +52,7 @@ def test_a_higher_job_that_preempts_both(made: Study, prepared: Prepared) -> Non
     assert_completes_without_repeating(made)
 
 
-def test_requeueing_both(made: Study, prepared: Prepared) -> None:
+def test_requeueing_both(made: ClusterStudy, prepared: Prepared) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(20)
         command("scontrol", "requeue", ",".join(made.running_job(job) for job in JOBS))
@@ -61,7 +61,7 @@ def test_requeueing_both(made: Study, prepared: Prepared) -> None:
     assert_went_on(made, prepared)
 
 
-def test_cancelling_one_leads_to_another_attempt(made: Study, prepared: Prepared) -> None:
+def test_cancelling_one_leads_to_another_attempt(made: ClusterStudy, prepared: Prepared) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(20)
         command("scancel", made.running_job(JOBS[0]))
@@ -71,7 +71,9 @@ def test_cancelling_one_leads_to_another_attempt(made: Study, prepared: Prepared
     assert_completes_without_repeating(made)
 
 
-def test_jobs_over_their_memory_are_tried_again_with_more(made: Study, prepared: Prepared) -> None:
+def test_jobs_over_their_memory_are_tried_again_with_more(
+    made: ClusterStudy, prepared: Prepared
+) -> None:
     """Without cgroups Slurm polls the memory of a job's processes, and ends it as failed."""
     with made.running("--set-resources", "train:mem_mb=500 * attempt", "--", *TRAINED) as process:
         assert process.wait(PATIENCE_S) == 0, made.said()
@@ -85,7 +87,9 @@ def test_jobs_over_their_memory_are_tried_again_with_more(made: Study, prepared:
     assert made.weights() == prepared.weights
 
 
-def test_a_job_that_hangs_beyond_its_time_is_tried_again(made: Study, prepared: Prepared) -> None:
+def test_a_job_that_hangs_beyond_its_time_is_tried_again(
+    made: ClusterStudy, prepared: Prepared
+) -> None:
     configure(made, steps=600, runtime={"checkpoint_s": 0.5, "margin_s": 0})
     with made.running(
         "--set-resources", "train:runtime=1 + 4*(attempt - 1)", "--", *TRAINED
@@ -98,7 +102,7 @@ def test_a_job_that_hangs_beyond_its_time_is_tried_again(made: Study, prepared: 
     assert_went_on(made, prepared)
 
 
-def trainings(made: Study) -> list[int]:
+def trainings(made: ClusterStudy) -> list[int]:
     """Processes that train, and not the shells or Snakemakes that started them."""
     found = []
     for process in processes_in(made.root):
@@ -109,7 +113,7 @@ def trainings(made: Study) -> list[int]:
     return found
 
 
-def test_a_node_that_goes_down(made: Study, prepared: Prepared) -> None:
+def test_a_node_that_goes_down(made: ClusterStudy, prepared: Prepared) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(20)
         number = made.running_job(JOBS[0])
@@ -123,7 +127,7 @@ def test_a_node_that_goes_down(made: Study, prepared: Prepared) -> None:
     assert_went_on(made, prepared, folds=["0"])
 
 
-def test_a_controller_that_is_away_for_a_while(made: Study, prepared: Prepared) -> None:
+def test_a_controller_that_is_away_for_a_while(made: ClusterStudy, prepared: Prepared) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(20)
         command(str(SCRIPT), "controller-down")
@@ -134,14 +138,14 @@ def test_a_controller_that_is_away_for_a_while(made: Study, prepared: Prepared) 
     assert made.weights() == prepared.weights
 
 
-def assert_went_on(made: Study, prepared: Prepared, folds: list[str] | None = None) -> None:
+def assert_went_on(made: ClusterStudy, prepared: Prepared, folds: list[str] | None = None) -> None:
     assert made.weights() == prepared.weights
     assert {job.rule for job in made.jobs()} == set(JOBS)
     for fold in folds or ["0", "1"]:
         assert "training goes on from step" in made.log(fold)
 
 
-def assert_completes_without_repeating(made: Study) -> None:
+def assert_completes_without_repeating(made: ClusterStudy) -> None:
     """The rest of the study, here: it trains nothing again, and MLflow has one run a fold."""
     done = made.run()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -154,7 +158,7 @@ def assert_completes_without_repeating(made: Study) -> None:
 
 
 def test_a_snakemake_that_is_killed_leaves_nothing_to_repeat(
-    made: Study, prepared: Prepared
+    made: ClusterStudy, prepared: Prepared
 ) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(20, ["0"])

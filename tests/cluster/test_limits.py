@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clusters import PATIENCE_S, SCRIPT, TABLES, Study, command, study
+from builders.clusters import PATIENCE_S, SCRIPT, TABLES, ClusterStudy, command, study
 from tenter import launching
 
 IMAGES = TABLES[::2]
@@ -17,11 +17,11 @@ IMAGES = TABLES[::2]
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def small(tmp_path_factory: pytest.TempPathFactory) -> ClusterStudy:
     return study(tmp_path_factory.mktemp("limits"))
 
 
-def again(made: Study) -> None:
+def again(made: ClusterStudy) -> None:
     """Forget what was prepared."""
     for name in IMAGES:
         (made.root / name).unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def limit(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_the_profile_needs_no_account(
-    small: Study,
+    small: ClusterStudy,
     without_accounting: None,  # noqa: ARG001
 ) -> None:
     again(small)
@@ -64,7 +64,7 @@ def test_the_profile_needs_no_account(
 
 
 def test_no_more_jobs_are_submitted_than_the_cluster_takes(
-    small: Study,
+    small: ClusterStudy,
     limit: str,  # noqa: ARG001
 ) -> None:
     again(small)
@@ -80,7 +80,7 @@ def test_without_a_limit_there_is_none() -> None:
     assert launching.submission_limit() is None
 
 
-def test_a_node_with_other_code_than_the_plan_is_told(small: Study) -> None:
+def test_a_node_with_other_code_than_the_plan_is_told(small: ClusterStudy) -> None:
     again(small)
     (small.root / "said.log").unlink(missing_ok=True)
     module = small.root / "src/tenter/cases/preparation.py"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clones import NETWORK, TRAINING
-from clusters import study
+from builders.clones import NETWORK, TRAINING
+from builders.clusters import study
 
 pytestmark = pytest.mark.soak
 

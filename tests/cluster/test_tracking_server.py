@@ -16,7 +16,16 @@ import mlflow
 import pytest
 from mlflow.entities import Run, ViewType
 
-from clusters import JOBS, PATIENCE_S, TRAINED, Prepared, Study, command, configure, wait_until
+from builders.clusters import (
+    JOBS,
+    PATIENCE_S,
+    TRAINED,
+    ClusterStudy,
+    Prepared,
+    command,
+    configure,
+    wait_until,
+)
 from tenter.history import read_history
 
 pytestmark = [
@@ -92,14 +101,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def made(prepared: Prepared, server: Server, tmp_path: Path) -> Iterator[Study]:
+def made(prepared: Prepared, server: Server, tmp_path: Path) -> Iterator[ClusterStudy]:
     again = prepared.again(tmp_path / "study")
     configure(again, steps=600, tracking={"uri": server.uri})
     yield again
     again.end_leftovers()
 
 
-def lost_s(made: Study, fold: str) -> float:
+def lost_s(made: ClusterStudy, fold: str) -> float:
     """Seconds between a training's last checkpoint and its last file;
     Snakemake touches the others.
     """
@@ -109,7 +118,7 @@ def lost_s(made: Study, fold: str) -> float:
 
 
 def test_stopped_and_started_again_no_metric_is_lost_or_doubled(
-    made: Study, server: Server
+    made: ClusterStudy, server: Server
 ) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(60)
@@ -133,7 +142,7 @@ def test_stopped_and_started_again_no_metric_is_lost_or_doubled(
 
 
 def test_one_that_hangs_costs_a_training_less_than_ten_seconds(
-    made: Study, server: Server, prepared: Prepared
+    made: ClusterStudy, server: Server, prepared: Prepared
 ) -> None:
     with made.running("--", *TRAINED) as process:
         made.wait_for_step(60)

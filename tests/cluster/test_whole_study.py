@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from clones import Clone
-from clusters import PATIENCE_S, Study, command, study
+from builders.clones import Clone
+from builders.clusters import PATIENCE_S, ClusterStudy, command, study
 from tenter.history import read_history
 
 EQUAL = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv")
@@ -29,7 +29,7 @@ ASKED = {
 class Pair:
     """One study, run twice."""
 
-    slurm: Study
+    slurm: ClusterStudy
     local: Clone
 
 
@@ -71,7 +71,7 @@ def test_the_requeued_training_was_asked_to_stop_and_went_on(run: Pair) -> None:
 
 
 def test_weights_are_those_of_the_local_profile(run: Pair) -> None:
-    there, here = run.slurm.weights(), Study(run.local.root).weights()
+    there, here = run.slurm.weights(), ClusterStudy(run.local.root).weights()
     assert there == here
     assert len(there) == 2
 

@@ -11,7 +11,15 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from measured import AFFINE, FIXED_BALLS, MOVING, MOVING_BALLS, Study, balls, bent
+from builders.measured_pairs import (
+    AFFINE,
+    FIXED_BALLS,
+    MOVING,
+    MOVING_BALLS,
+    MeasuredStudy,
+    balls,
+    bent,
+)
 from tenter.formats import transforms, volumes
 from tenter.metrics.centroids import centroid_distance_mm, centroid_mm
 from tenter.metrics.points import point_errors_mm
@@ -54,9 +62,9 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     return figures(tmp_path_factory.mktemp("untouched"), lambda _: None)
 
 
-def figures(root: Path, change: Callable[[Study], None]) -> dict[str, float]:
+def figures(root: Path, change: Callable[[MeasuredStudy], None]) -> dict[str, float]:
     """What evaluation finds of a pair after some change of its files."""
-    study = Study(root)
+    study = MeasuredStudy(root)
     study.add("p", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
     change(study)
     found = {f"{row.metric} {row.label}": row.after for row in study.evaluate()}
@@ -64,7 +72,7 @@ def figures(root: Path, change: Callable[[Study], None]) -> dict[str, float]:
 
 
 def rewrite(
-    study: Study, stored: Callable[[np.ndarray, Matrix], tuple[np.ndarray, Matrix]]
+    study: MeasuredStudy, stored: Callable[[np.ndarray, Matrix], tuple[np.ndarray, Matrix]]
 ) -> None:
     """Store images and labels of both sides otherwise."""
     for side in ("moving", "fixed"):
@@ -77,7 +85,7 @@ def rewrite(
             write(path, array, placed)
 
 
-def moved(study: Study) -> None:
+def moved(study: MeasuredStudy) -> None:
     """Headers, and the map between them, carried elsewhere by one rigid motion."""
     rigid = motion()
     rewrite(study, lambda array, affine: (array, rigid @ affine))
@@ -87,7 +95,7 @@ def moved(study: Study) -> None:
     transforms.write_transform(path, replace(read, alignment=alignment, affine=rigid @ read.affine))
 
 
-def flipped(study: Study) -> None:
+def flipped(study: MeasuredStudy) -> None:
     """Both sides stored with their first axis the other way round."""
 
     def other(array: np.ndarray, affine: Matrix) -> tuple[np.ndarray, Matrix]:
@@ -98,7 +106,7 @@ def flipped(study: Study) -> None:
     rewrite(study, other)
 
 
-def cropped(study: Study) -> None:
+def cropped(study: MeasuredStudy) -> None:
     """Planes without any label cut away."""
 
     def less(array: np.ndarray, affine: Matrix) -> tuple[np.ndarray, Matrix]:
@@ -110,7 +118,7 @@ def cropped(study: Study) -> None:
 
 @pytest.mark.parametrize("change", [moved, flipped, cropped])
 def test_o16_figures_do_not_depend_on_place_and_storage(
-    untouched: dict[str, float], tmp_path: Path, change: Callable[[Study], None]
+    untouched: dict[str, float], tmp_path: Path, change: Callable[[MeasuredStudy], None]
 ) -> None:
     found = figures(tmp_path, change)
     names = {

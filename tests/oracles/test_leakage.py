@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import save
-from registered import AFFINES, SHAPES, Study, write_manifest, write_pair
+from builders.registered_pairs import AFFINES, SHAPES, RegisteredStudy, write_manifest, write_pair
+from builders.tiny_cohorts import save
 from tenter import files
 
 RESULTS = ("transform.h5", "field.nii.gz", "warped_image.nii.gz")
 
 
-def bits(study: Study) -> dict[str, str]:
+def bits(study: RegisteredStudy) -> dict[str, str]:
     """Hashes of all that registration wrote; of a transform the arrays, as HDF5 keeps the time."""
     folder = study.root / "fields/p"
     found = {name: files.sha256(folder / name) for name in RESULTS[1:]}
@@ -27,7 +27,7 @@ def bits(study: Study) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def with_labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    study = Study(tmp_path_factory.mktemp("labelled"))
+    study = RegisteredStudy(tmp_path_factory.mktemp("labelled"))
     write_pair(study.root)
     study.run()
     return bits(study)
@@ -60,7 +60,7 @@ def absent(root: Path) -> None:
 def test_o30_registration_is_bit_equal(
     with_labels: dict[str, str], tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    study = Study(tmp_path)
+    study = RegisteredStudy(tmp_path)
     write_pair(tmp_path)
     change(tmp_path)
     study.prepare_images()
@@ -70,7 +70,7 @@ def test_o30_registration_is_bit_equal(
 
 
 def test_o30_another_image_is_noticed(with_labels: dict[str, str], tmp_path: Path) -> None:
-    study = Study(tmp_path)
+    study = RegisteredStudy(tmp_path)
     write_pair(tmp_path)
     values = np.random.default_rng(1).normal(size=SHAPES["fixed"]).astype(np.float32)
     save(tmp_path / "fixed-image.nii", values, AFFINES["fixed"])

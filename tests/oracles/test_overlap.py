@@ -10,11 +10,10 @@ import pytest
 import SimpleITK as sitk
 import torch
 from hypothesis import assume, given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-
-from conftest import save, world
 from row_files import row_file
+
+from builders.tiny_cohorts import save, world
+from strategies import masks
 from tenter import config, files, losses
 from tenter.cases import plans, resampling
 from tenter.losses.dice import dice as dice_loss
@@ -24,7 +23,6 @@ from tenter.shapes import Mask
 from tenter.stages.prepare_images import prepare_images
 from tenter.stages.prepare_labels import prepare_labels
 
-MASKS = hnp.arrays(np.bool_, (5, 4, 6), elements=st.booleans())
 SHIFTS = pytest.mark.parametrize(
     ("shift", "expected"), [(0, 1.0), (3, 0.7), (6, 0.4), (9, 0.1), (10, 0.0)]
 )
@@ -60,7 +58,7 @@ def test_o12_the_loss_finds_the_same(shift: int, expected: float) -> None:
     assert 1 - dice_loss(first, second).item() == pytest.approx(expected, abs=1e-5)
 
 
-@given(MASKS, MASKS)
+@given(masks, masks)
 def test_o13_dice_is_symmetric_and_lies_between_0_and_1(first: Mask, second: Mask) -> None:
     assume(first.any() or second.any())
     assert dice(first, second) == dice(second, first)

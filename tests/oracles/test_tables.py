@@ -11,8 +11,16 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-from conftest import save
-from registered import AFFINES, LABELS, Study, drawn, write_manifest, write_model, write_pair
+from builders.registered_pairs import (
+    AFFINES,
+    LABELS,
+    RegisteredStudy,
+    drawn,
+    write_manifest,
+    write_model,
+    write_pair,
+)
+from builders.tiny_cohorts import save
 from tenter import config
 from tenter.records import MetricRow
 from tenter.training import models
@@ -64,16 +72,16 @@ def figures(rows: tuple[MetricRow, ...]) -> dict[tuple[str, str, str, str], floa
 @pytest.fixture(scope="module")
 def plain(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Study, dict[tuple[str, str, str, str], float]]:
-    study = Study(tmp_path_factory.mktemp("plain"), ("p", "q"))
+) -> tuple[RegisteredStudy, dict[tuple[str, str, str, str], float]]:
+    study = RegisteredStudy(tmp_path_factory.mktemp("plain"), ("p", "q"))
     write_two_pairs(study.root)
     return study, figures(study.run())
 
 
 def test_o28_the_order_of_pairs_changes_no_byte(
-    plain: tuple[Study, object], tmp_path: Path
+    plain: tuple[RegisteredStudy, object], tmp_path: Path
 ) -> None:
-    study = Study(tmp_path, ("q", "p"))
+    study = RegisteredStudy(tmp_path, ("q", "p"))
     write_two_pairs(tmp_path, backwards=True)
     study.run()
     assert (tmp_path / "metrics.tsv").read_bytes() == (plain[0].root / "metrics.tsv").read_bytes()
@@ -81,12 +89,12 @@ def test_o28_the_order_of_pairs_changes_no_byte(
 
 @pytest.mark.parametrize("order", [(2, 5, 1), (5, 2, 1), (9, 4, 7)])
 def test_o28_the_keys_of_labels_change_nothing(
-    plain: tuple[Study, dict[tuple[str, str, str, str], float]],
+    plain: tuple[RegisteredStudy, dict[tuple[str, str, str, str], float]],
     tmp_path: Path,
     order: tuple[int, int, int],
 ) -> None:
     keys = dict(zip(KEYS.values(), order, strict=True))
-    study = Study(tmp_path, ("p", "q"), named(keys))
+    study = RegisteredStudy(tmp_path, ("p", "q"), named(keys))
     write_two_pairs(tmp_path, keys)
     assert figures(study.run()) == pytest.approx(plain[1], abs=1e-6, nan_ok=True)
 
@@ -214,15 +222,17 @@ def turned_inside_out(ends: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    made = Study(tmp_path_factory.mktemp("measured"))
+def study(tmp_path_factory: pytest.TempPathFactory) -> RegisteredStudy:
+    made = RegisteredStudy(tmp_path_factory.mktemp("measured"))
     write_pair(made.root)
     made.run()
     return made
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_o29_the_table_is_what_an_independent_script_finds(study: Study, when: str) -> None:
+def test_o29_the_table_is_what_an_independent_script_finds(
+    study: RegisteredStudy, when: str
+) -> None:
     with (study.root / "metrics.tsv").open(newline="") as stream:
         table = {
             (row["label"], row["metric"]): float(row[when])
@@ -235,7 +245,7 @@ def test_o29_the_table_is_what_an_independent_script_finds(study: Study, when: s
         assert table[key] == pytest.approx(value, abs=1e-6), key
 
 
-def test_o29_the_table_says_something(study: Study) -> None:
+def test_o29_the_table_says_something(study: RegisteredStudy) -> None:
     found = {key: value for key, value in figures(study.evaluate()).items() if key[2] != "hd95"}
     for label, metric in {key[1:3] for key in found}:
         assert found["p", label, metric, "before"] != pytest.approx(

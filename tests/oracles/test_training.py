@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import save, voxel_points
-from learning import settings
-from registered import AFFINES, OFFSET, SHAPES, Study, write_manifest
+from builders.registered_pairs import AFFINES, OFFSET, SHAPES, RegisteredStudy, write_manifest
+from builders.tiny_cohorts import save, voxel_points
+from builders.training_cases import settings
 from tenter import config
 from tenter.records import MetricRow
 from tenter.stages.train import train
@@ -34,7 +34,7 @@ def write_spheres(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[MetricRow, ...]:
-    study = Study(tmp_path_factory.mktemp("trained"), labels=SPHERE)
+    study = RegisteredStudy(tmp_path_factory.mktemp("trained"), labels=SPHERE)
     root = study.root
     write_spheres(root)
     study.prepare_images()

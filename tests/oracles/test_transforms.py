@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from registered import OFFSET, Study, write_pair
+from builders.registered_pairs import OFFSET, RegisteredStudy, write_pair
 from tenter.formats import itk_transforms, volumes
 from tenter.spatial import affine, geometry, warp
 
@@ -48,20 +48,20 @@ def test_o23_the_affine_of_a_file_is_the_one_that_fits_its_points(
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(tmp_path_factory: pytest.TempPathFactory) -> RegisteredStudy:
     """An oblique pair, registered by a field that is not symmetric."""
-    made = Study(tmp_path_factory.mktemp("saved"))
+    made = RegisteredStudy(tmp_path_factory.mktemp("saved"))
     write_pair(made.root)
     made.prepare_images()
     made.register()
     return made
 
 
-def read(study: Study, name: str) -> sitk.Image:
+def read(study: RegisteredStudy, name: str) -> sitk.Image:
     return sitk.ReadImage(str(study.root / name), sitk.sitkFloat64)
 
 
-def transform_of(study: Study, name: str) -> sitk.Transform:
+def transform_of(study: RegisteredStudy, name: str) -> sitk.Transform:
     path = str(study.root / "fields/p" / name)
     if name.endswith(".h5"):
         whole: sitk.Transform = sitk.ReadTransform(path)
@@ -70,7 +70,7 @@ def transform_of(study: Study, name: str) -> sitk.Transform:
 
 
 @pytest.mark.parametrize("name", ["transform.h5", "field.nii.gz"])
-def test_o26_simpleitk_warps_by_the_file_as_we_do(study: Study, name: str) -> None:
+def test_o26_simpleitk_warps_by_the_file_as_we_do(study: RegisteredStudy, name: str) -> None:
     moving, fixed = read(study, "moving-image.nii"), read(study, "fixed-image.nii")
     theirs = sitk.GetArrayFromImage(
         sitk.Resample(moving, fixed, transform_of(study, name), sitk.sitkLinear)
@@ -84,7 +84,7 @@ def test_o26_simpleitk_warps_by_the_file_as_we_do(study: Study, name: str) -> No
     )
 
 
-def places_inside(study: Study) -> np.ndarray:
+def places_inside(study: RegisteredStudy) -> np.ndarray:
     """Voxels of the fixed image, `[z, y, x]`, that are read within the moving one."""
     fixed, moving = (
         volumes.header(study.root / f"{side}-image.nii") for side in ("fixed", "moving")
@@ -94,7 +94,7 @@ def places_inside(study: Study) -> np.ndarray:
     return ((places > 0.01) & (places < limit)).all(dim=1)[0].permute(2, 1, 0).numpy()
 
 
-def test_o26_the_warp_in_torch_is_the_file_that_was_written(study: Study) -> None:
+def test_o26_the_warp_in_torch_is_the_file_that_was_written(study: RegisteredStudy) -> None:
     fixed, moving = (
         volumes.read_image(study.root / f"{side}-image.nii") for side in ("fixed", "moving")
     )
@@ -106,7 +106,7 @@ def test_o26_the_warp_in_torch_is_the_file_that_was_written(study: Study) -> Non
 
 @pytest.mark.parametrize(("name", "tolerance"), [("transform.h5", 1e-9), ("field.nii.gz", 1e-4)])
 def test_o26_simpleitk_maps_points_by_the_file_as_we_do(
-    study: Study, name: str, tolerance: float
+    study: RegisteredStudy, name: str, tolerance: float
 ) -> None:
     header = volumes.header(study.root / "fixed-image.nii")
     voxels = np.random.default_rng(0).integers(0, header.shape, (50, 3)).astype(np.float64)
@@ -120,7 +120,7 @@ def test_o26_simpleitk_maps_points_by_the_file_as_we_do(
     np.testing.assert_allclose(still - points, np.tile(OFFSET, (50, 1)), rtol=0, atol=1e-5)
 
 
-def test_o20_simpleitk_takes_points_home_that_the_inverse_found(study: Study) -> None:
+def test_o20_simpleitk_takes_points_home_that_the_inverse_found(study: RegisteredStudy) -> None:
     points = np.random.default_rng(1).uniform(-8, 8, (60, 3)) + OFFSET + [10, -20, 30]
     found, residual_mm = study.transform().inverse_points(points)
     # The network's weights are random numbers: its map folds here and there.

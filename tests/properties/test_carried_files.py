@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
-from conftest import world
+from strategies import grids, transforms
 from tenter.formats.points import Point
 from tenter.metrics.regions import Grid
 from tenter.registration.warping import lattice, map_points, warp_values
 from tenter.spatial import geometry
 from tenter.spatial.transform import Transform
-
-spacings = st.tuples(*[st.floats(0.6, 3.0)] * 3)
-angles = st.floats(-180, 180)
-flips = st.tuples(*[st.sampled_from([-1.0, 1.0])] * 3)
-
-
-@st.composite
-def grids(draw: st.DrawFn, size: int) -> Grid:
-    """A grid around (10, -20, 30) mm that lies and is stored in any way."""
-    shape = (draw(st.integers(4, size)), draw(st.integers(4, size)), draw(st.integers(4, size)))
-    steps = [size * sign for size, sign in zip(draw(spacings), draw(flips), strict=True)]
-    return Grid(world(shape, steps, draw(angles)), shape)
-
-
-@st.composite
-def transforms(draw: st.DrawFn) -> Transform:
-    """A field of at most 0.4 voxels a component, which does not fold,
-    then a small turn and shift.
-    """
-    grid = draw(grids(7))
-    noise = torch.rand(
-        1, 3, *grid.shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 999)))
-    )
-    turn = world((1, 1, 1), (1.0, 1.0, 1.0), draw(st.floats(-20, 20)))
-    middle = geometry.translation((10.0, -20.0, 30.0))
-    shift = geometry.translation(draw(st.tuples(*[st.floats(-5, 5)] * 3)))
-    field = torch.nn.functional.avg_pool3d((noise - 0.5) * 0.8, 3, stride=1, padding=1)
-    return Transform(shift @ turn @ np.linalg.inv(middle), field.double(), grid.affine)
 
 
 def places_of(grid: Grid) -> np.ndarray:

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from strategies import masks, seeds
 from tenter.metrics import learn2reg, muregpro, strict
 from tenter.metrics.indices import IndexField, index_field, nearest
 from tenter.metrics.measurands import WarpedLabel
@@ -27,9 +28,6 @@ from tenter.statistics.muregpro_cohort import Cohort
 
 SHAPE = (13, 12, 11)
 AFFINE: Matrix = np.diag([0.8, 1.1, 1.6, 1.0])
-
-masks = hnp.arrays(np.bool_, (5, 4, 6), elements=st.booleans())
-seeds = st.integers(0, 2**32 - 1)
 
 
 def smooth(seed: int, size: float = 10.0) -> IndexField:

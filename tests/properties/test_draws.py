@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from learning import SHAPE, SPACING
-from learning import settings as chosen
+from builders.training_cases import SHAPE, SPACING
+from builders.training_cases import settings as chosen
 from tenter.records import Label, Role
 from tenter.sampling.draws import Draw, Outline, draw
 

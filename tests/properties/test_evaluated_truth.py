@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from row_files import row_file
+from builders.row_files import row_file
 from tenter import manifest, tables
 from tenter.config import EvaluateSettings, Evaluation, LabelFiles, NamedLabel
 from tenter.formats import transforms, volumes

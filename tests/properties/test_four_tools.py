@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from stored import (
+from builders.stored_pairs import (
     FIXED_SHAPE,
     MOVING_SHAPE,
     STORAGES,

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from strategies import seeds, spacings
 from tenter import config, losses
 from tenter.losses.bending import bending
 from tenter.losses.centroid import centroid
 from tenter.losses.gradient import gradient
 from tenter.spatial import grids
 
-SEEDS = st.integers(0, 2**31 - 1)
 SHAPES = st.tuples(*[st.integers(5, 8)] * 3)
-SPACINGS = st.tuples(*[st.floats(0.25, 4)] * 3)
+SPACINGS = spacings(0.25, 4)
 LABEL_LOSSES = st.builds(
     config.LabelLoss,
     name=st.sampled_from(["dice", "generalised_dice", "jaccard", "cross_entropy", "mean_squared"]),
@@ -46,7 +46,7 @@ def _random(seed: int, *shape: int) -> Tensor:
 
 
 @FEW
-@given(seed=SEEDS, loss=LABEL_LOSSES, spacing=SPACINGS, order=st.permutations(range(3)))
+@given(seed=seeds, loss=LABEL_LOSSES, spacing=SPACINGS, order=st.permutations(range(3)))
 def test_the_order_of_labels_does_not_matter(
     seed: int, loss: config.LabelLoss, spacing: tuple[float, float, float], order: list[int]
 ) -> None:
@@ -58,7 +58,7 @@ def test_the_order_of_labels_does_not_matter(
 
 
 @FEW
-@given(seed=SEEDS, loss=LABEL_LOSSES, spacing=SPACINGS)
+@given(seed=seeds, loss=LABEL_LOSSES, spacing=SPACINGS)
 def test_what_an_absent_label_holds_does_not_matter(
     seed: int, loss: config.LabelLoss, spacing: tuple[float, float, float]
 ) -> None:
@@ -72,7 +72,7 @@ def test_what_an_absent_label_holds_does_not_matter(
 
 @FEW
 @given(
-    seed=SEEDS,
+    seed=seeds,
     loss=LABEL_LOSSES.filter(lambda loss: loss.name in {"dice", "generalised_dice", "jaccard"}),
 )
 def test_overlap_losses_lie_between_0_and_1(seed: int, loss: config.LabelLoss) -> None:
@@ -84,7 +84,7 @@ def test_overlap_losses_lie_between_0_and_1(seed: int, loss: config.LabelLoss) -
 
 
 @FEW
-@given(seed=SEEDS, shape=SHAPES, spacing=SPACINGS)
+@given(seed=seeds, shape=SHAPES, spacing=SPACINGS)
 def test_translations_cost_nothing_more(
     seed: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> None:
@@ -94,7 +94,7 @@ def test_translations_cost_nothing_more(
 
 
 @FEW
-@given(seed=SEEDS, shape=SHAPES, spacing=SPACINGS)
+@given(seed=seeds, shape=SHAPES, spacing=SPACINGS)
 def test_bending_does_not_see_an_affine_part(
     seed: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> None:
@@ -105,7 +105,7 @@ def test_bending_does_not_see_an_affine_part(
 
 
 @FEW
-@given(seed=SEEDS, shape=SHAPES, factor=st.floats(-3, 3))
+@given(seed=seeds, shape=SHAPES, factor=st.floats(-3, 3))
 def test_energies_are_homogeneous(seed: int, shape: tuple[int, int, int], factor: float) -> None:
     field, voxels = _random(seed, 2, 3, *shape), (1.0, 1.0, 1.0)
     torch.testing.assert_close(bending(factor * field, voxels), factor**2 * bending(field, voxels))
@@ -118,7 +118,7 @@ def test_energies_are_homogeneous(seed: int, shape: tuple[int, int, int], factor
 
 
 @FEW
-@given(seed=SEEDS, shape=SHAPES, spacing=st.floats(0.25, 4))
+@given(seed=seeds, shape=SHAPES, spacing=st.floats(0.25, 4))
 def test_on_isotropic_grids_millimetres_are_a_factor(
     seed: int, shape: tuple[int, int, int], spacing: float
 ) -> None:
@@ -129,7 +129,7 @@ def test_on_isotropic_grids_millimetres_are_a_factor(
 
 @FEW
 @given(
-    seed=SEEDS,
+    seed=seeds,
     spacing=SPACINGS,
     shift=st.integers(-2, 2),
     norm=st.sampled_from(["squared", "smooth_l1"]),
@@ -148,7 +148,7 @@ def test_moving_both_labels_keeps_their_distance(
 
 
 @FEW
-@given(seed=SEEDS, loss=CONTRAST_FREE, gain=st.floats(0.01, 100), offset=st.floats(-100, 100))
+@given(seed=seeds, loss=CONTRAST_FREE, gain=st.floats(0.01, 100), offset=st.floats(-100, 100))
 def test_brightness_and_contrast_do_not_matter(
     seed: int, loss: config.ImageTerm, gain: float, offset: float
 ) -> None:
@@ -165,7 +165,7 @@ def test_brightness_and_contrast_do_not_matter(
 
 
 @FEW
-@given(seed=SEEDS, loss=IMAGE_LOSSES)
+@given(seed=seeds, loss=IMAGE_LOSSES)
 def test_neither_image_is_preferred(seed: int, loss: config.ImageTerm) -> None:
     warped, fixed = _random(seed, 2, 2, 1, 7, 6, 8)
     inside = _random(seed + 1, 2, 1, 7, 6, 8) > 0.2
@@ -175,7 +175,7 @@ def test_neither_image_is_preferred(seed: int, loss: config.ImageTerm) -> None:
 
 @FEW
 @given(
-    seed=SEEDS,
+    seed=seeds,
     loss=IMAGE_LOSSES,
     spacing=SPACINGS,
     order=st.permutations(range(3)),
@@ -200,7 +200,7 @@ def test_images_may_be_stored_in_any_order(
 
 
 @FEW
-@given(seed=SEEDS, loss=st.one_of(st.builds(config.SsdLoss), st.builds(config.GnccLoss), WINDOWS))
+@given(seed=seeds, loss=st.one_of(st.builds(config.SsdLoss), st.builds(config.GnccLoss), WINDOWS))
 def test_what_lies_outside_does_not_matter(seed: int, loss: config.ImageTerm) -> None:
     warped, fixed, other = _random(seed, 3, 1, 1, 7, 6, 8)
     inside = _random(seed + 1, 1, 1, 7, 6, 8) > 0.4

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from strategies import seeds, spacings
 from tenter import config, losses
 from tenter.losses.bending import bending
 from tenter.losses.gradient import gradient
@@ -208,8 +209,7 @@ def turned(values: Tensor, order: list[int], flips: list[bool], *, vectors: bool
     return result[:, order] * signs.reshape(1, 3, 1, 1, 1)
 
 
-SEEDS = st.integers(0, 2**31 - 1)
-SPACINGS = st.tuples(*[st.floats(0.5, 4)] * 3)
+SPACINGS = spacings(0.5, 4)
 ORDERS = st.permutations(range(3))
 FLIPS = st.lists(st.booleans(), min_size=3, max_size=3)
 FEW = settings(max_examples=15, deadline=None)
@@ -233,7 +233,7 @@ def random(seed: int, *shape: int) -> Tensor:
     ids=lambda chosen: "-".join(map(str, chosen.values())),
 )
 @FEW
-@given(seed=SEEDS, spacing=SPACINGS, order=ORDERS, flips=FLIPS)
+@given(seed=seeds, spacing=SPACINGS, order=ORDERS, flips=FLIPS)
 def test_what_a_field_costs_does_not_depend_on_storage(
     chosen: dict[str, object], seed: int, spacing: Spacing, order: list[int], flips: list[bool]
 ) -> None:
@@ -261,7 +261,7 @@ def test_what_a_field_costs_does_not_depend_on_storage(
     ids=lambda chosen: "-".join(map(str, chosen.values())),
 )
 @FEW
-@given(seed=SEEDS, spacing=SPACINGS, order=ORDERS, flips=FLIPS)
+@given(seed=seeds, spacing=SPACINGS, order=ORDERS, flips=FLIPS)
 def test_how_unlike_labels_are_does_not_depend_on_storage(
     chosen: dict[str, object], seed: int, spacing: Spacing, order: list[int], flips: list[bool]
 ) -> None:

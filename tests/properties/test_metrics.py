@@ -10,12 +10,12 @@ import SimpleITK as sitk
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from strategies import masks, seeds, spacings
 from tenter.metrics import strict
 from tenter.metrics.centroids import centroid_distance_mm
 from tenter.metrics.measurands import WarpedLabel
@@ -69,8 +69,6 @@ def _shell(mask: Mask) -> Mask:
     return np.asarray(mask ^ ndimage.binary_erosion(mask))
 
 
-masks = hnp.arrays(np.bool_, (5, 4, 6), elements=st.booleans())
-spacings = st.tuples(*[st.floats(0.3, 4)] * 3)
 errors = st.lists(st.floats(0, 100) | st.just(math.inf), min_size=1, max_size=30)
 
 
@@ -108,7 +106,7 @@ def test_cutting_masks_to_their_boxes_changes_no_figure(first: Mask, second: Mas
     assert whole == pytest.approx(cut, abs=1e-9)
 
 
-@given(masks, masks, spacings, st.integers(0, 2**32 - 1))
+@given(masks, masks, spacings(0.3, 4), seeds)
 @settings(max_examples=30)
 def test_the_error_of_centroids_survives_a_rigid_motion_of_the_world(
     first: Mask, second: Mask, spacing: tuple[float, float, float], seed: int
@@ -152,10 +150,7 @@ def test_holms_correction_never_lowers_a_p_and_keeps_their_order(values: list[fl
     assert [adjusted[i] for i in np.argsort(values, kind="stable")] == sorted(adjusted)
 
 
-seeds = st.integers(0, 2**32 - 1)
-
-
-@given(masks, masks, spacings, seeds)
+@given(masks, masks, spacings(0.3, 4), seeds)
 @settings(max_examples=25)
 def test_overlap_and_centroids_are_those_of_simpleitk_on_oblique_grids(
     first: Mask, second: Mask, spacing: tuple[float, float, float], seed: int
@@ -174,7 +169,7 @@ def test_overlap_and_centroids_are_those_of_simpleitk_on_oblique_grids(
     assert found["tre"] == pytest.approx(float(np.linalg.norm(ends[0] - ends[1])), abs=1e-6)
 
 
-@given(masks, masks, spacings, seeds)
+@given(masks, masks, spacings(0.3, 4), seeds)
 @settings(max_examples=25)
 def test_hausdorffs_distance_is_that_of_simpleitk_between_surfaces(
     first: Mask, second: Mask, spacing: tuple[float, float, float], seed: int
@@ -189,7 +184,7 @@ def test_hausdorffs_distance_is_that_of_simpleitk_between_surfaces(
     assert found.hausdorff(100.0) == pytest.approx(measure.GetHausdorffDistance(), rel=1e-6)
 
 
-@given(masks, masks, spacings, seeds)
+@given(masks, masks, spacings(0.3, 4), seeds)
 @settings(max_examples=25)
 def test_mean_and_95_percent_distance_are_those_of_scipys_distance_transform(
     first: Mask, second: Mask, spacing: tuple[float, float, float], seed: int
@@ -208,7 +203,7 @@ def test_mean_and_95_percent_distance_are_those_of_scipys_distance_transform(
 
 
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
-@given(masks, masks, spacings)
+@given(masks, masks, spacings(0.3, 4))
 @settings(max_examples=25)
 def test_dice_and_95_percent_distance_are_those_of_monai(
     first: Mask, second: Mask, spacing: tuple[float, float, float]

@@ -6,77 +6,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tenter import chunks, folds
-from tenter.config import Pairing
+from strategies import GROUPS, SubjectCohort, subject, subject_cohorts
+from tenter import chunks
 from tenter.folds import set_aside
-from tenter.manifest import pairing
-from tenter.manifest.sheet import Sheet
-from tenter.records import Pair, Subject
-
-GROUPS = ("a", "b", "c")
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Subjects, of whom some share a patient, and rules that pair them."""
-
-    subjects: tuple[Subject, ...]
-    rules: Pairing
-    count: int
-
-    def pairs(self, kept: tuple[str, ...] = ()) -> tuple[Pair, ...]:
-        return pairing.drawn(Sheet(Path("subjects.tsv")), self.subjects, self.rules, kept)
-
-    def folds(self) -> dict[str, int]:
-        return folds.assign(self.subjects, self.count, 0, {})
-
-
-def subject(number: int, patient: int, group: str, kind: str = "cv") -> Subject:
-    return Subject(
-        id=f"s{number}",
-        patient=f"P{patient}",
-        image=Path(f"s{number}.nii"),
-        group=group,
-        set=kind,  # type: ignore[arg-type]
-        stratum=group,
-        row=number + 2,
-    )
-
-
-@st.composite
-def rules(draw: st.DrawFn) -> Pairing:
-    groups = draw(st.sampled_from(["within", "between", "mixed"]))
-    forward = draw(st.permutations(GROUPS)) if groups != "within" and draw(st.booleans()) else ()
-    number = draw(st.none() | st.integers(1, 6))
-    return Pairing(
-        groups=groups,
-        forward=tuple(forward),
-        pairs_per_subject=number,
-        seed=draw(st.integers(0, 3)),
-    )
-
-
-@st.composite
-def cohorts(draw: st.DrawFn) -> Cohort:
-    """At least as many cross-validated patients as folds; every group is there."""
-    count = draw(st.integers(2, 4))
-    patients = [*range(max(count, 3)), *draw(st.lists(st.integers(0, 14), max_size=14))]
-    kinds = st.sampled_from(["cv", "cv", "cv", "train", "test"])
-    sets = {patient: "cv" if patient < count else draw(kinds) for patient in patients}
-    named = [*GROUPS, *(draw(st.sampled_from(GROUPS)) for _ in patients[3:])]
-    people = [subject(i, p, named[i], sets[p]) for i, p in enumerate(patients)]
-    return Cohort(tuple(people), draw(rules()), count)
 
 
 @settings(max_examples=100)
-@given(cohorts(), st.integers(1, 3))
-def test_no_patient_is_trained_on_and_tested(cohort: Cohort, jobs: int) -> None:
+@given(subject_cohorts(), st.integers(1, 3))
+def test_no_patient_is_trained_on_and_tested(cohort: SubjectCohort, jobs: int) -> None:
     dealt = chunks.deal(cohort.pairs(), cohort.folds(), jobs)
     for fold in map(str, range(cohort.count)):
         tested = [
@@ -91,8 +33,10 @@ def test_no_patient_is_trained_on_and_tested(cohort: Cohort, jobs: int) -> None:
 
 
 @settings(max_examples=100)
-@given(cohorts())
-def test_a_model_learns_from_every_pair_that_it_may_and_from_no_other(cohort: Cohort) -> None:
+@given(subject_cohorts())
+def test_a_model_learns_from_every_pair_that_it_may_and_from_no_other(
+    cohort: SubjectCohort,
+) -> None:
     assignment, pairs = cohort.folds(), cohort.pairs()
     dealt = chunks.deal(pairs, assignment, 2)
     tested = {person.patient for person in cohort.subjects if person.set == "test"}
@@ -106,8 +50,10 @@ def test_a_model_learns_from_every_pair_that_it_may_and_from_no_other(cohort: Co
 
 
 @settings(max_examples=100)
-@given(cohorts())
-def test_a_pair_is_tested_by_the_fold_of_both_its_patients_or_by_none(cohort: Cohort) -> None:
+@given(subject_cohorts())
+def test_a_pair_is_tested_by_the_fold_of_both_its_patients_or_by_none(
+    cohort: SubjectCohort,
+) -> None:
     assignment = cohort.folds()
     for name, own in chunks.deal(cohort.pairs(), assignment, 2).items():
         assert re.fullmatch(chunks.PATTERN, name)
@@ -118,8 +64,8 @@ def test_a_pair_is_tested_by_the_fold_of_both_its_patients_or_by_none(cohort: Co
 
 
 @settings(max_examples=100)
-@given(cohorts(), st.floats(0.05, 0.6))
-def test_no_patient_is_learnt_from_and_watched(cohort: Cohort, fraction: float) -> None:
+@given(subject_cohorts(), st.floats(0.05, 0.6))
+def test_no_patient_is_learnt_from_and_watched(cohort: SubjectCohort, fraction: float) -> None:
     patients = {pair.id: pair.patients for pair in cohort.pairs()}
     assume(patients)
     split = set_aside(patients, fraction, seed=0, fold="0")
@@ -132,8 +78,8 @@ def test_no_patient_is_learnt_from_and_watched(cohort: Cohort, fraction: float) 
 
 
 @settings(max_examples=100)
-@given(cohorts())
-def test_pairs_obey_the_rules(cohort: Cohort) -> None:
+@given(subject_cohorts())
+def test_pairs_obey_the_rules(cohort: SubjectCohort) -> None:
     people = {person.id: person for person in cohort.subjects}
     for pair in cohort.pairs():
         moving, fixed = (people[name] for name in pair.id.split("--"))
@@ -147,8 +93,8 @@ def test_pairs_obey_the_rules(cohort: Cohort) -> None:
 
 
 @settings(max_examples=100)
-@given(cohorts())
-def test_a_draw_gives_each_subject_its_pairs(cohort: Cohort) -> None:
+@given(subject_cohorts())
+def test_a_draw_gives_each_subject_its_pairs(cohort: SubjectCohort) -> None:
     assume(cohort.rules.pairs_per_subject is not None)
     every = replace(cohort, rules=cohort.rules.model_copy(update={"pairs_per_subject": None}))
     possible, drawn = (
@@ -160,8 +106,8 @@ def test_a_draw_gives_each_subject_its_pairs(cohort: Cohort) -> None:
 
 
 @settings(max_examples=100)
-@given(cohorts(), st.sampled_from(GROUPS))
-def test_a_new_subject_leaves_every_pair_where_it_is(cohort: Cohort, group: str) -> None:
+@given(subject_cohorts(), st.sampled_from(GROUPS))
+def test_a_new_subject_leaves_every_pair_where_it_is(cohort: SubjectCohort, group: str) -> None:
     before = tuple(pair.id for pair in cohort.pairs())
     grown = replace(cohort, subjects=(*cohort.subjects, subject(99, 99, group)))
     after = {pair.id for pair in grown.pairs(kept=before)}
@@ -170,8 +116,8 @@ def test_a_new_subject_leaves_every_pair_where_it_is(cohort: Cohort, group: str)
 
 
 @settings(max_examples=100)
-@given(cohorts())
-def test_a_subject_that_leaves_takes_only_its_own_pairs(cohort: Cohort) -> None:
+@given(subject_cohorts())
+def test_a_subject_that_leaves_takes_only_its_own_pairs(cohort: SubjectCohort) -> None:
     before = tuple(pair.id for pair in cohort.pairs())
     gone = cohort.subjects[-1].id
     rules = cohort.rules.model_copy(update={"forward": ()})
@@ -182,8 +128,8 @@ def test_a_subject_that_leaves_takes_only_its_own_pairs(cohort: Cohort) -> None:
 
 
 @settings(max_examples=100)
-@given(cohorts(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_decides_nothing(cohort: Cohort, random: object) -> None:
+@given(subject_cohorts(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_decides_nothing(cohort: SubjectCohort, random: object) -> None:
     people = list(cohort.subjects)
     random.shuffle(people)  # type: ignore[attr-defined]
     assert replace(cohort, subjects=tuple(people)).pairs() == cohort.pairs()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from torch import Tensor
 
+from strategies import seeds
 from tenter import config
 from tenter.registration import poses
 from tenter.shapes import Matrix
@@ -20,8 +21,6 @@ SPACING = (2.0, 1.5, 2.5)
 POSES = config.Poses(count=3, rotation_deg=25, scale=0.2, shear=0.1, translation_mm=5)
 CLOSE = 0.03
 """Voxels: what linear interpolation of the bent maps below may cost."""
-
-seeds = some.integers(0, 2**31 - 1)
 
 
 @dataclass(frozen=True)

@@ -8,30 +8,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+import strategies
+from strategies import flips, orders, seeds
 from tenter.shapes import Matrix
 from tenter.spatial import affine, compose, geometry, invert, jacobian, smooth, warp
 from tenter.spatial.transform import Transform
 
-seeds = st.integers(0, 2**31 - 1)
 sizes = st.integers(1, 9)
 shapes = st.one_of(st.tuples(sizes, sizes), st.tuples(sizes, sizes, sizes))
 larger = st.tuples(*[st.integers(4, 9)] * 3)
-orders = st.permutations([0, 1, 2])
-flips = st.tuples(*[st.booleans()] * 3)
 
 
 def uniform(seed: int, *shape: int) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def world(seed: int) -> Matrix:
-    """A voxel-to-mm affine of any direction (either handedness) and voxel size."""
-    random = np.random.default_rng(seed)
-    result = np.eye(4)
-    result[:3, :3] = Rotation.random(rng=random).as_matrix() * random.uniform(0.5, 3, 3)
-    result[:3, 0] *= random.choice([-1, 1])
-    result[:3, 3] = random.uniform(-100, 100, 3)
-    return result
 
 
 def restored(
@@ -120,7 +109,7 @@ def test_map_after_its_inverse_is_identity(seed: int) -> None:
 def test_case_grid_does_not_depend_on_how_the_image_is_stored(
     seed: int, shape: tuple[int, int, int], order: list[int], flip: tuple[bool, bool, bool]
 ) -> None:
-    image = world(seed)
+    image = strategies.affine(seed)
     plan = ((8, 9, 7), (1.0, 1.5, 2.0))
     again = restored(image, shape, order, flip)
     permuted = tuple(shape[axis] for axis in order)
@@ -135,8 +124,10 @@ def test_case_grid_does_not_depend_on_how_the_image_is_stored(
 def test_points_and_voxels_agree_on_the_map(
     seed: int, other: int, shape: tuple[int, int, int]
 ) -> None:
-    transform = Transform(world(seed), 2 * uniform(seed, 1, 3, *shape) - 1, world(seed + 1))
-    grid = world(other)
+    transform = Transform(
+        strategies.affine(seed), 2 * uniform(seed, 1, 3, *shape) - 1, strategies.affine(seed + 1)
+    )
+    grid = strategies.affine(other)
     grid[:3, 3] = geometry.centre_mm(transform.affine, shape)
     moves = transform.displacement_mm(grid, (3, 4, 5))
     voxels = np.array([[0.0, 0, 0], [2, 3, 4], [1, 0, 3]])
@@ -151,9 +142,9 @@ def test_moving_coordinates_do_not_depend_on_the_worlds_place(
     seed: int, other: int, shape: tuple[int, int, int]
 ) -> None:
     transform, fixed, moving = (
-        Transform(world(seed), uniform(seed, 1, 3, *shape), world(other)),
-        world(1),
-        world(2),
+        Transform(strategies.affine(seed), uniform(seed, 1, 3, *shape), strategies.affine(other)),
+        strategies.affine(1),
+        strategies.affine(2),
     )
     before = transform.coordinates(fixed, (3, 3, 3), moving)
     shift = geometry.translation((7.0, -30.0, 11.0))
@@ -192,7 +183,7 @@ def placed_at_3_mm(seed: int) -> Matrix:
     """A grid of any direction (either handedness) whose first axis has voxels of 3 mm,
     the others near it.
     """
-    result = world(seed)
+    result = strategies.affine(seed)
     result[:3, :3] *= [3.0, 2.4, 3.0] / np.linalg.norm(result[:3, :3], axis=0)
     return result
 

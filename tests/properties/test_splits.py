@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from strategies import pair, paired_cohorts
 from tenter import chunks, folds
 from tenter.records import Pair
 
 
-def pair(number: int, patient: int, kind: str = "cv", stratum: str | None = None) -> Pair:
-    return Pair(
-        id=f"p{number}",
-        patients=(f"P{patient}",),
-        moving=Path(f"m{number}"),
-        fixed=Path(f"f{number}"),
-        set=kind,  # type: ignore[arg-type]
-        stratum=stratum,
-    )
-
-
-COUNT = st.integers(2, 6)
-PATIENTS = st.lists(st.integers(0, 40), min_size=1, max_size=60)
-
-
-@st.composite
-def cohorts(draw: st.DrawFn) -> tuple[list[Pair], int]:
-    """A cohort with at least as many patients as folds."""
-    count = draw(COUNT)
-    patients = [*range(count), *draw(PATIENTS)]
-    strata = {patient: draw(st.sampled_from([None, "a", "b"])) for patient in set(patients)}
-    pairs = [pair(i, patient, stratum=strata[patient]) for i, patient in enumerate(patients)]
-    extra = draw(st.lists(st.sampled_from(["train", "test"]), max_size=8))
-    pairs += [pair(1000 + i, 1000 + i, kind) for i, kind in enumerate(extra)]
-    return pairs, count
-
-
 @settings(max_examples=200)
-@given(cohorts(), st.integers(0, 5), st.integers(1, 4))
+@given(paired_cohorts(), st.integers(0, 5), st.integers(1, 4))
 def test_no_patient_is_trained_on_and_tested(
     cohort: tuple[list[Pair], int], seed: int, jobs: int
 ) -> None:
@@ -64,7 +36,7 @@ def test_no_patient_is_trained_on_and_tested(
 
 
 @settings(max_examples=200)
-@given(cohorts(), st.integers(1, 4))
+@given(paired_cohorts(), st.integers(1, 4))
 def test_every_pair_is_in_exactly_one_chunk(cohort: tuple[list[Pair], int], jobs: int) -> None:
     pairs, count = cohort
     dealt = chunks.deal(pairs, folds.assign(pairs, count, 0, {}), jobs)
@@ -72,7 +44,7 @@ def test_every_pair_is_in_exactly_one_chunk(cohort: tuple[list[Pair], int], jobs
 
 
 @settings(max_examples=200)
-@given(cohorts(), st.lists(st.integers(0, 60), min_size=1, max_size=10))
+@given(paired_cohorts(), st.lists(st.integers(0, 60), min_size=1, max_size=10))
 def test_a_growing_cohort_moves_nobody(cohort: tuple[list[Pair], int], more: list[int]) -> None:
     pairs, count = cohort
     before = folds.assign(pairs, count, 0, {})
@@ -82,7 +54,7 @@ def test_a_growing_cohort_moves_nobody(cohort: tuple[list[Pair], int], more: lis
 
 
 @settings(max_examples=100)
-@given(cohorts())
+@given(paired_cohorts())
 def test_no_fold_is_empty(cohort: tuple[list[Pair], int]) -> None:
     pairs, count = cohort
     assert set(folds.assign(pairs, count, 0, {}).values()) == set(range(count))

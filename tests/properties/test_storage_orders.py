@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import save, world
-from registered import AFFINES, Study, drawn, write_manifest, write_points
+from builders.registered_pairs import AFFINES, RegisteredStudy, drawn, write_manifest, write_points
+from builders.tiny_cohorts import save, world
 from tenter import config, manifest
 from tenter.cases import case_files, planning
 from tenter.cases.alignment import align
@@ -85,7 +85,7 @@ def orders_of(name: str) -> tuple[Order, Order]:
 class Results:
     """All pairs, prepared, registered and measured."""
 
-    study: Study
+    study: RegisteredStudy
     rows: tuple[MetricRow, ...]
 
     def case(self, name: str) -> CaseImages:
@@ -113,7 +113,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("stored")
     write_cohort(root)
-    study = Study(root, NAMES)
+    study = RegisteredStudy(root, NAMES)
     return Results(study, study.run())
 
 

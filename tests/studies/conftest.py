@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from short_cohorts import Cohorts
+from builders.short_cohorts import Cohorts
 
 LEFT = "not soak"
 

@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import pytest
 
-from short_cohorts import COHORTS, Cohorts
-from short_study import SHAPE, Model
+from builders.short_cohorts import COHORTS, Cohorts
+from builders.short_study import SHAPE, Model
 from tenter import config, networks
 from tenter.config.losses import ImageTerm, Regulariser
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-import patient
 import tenter
+from builders import new_patient
 from tenter import api, config
 from tenter.errors import DataError, InputError
 from tenter.formats import volumes
@@ -39,14 +39,14 @@ def shift(*mm: float) -> Transform:
 @pytest.fixture
 def refined(tmp_path: Path) -> Path:
     """A model of a new patient, and a file of an option."""
-    patient.write_model(tmp_path / "tiny")
-    patient.write_model(tmp_path / "tiny-seed1", weight=0.2)
+    new_patient.write_model(tmp_path / "tiny")
+    new_patient.write_model(tmp_path / "tiny-seed1", weight=0.2)
     (tmp_path / "option.yaml").write_text("refine: {steps: 2}\n")
     return tmp_path
 
 
 def test_an_option_is_a_mapping_a_section_or_a_file(refined: Path) -> None:
-    sides = patient.volume("moving"), patient.volume("fixed")
+    sides = new_patient.volume("moving"), new_patient.volume("fixed")
     given = (
         {"refine": {"steps": 2}},
         config.TestTime(refine=config.Refine(steps=2)),
@@ -60,7 +60,7 @@ def test_an_option_is_a_mapping_a_section_or_a_file(refined: Path) -> None:
 
 
 def test_an_option_that_is_none_is_refused(refined: Path) -> None:
-    sides = patient.volume("moving"), patient.volume("fixed")
+    sides = new_patient.volume("moving"), new_patient.volume("fixed")
     with pytest.raises(
         InputError, match=r"test_time:refine\.step: unknown key; did you mean 'steps'"
     ):
@@ -68,7 +68,7 @@ def test_an_option_that_is_none_is_refused(refined: Path) -> None:
 
 
 def test_several_models_are_one_ensemble(refined: Path) -> None:
-    sides = patient.volume("moving"), patient.volume("fixed")
+    sides = new_patient.volume("moving"), new_patient.volume("fixed")
     folders = [refined / "tiny", refined / "tiny-seed1"]
     both = tenter.register([str(folder) for folder in folders], *sides)
     each = [tenter.register(folder, *sides).transform.field for folder in folders]
@@ -119,8 +119,8 @@ def test_type_checkers_are_shown_the_same_names() -> None:
 
 
 def test_three_lines_register(tmp_path: Path) -> None:
-    patient.write_model(tmp_path / "model")
-    moving, fixed = (str(path) for path in patient.write_images(tmp_path))
+    new_patient.write_model(tmp_path / "model")
+    moving, fixed = (str(path) for path in new_patient.write_images(tmp_path))
     result = tenter.register(str(tmp_path / "model"), moving, fixed)
     assert isinstance(result, tenter.Registration)
     assert result.warped.array.shape == (1, 9, 11, 8)
@@ -128,10 +128,12 @@ def test_three_lines_register(tmp_path: Path) -> None:
 
 
 def test_an_image_warped_by_hand_is_the_registrations_own(tmp_path: Path) -> None:
-    patient.write_model(tmp_path / "model")
-    result = tenter.register(tmp_path / "model", patient.volume("moving"), patient.volume("fixed"))
+    new_patient.write_model(tmp_path / "model")
+    result = tenter.register(
+        tmp_path / "model", new_patient.volume("moving"), new_patient.volume("fixed")
+    )
     by_hand = tenter.warp(
-        patient.volume("moving"), result.transform, patient.volume("fixed"), fill="edge"
+        new_patient.volume("moving"), result.transform, new_patient.volume("fixed"), fill="edge"
     )
     np.testing.assert_allclose(by_hand.array, result.warped.array, rtol=0, atol=1e-2)
 
@@ -177,7 +179,7 @@ def patient_grid() -> tenter.Volume:
 
 
 def test_files_are_read_as_inside_the_package(tmp_path: Path) -> None:
-    path = patient.write_images(tmp_path)[0]
+    path = new_patient.write_images(tmp_path)[0]
     assert np.array_equal(tenter.read_image(str(path)).array, volumes.read_image(path).array)
     tenter.write_image(tmp_path / "copy.nii", tenter.read_image(path))
     assert np.array_equal(

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-import broken_disks as broken
-from stage_commands import MODEL, WORDS, SmallStudy, run
+from builders import broken_disks as broken
+from builders.stage_commands import MODEL, WORDS, SmallStudy, run
 from tenter import files
 
 SIZE = "size=16m"

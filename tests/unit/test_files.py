@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import broken_disks
+from builders import broken_disks
 from tenter import files
 from tenter.errors import DataError, OutputError
 from tenter.records import Fault

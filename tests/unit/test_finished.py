@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import patient
+from builders import new_patient
 from tenter import files, finished
 from tenter.config import PlanRules
 from tenter.errors import InputError
@@ -21,7 +21,7 @@ CONFIG = Path("config.yaml")
 def model(tmp_path: Path) -> Path:
     """A model of two folds."""
     for fold in "01":
-        patient.write_model(tmp_path / "model", fold)
+        new_patient.write_model(tmp_path / "model", fold)
     return tmp_path / "model"
 
 
@@ -39,7 +39,7 @@ def edit(path: Path, **keys: object) -> None:
 
 def test_the_plan_is_that_of_the_folds(model: Path) -> None:
     found = finished.load(model)
-    assert found.plan == patient.PLAN
+    assert found.plan == new_patient.PLAN
     assert [fold.folder.name for fold in found.folds] == ["fold-0", "fold-1"]
     assert found.rules == PlanRules(
         spacing_mm=(2.0, 2.0, 2.5), shape=(10, 12, 8), intensity="zscore", alignment="centre"
@@ -51,16 +51,16 @@ def test_a_folder_of_one_fold_is_a_model(model: Path) -> None:
 
 
 def test_the_fold_trained_on_everyone_counts_only_alone(tmp_path: Path) -> None:
-    everyone = patient.write_model(tmp_path, "all")
+    everyone = new_patient.write_model(tmp_path, "all")
     assert finished.members(tmp_path) == (everyone,)
-    fold = patient.write_model(tmp_path, "0")
+    fold = new_patient.write_model(tmp_path, "0")
     assert finished.members(tmp_path) == (fold,)
     assert finished.members(everyone) == (everyone,)
 
 
 def test_a_folder_of_models_names_them(tmp_path: Path) -> None:
     for name in ("unet", "local"):
-        patient.write_model(tmp_path / name)
+        new_patient.write_model(tmp_path / name)
     with pytest.raises(InputError, match="name one of the models in it: local, unet"):
         finished.members(tmp_path)
 
@@ -134,9 +134,9 @@ def test_a_damaged_model_is_refused_by_file_and_cause(model: Path, damage: str) 
 def test_folds_of_different_plans_are_refused_by_key(
     tmp_path: Path, key: str, value: object, told: str
 ) -> None:
-    patient.write_model(tmp_path, "0")
-    changed = replace(patient.PLAN, **{key: value})  # type: ignore[arg-type]
-    patient.write_model(tmp_path, "1", changed)
+    new_patient.write_model(tmp_path, "0")
+    changed = replace(new_patient.PLAN, **{key: value})  # type: ignore[arg-type]
+    new_patient.write_model(tmp_path, "1", changed)
     with pytest.raises(
         InputError, match=f"was trained with another plan than fold-0: {told}"
     ) as caught:
@@ -145,8 +145,8 @@ def test_folds_of_different_plans_are_refused_by_key(
 
 
 def test_folds_of_different_cohorts_agree(tmp_path: Path) -> None:
-    patient.write_model(tmp_path, "0")
-    patient.write_model(tmp_path, "1", replace(patient.PLAN, cohort={"pairs": 3}))
+    new_patient.write_model(tmp_path, "0")
+    new_patient.write_model(tmp_path, "1", replace(new_patient.PLAN, cohort={"pairs": 3}))
     assert len(finished.load(tmp_path).folds) == 2
 
 
@@ -254,7 +254,7 @@ def test_every_contradicting_key_is_named(model: Path) -> None:
 def test_a_folder_whose_name_cannot_stand_in_the_results_is_refused(
     tmp_path: Path, name: str
 ) -> None:
-    patient.write_model(tmp_path / name)
+    new_patient.write_model(tmp_path / name)
     (fault,) = finished.conflicts(PlanRules(), finished.load(tmp_path / name), CONFIG)
     assert (fault.column, repr(name) in fault.message) == ("model", True)
 

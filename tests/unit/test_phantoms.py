@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from strategies import seeds
 from tenter.phantoms import anatomy, appearance, deformation, scene
 from tenter.phantoms.anatomy import Anatomy, Landmark
 from tenter.phantoms.appearance import Echo, Scan
@@ -14,7 +14,6 @@ from tenter.phantoms.deformation import Deformation
 from tenter.phantoms.scene import Grid, Scene
 from tenter.spatial import geometry
 
-SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(max_examples=15, deadline=None)
 
 
@@ -44,7 +43,7 @@ def test_bump_moves_its_centre_by_its_amplitude_and_fades_as_a_gaussian() -> Non
     np.testing.assert_allclose(moved, [[4, 0, 0], [4 * np.exp(-0.5), 10, 0]], rtol=0, atol=1e-12)
 
 
-@given(SEEDS)
+@given(seeds)
 @FEW
 def test_inverse_undoes_the_deformation(seed: int) -> None:
     deformed, points = drawn(seed)
@@ -52,7 +51,7 @@ def test_inverse_undoes_the_deformation(seed: int) -> None:
     np.testing.assert_allclose(back, points, rtol=0, atol=1e-6)
 
 
-@given(SEEDS)
+@given(seeds)
 @FEW
 def test_deformation_folds_nowhere(seed: int) -> None:
     deformed, points = drawn(seed)
@@ -61,7 +60,7 @@ def test_deformation_folds_nowhere(seed: int) -> None:
     assert np.linalg.det(np.stack(slopes, axis=-1)).min() > 0.02
 
 
-@given(SEEDS)
+@given(seeds)
 @FEW
 def test_deformation_moves_the_gland_by_more_than_a_translation(seed: int) -> None:
     deformed, points = drawn(seed)
@@ -70,7 +69,7 @@ def test_deformation_moves_the_gland_by_more_than_a_translation(seed: int) -> No
     assert np.linalg.norm(shifts - shifts.mean(axis=0), axis=1).max() > 1.0
 
 
-@given(SEEDS)
+@given(seeds)
 @FEW
 def test_sampled_transform_is_the_closed_form_within_a_tenth_of_a_millimetre(seed: int) -> None:
     deformed, points = drawn(seed)
@@ -85,7 +84,7 @@ def test_distance_to_a_ball_is_exact() -> None:
     np.testing.assert_allclose(patient().body(ball, points), [-5, 3, -2], rtol=0, atol=1e-12)
 
 
-@given(SEEDS)
+@given(seeds)
 @FEW
 def test_sites_lie_on_the_gland(seed: int) -> None:
     body = patient(seed)
@@ -93,7 +92,7 @@ def test_sites_lie_on_the_gland(seed: int) -> None:
     np.testing.assert_allclose(body.prostate(places), 0, atol=0.01)
 
 
-@given(SEEDS)
+@given(seeds)
 @FEW
 def test_landmarks_lie_inside_the_gland_and_apart(seed: int) -> None:
     body = patient(seed)

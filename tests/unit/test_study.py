@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-import patient
+from builders import new_patient
 from tenter import files
 from tenter.config import Runtime
 from tenter.errors import InputError
@@ -144,7 +144,7 @@ def test_on_a_cluster_a_training_mirrors_to_a_server() -> None:
 
 
 def test_a_finished_model_makes_every_pair_a_tested_one(tmp_path: Path) -> None:
-    model = patient.write_model(tmp_path / "other/models/best", "1")
+    model = new_patient.write_model(tmp_path / "other/models/best", "1")
     study = Study.load(write_study(tmp_path, models={}, model="other/models/best"))
     assert list(study.chunks) == ["test-0"]
     assert list(study.registrars) == ["best"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broken_disks import NOBODY, mounted, needs_root, read_only
+from builders.broken_disks import NOBODY, mounted, needs_root, read_only
 from tenter import provenance, surroundings
 from tenter.errors import CodeChangedError, TenterError
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import tracking_servers
+from builders import tracking_servers
 from tenter import addresses, tracking
 from tenter.errors import TrackingError
 from tenter.tracking import FoldResult, Mirror, ModelResult, Place

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broken_disks import filled, mounted
+from builders.broken_disks import filled, mounted
 from tenter import tracking
 from tenter.errors import TrackingError
 from tenter.tracking import FoldResult, ModelResult, Place

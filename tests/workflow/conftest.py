@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clones import Clone, clone, enlarge_first, set_aside, simulate, write_config
+from builders.clones import Clone, clone, enlarge_first, set_aside, simulate, write_config
 from golden import expected
 
 

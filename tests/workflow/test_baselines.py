@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from clones import Clone, clone, simulate, write_config
+from builders.clones import Clone, clone, simulate, write_config
 from tenter import files
 
 SHIFT_MM = (3.0, -2.0, 1.0)

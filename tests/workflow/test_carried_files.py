@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from clones import Clone
+from builders.clones import Clone
 from tenter.formats.points import read_points
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import faulty
+from builders import faulty_files
 
 # Linux counts to a process's peak memory what it held before it became the command:
 # that of the tests, were it started from here, and of a small interpreter, started from there.
@@ -25,7 +25,7 @@ sys.exit(status)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    return faulty.cohort(tmp_path / "study")
+    return faulty_files.cohort(tmp_path / "study")
 
 
 def run(config: Path, *flags: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
@@ -52,8 +52,8 @@ def test_a_sound_study_exits_0_and_is_summed_up(config: Path) -> None:
 def test_all_faults_are_told_one_a_line_and_nothing_is_started(config: Path) -> None:
     folder = config.parent
     before = {path.name: path.read_bytes() for path in folder.glob("p2_*")}
-    faulty.cut_half(folder / "p1_mr.nii.gz")
-    faulty.html(folder / "p3_mr.nii.gz")
+    faulty_files.cut_half(folder / "p1_mr.nii.gz")
+    faulty_files.html(folder / "p3_mr.nii.gz")
     edit(config, "learning_rate: 1.0e-2", "learning_rate: -1")
     edit(folder / "manifest.tsv", "pair-p3\t", "pair-p2\t")
     done = run(config, "--output", "check.json")
@@ -69,7 +69,13 @@ def test_all_faults_are_told_one_a_line_and_nothing_is_started(config: Path) -> 
 
 
 def test_what_is_no_file_does_not_hang_and_a_lying_one_takes_little_memory(config: Path) -> None:
-    spoilers = (faulty.fifo, faulty.folder, faulty.dangling, faulty.huge, faulty.bomb)
+    spoilers = (
+        faulty_files.fifo,
+        faulty_files.folder,
+        faulty_files.dangling,
+        faulty_files.huge,
+        faulty_files.bomb,
+    )
     for spoil, name in zip(spoilers, ("p1_mr", "p1_us", "p2_mr", "p2_us", "p3_mr"), strict=True):
         spoil(config.parent / f"{name}.nii.gz")
     command = [str(Path(sys.executable).with_name("tenter")), "check", config.name]
@@ -87,10 +93,10 @@ def test_what_is_no_file_does_not_hang_and_a_lying_one_takes_little_memory(confi
 
 
 def test_paths_with_blanks_and_umlauts_work_in_any_locale(tmp_path: Path) -> None:
-    config = faulty.cohort(tmp_path / "Übersicht der Fälle")
+    config = faulty_files.cohort(tmp_path / "Übersicht der Fälle")
     (config.parent / "p1_mr.nii.gz").rename(config.parent / "p1 für später.nii.gz")
     edit(config.parent / "manifest.tsv", "p1_mr.nii.gz", "p1 für später.nii.gz")
-    faulty.constant(config.parent / "p1 für später.nii.gz")
+    faulty_files.constant(config.parent / "p1 für später.nii.gz")
     command = [str(Path(sys.executable).with_name("tenter")), "check", str(config)]
     bare = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
     done = subprocess.run(
@@ -102,7 +108,7 @@ def test_paths_with_blanks_and_umlauts_work_in_any_locale(tmp_path: Path) -> Non
 
 
 def test_a_thousand_rows_are_checked_by_header_in_half_a_minute(tmp_path: Path) -> None:
-    config = faulty.cohort(tmp_path / "study", [f"p{number}" for number in range(5)])
+    config = faulty_files.cohort(tmp_path / "study", [f"p{number}" for number in range(5)])
     table = config.parent / "manifest.tsv"
     header, *rows = table.read_text(encoding="utf-8").splitlines()
     many = []

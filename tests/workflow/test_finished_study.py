@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mlflow
 
-from clones import Clone, jobs
+from builders.clones import Clone, jobs
 from tenter import files, folds
 
 

@@ -13,8 +13,8 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-import flat
-from row_files import row_file
+from builders import slice_cohort
+from builders.row_files import row_file
 from tenter.cases import plans
 from tenter.config import (
     EvaluateSettings,
@@ -42,9 +42,9 @@ from tenter.study import Study
 
 FOLD = "0"
 WAYS = {
-    "axial": flat.Stored(),
-    "coronal": flat.Stored(normal=1, flat_axis=0, flipped=True),
-    "oblique": flat.Stored(normal=0, turn=flat.TILTED, flat_axis=1),
+    "axial": slice_cohort.Stored(),
+    "coronal": slice_cohort.Stored(normal=1, flat_axis=0, flipped=True),
+    "oblique": slice_cohort.Stored(normal=0, turn=slice_cohort.TILTED, flat_axis=1),
 }
 SHAPES = {"axial": (30, 26, 1), "coronal": (30, 1, 26), "oblique": (1, 30, 26)}
 STUDY: dict[str, Any] = {
@@ -82,9 +82,9 @@ class Finished:
         stored: how the slices lie and are stored.
     """
 
-    def __init__(self, root: Path, stored: flat.Stored) -> None:
+    def __init__(self, root: Path, stored: slice_cohort.Stored) -> None:
         self.root = root
-        self.manifest = flat.written(root / "cohort", stored)
+        self.manifest = slice_cohort.written(root / "cohort", stored)
         self.config = root / "flat.yaml"
         self.config.write_text(yaml.safe_dump(STUDY | {"manifest": "cohort/manifest.tsv"}))
         self.study = Study.load(self.config)
@@ -281,10 +281,10 @@ def test_a_volume_is_refused_by_a_model_of_slices(finished: Any, tmp_path: Path)
 def test_check_takes_slices_and_names_what_is_none(finished: Any, tmp_path: Path) -> None:
     made = finished("axial")
     assert "common grid: 30 x 26 x 1 voxels of 2 x 2.5 x 6 mm" in str(check(made.config))
-    mixed = flat.written(tmp_path / "cohort", flat.Stored())
+    mixed = slice_cohort.written(tmp_path / "cohort", slice_cohort.Stored())
     for column in ("moving_image", "fixed_image", "moving_labels", "fixed_labels"):
         path = mixed.parent / f"2-{column}.nii.gz"
-        flat.thicken(path)
+        slice_cohort.thicken(path)
     config = tmp_path / "mixed.yaml"
     config.write_text(yaml.safe_dump(STUDY | {"manifest": "cohort/manifest.tsv"}))
     with pytest.raises(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clones import Clone
+from builders.clones import Clone
 from golden import expected
 
 GOLDEN = Path(expected.__file__).parent

@@ -13,8 +13,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from clones import Clone
-from row_files import row_file
+from builders.clones import Clone
+from builders.row_files import row_file
 from tenter import files
 from tenter.formats import transforms
 

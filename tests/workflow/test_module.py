@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import Clone, clone, simulate, write_config
+from builders.clones import Clone, clone, simulate, write_config
 
 STUDY = 'configfile: "config/trial.yaml"'
 SNAKEFILE = """\

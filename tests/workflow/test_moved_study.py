@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clones import Clone, jobs
+from builders.clones import Clone, jobs
 
 ODD = 'it\'s {P01} <logs> $HOME "ü" #?&;'
 """A folder's name that a shell, Snakemake or SQL could misread."""

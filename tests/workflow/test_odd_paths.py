@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-import faulty
-from clones import ROOT
+from builders import faulty_files
+from builders.clones import ROOT
 
 
 def dry_run(config: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def dry_run(config: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def odd_study(folder: Path, name: str, results: str) -> Path:
     """A study whose files lie in a folder called `name`, as does its configuration."""
-    config = faulty.cohort(folder / name)
+    config = faulty_files.cohort(folder / name)
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
     config.unlink()
     path = config.with_name(f"{name}.yaml")

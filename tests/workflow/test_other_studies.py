@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from clones import NETWORK, TRAINING, Clone, jobs, simulate
+from builders.clones import NETWORK, TRAINING, Clone, jobs, simulate
 from tenter.formats import transforms
 
 

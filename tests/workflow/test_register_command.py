@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import patient
 import tenter
+from builders import new_patient
 from tenter.cli.main import main
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/register-one-patient.md"
@@ -26,10 +26,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the page has it: a model, two images, their labels and points."""
     root = tmp_path_factory.mktemp("page")
     for fold in "01":
-        patient.write_model(root / MODEL, fold)
-    patient.write_images(root)
+        new_patient.write_model(root / MODEL, fold)
+    new_patient.write_images(root)
     for side, name in (("moving", "mr"), ("fixed", "us")):
-        image = patient.volume(side)
+        image = new_patient.volume(side)
         values = np.zeros(image.array.shape[1:], dtype=np.int32)
         values[3:6, 3:6, 3:6] = 1
         tenter.write_labels(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import Clone
+from builders.clones import Clone
 
 Damage = Callable[[Path], None]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import finished
+from builders import finished_study
 from tenter import files
 
 CHROMIUM = (
@@ -29,16 +29,16 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = ("local", "unet")
-    root = finished.write_study(
-        tmp_path_factory.mktemp("study"), finished.rows(models=models, seed=3), models=models
+    root = finished_study.write_study(
+        tmp_path_factory.mktemp("study"), finished_study.rows(models=models, seed=3), models=models
     )
-    for pair, _ in finished.cohort(12, 9):
-        finished.write_case(root, pair, (24, 28, 20))
+    for pair, _ in finished_study.cohort(12, 9):
+        finished_study.write_case(root, pair, (24, 28, 20))
         for model in models:
-            finished.write_field(root, model, pair, (24, 28, 20))
+            finished_study.write_field(root, model, pair, (24, 28, 20))
             said = {"models": [{"fold": "0"}] * 5, "seconds": {"network": 12.34}, "device": "cuda"}
             files.write_json(root / "fields" / model / pair / "infer.json", said)
-    finished.write_report(root, models=models, examples=1, options=(("unet", "local"),))
+    finished_study.write_report(root, models=models, examples=1, options=(("unet", "local"),))
     return root / "report.html"
 
 

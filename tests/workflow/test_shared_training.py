@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from learning import Prepared, prepare, settings
+from builders.training_cases import Prepared, prepare, settings
 from tenter import finished, provenance
 from tenter.history import read_history
 

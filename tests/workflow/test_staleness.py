@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from clones import Clone
+from builders.clones import Clone
 from tenter import folds
 
 FOLDS = ("0", "1", "2")

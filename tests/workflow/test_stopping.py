@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clones import Clone
+from builders.clones import Clone
 
 COMMAND = (
     "snakemake", "--profile", "profiles/local", "--cores", "2", "--configfile", "config/trial.yaml",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import NETWORK, TRAINING, Clone, clone, jobs, simulate, write_config
+from builders.clones import NETWORK, TRAINING, Clone, clone, jobs, simulate, write_config
 from tenter.study import Study
 
 FOLDS = ("0", "1", "2")

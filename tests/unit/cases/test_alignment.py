@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from conftest import stored, world
+from builders.tiny_cohorts import stored, world
 from tenter.cases.alignment import align, centre_of_mass_mm
 from tenter.errors import DataError
 from tenter.formats.volumes import Volume

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from row_files import row_file
+from builders.row_files import row_file
 from tenter import config, files, provenance
 from tenter.cli.recorded import recorded
 from tenter.errors import DataError

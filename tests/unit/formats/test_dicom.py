@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import dicoms
+from builders import dicoms
 from tenter.config import LabelFiles
 from tenter.errors import DataError
 from tenter.formats import dicom, volumes

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
-import dicoms
+from builders import dicoms
 from tenter.formats import dicom_files, dicom_pixels
 from tenter.formats.dicom_files import UnusableError
 

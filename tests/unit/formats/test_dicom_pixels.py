@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom import uid
 
-import dicoms
+from builders import dicoms
 from tenter.formats import dicom_pixels
 from tenter.formats.dicom_files import UnusableError
 

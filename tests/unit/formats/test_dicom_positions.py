@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-import dicoms
+from builders import dicoms
 from tenter.errors import DataError
 from tenter.formats import dicom, volumes
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-from stored import (
+from builders.stored_pairs import (
     FIXED_SHAPE,
     MOVING_SHAPE,
     STORAGES,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from stored import itk_points, voxel_points
+from builders.stored_pairs import itk_points, voxel_points
 from tenter.config import LabelFiles
 from tenter.errors import DataError
 from tenter.formats import itk_transforms, transforms

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from conftest import world
+from builders.tiny_cohorts import world
 from tenter.config import LabelFiles
 from tenter.errors import DataError
 from tenter.formats import volumes

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import faulty
+from builders import faulty_files
 from tenter.config import LabelFiles
 from tenter.errors import DataError, InputError
 from tenter.formats import headers, kinds, known_formats, volumes
@@ -15,8 +15,8 @@ from tenter.formats.headers import Header
 from tenter.formats.image_format import Format, Stored
 from tenter.stages.check import check
 
-AFFINE = faulty.affine(spacing=2.0)
-NOISE = np.random.default_rng(0).normal(100, 20, (2, *faulty.SHAPE)).astype(np.float32)
+AFFINE = faulty_files.affine(spacing=2.0)
+NOISE = np.random.default_rng(0).normal(100, 20, (2, *faulty_files.SHAPE)).astype(np.float32)
 
 
 def toy_stored(path: Path) -> Stored:
@@ -54,7 +54,7 @@ def test_an_image_of_a_new_format_is_read_scaled(tmp_path: Path) -> None:
 
 def test_its_header_and_files_are_known(tmp_path: Path) -> None:
     path = toy(tmp_path / "A.NPZ", NOISE[0])
-    assert volumes.header(path).shape == faulty.SHAPE
+    assert volumes.header(path).shape == faulty_files.SHAPE
     assert volumes.parts(path) == (path,)
     assert kinds.marked(path) is None
 
@@ -72,10 +72,10 @@ def test_what_is_not_finite_in_it_is_refused(tmp_path: Path) -> None:
 
 def with_toy(folder: Path) -> tuple[Path, Path]:
     """A study whose first fixed image is of the new format: configuration and image."""
-    config = faulty.cohort(folder)
+    config = faulty_files.cohort(folder)
     table = folder / "manifest.tsv"
     table.write_text(table.read_text().replace("p1_us.nii.gz", "p1_us.npz", 1))
-    return config, toy(folder / "p1_us.npz", NOISE[0], faulty.affine())
+    return config, toy(folder / "p1_us.npz", NOISE[0], faulty_files.affine())
 
 
 def test_a_study_with_such_an_image_is_checked(

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from stored import (
+from builders.stored_pairs import (
     FIXED_SHAPE,
     SMALL_GRID,
     STORAGES,

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-import faulty
+from builders import faulty_files
 from tenter.config import LabelFiles
 from tenter.errors import DataError
 from tenter.formats import headers, volumes
@@ -135,10 +135,10 @@ def test_the_texts_of_two_places_that_differ_are_never_equal() -> None:
 
 
 def test_check_accepts_labels_in_another_order(tmp_path: Path) -> None:
-    settings = faulty.cohort(tmp_path)
+    settings = faulty_files.cohort(tmp_path)
     path = tmp_path / "p1_us_labels.nii.gz"
     turned = nib.load(path).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))  # type: ignore[attr-defined]
-    assert turned.shape != faulty.SHAPE
+    assert turned.shape != faulty_files.SHAPE
     turned.header.set_xyzt_units("mm")
     nib.save(turned, path)
     assert "label on both sides: label-1 in 3" in str(check(settings))

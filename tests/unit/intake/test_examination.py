@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import faulty
+from builders import faulty_files
 from tenter import files
 from tenter.config import LabelFiles
 from tenter.intake.examination import Examiner
@@ -15,7 +15,7 @@ from tenter.records import Pair
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     moving, fixed = (
-        faulty.image(tmp_path / f"{name}.nii.gz", seed) for seed, name in enumerate("mf")
+        faulty_files.image(tmp_path / f"{name}.nii.gz", seed) for seed, name in enumerate("mf")
     )
     return Pair(id="a", patients=("p",), moving=moving, fixed=fixed, row=2)
 
@@ -41,7 +41,7 @@ def test_every_file_is_examined_once(examiner: Examiner, pair: Pair) -> None:
 
 
 def test_several_workers_find_what_one_finds(tmp_path: Path, pair: Pair) -> None:
-    faulty.constant(pair.fixed)
+    faulty_files.constant(pair.fixed)
     one, four = (Examiner(root=tmp_path, labels=LabelFiles(), workers=count) for count in (1, 4))
     assert one.findings([pair]) == four.findings([pair])
 
@@ -65,7 +65,7 @@ def test_a_changed_file_is_read_again_even_if_its_size_and_time_are_kept(
 
 
 def test_faulty_files_are_not_remembered(tmp_path: Path, examiner: Examiner, pair: Pair) -> None:
-    faulty.constant(pair.moving)
+    faulty_files.constant(pair.moving)
     examiner.findings([pair])
     assert list(files.read_json(tmp_path / "memory.json")["files"]) == ["image f.nii.gz"]
 

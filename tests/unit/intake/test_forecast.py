@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-import faulty
+from builders import faulty_files
 from tenter import config, networks
 from tenter.config import LabelFiles
 from tenter.intake import forecast
@@ -29,7 +29,7 @@ STUDY = {
 
 
 def needs(folder: Path, **changes: object) -> Forecast:
-    path = faulty.cohort(folder)
+    path = faulty_files.cohort(folder)
     study = Study.load(path, STUDY | changes)
     found = Examiner(root=folder, labels=LabelFiles()).findings(study.pairs)
     return forecast.forecast(study, PLAN, found)
@@ -59,7 +59,7 @@ def test_fields_follow_what_is_exported(tmp_path: Path) -> None:
     bare = needs(tmp_path, export={"field": False, "warped_image": False}).fields_bytes
     assert bare == {"transform": 3 * 24 * 1000}
     full = needs(tmp_path).fields_bytes
-    voxels = math.prod(faulty.SHAPE)
+    voxels = math.prod(faulty_files.SHAPE)
     packed = {"field": int(3 * 0.9 * 12 * voxels), "warped_image": int(3 * 0.9 * 4 * voxels)}
     assert full == bare | packed
 
@@ -81,7 +81,7 @@ def test_an_inverse_is_as_fine_as_memory_allows(voxels: int, finer: int) -> None
 
 
 def test_an_ensemble_writes_its_members_transforms_too(tmp_path: Path) -> None:
-    path = faulty.cohort(tmp_path)
+    path = faulty_files.cohort(tmp_path)
     before = needs(tmp_path).fields_bytes["transform"]
     table = path.parent / "manifest.tsv"
     head, *rows = table.read_text().splitlines()

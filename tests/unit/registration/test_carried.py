@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from measured import AFFINE, MAP, MOVING, SHAPE, Study, bent, still
-from row_files import row_file
+from builders.measured_pairs import AFFINE, MAP, MOVING, SHAPE, MeasuredStudy, bent, still
+from builders.row_files import row_file
 from tenter.errors import DataError
 from tenter.formats import volumes
 from tenter.formats.points import read_points
@@ -26,20 +26,20 @@ OWN = {"apex": (4.0, 2.0, 7.0), "base": (-2.0, 0.0, -4.0), "other": (1.0, 1.0, 1
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    found = Study(tmp_path)
+def study(tmp_path: Path) -> MeasuredStudy:
+    found = MeasuredStudy(tmp_path)
     found.add("p", bent(), fixed=None, moving=None)
     found.points("p", "fixed", FIXED)
     found.points("p", "moving", OWN)
     return found
 
 
-def table(study: Study) -> list[dict[str, str]]:
+def table(study: MeasuredStudy) -> list[dict[str, str]]:
     with (study.root / "mapped/p.tsv").open(newline="") as stream:
         return list(csv.DictReader(stream, delimiter="\t"))
 
 
-def test_mapped_points_are_those_of_simpleitk(study: Study) -> None:
+def test_mapped_points_are_those_of_simpleitk(study: MeasuredStudy) -> None:
     study.evaluate(POINTS)
     transform = sitk.ReadTransform(str(study.root / "fields/p/transform.h5"))
     for name, point in zip(FIXED, read_points(study.root / "mapped/p.tsv"), strict=True):
@@ -48,7 +48,7 @@ def test_mapped_points_are_those_of_simpleitk(study: Study) -> None:
         assert point.xyz == pytest.approx((-found[0], -found[1], found[2]), abs=1e-5)
 
 
-def test_errors_beside_mapped_points_are_those_of_the_metrics(study: Study) -> None:
+def test_errors_beside_mapped_points_are_those_of_the_metrics(study: MeasuredStudy) -> None:
     rows: list[MetricRow] = study.evaluate(POINTS)
     after = {row.label: row.after for row in rows if row.metric == "point_tre"}
     found = {row["label"]: row for row in table(study)}
@@ -66,7 +66,7 @@ def test_points_are_mapped_where_the_moving_image_has_none(tmp_path: Path) -> No
     assert [row[7:11] for row in rows] == [[""] * 4] * 3
 
 
-def test_points_that_a_pair_no_longer_has_do_not_stay(study: Study) -> None:
+def test_points_that_a_pair_no_longer_has_do_not_stay(study: MeasuredStudy) -> None:
     study.evaluate(POINTS)
     for side in ("fixed", "moving"):
         del study.rows[0][f"{side}_points"]
@@ -74,19 +74,19 @@ def test_points_that_a_pair_no_longer_has_do_not_stay(study: Study) -> None:
     assert not (study.root / "mapped/p.tsv").exists()
 
 
-def test_points_are_not_written_where_settings_do_not_ask(study: Study) -> None:
+def test_points_are_not_written_where_settings_do_not_ask(study: MeasuredStudy) -> None:
     study.evaluate(POINTS)
     study.evaluate(MAP)
     assert not (study.root / "mapped/p.tsv").exists()
 
 
-def test_a_pair_without_points_has_no_table(study: Study) -> None:
+def test_a_pair_without_points_has_no_table(study: MeasuredStudy) -> None:
     study.add("q", still(), fixed=None, moving=None)
     study.evaluate(POINTS)
     assert [path.name for path in (study.root / "mapped").iterdir()] == ["p.tsv"]
 
 
-def test_the_folder_of_what_settings_ask_for_must_be_said(study: Study) -> None:
+def test_the_folder_of_what_settings_ask_for_must_be_said(study: MeasuredStudy) -> None:
     study.evaluate(MAP)
     with pytest.raises(DataError, match="--mapped-points"):
         evaluate(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import patient
+from builders import new_patient
 from tenter.cases import preparation
 from tenter.cases.case_files import PreparedImages
 from tenter.formats.volumes import Volume
@@ -23,12 +23,12 @@ SOUND = Figures(mean_mm=1.0, largest_mm=2.0, folding_percent=0.0, spread_mm=None
 
 def originals(scale: float = 1.0) -> tuple[Original, Original]:
     """Both images, the fixed one's voxels enlarged."""
-    fixed = patient.volume("fixed")
+    fixed = new_patient.volume("fixed")
     larger = Volume(fixed.array, fixed.affine @ np.diag([scale, scale, scale, 1.0]))
-    return inputs.original(patient.volume("moving"), "moving"), inputs.original(larger, "fixed")
+    return inputs.original(new_patient.volume("moving"), "moving"), inputs.original(larger, "fixed")
 
 
-def prepared(moving: Original, fixed: Original, plan: Plan = patient.PLAN) -> PreparedImages:
+def prepared(moving: Original, fixed: Original, plan: Plan = new_patient.PLAN) -> PreparedImages:
     """The case, centre on centre."""
     placed = np.eye(4)
     centres = [np.array(image.volume.array.shape[1:]) / 2 - 0.5 for image in (moving, fixed)]
@@ -41,7 +41,7 @@ def prepared(moving: Original, fixed: Original, plan: Plan = patient.PLAN) -> Pr
 
 
 def told(
-    pair: tuple[Original, Original], plan: Plan = patient.PLAN, found: Figures = SOUND
+    pair: tuple[Original, Original], plan: Plan = new_patient.PLAN, found: Figures = SOUND
 ) -> list[str]:
     images = prepared(*pair, plan)
     return [fault.message for fault in concerns.concerns(*pair, plan, images, found)]
@@ -53,7 +53,7 @@ def test_a_pair_of_the_usual_kind_is_told_nothing() -> None:
 
 def test_a_fixed_image_beyond_the_grid_is_told_with_its_reach() -> None:
     # 9 x 11 x 8 voxels of 2, 2, 2.5 mm; the grid is 6 voxels of 2 mm along the first axis.
-    plan = replace(patient.PLAN, shape=(6, 12, 8))
+    plan = replace(new_patient.PLAN, shape=(6, 12, 8))
     messages = told(originals(), plan)
     assert len(messages) == 1
     assert "up to 3.0 mm beyond the model's grid of 12 x 24 x 20 mm" in messages[0]
@@ -61,7 +61,7 @@ def test_a_fixed_image_beyond_the_grid_is_told_with_its_reach() -> None:
 
 @pytest.mark.parametrize(("scale", "count"), [(1.9, 0), (2.1, 1), (0.45, 1)])
 def test_voxels_of_another_kind_are_told_of(scale: float, count: int) -> None:
-    plan = replace(patient.PLAN, shape=(40, 40, 40))
+    plan = replace(new_patient.PLAN, shape=(40, 40, 40))
     messages = [text for text in told(originals(scale), plan) if "was trained on" in text]
     assert len(messages) == count
 
@@ -73,13 +73,13 @@ def test_voxel_sizes_are_compared_along_the_bodys_axes() -> None:
         fixed.volume.affine[:, [2, 0, 1, 3]],
     )
     cohort: dict[str, object] = {"fixed": {"median_spacing_mm": [2.0, 2.0, 6.0]}}
-    plan = replace(patient.PLAN, cohort=cohort)
+    plan = replace(new_patient.PLAN, cohort=cohort)
     message = told((moving, replace(fixed, volume=turned)), plan)[0]
     assert "has voxels of 2 x 2 x 2.5 mm" in message
 
 
 def test_a_model_that_knows_no_cohort_tells_nothing_of_voxels() -> None:
-    assert told(originals(0.1), replace(patient.PLAN, cohort={})) == []
+    assert told(originals(0.1), replace(new_patient.PLAN, cohort={})) == []
 
 
 def test_folding_is_told_with_its_share() -> None:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-import patient
+from builders import new_patient
 from tenter.cases.case_files import Grid
 from tenter.config import RegistrationExport
 from tenter.formats import transforms, volumes
@@ -21,15 +21,17 @@ from tenter.spatial import geometry, smooth
 from tenter.spatial.transform import Transform
 
 NOTHING = RegistrationExport(field=False, warped_image=False)
-MOVING, FIXED = patient.volume("moving"), patient.volume("fixed")
+MOVING, FIXED = new_patient.volume("moving"), new_patient.volume("fixed")
 
 
 def transform() -> Transform:
     """A smooth field that folds nowhere, after an alignment that turns."""
-    random = torch.randn((1, 3, *patient.PLAN.shape), generator=torch.Generator().manual_seed(3))
+    random = torch.randn(
+        (1, 3, *new_patient.PLAN.shape), generator=torch.Generator().manual_seed(3)
+    )
     field = 6 * smooth.smooth(random, (2.0, 2.0, 2.0))
     grid = geometry.canonical_grid(
-        FIXED.affine, FIXED.array.shape[1:], patient.PLAN.shape, patient.PLAN.spacing_mm
+        FIXED.affine, FIXED.array.shape[1:], new_patient.PLAN.shape, new_patient.PLAN.spacing_mm
     )
     turn = np.eye(4)
     turn[:2, :2] = [[0.98, -0.19899749], [0.19899749, 0.98]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import patient
+from builders import new_patient
 from tenter.errors import InputError
 from tenter.formats import volumes
 from tenter.formats.volumes import Volume
@@ -15,7 +15,7 @@ from tenter.registration import inputs
 
 
 def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
-    path = patient.write_images(tmp_path)[0]
+    path = new_patient.write_images(tmp_path)[0]
     found = inputs.original(path, "moving")
     assert np.array_equal(found.volume.array, volumes.read_image(path).array)
     assert (found.name, found.shown, found.doubts) == ("mr", str(path), ())
@@ -43,7 +43,7 @@ def test_an_unusable_file_is_told_in_one_line(
 
 
 def test_a_truncated_file_is_told(tmp_path: Path) -> None:
-    path = patient.write_images(tmp_path)[0]
+    path = new_patient.write_images(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(InputError, match="truncated"):
         inputs.original(path, "moving")
@@ -56,7 +56,7 @@ def test_a_constant_image_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_doubtful_unit_is_kept_as_a_doubt(tmp_path: Path) -> None:
-    image = patient.volume("fixed")
+    image = new_patient.volume("fixed")
     volumes.write_image(tmp_path / "us.nii", image.array, np.diag([0.002, 0.002, 0.002, 1.0]))
     found = inputs.original(tmp_path / "us.nii", "fixed")
     assert "is its unit mm?" in found.doubts[0].message
@@ -82,13 +82,13 @@ def test_a_volume_in_memory_is_checked(array: np.ndarray, affine: np.ndarray, to
 
 
 def test_one_image_in_the_place_of_two_is_refused() -> None:
-    both = [inputs.original(patient.volume("fixed"), side) for side in inputs.SIDES]
+    both = [inputs.original(new_patient.volume("fixed"), side) for side in inputs.SIDES]
     with pytest.raises(InputError, match="fixed image: has the same content"):
         inputs.require_two(both[0], both[1])
 
 
 def test_images_that_share_no_place_are_told_of() -> None:
-    moving, fixed = (inputs.original(patient.volume(side), side) for side in inputs.SIDES)
+    moving, fixed = (inputs.original(new_patient.volume(side), side) for side in inputs.SIDES)
     assert inputs.apart(moving, fixed, np.eye(4)) is not None
     placed = np.eye(4)
     placed[:3, 3] = (-30.0, 15.0, 10.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import patient
+from builders import new_patient
 from tenter import files
 from tenter.errors import InputError
 from tenter.formats import volumes
@@ -23,8 +23,8 @@ USUAL = {"transform.h5", "field.nii.gz", "warped_image.nii.gz", "overview.png", 
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and a patient."""
     root = tmp_path_factory.mktemp("patient")
-    patient.write_model(root / "models/tiny")
-    patient.write_images(root)
+    new_patient.write_model(root / "models/tiny")
+    new_patient.write_images(root)
     return root
 
 
@@ -98,8 +98,8 @@ def test_extra_files_are_written_on_request(done: Registration, tmp_path: Path) 
 def test_an_inverse_that_leads_back_badly_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patient.write_model(tmp_path / "model", weight=patient.FOLDING)
-    found = register(tmp_path / "model", patient.volume("moving"), patient.volume("fixed"))
+    new_patient.write_model(tmp_path / "model", weight=new_patient.FOLDING)
+    found = register(tmp_path / "model", new_patient.volume("moving"), new_patient.volume("fixed"))
     found.save(tmp_path / "out", export=("inverse",))
     said = files.read_json(tmp_path / "out/register.json")
     assert said["inverse_residual_mm"] > 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finished import rows, write_report, write_study
+from builders.finished_study import rows, write_report, write_study
 from tenter.metrics.definitions import of_family
 from tenter.records import MetricRow
 from tenter.reporting import challenges, words

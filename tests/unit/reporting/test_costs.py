@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import finished
+from builders import finished_study
 from tenter import files
 from tenter.reporting import costs
 from tenter.reporting.costs import Cost, ModelCosts
@@ -117,7 +117,7 @@ def test_sets_have_a_table_each_and_nothing_known_none() -> None:
 
 def test_costs_are_read_in_the_order_of_the_models(tmp_path: Path) -> None:
     rows = [
-        finished.row((model, "0", "cv", "p", "x"), ("", "field", "folding", "%"), None, 0.0)
+        finished_study.row((model, "0", "cv", "p", "x"), ("", "field", "folding", "%"), None, 0.0)
         for model in ("zeta", "alpha", "unknown")
     ]
     for model in ("zeta", "alpha", "unknown"):
@@ -130,5 +130,7 @@ def test_costs_are_read_in_the_order_of_the_models(tmp_path: Path) -> None:
 
 
 def test_a_pair_without_a_record_of_its_registration_costs_nothing_known(tmp_path: Path) -> None:
-    row = finished.row(("unet", "0", "cv", "p", "x"), ("", "field", "folding", "%"), None, 0.0)
+    row = finished_study.row(
+        ("unet", "0", "cv", "p", "x"), ("", "field", "folding", "%"), None, 0.0
+    )
     assert costs.read([row], ResultFiles.of(tmp_path), ("unet",)) == ()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-import finished
+from builders import finished_study
 from tenter.cases import case_files
 from tenter.errors import DataError
 from tenter.formats.transforms import read_transform
@@ -23,8 +23,8 @@ def groups(errors: list[float], dices: list[float] | None = None) -> tuple[resul
     rows = []
     for place, error in enumerate(errors):
         head = ("local", "0", "cv", f"pair{place}", f"patient{place}")
-        rows.append(finished.row(head, RMS, 10.0, error))
-        rows.append(finished.row(head, DICE, 0.5, dices[place] if dices else 0.8))
+        rows.append(finished_study.row(head, RMS, 10.0, error))
+        rows.append(finished_study.row(head, DICE, 0.5, dices[place] if dices else 0.8))
     return results.groups(rows, ("local",))
 
 
@@ -55,7 +55,7 @@ def test_more_examples_than_pairs_show_each_pair_once() -> None:
 
 def test_unlabelled_pairs_are_ranked_by_roughness() -> None:
     rows = [
-        finished.row(
+        finished_study.row(
             ("m", "ensemble", "test", f"pair{place}", "p"),
             ("", "field", "sd_log_jacobian", "1"),
             0.0,
@@ -96,8 +96,8 @@ def test_an_example_names_its_patients(patient: str, told: str) -> None:
 
 
 def test_a_scene_is_warped_by_the_transform(tmp_path: Path) -> None:
-    finished.write_case(tmp_path, "pair0", SHAPE)
-    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    finished_study.write_case(tmp_path, "pair0", SHAPE)
+    finished_study.write_field(tmp_path, "local", "pair0", SHAPE)
     scene = examples.scene(tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5")
     overlap = [
         float(
@@ -108,21 +108,21 @@ def test_a_scene_is_warped_by_the_transform(tmp_path: Path) -> None:
     ]
     assert overlap[1] > overlap[0]
     assert scene.structures == 1
-    assert scene.spacing_mm == finished.SPACING
+    assert scene.spacing_mm == finished_study.SPACING
 
 
 def test_structures_come_first_in_a_scene(tmp_path: Path) -> None:
-    finished.write_case(tmp_path, "pair0", SHAPE)
-    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    finished_study.write_case(tmp_path, "pair0", SHAPE)
+    finished_study.write_field(tmp_path, "local", "pair0", SHAPE)
     scene = examples.scene(tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5")
     volumes = (scene.fixed_labels >= 0.5).sum(axis=(1, 2, 3))
     assert np.argmax(volumes) == 0
 
 
 def test_a_case_without_labels_has_no_contours(tmp_path: Path) -> None:
-    finished.write_case(tmp_path, "pair0", SHAPE, labelled=False)
+    finished_study.write_case(tmp_path, "pair0", SHAPE, labelled=False)
     (tmp_path / "cases/pair0/labels.json").unlink()
-    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    finished_study.write_field(tmp_path, "local", "pair0", SHAPE)
     scene = examples.scene(tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5")
     assert scene.fixed_labels.shape == (0, *SHAPE)
 
@@ -140,8 +140,8 @@ def test_the_caption_says_figures_before_and_after() -> None:
 
 
 def test_a_picture_is_warped_as_the_registration_warps(tmp_path: Path) -> None:
-    finished.write_case(tmp_path, "pair0", SHAPE)
-    finished.write_field(tmp_path, "local", "pair0", SHAPE)
+    finished_study.write_case(tmp_path, "pair0", SHAPE)
+    finished_study.write_field(tmp_path, "local", "pair0", SHAPE)
     case, path = tmp_path / "cases/pair0", tmp_path / "fields/local/pair0/transform.h5"
     field = read_transform(path).field.double()
     moving, labels = case_files.read_images(case).moving, case_files.read_labels(case).moving

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import finished
+from builders import finished_study
 from tenter import files
 from tenter.reporting import origins
 from tenter.result_files import ResultFiles, Source
@@ -30,7 +30,7 @@ def test_without_accepted_changes_there_is_no_table(tmp_path: Path) -> None:
 
 
 def test_networks_are_named_by_their_fingerprints(tmp_path: Path) -> None:
-    finished.write_histories(tmp_path / "models", ("local",), 2, steps=100)
+    finished_study.write_histories(tmp_path / "models", ("local",), 2, steps=100)
     table = origins.models(ResultFiles.of(tmp_path), ("local",))
     assert table is not None
     assert [row[:6] for row in table.rows] == [

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-import finished
+from builders import finished_study
 from tenter.reporting import plots, results
 
 HEAD = ("local", "0", "cv", "pair000", "patient00")
@@ -13,7 +13,7 @@ PURPLE, ORANGE, BLUE = "#8f2f77", "#d55e00", "#0072b2"
 
 
 def group(*figures: tuple[float, float]) -> results.Group:
-    rows = [finished.row(HEAD, TRE, float(before), float(after)) for before, after in figures]
+    rows = [finished_study.row(HEAD, TRE, float(before), float(after)) for before, after in figures]
     return results.Group("local", "cv", "landmark", "tre", tuple(rows))
 
 
@@ -72,7 +72,8 @@ def test_dense_groups_become_pixels_so_that_the_page_stays_small() -> None:
 
 def test_strips_show_every_pair_of_every_model() -> None:
     rows = [
-        finished.row(HEAD, ("", "field", "folding", "%"), 0.0, value) for value in (0.0, 0.1, 0.4)
+        finished_study.row(HEAD, ("", "field", "folding", "%"), 0.0, value)
+        for value in (0.0, 0.1, 0.4)
     ]
     groups = [
         results.Group(model, "cv", "field", "folding", tuple(rows)) for model in ("local", "unet")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-import finished
+from builders import finished_study
 from tenter.records import MetricRow
 from tenter.reporting import results
 
@@ -20,11 +20,11 @@ TRE = ("cyst", "landmark", "tre", "mm")
 def test_change_is_positive_where_a_figure_got_better(
     what: tuple[str, str, str, str], before: float, after: float, expected: float
 ) -> None:
-    assert results.change(finished.row(HEAD, what, before, after)) == pytest.approx(expected)
+    assert results.change(finished_study.row(HEAD, what, before, after)) == pytest.approx(expected)
 
 
 def test_a_vanished_label_is_infinitely_worse() -> None:
-    row = finished.row(HEAD, TRE, 9.0, math.inf)
+    row = finished_study.row(HEAD, TRE, 9.0, math.inf)
     assert (row.after, results.change(row), results.worse(row)) == (None, -math.inf, True)
 
 
@@ -47,7 +47,7 @@ def test_quantile_of_nothing_is_none() -> None:
 
 
 def test_groups_are_ordered_by_metric_then_by_configured_model() -> None:
-    found = results.groups(finished.rows(models=("unet", "local")), ("local", "unet"))
+    found = results.groups(finished_study.rows(models=("unet", "local")), ("local", "unet"))
     assert [(group.metric, group.model) for group in found[:4]] == [
         ("dice", "local"), ("dice", "unet"), ("tre", "local"), ("tre", "unet"),
     ]  # fmt: skip
@@ -55,7 +55,7 @@ def test_groups_are_ordered_by_metric_then_by_configured_model() -> None:
 
 def test_the_ensemble_stands_for_tested_pairs() -> None:
     members = [
-        finished.row(("local", fold, "test", "pair000", "patient00"), DICE, 0.5, 0.7)
+        finished_study.row(("local", fold, "test", "pair000", "patient00"), DICE, 0.5, 0.7)
         for fold in ("0", "1", "ensemble")
     ]
     (group,) = results.groups(members, ("local",))
@@ -63,6 +63,6 @@ def test_the_ensemble_stands_for_tested_pairs() -> None:
 
 
 def test_both_subjects_of_a_pair_count_as_patients() -> None:
-    row = finished.row(("local", "0", "cv", "pair000", "a--b"), DICE, 0.5, 0.7)
+    row = finished_study.row(("local", "0", "cv", "pair000", "a--b"), DICE, 0.5, 0.7)
     (group,) = results.groups([row], ("local",))
     assert group.patients == 2

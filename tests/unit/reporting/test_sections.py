@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-import finished
+from builders import finished_study
 from tenter.metrics.definitions import STRICT, of_family
 from tenter.records import MetricRow, Plan
 from tenter.reporting import histories, listings, results, sections
@@ -22,7 +22,7 @@ def groups(*rows: MetricRow) -> tuple[results.Group, ...]:
 
 
 def test_the_cohort_says_grid_spacing_alignment_and_folds() -> None:
-    rows = [finished.row(head(pair), DICE, 0.5, 0.8) for pair in range(4)]
+    rows = [finished_study.row(head(pair), DICE, 0.5, 0.8) for pair in range(4)]
     folds = {f"patient{pair}": str(pair % 2) for pair in range(4)}
     table = sections.cohort(rows, PLAN, folds, ("local",)).blocks[0].tables[0]
     facts = {row[0]: row[1] for row in table.rows}
@@ -43,7 +43,7 @@ def test_labels_on_one_side_only_are_counted() -> None:
         model="local", fold="0", set="cv", pair="pair9", patient="p", label="gland",
         role="structure", metric="dice", unit="1", before=None, after=None, note="absent in moving",
     )  # fmt: skip
-    rows = [finished.row(head(1), DICE, 0.5, 0.8), absent]
+    rows = [finished_study.row(head(1), DICE, 0.5, 0.8), absent]
     assert sections.cohort(rows, PLAN, {}, ("local",)).blocks[0].tables[1].rows == (
         ("gland", "structure", "1", "1"),
     )
@@ -51,7 +51,8 @@ def test_labels_on_one_side_only_are_counted() -> None:
 
 def test_vanished_labels_are_listed_once_with_every_model() -> None:
     found = groups(
-        finished.row(head(1), TRE, 9.0, math.inf), finished.row(head(1, "unet"), TRE, 9.0, math.inf)
+        finished_study.row(head(1), TRE, 9.0, math.inf),
+        finished_study.row(head(1, "unet"), TRE, 9.0, math.inf),
     )
     assert listings.lost(found).rows == (
         ("pair1", "patient1", "1", "cyst", "9.0\N{NO-BREAK SPACE}mm", "local, unet"),
@@ -60,19 +61,20 @@ def test_vanished_labels_are_listed_once_with_every_model() -> None:
 
 def test_pairs_that_got_worse_are_listed_worst_first() -> None:
     rows = [
-        finished.row(head(pair), DICE, 0.8, after) for pair, after in enumerate((0.75, 0.9, 0.3))
+        finished_study.row(head(pair), DICE, 0.8, after)
+        for pair, after in enumerate((0.75, 0.9, 0.3))
     ]
     assert [row[0] for row in listings.worsened(groups(*rows)).rows] == ["pair2", "pair0"]
 
 
 def test_where_nothing_failed_the_section_says_so() -> None:
-    section = sections.failures(groups(finished.row(head(1), DICE, 0.5, 0.8)))
+    section = sections.failures(groups(finished_study.row(head(1), DICE, 0.5, 0.8)))
     assert section is not None
     assert section.text == "Pairs that got worse: none. Labels that vanished: none."
 
 
 def test_figures_of_the_field_alone_make_no_distributions() -> None:
-    only = groups(finished.row(head(1), ("", "field", "folding", "%"), 0.0, 0.1))
+    only = groups(finished_study.row(head(1), ("", "field", "folding", "%"), 0.0, 0.1))
     assert sections.distributions(only, ("local",)) is None
     assert sections.failures(only) is None
     assert sections.deformation(only, ("local",)) is not None
@@ -83,7 +85,7 @@ def test_figures_of_the_field_alone_make_no_distributions() -> None:
     [(("local",), ["Dice of the gland"]), (("local", "unet"), ["Model local", "Model unet"])],
 )
 def test_plots_are_named_by_metric_or_by_model(models: tuple[str, ...], titles: list[str]) -> None:
-    rows = [finished.row(head(1, model), DICE, 0.5, 0.8) for model in models]
+    rows = [finished_study.row(head(1, model), DICE, 0.5, 0.8) for model in models]
     section = sections.distributions(results.groups(rows, models), models)
     assert section is not None
     assert [figure.title for figure in section.blocks[0].figures] == titles

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from learning import SHAPE, SPACING, ball, box, case, settings
+from builders.training_cases import SHAPE, SPACING, ball, box, case, settings
 from tenter.records import Label, Role
 from tenter.sampling.augmentation.changes import Change
 from tenter.sampling.batches import apply, warp_together

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from learning import SHAPE, Prepared, case, prepare
+from builders.training_cases import SHAPE, Prepared, case, prepare
 from tenter.cases import case_files
 from tenter.errors import DataError
 from tenter.sampling import cohort

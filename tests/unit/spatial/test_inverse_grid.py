@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from stored import gentle_transform
+from builders.stored_pairs import gentle_transform
 from tenter.spatial import inverse_grid, invert
 
 FIELD = gentle_transform(0, "RAS", sheared=False, largest_mm=6).field.double()

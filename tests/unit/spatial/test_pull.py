@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stored import FIXED_SHAPE, Pair, gentle_transform, pair
+from builders.stored_pairs import FIXED_SHAPE, Pair, gentle_transform, pair
 from tenter.spatial import geometry, pull, smooth, warp
 from tenter.spatial.warp import Mode
 

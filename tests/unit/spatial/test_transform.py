@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from stored import STORAGES, gentle_transform, voxel_points
+from builders.stored_pairs import STORAGES, gentle_transform, voxel_points
 from tenter.shapes import Matrix
 from tenter.spatial import geometry
 from tenter.spatial import transform as transforms

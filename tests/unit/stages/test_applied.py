@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import applied
-import patient
 import tenter
-from row_files import row_file
+from builders import applied_study, new_patient
+from builders.row_files import row_file
 from tenter import provenance
 from tenter.cases import plans
 from tenter.config import PlanRules
@@ -47,18 +46,18 @@ PLACES = np.array(
 
 def write_model(folder: Path, change: dict[str, object]) -> None:
     for fold in "01":
-        made = replace(patient.PLAN, **change)  # type: ignore[arg-type] # by name
-        patient.write_model(folder / "model", fold, made)
+        made = replace(new_patient.PLAN, **change)  # type: ignore[arg-type] # by name
+        new_patient.write_model(folder / "model", fold, made)
 
 
 @pytest.mark.parametrize("change", PLANS)
 def test_a_study_gives_what_register_gives_by_whatever_plan(tmp_path: Path, change: str) -> None:
     write_model(tmp_path, PLANS[change])
     start = PLANS[change].get("alignment") == "file"
-    config = applied.write_study(tmp_path, start=start)
-    by_study = applied.register_by_study(config).map_points(PLACES)
+    config = applied_study.write_study(tmp_path, start=start)
+    by_study = applied_study.register_by_study(config).map_points(PLACES)
     images = tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz"
-    initial = tmp_path / applied.START if start else None
+    initial = tmp_path / applied_study.START if start else None
     in_python = tenter.register(
         tmp_path / "model", *images, initial_transform=initial, device="cpu"
     )
@@ -79,10 +78,10 @@ def test_alignments_of_the_test_patient_lie_apart(tmp_path: Path) -> None:
     """Else the agreement above would say nothing about alignments."""
     write_model(tmp_path, {})
     images = tmp_path / "mr.nii.gz", tmp_path / "us.nii.gz"
-    applied.write_study(tmp_path, start=True)
+    applied_study.write_study(tmp_path, start=True)
     middles = []
     for rule in ("header", "centre", "mass", "file"):
-        initial = tmp_path / applied.START if rule == "file" else None
+        initial = tmp_path / applied_study.START if rule == "file" else None
         found = tenter.register(
             tmp_path / "model", *images, alignment=rule, initial_transform=initial
         )
@@ -94,10 +93,10 @@ def test_alignments_of_the_test_patient_lie_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", PLANS)
 def test_the_plan_is_the_models_with_the_cohorts_own_figures(tmp_path: Path, change: str) -> None:
     write_model(tmp_path, PLANS[change])
-    config = applied.write_study(tmp_path, start=change == "file")
-    applied.register_by_study(config)
+    config = applied_study.write_study(tmp_path, start=change == "file")
+    applied_study.register_by_study(config)
     made = plans.read_plan(tmp_path / "plan.json")
-    trained = replace(patient.PLAN, **PLANS[change])  # type: ignore[arg-type] # by name
+    trained = replace(new_patient.PLAN, **PLANS[change])  # type: ignore[arg-type] # by name
     assert replace(made, cohort={}) == replace(trained, cohort={})
     assert made.cohort["pairs"] == 1
 
@@ -116,7 +115,7 @@ def test_a_plan_that_contradicts_the_model_is_refused_when_the_workflow_is_parse
     tmp_path: Path, stated: dict[str, object]
 ) -> None:
     write_model(tmp_path, {})
-    study = Study.load(applied.write_study(tmp_path, plan=stated))
+    study = Study.load(applied_study.write_study(tmp_path, plan=stated))
     with pytest.raises(InputError) as caught:
         _ = study.plan_rules
     assert [fault.column for fault in caught.value.faults] == [
@@ -144,8 +143,8 @@ def test_a_plan_that_contradicts_the_model_is_refused_when_the_workflow_is_parse
 )
 def test_a_changed_model_makes_the_plan_stale(tmp_path: Path, change: dict[str, object]) -> None:
     write_model(tmp_path, {})
-    config = applied.write_study(tmp_path)
-    applied.register_by_study(config)
+    config = applied_study.write_study(tmp_path)
+    applied_study.register_by_study(config)
     made = tmp_path / "plan.json"
     study = Study.load(config)
     provenance.record(made, "plan", study.settings("plan"), study.code("plan"))
@@ -174,7 +173,7 @@ def test_images_of_another_kind_than_the_models_have_no_plan(
     tmp_path: Path, change: dict[str, object], told: str
 ) -> None:
     write_model(tmp_path, change)
-    applied.write_study(tmp_path)
+    applied_study.write_study(tmp_path)
     with pytest.raises(DataError, match=told):
         plan(
             rows=row_file(tmp_path, tmp_path / "manifest.tsv"),
@@ -186,7 +185,7 @@ def test_images_of_another_kind_than_the_models_have_no_plan(
 
 def test_a_model_that_changed_since_the_job_was_planned_gives_no_plan(tmp_path: Path) -> None:
     write_model(tmp_path, {})
-    study = Study.load(applied.write_study(tmp_path))
+    study = Study.load(applied_study.write_study(tmp_path))
     flags = dict(zip(study.model_flags()[::2], study.model_flags()[1::2], strict=True))
     write_model(tmp_path, {"moving_channels": 2})
     with pytest.raises(

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import dicoms
-import faulty
+from builders import dicoms, faulty_files
 from tenter import files, provenance
 from tenter.cases import plans
 from tenter.errors import InputError
@@ -19,7 +18,7 @@ from tenter.stages.check import check
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    return faulty.cohort(tmp_path / "study")
+    return faulty_files.cohort(tmp_path / "study")
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +53,9 @@ def test_a_sound_study_is_summed_up(config: Path) -> None:
 
 def test_every_fault_is_told_in_one_pass_with_row_and_column(config: Path) -> None:
     folder = config.parent
-    faulty.cut_half(folder / "p1_mr.nii.gz")
-    faulty.elsewhere(folder / "p2_us_labels.nii.gz")
-    faulty.missing(folder / "p3_us.nii.gz")
+    faulty_files.cut_half(folder / "p1_mr.nii.gz")
+    faulty_files.elsewhere(folder / "p2_us_labels.nii.gz")
+    faulty_files.missing(folder / "p3_us.nii.gz")
     edit(config, "steps: 10", "steps: 0")
     edit(folder / "manifest.tsv", "pair-p3", "bad id")
     edit(config, "study: small", "study: small\nmodles: {}")
@@ -112,22 +111,22 @@ def test_a_missing_manifest_is_told_with_the_key_that_names_it(config: Path) -> 
     assert (fault.column, fault.message) == ("manifest", "does not exist")
 
 
-@pytest.mark.parametrize("spoiler", faulty.UNREADABLE)
+@pytest.mark.parametrize("spoiler", faulty_files.UNREADABLE)
 def test_a_faulty_file_is_told_at_its_row(config: Path, spoiler: str) -> None:
-    faulty.UNREADABLE[spoiler][0](config.parent / "p2_us.nii.gz")
+    faulty_files.UNREADABLE[spoiler][0](config.parent / "p2_us.nii.gz")
     (fault,) = told(config)
     assert (fault.row, fault.column) == (3, "fixed_image")
     assert fault.message.startswith("p2_us.nii.gz: ")
 
 
 def test_a_missing_file_is_told_with_the_place_where_it_was_looked_for(config: Path) -> None:
-    faulty.missing(config.parent / "p2_us.nii.gz")
+    faulty_files.missing(config.parent / "p2_us.nii.gz")
     assert str(config.parent / "p2_us.nii.gz") in told(config)[0].message
 
 
 def test_a_file_that_many_rows_name_is_told_once(config: Path) -> None:
     edit(config.parent / "manifest.tsv", "p2_us.nii.gz", "p1_us.nii.gz")
-    faulty.not_a_number(config.parent / "p1_us.nii.gz")
+    faulty_files.not_a_number(config.parent / "p1_us.nii.gz")
     (fault,) = told(config)
     assert fault.row == 2
     assert "also in rows 3" in fault.message
@@ -146,8 +145,8 @@ def test_equal_content_on_both_sides_is_refused(config: Path) -> None:
 
 
 def test_warnings_come_with_the_errors(config: Path) -> None:
-    faulty.labels(config.parent / "p1_mr_labels.nii.gz", keys=(1, 2, 9))
-    faulty.missing(config.parent / "p2_us.nii.gz")
+    faulty_files.labels(config.parent / "p1_mr_labels.nii.gz", keys=(1, 2, 9))
+    faulty_files.missing(config.parent / "p2_us.nii.gz")
     assert [fault.severity for fault in told(config)] == ["ERROR", "WARNING"]
 
 
@@ -160,21 +159,21 @@ def test_fewer_patients_than_folds_are_counted(config: Path) -> None:
 
 def test_a_fold_without_labels_to_learn_from_is_refused(config: Path) -> None:
     for name in ("p1", "p2", "p3"):
-        faulty.background(config.parent / f"{name}_us_labels.nii.gz")
+        faulty_files.background(config.parent / f"{name}_us_labels.nii.gz")
     errors = [fault for fault in told(config) if fault.severity == "ERROR"]
     assert [fault.column for fault in errors] == ["moving_labels"] * 2
 
 
 def test_folds_without_labels_can_be_learnt_from_by_images(config: Path) -> None:
     for name in ("p1", "p2", "p3"):
-        faulty.background(config.parent / f"{name}_us_labels.nii.gz")
+        faulty_files.background(config.parent / f"{name}_us_labels.nii.gz")
     edit(config, "  base:\n", "  base:\n    losses: {labels: [], images: [{name: lncc}]}\n")
     messages = [fault.message for fault in check(config).warnings]
     assert "3 pairs have no common label: registered, but not measured" in messages
 
 
 def test_pairs_without_labels_are_counted(tmp_path: Path) -> None:
-    config = faulty.cohort(tmp_path / "larger", [f"p{number}" for number in range(1, 6)])
+    config = faulty_files.cohort(tmp_path / "larger", [f"p{number}" for number in range(1, 6)])
     edit(config.parent / "manifest.tsv", "p3_mr_labels.nii.gz\tp3_us_labels.nii.gz", "\t")
     (fault,) = check(config).warnings
     assert fault.message.startswith("1 pairs have no common label")
@@ -189,8 +188,8 @@ def test_a_named_label_that_no_file_holds_is_warned_of_with_the_nearest_keys(con
 
 
 def test_images_of_other_channels_than_the_rest_are_refused(config: Path) -> None:
-    two = np.random.default_rng(0).normal(size=(*faulty.SHAPE, 2))
-    faulty.save(config.parent / "p2_mr.nii.gz", two.astype(np.float32))
+    two = np.random.default_rng(0).normal(size=(*faulty_files.SHAPE, 2))
+    faulty_files.save(config.parent / "p2_mr.nii.gz", two.astype(np.float32))
     (fault,) = told(config)
     assert (fault.row, fault.column) == (3, "moving_image")
     assert "2 channels" in fault.message
@@ -199,8 +198,12 @@ def test_images_of_other_channels_than_the_rest_are_refused(config: Path) -> Non
 def two_channels(config: Path) -> None:
     """Give all moving images two channels."""
     for patient in ("p1", "p2", "p3"):
-        two = np.random.default_rng(len(patient)).normal(size=(*faulty.SHAPE, 2)).astype(np.float32)
-        faulty.save(config.parent / f"{patient}_mr.nii.gz", two + float(patient[1:]))
+        two = (
+            np.random.default_rng(len(patient))
+            .normal(size=(*faulty_files.SHAPE, 2))
+            .astype(np.float32)
+        )
+        faulty_files.save(config.parent / f"{patient}_mr.nii.gz", two + float(patient[1:]))
 
 
 def test_images_that_an_option_cannot_compare_are_refused(config: Path) -> None:
@@ -276,7 +279,7 @@ def test_overrides_that_are_no_json_object_are_refused(config: Path, content: st
 
 
 def test_a_quick_check_reads_headers_only(config: Path) -> None:
-    faulty.not_a_number(config.parent / "p1_mr.nii.gz")
+    faulty_files.not_a_number(config.parent / "p1_mr.nii.gz")
     text = str(check(config, quick=True))
     assert "by their headers" in text
     assert "labels: not read; 3 pairs name some on both sides" in text
@@ -285,7 +288,7 @@ def test_a_quick_check_reads_headers_only(config: Path) -> None:
 def test_the_report_holds_faults_counts_and_files_but_no_folder_of_the_machine(
     config: Path, tmp_path: Path
 ) -> None:
-    faulty.labels(config.parent / "p1_mr_labels.nii.gz", keys=(1, 2, 9))
+    faulty_files.labels(config.parent / "p1_mr_labels.nii.gz", keys=(1, 2, 9))
     check(config, output=tmp_path / "check.json")
     report = files.read_json(tmp_path / "check.json")
     assert (report["pairs"], report["patients"], len(report["faults"])) == (3, 3, 1)
@@ -294,7 +297,7 @@ def test_the_report_holds_faults_counts_and_files_but_no_folder_of_the_machine(
 
 
 def test_a_faulty_study_leaves_no_report(config: Path, tmp_path: Path) -> None:
-    faulty.empty(config.parent / "p1_mr.nii.gz")
+    faulty_files.empty(config.parent / "p1_mr.nii.gz")
     with pytest.raises(InputError):
         check(config, output=tmp_path / "check.json")
     assert not (tmp_path / "check.json").exists()
@@ -377,10 +380,10 @@ def test_a_training_that_cannot_learn_is_warned_of(config: Path) -> None:
 
 
 def test_the_worse_alignment_is_warned_of(config: Path) -> None:
-    matrix = faulty.affine((-2.0, -5.0, -5.0))
+    matrix = faulty_files.affine((-2.0, -5.0, -5.0))
     for patient in ("p1", "p2", "p3"):
-        faulty.image(config.parent / f"{patient}_mr.nii.gz", int(patient[1]), matrix)
-        faulty.labels(config.parent / f"{patient}_mr_labels.nii.gz", matrix=matrix)
+        faulty_files.image(config.parent / f"{patient}_mr.nii.gz", int(patient[1]), matrix)
+        faulty_files.labels(config.parent / f"{patient}_mr_labels.nii.gz", matrix=matrix)
     (fault,) = check(config).warnings
     assert (fault.column, fault.fix) == ("plan.alignment", "set `plan.alignment: centre`")
     # Two slabs 2 voxels thick, 3 mm apart along their thickness:
@@ -419,8 +422,8 @@ def dicom_config(config: Path) -> Path:
     """The same study, its moving images as folders of DICOM slices."""
     table = config.parent / "manifest.tsv"
     for seed, patient in enumerate(("p1", "p2", "p3")):
-        noise = np.random.default_rng(seed).integers(0, 1000, faulty.SHAPE).astype(np.int16)
-        dicoms.write_series(config.parent / patient, noise, faulty.affine())
+        noise = np.random.default_rng(seed).integers(0, 1000, faulty_files.SHAPE).astype(np.int16)
+        dicoms.write_series(config.parent / patient, noise, faulty_files.affine())
         # Labels lie on the image's grid as it is stored: slices are counted up,
         # whatever the affine was.
         edit(table, f"{patient}_mr.nii.gz", patient)
@@ -440,8 +443,8 @@ def test_dicom_series_are_checked_like_files(dicom_config: Path, tmp_path: Path)
 def test_faults_of_series_are_told_in_one_pass_with_row_and_column(dicom_config: Path) -> None:
     folder = dicom_config.parent
     (folder / "p1" / dicoms.name_of(4)).unlink()
-    faulty.cut_half(folder / "p2" / dicoms.name_of(1))
-    faulty.missing(folder / "p3_us.nii.gz")
+    faulty_files.cut_half(folder / "p2" / dicoms.name_of(1))
+    faulty_files.missing(folder / "p3_us.nii.gz")
     faults = {(fault.row, fault.column): fault.message for fault in told(dicom_config)}
     assert list(faults) == [(2, "moving_image"), (3, "moving_image"), (4, "fixed_image")]
     assert "p1: lacks slices: 2 mm between 021.dcm and 035.dcm" in faults[2, "moving_image"]
@@ -462,7 +465,7 @@ def test_one_series_under_two_patients_is_a_leak_whatever_its_files_are_called(
     dicom_config: Path,
 ) -> None:
     folder = dicom_config.parent
-    for index in range(faulty.SHAPE[2]):
+    for index in range(faulty_files.SHAPE[2]):
         content = (folder / "p1" / dicoms.name_of(index)).read_bytes()
         (folder / "p3" / dicoms.name_of(index)).unlink()
         (folder / "p3" / f"renamed-{index}").write_bytes(content)

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import applied
-import patient
+from builders import applied_study, new_patient
 from tenter import files, provenance
 from tenter.cases import plans
 from tenter.errors import InputError
@@ -18,7 +17,7 @@ from tenter.records import Fault
 from tenter.stages.check import check
 from tenter.study import Study
 
-PLAN = replace(patient.PLAN, cohort={}, shape=(10, 12, 9))
+PLAN = replace(new_patient.PLAN, cohort={}, shape=(10, 12, 9))
 """Covers the patient's fixed image."""
 
 
@@ -31,8 +30,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def write(folder: Path, change: dict[str, object] | None = None, **keys: object) -> Path:
     made = replace(PLAN, **(change or {}))  # type: ignore[arg-type] # by name
     for fold in "01":
-        patient.write_model(folder / "model", fold, made)
-    return applied.write_study(folder, **keys)  # type: ignore[arg-type] # by name
+        new_patient.write_model(folder / "model", fold, made)
+    return applied_study.write_study(folder, **keys)  # type: ignore[arg-type] # by name
 
 
 def faults_of(config: Path) -> tuple[Fault, ...]:

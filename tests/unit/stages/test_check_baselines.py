@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-import faulty
+from builders import faulty_files
 from tenter.errors import InputError
 from tenter.records import Fault
 from tenter.stages.check import check
@@ -21,7 +21,7 @@ KEY = "baselines.ants.transform"
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study with a transform for each of its pairs."""
     monkeypatch.chdir(tmp_path)
-    path = faulty.cohort(tmp_path / "study")
+    path = faulty_files.cohort(tmp_path / "study")
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["baselines"] = {"ants": {"method": "external", "transform": "ants/{pair}.tfm"}}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")

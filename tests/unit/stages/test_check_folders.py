@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-import faulty
+from builders import faulty_files
 from tenter.errors import InputError
 from tenter.intake import folders
 from tenter.records import Fault
@@ -23,7 +23,7 @@ from tenter.study import Study
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    return faulty.cohort(tmp_path / "study")
+    return faulty_files.cohort(tmp_path / "study")
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +168,7 @@ def test_what_all_files_share_is_told_once(config: Path, missing: str) -> None:
         if missing == "missing":
             path.unlink()
         else:
-            faulty.save(path, np.zeros((*faulty.SHAPE, 6), np.uint8))
+            faulty_files.save(path, np.zeros((*faulty_files.SHAPE, 6), np.uint8))
     (fault,) = told(config)
     assert (fault.row, fault.column) == (2, "moving_labels")
     assert "(and so for all other label files: 5 more, rows 2, 3, 4)" in fault.message

@@ -12,8 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-import dicoms
-import faulty
+from builders import dicoms, faulty_files
 
 SIDE = 420
 """Voxels along each axis: as float32, which images become, 280 MiB; four at a time are too much."""
@@ -105,7 +104,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     table = "\n".join(["pair\tpatient\tmoving_image\tfixed_image", *rows])
     (folder / "manifest.tsv").write_text(table + "\n", encoding="utf-8")
-    (folder / "config.yaml").write_text(faulty.CONFIG, encoding="utf-8")
+    (folder / "config.yaml").write_text(faulty_files.CONFIG, encoding="utf-8")
     return folder / "config.yaml"
 
 

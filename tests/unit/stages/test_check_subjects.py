@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import faulty
+from builders import faulty_files
 from tenter import files
 from tenter.errors import InputError
 from tenter.records import Fault
@@ -23,12 +23,12 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "study"
     lines = ["subject\tpatient\timage\tlabels\tfold"]
     for number, name in enumerate(PEOPLE):
-        faulty.image(folder / f"{name}.nii.gz", seed=number)
-        faulty.labels(folder / f"{name}_labels.nii.gz")
+        faulty_files.image(folder / f"{name}.nii.gz", seed=number)
+        faulty_files.labels(folder / f"{name}_labels.nii.gz")
         lines.append(f"{name}\tP{number}\t{name}.nii.gz\t{name}_labels.nii.gz\t{number // 2}")
     (folder / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     path = folder / "config.yaml"
-    path.write_text(faulty.CONFIG, encoding="utf-8")
+    path.write_text(faulty_files.CONFIG, encoding="utf-8")
     return path
 
 
@@ -65,7 +65,7 @@ def test_pairs_that_are_not_registered_take_no_room(config: Path, tmp_path: Path
 
 
 def test_a_faulty_image_is_told_once_where_it_is_named(config: Path) -> None:
-    faulty.cut_half(config.parent / "s3.nii.gz")
+    faulty_files.cut_half(config.parent / "s3.nii.gz")
     (fault,) = told(config)
     assert (fault.row, fault.column) == (4, "image")
     assert fault.message.startswith("s3.nii.gz: ")
@@ -73,15 +73,15 @@ def test_a_faulty_image_is_told_once_where_it_is_named(config: Path) -> None:
 
 
 def test_labels_on_another_grid_are_told_once(config: Path) -> None:
-    faulty.elsewhere(config.parent / "s2_labels.nii.gz")
+    faulty_files.elsewhere(config.parent / "s2_labels.nii.gz")
     (fault,) = told(config)
     assert (fault.row, fault.column) == (3, "labels")
     assert fault.message.endswith("(in pair s1--s2 and 5 more)")
 
 
 def test_images_of_other_channels_than_the_rest_are_told_once(config: Path) -> None:
-    two = np.random.default_rng(0).normal(size=(*faulty.SHAPE, 2))
-    faulty.save(config.parent / "s4.nii.gz", two.astype(np.float32))
+    two = np.random.default_rng(0).normal(size=(*faulty_files.SHAPE, 2))
+    faulty_files.save(config.parent / "s4.nii.gz", two.astype(np.float32))
     (fault,) = told(config)
     assert (fault.row, fault.column) == (5, "image")
     assert "has 2 channels, 3 others have 1" in fault.message
@@ -112,7 +112,7 @@ def test_subjects_without_labels_are_told_by_their_rows(config: Path) -> None:
 
 
 def test_a_label_that_one_subject_lacks_is_told_once_and_counted(config: Path) -> None:
-    faulty.labels(config.parent / "s3_labels.nii.gz", keys=(1,))
+    faulty_files.labels(config.parent / "s3_labels.nii.gz", keys=(1,))
     edit(config, "folds:", "labels:\n  names: [{name: cyst, key: 2}]\nfolds:")
     (fault,) = check(config).warnings
     assert (
@@ -124,7 +124,7 @@ def test_a_label_that_one_subject_lacks_is_told_once_and_counted(config: Path) -
 
 def test_pairs_whose_labels_have_no_key_in_common_are_counted(config: Path) -> None:
     for name in ("s1", "s3"):
-        faulty.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
+        faulty_files.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
     edit(config, "  base:\n", "  base:\n    losses: {images: [{name: lncc}]}\n")
     told = {fault.message: fault.fix for fault in check(config).warnings}
     apart = (
@@ -140,7 +140,7 @@ def test_pairs_whose_labels_have_no_key_in_common_are_counted(config: Path) -> N
 
 def test_folds_whose_pairs_share_no_label_are_refused(config: Path) -> None:
     for name in ("s1", "s3"):
-        faulty.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
+        faulty_files.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
     errors = [fault.message for fault in told(config) if fault.severity == "ERROR"]
     assert errors == [
         f"fold {fold} has 2 pairs to train on, none with labels on both sides" for fold in (0, 1)

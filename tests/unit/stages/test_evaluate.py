@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from measured import (
+from builders.measured_pairs import (
     AFFINE,
     FIXED_BALLS,
     MAP,
     MOVING,
     MOVING_BALLS,
     SHAPE,
-    Study,
+    MeasuredStudy,
     balls,
     bent,
     shifted,
@@ -30,8 +30,8 @@ from tenter.spatial.transform import Transform
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path)
+def study(tmp_path: Path) -> MeasuredStudy:
+    return MeasuredStudy(tmp_path)
 
 
 def find(rows: list[MetricRow], metric: str, label: str = "", fold: str = "1") -> MetricRow:
@@ -39,7 +39,7 @@ def find(rows: list[MetricRow], metric: str, label: str = "", fold: str = "1") -
     return row
 
 
-def test_before_is_the_alignment_alone(study: Study) -> None:
+def test_before_is_the_alignment_alone(study: MeasuredStudy) -> None:
     fixed, moving = balls(AFFINE, FIXED_BALLS), balls(MOVING, MOVING_BALLS)
     study.add("p", shifted(3.0), fixed=fixed, moving=moving)
     study.add("q", still(), fixed=fixed, moving=moving)
@@ -52,7 +52,7 @@ def test_before_is_the_alignment_alone(study: Study) -> None:
     )
 
 
-def test_a_field_that_undoes_a_shift_brings_the_error_to_nothing(study: Study) -> None:
+def test_a_field_that_undoes_a_shift_brings_the_error_to_nothing(study: MeasuredStudy) -> None:
     fixed = np.zeros(SHAPE, dtype=np.uint8)
     fixed[6:10, 6:10, 6:9] = 2
     study.add("p", shifted(4.0), fixed=fixed, moving=fixed)
@@ -66,20 +66,22 @@ def test_a_field_that_undoes_a_shift_brings_the_error_to_nothing(study: Study) -
     )
 
 
-def test_surfaces_are_measured_for_structures_alone(study: Study) -> None:
+def test_surfaces_are_measured_for_structures_alone(study: MeasuredStudy) -> None:
     study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
     measured = {(row.label, row.metric) for row in study.evaluate()}
     assert {("gland", "hd95"), ("gland", "surface_distance")} <= measured
     assert ("cyst", "hd95") not in measured
 
 
-def test_surfaces_can_be_left_out(study: Study) -> None:
+def test_surfaces_can_be_left_out(study: MeasuredStudy) -> None:
     study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
     settings = MAP.model_copy(update={"evaluation": Evaluation(surface_metrics=False)})
     assert "hd95" not in {row.metric for row in study.evaluate(settings)}
 
 
-def test_the_error_of_a_case_is_the_root_mean_square_over_its_landmarks(study: Study) -> None:
+def test_the_error_of_a_case_is_the_root_mean_square_over_its_landmarks(
+    study: MeasuredStudy,
+) -> None:
     fixed, moving = FIXED_BALLS | {5: (-4.0, -3.0, -6.0)}, MOVING_BALLS | {5: (-4.0, -1.0, -6.0)}
     study.add("p", still(), fixed=balls(AFFINE, fixed), moving=balls(MOVING, moving))
     rows = study.evaluate()
@@ -89,7 +91,7 @@ def test_the_error_of_a_case_is_the_root_mean_square_over_its_landmarks(study: S
     )
 
 
-def test_a_vanished_label_is_kept_as_the_worst(study: Study) -> None:
+def test_a_vanished_label_is_kept_as_the_worst(study: MeasuredStudy) -> None:
     study.add(
         "p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS)
     )
@@ -101,7 +103,7 @@ def test_a_vanished_label_is_kept_as_the_worst(study: Study) -> None:
     assert {row.note for row in found.values()} == {"vanished"}
 
 
-def test_a_label_that_the_alignment_loses_is_noted_apart(study: Study) -> None:
+def test_a_label_that_the_alignment_loses_is_noted_apart(study: MeasuredStudy) -> None:
     lost = still()
     lost.alignment[0, 3] = 100.0
     back = shifted(-100.0)
@@ -112,7 +114,7 @@ def test_a_label_that_the_alignment_loses_is_noted_apart(study: Study) -> None:
     assert row.after is not None
 
 
-def test_a_label_that_one_side_lacks_is_counted_not_measured(study: Study) -> None:
+def test_a_label_that_one_side_lacks_is_counted_not_measured(study: MeasuredStudy) -> None:
     moving = balls(MOVING, {1: MOVING_BALLS[1], 5: MOVING_BALLS[2]})
     study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=moving)
     rows = study.evaluate()
@@ -128,7 +130,7 @@ def test_a_label_that_one_side_lacks_is_counted_not_measured(study: Study) -> No
     assert "rms_tre" not in {row.metric for row in rows}
 
 
-def test_a_pair_without_labels_has_the_figures_of_its_field(study: Study) -> None:
+def test_a_pair_without_labels_has_the_figures_of_its_field(study: MeasuredStudy) -> None:
     study.add("p", bent(), fixed=None, moving=None)
     rows = study.evaluate()
     assert {row.metric for row in rows} == {"folding", "ndv", "sd_log_jacobian"}
@@ -151,7 +153,7 @@ def turned(places: np.ndarray, voxel: np.ndarray) -> float:
     return total
 
 
-def test_non_diffeomorphic_volume_is_that_of_tetrahedra_one_by_one(study: Study) -> None:
+def test_non_diffeomorphic_volume_is_that_of_tetrahedra_one_by_one(study: MeasuredStudy) -> None:
     rough = bent()
     rough.field.mul_(8)
     study.add("p", rough, fixed=None, moving=None)
@@ -165,7 +167,7 @@ def test_non_diffeomorphic_volume_is_that_of_tetrahedra_one_by_one(study: Study)
     assert (row.before, row.unit) == (0.0, "%")
 
 
-def test_an_alignment_that_mirrors_turns_all_volume(study: Study) -> None:
+def test_an_alignment_that_mirrors_turns_all_volume(study: MeasuredStudy) -> None:
     base = still()
     mirror = np.diag([-1.5, 1.0, 1.0, 1.0])
     study.add("p", Transform(mirror, base.field, base.affine), fixed=None, moving=None)
@@ -174,7 +176,7 @@ def test_an_alignment_that_mirrors_turns_all_volume(study: Study) -> None:
     assert row.after == pytest.approx(150.0, rel=1e-5)
 
 
-def test_points_are_mapped_into_the_moving_space(study: Study) -> None:
+def test_points_are_mapped_into_the_moving_space(study: MeasuredStudy) -> None:
     study.add("p", shifted(3.0), fixed=None, moving=None)
     study.points("p", "fixed", {"a": (1.0, 2.0, 3.0), "=b": (0.0, 0.0, 0.0), "c": (0.0, 0.0, 0.0)})
     study.points("p", "moving", {"a": (4.0, 2.0, 7.0), "=b": (3.0, 0.0, 0.0)})
@@ -187,7 +189,7 @@ def test_points_are_mapped_into_the_moving_space(study: Study) -> None:
     assert find(rows, "point_tre", "c").note == "absent in moving"
 
 
-def test_tested_pairs_are_measured_for_each_member_and_their_ensemble(study: Study) -> None:
+def test_tested_pairs_are_measured_for_each_member_and_their_ensemble(study: MeasuredStudy) -> None:
     study.add(
         "p",
         shifted(1.0),
@@ -207,7 +209,7 @@ def test_tested_pairs_are_measured_for_each_member_and_their_ensemble(study: Stu
     assert len(values) == 3
 
 
-def test_pairs_of_an_applied_model_are_tested_whatever_their_set(study: Study) -> None:
+def test_pairs_of_an_applied_model_are_tested_whatever_their_set(study: MeasuredStudy) -> None:
     study.add("p", still(), fixed=None, moving=None)
     assert {(row.fold, row.set) for row in study.evaluate(fold="test")} == {("ensemble", "test")}
 
@@ -216,7 +218,7 @@ def test_pairs_of_an_applied_model_are_tested_whatever_their_set(study: Study) -
     ("kind", "fold", "expected"), [("cv", "1", ("1", "cv")), ("test", "test", ("ensemble", "test"))]
 )
 def test_members_of_several_models_are_measured_where_these_register(
-    study: Study, kind: str, fold: str, expected: tuple[str, str]
+    study: MeasuredStudy, kind: str, fold: str, expected: tuple[str, str]
 ) -> None:
     study.add(
         "p",
@@ -232,7 +234,7 @@ def test_members_of_several_models_are_measured_where_these_register(
     assert study.evaluate(fold=fold) == rows
 
 
-def test_stacks_are_measured_label_by_label(study: Study) -> None:
+def test_stacks_are_measured_label_by_label(study: MeasuredStudy) -> None:
     stacks = {
         side: np.stack([(labels == key).astype(np.float32) for key in (1, 2)])
         for side, labels in (
@@ -251,7 +253,7 @@ def test_stacks_are_measured_label_by_label(study: Study) -> None:
     assert of_stack == of_map
 
 
-def test_labels_on_a_grid_of_their_own_are_measured_there(study: Study) -> None:
+def test_labels_on_a_grid_of_their_own_are_measured_there(study: MeasuredStudy) -> None:
     study.add("p", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
     whole = study.evaluate()
     coarse = AFFINE.copy()
@@ -262,7 +264,7 @@ def test_labels_on_a_grid_of_their_own_are_measured_there(study: Study) -> None:
     assert [row.after for row in again] == pytest.approx([row.after for row in whole], abs=1e-9)
 
 
-def test_warped_labels_of_a_map_are_nearest_values(study: Study) -> None:
+def test_warped_labels_of_a_map_are_nearest_values(study: MeasuredStudy) -> None:
     study.add("p", bent(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
     study.evaluate(MAP.model_copy(update={"warped_labels": True}))
     moving = sitk.ReadImage(str(study.root / "p-moving-labels.nii.gz"))
@@ -275,7 +277,7 @@ def test_warped_labels_of_a_map_are_nearest_values(study: Study) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_warped_labels_of_a_stack_stay_soft(study: Study) -> None:
+def test_warped_labels_of_a_stack_stay_soft(study: MeasuredStudy) -> None:
     stack = np.stack([balls(affine, FIXED_BALLS) == 1 for affine in (MOVING, MOVING)]).astype(
         np.float32
     )
@@ -288,7 +290,7 @@ def test_warped_labels_of_a_stack_stay_soft(study: Study) -> None:
     assert np.count_nonzero((found.array[0] > 0.1) & (found.array[0] < 0.9)) > 0
 
 
-def test_bad_pairs_are_all_named_and_no_table_is_left(study: Study) -> None:
+def test_bad_pairs_are_all_named_and_no_table_is_left(study: MeasuredStudy) -> None:
     for name in ("good", "absent", "torn"):
         study.add(
             name, still(), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS)
@@ -302,7 +304,7 @@ def test_bad_pairs_are_all_named_and_no_table_is_left(study: Study) -> None:
     assert not (study.root / "metrics.tsv").exists()
 
 
-def test_a_transform_that_is_not_the_one_written_is_refused(study: Study) -> None:
+def test_a_transform_that_is_not_the_one_written_is_refused(study: MeasuredStudy) -> None:
     study.add("p", still(), fixed=None, moving=None)
     study.evaluate()
     transforms.write_transform(study.root / "fields/p/transform.h5", shifted(1.0))
@@ -310,7 +312,7 @@ def test_a_transform_that_is_not_the_one_written_is_refused(study: Study) -> Non
         study.run(MAP, "1")
 
 
-def test_a_pair_that_was_not_registered_is_named(study: Study) -> None:
+def test_a_pair_that_was_not_registered_is_named(study: MeasuredStudy) -> None:
     study.add("p", still(), fixed=None, moving=None)
     study.entries.clear()
     with pytest.raises(DataError, match=r"p: .*p/transform\.h5: is not in the table"):

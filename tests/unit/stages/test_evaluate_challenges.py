@@ -13,14 +13,14 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from measured import (
+from builders.measured_pairs import (
     AFFINE,
     FIXED_BALLS,
     MAP,
     MOVING,
     MOVING_BALLS,
     SHAPE,
-    Study,
+    MeasuredStudy,
     balls,
     bent,
     shifted,
@@ -40,8 +40,8 @@ POINTS = {"a": (1.0, 2.0, 3.0), "b": (-4.0, -2.5, 1.0), "=c": (3.0, 0.5, -4.0)}
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    made = Study(tmp_path)
+def study(tmp_path: Path) -> MeasuredStudy:
+    made = MeasuredStudy(tmp_path)
     rough = bent()
     rough.field.mul_(1.5)
     made.add("p", rough, fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
@@ -50,7 +50,7 @@ def study(tmp_path: Path) -> Study:
     return made
 
 
-def displacement(study: Study) -> Array:
+def displacement(study: MeasuredStudy) -> Array:
     """u = (moving voxel of T(x)) - index, by SimpleITK, cast to float32 as in a submitted file."""
     transform = sitk.ReadTransform(str(study.root / "fields/p/transform.h5"))
     fixed, moving = (
@@ -67,12 +67,12 @@ def displacement(study: Study) -> Array:
     return field.astype(np.float32).astype(np.float64)
 
 
-def labels(study: Study, side: str) -> Array:
+def labels(study: MeasuredStudy, side: str) -> Array:
     image = nib.nifti1.Nifti1Image.from_filename(study.root / f"p-{side}-labels.nii.gz")
     return np.asarray(image.get_fdata())
 
 
-def test_the_field_that_is_scored_is_the_one_that_is_exported(study: Study) -> None:
+def test_the_field_that_is_scored_is_the_one_that_is_exported(study: MeasuredStudy) -> None:
     transform = transforms.read_transform(study.root / "fields/p/transform.h5")
     path = study.root / "disp_0001_0001.nii.gz"
     fields.write_field_learn2reg(path, pull.displacement(transform, AFFINE, SHAPE), AFFINE, MOVING)
@@ -89,14 +89,14 @@ def find(rows: list[MetricRow], metric: str, label: str = "") -> MetricRow:
     return row
 
 
-def test_the_strict_family_is_measured_in_any_case(study: Study) -> None:
+def test_the_strict_family_is_measured_in_any_case(study: MeasuredStudy) -> None:
     alone = study.evaluate(MAP)
     assert [
         row for row in study.evaluate(BOTH) if definition(row.metric).family == "strict"
     ] == alone
 
 
-def test_figures_of_challenges_say_their_family_and_unit(study: Study) -> None:
+def test_figures_of_challenges_say_their_family_and_unit(study: MeasuredStudy) -> None:
     rows = study.evaluate(BOTH)
     assert {row.metric for row in rows} == {metric.name for metric in METRICS}
     assert {row.unit for row in rows if row.metric in {"muregpro_tre", "learn2reg_hd95"}} == {
@@ -105,7 +105,9 @@ def test_figures_of_challenges_say_their_family_and_unit(study: Study) -> None:
 
 
 @pytest.mark.parametrize(("key", "label"), [(1, "gland"), (2, "cyst")])
-def test_learn2regs_dice_is_that_of_a_script_on_arrays(study: Study, key: int, label: str) -> None:
+def test_learn2regs_dice_is_that_of_a_script_on_arrays(
+    study: MeasuredStudy, key: int, label: str
+) -> None:
     rows, places = study.evaluate(BOTH), np.indices(SHAPE) + displacement(study)
     warped = ndimage.map_coordinates(labels(study, "moving"), places, order=0) == key
     fixed = labels(study, "fixed") == key
@@ -113,7 +115,7 @@ def test_learn2regs_dice_is_that_of_a_script_on_arrays(study: Study, key: int, l
     assert find(rows, "learn2reg_dice", label).after == pytest.approx(expected, abs=1e-6)
 
 
-def test_learn2regs_errors_of_points_are_those_of_a_script_on_arrays(study: Study) -> None:
+def test_learn2regs_errors_of_points_are_those_of_a_script_on_arrays(study: MeasuredStudy) -> None:
     rows, field = study.evaluate(BOTH), displacement(study)
     for name, point in POINTS.items():
         start = np.linalg.solve(AFFINE, [*point, 1])[:3]
@@ -124,7 +126,7 @@ def test_learn2regs_errors_of_points_are_those_of_a_script_on_arrays(study: Stud
         assert row.after == pytest.approx(expected, abs=1e-5)
 
 
-def test_learn2regs_spread_is_that_of_a_script_on_arrays(study: Study) -> None:
+def test_learn2regs_spread_is_that_of_a_script_on_arrays(study: MeasuredStudy) -> None:
     rows, field = study.evaluate(BOTH), displacement(study)
     gradient = np.stack([np.stack(np.gradient(part)) for part in field])
     jacobian = np.linalg.det(np.moveaxis(gradient, (0, 1), (-2, -1)) + np.eye(3))[2:-2, 2:-2, 2:-2]
@@ -135,7 +137,7 @@ def test_learn2regs_spread_is_that_of_a_script_on_arrays(study: Study) -> None:
 
 @pytest.mark.parametrize(("key", "label"), [(1, "gland"), (2, "cyst")])
 def test_muregpros_figures_are_those_of_a_script_on_arrays(
-    study: Study, key: int, label: str
+    study: MeasuredStudy, key: int, label: str
 ) -> None:
     rows, places = study.evaluate(BOTH), np.indices(SHAPE) + displacement(study)
     moving, fixed = ((labels(study, side) == key).astype(float) for side in ("moving", "fixed"))
@@ -155,11 +157,11 @@ def test_muregpros_figures_are_those_of_a_script_on_arrays(
         assert find(rows, "muregpro_dice", label).after == pytest.approx(soft, abs=1e-5)
 
 
-def test_muregpro_measures_the_dice_of_the_first_label_alone(study: Study) -> None:
+def test_muregpro_measures_the_dice_of_the_first_label_alone(study: MeasuredStudy) -> None:
     assert {row.label for row in study.evaluate(BOTH) if row.metric == "muregpro_dice"} == {"gland"}
 
 
-def test_unregistered_labels_are_compared_as_arrays(study: Study) -> None:
+def test_unregistered_labels_are_compared_as_arrays(study: MeasuredStudy) -> None:
     row = find(study.evaluate(BOTH), "muregpro_unregistered_tre", "cyst")
     whole = [
         np.argwhere(labels(study, side) == 2).mean(axis=0).astype(int)
@@ -170,7 +172,11 @@ def test_unregistered_labels_are_compared_as_arrays(study: Study) -> None:
 
 
 def test_before_is_the_alignment_alone(tmp_path: Path) -> None:
-    study, fixed, moving = Study(tmp_path), balls(AFFINE, FIXED_BALLS), balls(MOVING, MOVING_BALLS)
+    study, fixed, moving = (
+        MeasuredStudy(tmp_path),
+        balls(AFFINE, FIXED_BALLS),
+        balls(MOVING, MOVING_BALLS),
+    )
     study.add("q", still(), fixed=fixed, moving=moving)
     study.add("r", shifted(3.0), fixed=fixed, moving=moving)
     rows = [row for row in study.evaluate(BOTH) if row.metric in {"learn2reg_dice", "muregpro_tre"}]
@@ -180,7 +186,7 @@ def test_before_is_the_alignment_alone(tmp_path: Path) -> None:
 
 
 def test_a_vanished_label_is_noted(tmp_path: Path) -> None:
-    study = Study(tmp_path)
+    study = MeasuredStudy(tmp_path)
     study.add(
         "p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS)
     )
@@ -198,7 +204,7 @@ def test_a_vanished_label_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_label_that_one_side_lacks_counts_as_each_program_counts_it(tmp_path: Path) -> None:
-    study = Study(tmp_path)
+    study = MeasuredStudy(tmp_path)
     only = balls(MOVING, {1: MOVING_BALLS[1]})
     study.add("p", still(), fixed=balls(AFFINE, FIXED_BALLS), moving=only)
     rows = study.evaluate(BOTH)
@@ -211,7 +217,7 @@ def test_a_label_that_one_side_lacks_counts_as_each_program_counts_it(tmp_path: 
 
 
 def test_stacks_are_measured_channel_by_channel(tmp_path: Path) -> None:
-    study = Study(tmp_path)
+    study = MeasuredStudy(tmp_path)
     fixed, moving = balls(AFFINE, FIXED_BALLS), balls(MOVING, MOVING_BALLS)
     study.add("p", bent(), fixed=fixed, moving=moving)
     by_map = study.evaluate(BOTH)
@@ -237,7 +243,7 @@ def test_stacks_are_measured_channel_by_channel(tmp_path: Path) -> None:
 def test_a_pair_without_labels_or_points_has_learn2regs_figures_of_its_field(
     tmp_path: Path,
 ) -> None:
-    study = Study(tmp_path)
+    study = MeasuredStudy(tmp_path)
     study.add("p", bent(), fixed=None, moving=None)
     rows = [row for row in study.evaluate(BOTH) if definition(row.metric).family != "strict"]
     assert {row.metric for row in rows} == {"learn2reg_sd_log_jacobian", "learn2reg_foldings"}

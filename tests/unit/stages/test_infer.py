@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from row_files import row_file
+from builders.row_files import row_file
 from tenter import config, files, networks, tables
 from tenter.cases import case_files, plans
 from tenter.config import ImageSettings, InferSettings, PlanRules, RegistrationExport, UNetNetwork

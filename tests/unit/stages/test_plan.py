@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from row_files import row_file
+from builders.row_files import row_file
 from tenter.cases import plans
 from tenter.config import PlanRules
 from tenter.errors import DataError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import dicoms
-from row_files import row_file
+from builders import dicoms
+from builders.row_files import row_file
 from tenter import config, files, tables
 from tenter.cases import case_files, plans
 from tenter.errors import DataError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from row_files import row_file
+from builders.row_files import row_file
 from tenter import config, files, tables
 from tenter.cases import case_files
 from tenter.errors import DataError

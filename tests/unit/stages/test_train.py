@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from learning import Prepared, prepare, settings
+from builders.training_cases import Prepared, prepare, settings
 from tenter import finished
 from tenter.config import TrainSettings
 from tenter.errors import CheckpointError, DataError, DeviceError

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-import finished
+from builders import finished_study
 from tenter import typed_tables
 from tenter.errors import DataError
 from tenter.statistics.lines import ComparisonLine, SummaryLine, pick
 
 
 def test_the_summary_is_read_as_it_is_written(tmp_path: Path) -> None:
-    root = finished.write_study(tmp_path, finished.rows())
+    root = finished_study.write_study(tmp_path, finished_study.rows())
     line = pick(
         typed_tables.read(root / "summary.tsv", SummaryLine), role="structure", metric="dice"
     )
@@ -24,12 +24,12 @@ def test_the_summary_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 def test_infinite_quartiles_stay_infinite(tmp_path: Path) -> None:
     lost = [
-        finished.row(
+        finished_study.row(
             ("local", "0", "cv", f"pair{k}", f"p{k}"), ("cyst", "landmark", "tre", "mm"), 9.0, after
         )
         for k, after in enumerate((1.0, float("inf"), float("inf")))
     ]
-    root = finished.write_study(tmp_path, lost)
+    root = finished_study.write_study(tmp_path, lost)
     line = pick(typed_tables.read(root / "summary.tsv", SummaryLine), metric="tre")
     assert line is not None
     assert line.after.median == float("inf")
@@ -37,7 +37,7 @@ def test_infinite_quartiles_stay_infinite(tmp_path: Path) -> None:
 
 def test_the_comparison_is_read_as_it_is_written(tmp_path: Path) -> None:
     models = ("local", "unet")
-    root = finished.write_study(tmp_path, finished.rows(models=models), models=models)
+    root = finished_study.write_study(tmp_path, finished_study.rows(models=models), models=models)
     found = typed_tables.read(root / "comparison.tsv", ComparisonLine)
     assert {(item.model, item.reference) for item in found} == {("unet", "local")}
     assert all(item.units == 9 for item in found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import patient
+from builders import new_patient
 from tenter import files
 from tenter.errors import DeviceError, InputError
 from tenter.tools.register import register
@@ -18,8 +18,8 @@ from tenter.tools.register import register
 def folder(tmp_path: Path) -> Path:
     """A model of two folds and a patient."""
     for fold in "01":
-        patient.write_model(tmp_path / "tiny", fold)
-    patient.write_images(tmp_path)
+        new_patient.write_model(tmp_path / "tiny", fold)
+    new_patient.write_images(tmp_path)
     return tmp_path
 
 
@@ -75,7 +75,7 @@ def test_without_an_option_the_record_says_so(folder: Path) -> None:
 
 
 def test_several_models_are_averaged(folder: Path) -> None:
-    patient.write_model(folder / "tiny-seed1", "0", weight=0.2)
+    new_patient.write_model(folder / "tiny-seed1", "0", weight=0.2)
     lines = run(folder, model=(folder / "tiny", folder / "tiny-seed1")).splitlines()
     assert lines[1].startswith("model: tiny, tiny-seed1 (3 folds averaged)")
 

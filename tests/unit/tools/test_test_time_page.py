@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-import patient
+from builders import new_patient
 from tenter import config, files
 from tenter.cli.main import main
 
@@ -25,8 +25,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the page has it: the seeds of a model, two images, a file of an option."""
     for name, weight in (("unet", 0.1), ("unet-seed1", 0.15)):
         for fold in "01":
-            patient.write_model(tmp_path / MODELS / name, fold, weight=weight)
-    patient.write_images(tmp_path)
+            new_patient.write_model(tmp_path / MODELS / name, fold, weight=weight)
+    new_patient.write_images(tmp_path)
     (tmp_path / "careful.yaml").write_text(CAREFUL)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from conftest import picture, save, spheres, stored, voxel_points, world
+from builders.tiny_cohorts import picture, save, spheres, stored, voxel_points, world
 from tenter.cli.main import main
 from tenter.errors import DataError, InputError
 from tenter.formats import point_writers, transforms, volumes

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import picture, save, spheres, voxel_points, world
+from builders.tiny_cohorts import picture, save, spheres, voxel_points, world
 from tenter.cli.main import main
 from tenter.formats import point_writers, transforms, volumes
 from tenter.formats.points import Point, read_points

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import absent_gpu
-from learning import SPACING, settings
+from builders.training_cases import SPACING, settings
 from tenter import networks
 from tenter.sampling import batches
 from tenter.sampling.draws import draw, outline

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learning import SPACING, case, settings
+from builders.training_cases import SPACING, case, settings
 from tenter import networks
 from tenter.errors import TrainingError
 from tenter.records import Role

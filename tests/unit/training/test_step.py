@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from learning import SPACING, case, settings
+from builders.training_cases import SPACING, case, settings
 from tenter import losses, networks
 from tenter.config import TrainSettings
 from tenter.losses.inverse_consistency import inverse_consistency

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import shared_steps
-from learning import settings
+from builders.training_cases import settings
 from tenter import networks
 from tenter.config import Training
 from tenter.errors import DeviceError

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from scipy import ndimage
 from torch import Tensor, nn
 
-from learning import SHAPE, SPACING, ball, case, settings
+from builders.training_cases import SHAPE, SPACING, ball, case, settings
 from tenter.folds import Split, set_aside
 from tenter.sampling.cohort import Case
 from tenter.tensors import Image

@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 import yaml
 
-import patient
-from row_files import row_file
+from builders import new_patient
+from builders.row_files import row_file
 from tenter.config import ImageSettings, InferSettings, PlanRules
 from tenter.formats import transforms
 from tenter.spatial.transform import Transform
@@ -36,7 +36,7 @@ def write_study(folder: Path, *, start: bool = False, **keys: object) -> Path:
     """Images, manifest and configuration `applied.yaml` of a study
     that applies the model `model`.
     """
-    patient.write_images(folder)
+    new_patient.write_images(folder)
     columns = ["pair", "patient", "moving_image", "fixed_image"]
     cells = ["p", "p", "mr.nii.gz", "us.nii.gz"]
     if start:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from row_files import row_file
+from builders.row_files import row_file
 from tenter import finished
 from tenter.config import (
     EvaluateSettings,

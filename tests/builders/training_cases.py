@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conftest import write_cohort
-from row_files import row_file
+from builders.row_files import row_file
+from builders.tiny_cohorts import write_cohort
 from tenter import config
 from tenter.records import Label, Role
 from tenter.sampling.cohort import Box, Case

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from short_study import SPACING_MM, ShortStudy
+from builders.short_study import SPACING_MM, ShortStudy
 from tenter.stages.simulate import simulate
 
 FORWARD = ("mr", "us")

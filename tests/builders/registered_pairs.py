@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from conftest import picture, save, spheres, voxel_points, world
 from row_files import row_file
+
+from builders.tiny_cohorts import picture, save, spheres, voxel_points, world
 from tenter import config, networks
 from tenter.cases import plans
 from tenter.formats import transforms
@@ -106,7 +106,7 @@ def write_model(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Study:
+class RegisteredStudy:
     """A folder that holds a manifest and what stages make of it."""
 
     root: Path

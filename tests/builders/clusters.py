@@ -18,7 +18,7 @@ from typing import Any
 import mlflow
 from mlflow.entities import ViewType
 
-from clones import NETWORK, ROOT, Clone, clone, simulate, write_config
+from builders.clones import NETWORK, ROOT, Clone, clone, simulate, write_config
 from tenter import files
 from tenter.history import read_history
 
@@ -84,7 +84,7 @@ def wait_until(what: str, condition: Callable[[], object], patience_s: float = P
 
 
 @dataclass
-class Study(Clone):
+class ClusterStudy(Clone):
     """A clone whose study runs on the cluster."""
 
     def snakemake(self, *words: str) -> list[str]:
@@ -218,10 +218,10 @@ class Prepared:
     step_s: float
     """Seconds of a step, both trainings at a time."""
 
-    def again(self, folder: Path) -> Study:
+    def again(self, folder: Path) -> ClusterStudy:
         """A copy of it, of which nothing is trained."""
         shutil.copytree(self.root, folder, symlinks=True)
-        return Study(folder)
+        return ClusterStudy(folder)
 
 
 def prepare(folder: Path) -> Prepared:
@@ -257,10 +257,10 @@ def job(row: Sequence[str]) -> Job:
 
 def study(
     folder: Path, *, steps: int = 600, pairs: int = 6, patients: int = 4, **keys: Any
-) -> Study:
+) -> ClusterStudy:
     """A clone of the repository with a small cohort, one model and two folds."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = Study(clone(folder).root)
+    made = ClusterStudy(clone(folder).root)
     shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
     simulate(made, "cohort", "--pairs", str(pairs), "--patients", str(patients), "--seed", "1")
     configure(made, steps=steps, **keys)

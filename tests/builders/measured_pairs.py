@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from row_files import row_file
+from builders.row_files import row_file
 from tenter import tables
 from tenter.config import EvaluateSettings, Evaluation, LabelFiles, NamedLabel
 from tenter.formats import transforms, volumes
@@ -80,7 +80,7 @@ def shifted(x: float) -> Transform:
 
 
 @dataclass
-class Study:
+class MeasuredStudy:
     """A cohort in a folder, and where evaluation writes."""
 
     root: Path

@@ -21,7 +21,7 @@ import yaml
 from tenter.study import Study
 from tenter.tools.staleness import Staleness
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 MESSAGES = {
     r"derive the common grid": "plan",
