@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from row_files import row_file
 
+from builders.row_files import row_file
 from builders.tiny_cohorts import picture, save, spheres, voxel_points, world
 from tenter import config, networks
 from tenter.cases import plans

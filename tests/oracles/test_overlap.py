@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 from hypothesis import assume, given
-from row_files import row_file
 
+from builders.row_files import row_file
 from builders.tiny_cohorts import save, world
 from strategies import masks
 from tenter import config, files, losses

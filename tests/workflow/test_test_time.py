@@ -15,9 +15,9 @@ import mlflow
 import pytest
 import torch
 import yaml
-from row_files import row_file
 
 from builders.clones import NETWORK, TRAINING, Clone, clone, jobs, simulate, write_config
+from builders.row_files import row_file
 from tenter import files
 from tenter.cli.main import main
 from tenter.formats import transforms

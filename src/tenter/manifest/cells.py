@@ -51,9 +51,7 @@ def check_id(sheet: Sheet, row: int, column: str, value: str, longest: int = 64)
         sheet.complain(f"is not an id: {spelling.shown(value)}", fix, row, column)
     elif spelling.reserved(value):
         message = f"{value!r} {spelling.reserved(value)}"
-        sheet.complain(
-            message, "rename it if results will be copied there", row, column, warn=True
-        )
+        sheet.complain(message, "rename it if results will be copied there", row, column, warn=True)
 
 
 def check_part(sheet: Sheet, row: int, column: str, value: str, longest: int = 64) -> None:
