@@ -40,7 +40,9 @@ STUDY = """
 import json, sys
 from pathlib import Path
 
-from builders.measured_pairs import AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, Study, balls, shifted
+from builders.measured_pairs import (
+    AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, Study, balls, shifted,
+)
 from tenter import typed_tables
 from tenter.config import SummariseSettings, Summary
 from tenter.reporting import listings, results, sections
