@@ -28,7 +28,7 @@ def require_finished(study: Study, models: Sequence[str]) -> None:
     unknown = [model for model in models if model not in study.models]
     if unknown or not models:
         lack = f"has no model {unknown[0]!r}" if unknown else "trains no model"
-        fix = f"those that can be published: {', '.join(study.models) or 'none'}"
+        fix = f"name one that can be published: {', '.join(study.models) or 'there is none'}"
         raise DataError(Fault(str(study.path), f"the study {lack}", fix))
     paths = ResultFiles.of(study.results)
     descriptions = [
