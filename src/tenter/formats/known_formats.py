@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tenter.errors import FormatError
 from tenter.formats import dicom, meta_files, nifti, nrrd_files
-from tenter.formats.headers import refusal
 from tenter.formats.image_format import Format
+from tenter.records import Fault
 
 FORMATS: tuple[Format, ...] = (
     nifti.FORMAT,
@@ -32,4 +33,4 @@ def of(path: Path) -> Format:
         if (not known.suffixes) if is_folder else name.endswith(known.suffixes):
             return known
     fix = f"give one of {', '.join(suffixes())}, or for an image the folder of a DICOM series"
-    raise refusal(path, "does not have the suffix of a known format", fix)
+    raise FormatError(Fault(str(path), "does not have the suffix of a known format", fix))
