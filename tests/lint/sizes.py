@@ -61,6 +61,7 @@ LARGE_STAGE = "statistics, prose and checks are to move from the stage to their 
 LARGE_RULE = "its parameters are to move to `study`"
 LARGE_FILE = "is to be divided by file format or by fault"
 LONG_COMMENT = "comments for the linter, to be shortened with the next change of the file"
+WITHOUT_TORCH = "torch is loaded only where the axes are not parallel: its import takes seconds"
 REGISTRY = "a registry: what a network registers with is imported when it is asked for"
 
 OUTSIDE: dict[str, dict[str, str]] = {
@@ -68,6 +69,7 @@ OUTSIDE: dict[str, dict[str, str]] = {
         "src/tenter/intake/integrity.py": LARGE_FILE,
     },
     "imports of tenter inside a function": {
+        "src/tenter/cases/resampling.py:on_grid": WITHOUT_TORCH,
         "src/tenter/networks/__init__.py:on_grid": REGISTRY,
     },
     "lines of a stage": {
@@ -75,6 +77,8 @@ OUTSIDE: dict[str, dict[str, str]] = {
         "src/tenter/stages/train.py": LARGE_STAGE,
     },
     "modules that a stage imports": {
+        "src/tenter/stages/baseline.py": LARGE_STAGE,
+        "src/tenter/stages/infer.py": LARGE_STAGE,
         "src/tenter/stages/prepare_images.py": LARGE_STAGE,
         "src/tenter/stages/train.py": LARGE_STAGE,
     },
