@@ -62,6 +62,7 @@ def register(
     initial_transform: File | None = None,
     test_time: TestTime | Mapping[str, object] | File | None = None,
     device: str = "auto",
+    plugins: Sequence[File] = (),
 ) -> Registration:
     """Register one pair of images with a finished model, or with several, averaged.
 
@@ -75,6 +76,8 @@ def register(
         test_time: `poses`, `refine` or both, in the form of a study's `test_time.<option>`, or a
             YAML file with them.
         device: `auto`, `cpu` or `cuda`.
+        plugins: folders and installed packages from which a network that is not part of tenter may
+            be imported, which runs its code.
 
     Returns:
         The registration: `transform`, `warped`, `field_mm`, `warnings`, `seconds`, `save(folder)`.
@@ -92,6 +95,7 @@ def register(
         initial_transform=None if initial_transform is None else Path(initial_transform),
         test_time=_parsed_test_time(test_time),
         device=device,
+        plugins=[str(place) for place in plugins],
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from tenter import files
+from tenter import files, plugins
 from tenter.config import Network, PlanRules
+from tenter.config.alternatives import TAGS
 from tenter.config.cohort import IntensityRule, Name, Positive
 from tenter.errors import CheckpointError, DataError, InputError
+from tenter.model_code import usable_network
 from tenter.records import AlignmentRule, Fault, Plan
 
 FORMAT = 1
@@ -57,6 +59,7 @@ class _Description(BaseModel):
     channels: _Channels
     plan: _Plan
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    custom_code: Annotated[dict[str, dict[str, str]], Field(default_factory=dict)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,25 @@ class FinishedFold:
         plan: grid, spacing, intensity rule, alignment and channels of its training cases.
         network: its architecture.
         weights_sha256: sha256 of the file of the weights.
+        custom_code: hashes of the files of custom code, by reference.
     """
 
     folder: Path
     plan: Plan
     network: Network
     weights_sha256: str
+    custom_code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def beside(self, config: Path) -> Network:
+        """Its network; one of custom code as the file beside a configuration, or as a package.
+
+        Raises:
+            InputError: the code is not there, or is not that of the training.
+        """
+        name = self.network.name
+        package = name.partition(":")[0].partition(".")[0]
+        trusted = plugins.Trusted((str(config.parent), package))
+        return usable_network(self.folder, self.network, self.custom_code, trusted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +197,16 @@ def members(model: Path) -> tuple[Path, ...]:
     return tuple(chosen)
 
 
-def load(model: Path) -> FinishedModel:
+def load(model: Path, config: Path | None = None) -> FinishedModel:
     """Read the descriptions of a finished model.
 
     Args:
         model: as for `members`.
+        config: a configuration that applies it, beside which its custom code has to be.
 
     Raises:
         InputError: with every fault found: no finished fold, damaged descriptions, folds with
-            different plans, two folds with the same weights.
+            different plans, two folds with the same weights, custom code that is not there.
     """
     results = [_read(folder) for folder in members(model)]
     faults = [result for result in results if isinstance(result, Fault)]
@@ -198,6 +215,8 @@ def load(model: Path) -> FinishedModel:
         faults = [*_differences(folds), *_copies(folds)]
     if faults:
         raise InputError(faults)
+    if config is not None:
+        folds[0].beside(config)
     return FinishedModel(model, folds)
 
 
@@ -268,7 +287,11 @@ def _read(folder: Path) -> FinishedFold | Fault:
         message = f"is damaged (`channels` are {_text(channels)}, those of `plan` {_text(planned)})"
         return Fault(str(path), message, _RETRAIN)
     return FinishedFold(
-        folder, _plan(description.plan), description.network, description.weights_sha256
+        folder,
+        _plan(description.plan),
+        description.network,
+        description.weights_sha256,
+        description.custom_code,
     )
 
 
@@ -278,7 +301,7 @@ def _plan(description: _Plan) -> Plan:
 
 def _reason(error: ValidationError) -> str:
     detail = error.errors()[0]
-    where = ".".join(str(part) for part in detail["loc"])
+    where = ".".join(str(part) for part in detail["loc"] if part not in TAGS)
     reason = re.sub(r"[\s;]+", " ", detail["msg"])
     return f"{where}: {reason}" if where else reason
 

@@ -12,11 +12,16 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import typing
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import __version__, files, syntax
+from pydantic import BaseModel
+
+from tenter import __version__, files, plugin_source, plugins, syntax
+from tenter.config import InferSettings, TrainSettings
+from tenter.config.alternatives import is_reference
 from tenter.errors import CodeChangedError
 from tenter.records import Fault
 
@@ -36,20 +41,13 @@ OBSERVERS = (
     "tenter.config",  # its effect is the settings
     "tenter.manifest",  # its effect is the rows
     "tenter.provenance",  # says what is stale
+    "tenter.plugin_source",  # likewise
+    "tenter.plugins",  # finds custom code, whose own syntax counts
+    "tenter.plugin_imports",  # likewise
     "tenter.tracking",  # mirrors what the files hold
     "tenter.training.progress",  # shows how far a training is
 )
 """Modules that observe or report and cannot change a result."""
-
-PLUGINS = {
-    "network": "networks",
-    "first": "networks",
-    "second": "networks",
-    "labels": "losses",
-    "images": "losses",
-    "regularisers": "losses",
-}
-"""Keys of settings whose `name` selects a module of a package."""
 
 BY_NAME = ("tenter.metrics.strict",)
 """Packages whose modules are imported by name at run time: all of them count."""
@@ -66,6 +64,31 @@ PARTS = {"poses": "registration.poses", "refine": "registration.refine"}
 """Keys of settings that select a module if they are set."""
 
 
+@functools.cache
+def rooms() -> dict[str, str]:
+    """Keys of settings whose `name` selects a module of a package, and that package.
+
+    They are the keys for the networks and losses of `train` and `infer`.
+    """
+    return dict(_rooms(TrainSettings)) | dict(_rooms(InferSettings))
+
+
+def _rooms(section: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    for key, info in section.model_fields.items():
+        for inner in _sections(info.annotation):
+            room = getattr(inner, "room", None)
+            if room is not None:
+                yield key, room
+            yield from _rooms(inner)
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _sections(argument)
+
+
 def fingerprint(stage: str, settings: str = "{}") -> str:
     """Hash the code behind a stage.
 
@@ -76,18 +99,35 @@ def fingerprint(stage: str, settings: str = "{}") -> str:
     Returns:
         16 hexadecimal digits.
     """
-    text = "".join(
-        f"{name}:{_syntax_hash(name, stage)};" for name in sorted(modules(stage, settings))
-    )
+    text = "".join(f"{name}:{digest};" for name, digest in _hashes(stage, settings).items())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def modules(stage: str, settings: str = "{}") -> frozenset[str]:
-    """The modules whose code affects a stage."""
+    """The modules of tenter whose code affects a stage."""
+    selected = json.loads(settings)
     names = _closure(f"{ROOT}.stages.{stage}")
-    for plugin in plugins(json.loads(settings)):
-        names |= _closure(plugin)
+    for module in selected_modules(selected):
+        names |= _closure(module)
+    for reference in custom_code(selected):
+        for path in plugins.sources(reference).values():
+            for name in _tenter(plugin_source.imports(path)):
+                names |= _closure(name)
     return names
+
+
+def _hashes(stage: str, settings: str) -> dict[str, str]:
+    """Hash of each module that affects a stage, custom code included, by its name in order."""
+    hashes = {name: _syntax_hash(name, stage) for name in modules(stage, settings)}
+    for reference in custom_code(json.loads(settings)):
+        hashes |= plugins.hashes(reference)
+    return dict(sorted(hashes.items()))
+
+
+def custom_code(settings: Any) -> list[plugins.Reference]:  # noqa: ANN401 - any JSON value
+    """The custom code that settings refer to."""
+    names = sorted({name for _, name in _selected(settings) if is_reference(name)})
+    return [plugins.parse(name) for name in names]
 
 
 def verify(stage: str, settings: str, code: str) -> None:
@@ -139,7 +179,7 @@ def _other_installation() -> str:
 
 def module_hashes(stage: str, settings: str = "{}") -> dict[str, str]:
     """Short hash of each module that affects a stage."""
-    return {name: _syntax_hash(name, stage)[:16] for name in sorted(modules(stage, settings))}
+    return {name: digest[:16] for name, digest in _hashes(stage, settings).items()}
 
 
 def record(
@@ -268,23 +308,28 @@ def _accepted(path: Path, _modified: int) -> list[dict[str, Any]]:
     return changes
 
 
-def plugins(settings: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON value
+def selected_modules(settings: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON value
     """The modules of networks, losses, test-time options and baselines that settings select."""
-    return frozenset(_plugins(settings))
+    return frozenset(
+        f"{ROOT}.{room}.{name}" if name else f"{ROOT}.{room}"
+        for room, name in _selected(settings)
+        if not is_reference(name)
+    )
 
 
-def _plugins(settings: Any) -> Iterator[str]:  # noqa: ANN401
+def _selected(settings: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any JSON value
+    """Each package and the name in it that settings select; '' for a part that is a module."""
     if not isinstance(settings, dict):
         return
     for key, value in settings.items():
         if key in PARTS and isinstance(value, dict):
-            yield f"{ROOT}.{PARTS[key]}"
+            yield PARTS[key], ""
         if key == "baseline" and isinstance(value, dict) and "method" in value:
-            yield f"{ROOT}.{METHODS}.{value['method']}"
+            yield METHODS, value["method"]
         for entry in value if isinstance(value, list) else [value]:
-            if key in PLUGINS and isinstance(entry, dict) and "name" in entry:
-                yield f"{ROOT}.{PLUGINS[key]}.{entry['name']}"
-            yield from _plugins(entry)
+            if key in rooms() and isinstance(entry, dict) and "name" in entry:
+                yield rooms()[key], entry["name"]
+            yield from _selected(entry)
 
 
 @functools.cache
@@ -332,13 +377,17 @@ def _parsed(name: str, unread: tuple[str, ...] = ()) -> syntax.Module:
 
 
 def _imports(name: str) -> Iterator[str]:
-    for module, alias in _parsed(name).imports:
-        full = f"{module}.{alias}"
-        candidate = full if alias and _file(full) else module
-        if candidate != ROOT:
-            yield candidate
+    yield from _tenter(f"{module}.{alias}".rstrip(".") for module, alias in _parsed(name).imports)
     if name in BY_NAME:
         yield from (f"{name}.{path.stem}" for path in _package(name).glob("[!_]*.py"))
+
+
+def _tenter(imports: Iterable[str]) -> Iterator[str]:
+    """The modules of tenter among what is imported: modules, or names in modules."""
+    for full in imports:
+        module = full if _file(full) else full.rpartition(".")[0]
+        if module.split(".")[0] == ROOT and module != ROOT:
+            yield module
 
 
 def _syntax_hash(name: str, stage: str) -> str:

@@ -93,19 +93,21 @@ def of_study(settings: Config, path: Path, applied: FinishedModel | None) -> dic
     values = {name: getattr(settings.export, name) for name in names}
     export = RegistrationExport.model_validate(values)
     registrars = [
-        *_applied(applied, export),
+        *_applied(applied, path, export),
         *_trained(settings, export),
         *_baselines(settings, path, export),
     ]
     return {registrar.name: registrar for registrar in registrars}
 
 
-def _applied(model: FinishedModel | None, export: RegistrationExport) -> Iterator[Registrar]:
+def _applied(
+    model: FinishedModel | None, path: Path, export: RegistrationExport
+) -> Iterator[Registrar]:
     if model is not None:
         yield Registrar(
             name=model.folder.name,
             rule="infer",
-            settings=InferSettings(network=model.folds[0].network, export=export),
+            settings=InferSettings(network=model.folds[0].beside(path), export=export),
             finished=finished.members(model.folder),
         )
 

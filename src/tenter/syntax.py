@@ -47,9 +47,9 @@ def parsed(path: Path, root: str, unread: tuple[str, ...] = ()) -> Module:
     key = " ".join([hashlib.sha256(content).hexdigest(), root, *unread])
     if key not in _known():
         tree = _without_arguments(
-            _without_text(ast.parse(content, filename=str(path))), frozenset(unread)
+            without_text(ast.parse(content, filename=str(path))), frozenset(unread)
         )
-        sha256 = hashlib.sha256(_text(tree).encode()).hexdigest()
+        sha256 = hashlib.sha256(text(tree).encode()).hexdigest()
         _known()[key] = Module(sha256, tuple(_imports(tree, root)))
     return _known()[key]
 
@@ -100,7 +100,7 @@ def _imports(tree: ast.Module, root: str) -> Iterator[tuple[str, str]]:
         yield from (pair for pair in named if pair[0].split(".")[0] == root)
 
 
-def _without_text(tree: ast.Module) -> ast.Module:
+def without_text(tree: ast.Module) -> ast.Module:
     """Remove statements without effect: lone strings (docstrings), imports for type checkers."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -138,7 +138,7 @@ def _is_for_type_checkers(node: ast.stmt) -> bool:
     )
 
 
-def _text(node: object) -> str:
+def text(node: object) -> str:
     """Serialise a syntax tree identically for all minor versions of Python."""
     if isinstance(node, ast.AST):
         parts = []
@@ -149,8 +149,8 @@ def _text(node: object) -> str:
                 and value != []
                 and name not in {"type_comment", "kind", "type_params"}
             ):
-                parts.append(f"{name}={_text(value)}")
+                parts.append(f"{name}={text(value)}")
         return f"{type(node).__name__}({','.join(parts)})"
     if isinstance(node, list):
-        return f"[{','.join(_text(element) for element in node)}]"
+        return f"[{','.join(text(element) for element in node)}]"
     return repr(node)

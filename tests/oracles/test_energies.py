@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from tenter import config, losses
+from tenter.config.alternatives import alternatives, names
 from tenter.losses.bending import bending
 from tenter.losses.gradient import gradient
 from tenter.spatial import grids
@@ -122,9 +123,8 @@ def field_term(term: dict[str, Any], dimensions: int = 3) -> losses.FieldTerm:
 def test_o22_no_loss_is_forgotten() -> None:
     known = {term["name"] for term in (*LABEL_TERMS, *IMAGE_TERMS, *FIELD_TERMS)}
     offered = set()
-    for kind in (config.LabelTerm, config.ImageTerm, config.Regulariser):
-        for section in get_args(get_args(kind)[0]):
-            offered |= set(get_args(section.model_fields["name"].annotation))
+    for section in alternatives(config.Term):
+        offered |= set(names(section))
     assert known == offered
 
 

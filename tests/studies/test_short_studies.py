@@ -7,14 +7,14 @@ Each case trains for seconds on one fold of a small simulated study, through the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from builders.short_cohorts import COHORTS, Cohorts
 from builders.short_study import SHAPE, Model
 from tenter import config, networks
-from tenter.config.losses import ImageTerm, Regulariser
+from tenter.config.alternatives import alternatives, names
 
 LOSS_DROP = 0.015
 """Share of the loss that training began with by which it falls at least, on the same draws.
@@ -230,16 +230,6 @@ def test_every_loss_network_and_cohort_has_a_case() -> None:
         for model in models
         for term in (*model.losses.labels, *model.losses.images, *model.losses.regularisers)
     }
-    kinds: list[type[config.Section]] = [config.LabelLoss, config.CentroidLoss]
-    kinds += [*_kinds(ImageTerm), *_kinds(Regulariser)]
-    assert used == {
-        name for kind in kinds for name in get_args(kind.model_fields["name"].annotation)
-    }
+    assert used == {name for kind in alternatives(config.Term) for name in names(kind)}
     assert {model.network.name for model in models} == networks.CLASSES.keys()
     assert {case.cohort for case in CASES} == COHORTS.keys()
-
-
-def _kinds(term: object) -> list[type[config.Section]]:
-    """The sections of an annotated union."""
-    kinds: list[type[config.Section]] = list(get_args(get_args(term)[0]))
-    return kinds

@@ -187,6 +187,22 @@ def test_an_edit_of_code(finished: Clone, name: str, text: str, expected: set[st
         assert finished.stale() == expected
 
 
+CUSTOM: list[tuple[str, str, str, set[str]]] = [
+    ("comment", "losses_beside.py", "\n# a remark\n", set()),
+    ("loss", "losses_beside.py", "\nEDITED = 1\n", trained(("b",))),
+    ("file that it imports", "numbers_beside.py", "\nEDITED = 1\n", trained(("b",))),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"), [item[1:] for item in CUSTOM], ids=[item[0] for item in CUSTOM]
+)
+def test_an_edit_of_custom_code(finished: Clone, name: str, text: str, expected: set[str]) -> None:
+    with finished.edited(finished.config.with_name(name)) as path:
+        append(path, text)
+        assert finished.stale() == expected
+
+
 def test_a_docstring(finished: Clone) -> None:
     with finished.edited(source(finished, "losses/dice.py")) as path:
         path.write_text(re.sub(r'^"""[^"]*"""', '"""Other words."""', path.read_text()))

@@ -17,7 +17,6 @@ from tenter.config.losses import (
     MindLoss,
     MutualInformationLoss,
     Regulariser,
-    RoleWeights,
     SsdLoss,
 )
 from tenter.config.model import (
@@ -33,6 +32,7 @@ from tenter.config.model import (
 from tenter.config.networks import (
     CascadeNetwork,
     CompositeNetwork,
+    CustomNetwork,
     FieldNetwork,
     GlobalNetwork,
     KeypointNetwork,
@@ -63,6 +63,15 @@ from tenter.config.settings import (
     TrainSettings,
 )
 from tenter.config.study import Config
+from tenter.config.terms import (
+    CustomImageLoss,
+    CustomLabelLoss,
+    CustomRegulariser,
+    CustomTerm,
+    RoleWeights,
+    SmoothedLabelLoss,
+    Term,
+)
 from tenter.config.test_time import Poses, Refine, TestTime
 
 __all__ = [
@@ -77,6 +86,11 @@ __all__ = [
     "Chunks",
     "CompositeNetwork",
     "Config",
+    "CustomImageLoss",
+    "CustomLabelLoss",
+    "CustomNetwork",
+    "CustomRegulariser",
+    "CustomTerm",
     "Deformation",
     "EvaluateSettings",
     "Evaluation",
@@ -120,9 +134,11 @@ __all__ = [
     "RoleWeights",
     "Runtime",
     "Section",
+    "SmoothedLabelLoss",
     "SsdLoss",
     "SummariseSettings",
     "Summary",
+    "Term",
     "TestTime",
     "Tracking",
     "TrainSettings",

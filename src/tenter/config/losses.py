@@ -1,47 +1,37 @@
 """Configuration of losses: the terms whose weighted sum training minimises.
 
-A loss called `x` lives in `losses/x.py`; provenance relies on it to tell which modules a
-training reads. A length carries its unit in its key.
+A loss called `x` is the function `x` of `losses/x.py`. Its settings are a class below, which is all
+that has to be written besides: the union of losses, the call of the function, the code that a
+training reads and the forecast of its time follow from it. A length carries its unit in its key.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from tenter.config.alternatives import union
 from tenter.config.cohort import NotNegative, Positive
 from tenter.config.section import Section
+from tenter.config.terms import (
+    CustomImageLoss,
+    CustomLabelLoss,
+    CustomRegulariser,
+    ImageTermSettings,
+    LabelTermSettings,
+    RegulariserSettings,
+    RoleWeights,
+    Scales,
+    SmoothedLabelLoss,
+    require_one,
+    without_default,
+)
 from tenter.errors import InvalidValueError
 
 Units = Literal["mm", "voxel"]
-Scales = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
-
 REFERENCE_MM = 3.0
 """Voxel size at which the default bending weights in mm and in voxels are equivalent."""
-
-
-def _without_default(values: Any, key: str) -> Any:  # noqa: ANN401 - any YAML value
-    """Remove the default in mm where a length in voxels is given."""
-    millimetres, voxels = f"{key}_mm", f"{key}_voxel"
-    if isinstance(values, dict) and values.get(voxels) is not None and millimetres not in values:
-        return {**values, millimetres: None}
-    return values
-
-
-def _require_one(key: str, millimetres: object, voxels: object) -> None:
-    if (millimetres is None) == (voxels is None):
-        message = f"needs one of {key}_mm and {key}_voxel"
-        raise InvalidValueError(message, "give one, and leave the other out")
-
-
-class RoleWeights(Section):
-    """Factors of a label's loss by its role; the mean is over labels with a non-zero factor."""
-
-    structure: NotNegative = 1.0
-    """Factor for structures."""
-    landmark: NotNegative = 1.0
-    """Factor for landmarks."""
 
 
 class LandmarkWeights(RoleWeights):
@@ -51,8 +41,16 @@ class LandmarkWeights(RoleWeights):
     """Factor for structures."""
 
 
-class LabelLoss(Section):
+class LabelLoss(SmoothedLabelLoss):
     """Voxel-wise dissimilarity of two labels, averaged over several scales of smoothing."""
+
+    costs: ClassVar = {
+        "dice": 0.06e-6,
+        "generalised_dice": 0.06e-6,
+        "jaccard": 0.12e-6,
+        "cross_entropy": 0.2e-6,
+        "mean_squared": 0.12e-6,
+    }
 
     name: Literal["dice", "generalised_dice", "jaccard", "cross_entropy", "mean_squared"] = "dice"
     """The measure at each scale."""
@@ -69,19 +67,11 @@ class LabelLoss(Section):
     role_weights: RoleWeights = RoleWeights()
     """Factors by the role of a label."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _voxels_instead(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
-        return _without_default(values, "scales")
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> LabelLoss:
-        _require_one("scales", self.scales_mm, self.scales_voxel)
-        return self
-
-
-class CentroidLoss(Section):
+class CentroidLoss(LabelTermSettings):
     """Distance between the centroids of two labels, in mm."""
+
+    costs: ClassVar = {"centroid": 0.005e-6}
 
     name: Literal["centroid"] = "centroid"
     """Distance between centres of mass; labels that are empty on either side are ignored."""
@@ -95,8 +85,10 @@ class CentroidLoss(Section):
     """Factors by the role of a label."""
 
 
-class SsdLoss(Section):
+class SsdLoss(ImageTermSettings):
     """Mean squared difference of intensities; for images of one modality on one intensity scale."""
+
+    costs: ClassVar = {"ssd": 0.08e-6}
 
     name: Literal["ssd"] = "ssd"
     """Mean squared difference."""
@@ -104,8 +96,10 @@ class SsdLoss(Section):
     """Factor in the total loss, per squared unit of normalised intensity."""
 
 
-class GnccLoss(Section):
+class GnccLoss(ImageTermSettings):
     """One minus the squared correlation of all intensities; for images related by a linear map."""
+
+    costs: ClassVar = {"gncc": 0.12e-6}
 
     name: Literal["gncc"] = "gncc"
     """Global normalised cross-correlation."""
@@ -115,8 +109,10 @@ class GnccLoss(Section):
     """One minus the correlation itself, so that inverted contrast counts as unlike."""
 
 
-class LnccLoss(Section):
+class LnccLoss(ImageTermSettings):
     """One minus the mean squared correlation within windows; tolerates slowly varying contrast."""
+
+    costs: ClassVar = {"lncc": 0.27e-6}
 
     name: Literal["lncc"] = "lncc"
     """Local normalised cross-correlation."""
@@ -134,16 +130,18 @@ class LnccLoss(Section):
     @model_validator(mode="before")
     @classmethod
     def _voxels_instead(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
-        return _without_default(values, "window")
+        return without_default(values, "window")
 
     @model_validator(mode="after")
     def _one_unit(self) -> LnccLoss:
-        _require_one("window", self.window_mm, self.window_voxel)
+        require_one("window", self.window_mm, self.window_voxel)
         return self
 
 
-class MutualInformationLoss(Section):
+class MutualInformationLoss(ImageTermSettings):
     """Mutual information of intensities, negated; for any two modalities."""
+
+    costs: ClassVar = {"mutual_information": 0.48e-6}
 
     name: Literal["mutual_information"] = "mutual_information"
     """Mutual information from a smooth joint histogram."""
@@ -155,8 +153,10 @@ class MutualInformationLoss(Section):
     """Number of intensity bins for each image."""
 
 
-class MindLoss(Section):
+class MindLoss(ImageTermSettings):
     """Difference of self-similarity descriptors; for modalities that show the same edges."""
+
+    costs: ClassVar = {"mind": 0.67e-6}
 
     name: Literal["mind"] = "mind"
     """Modality independent neighbourhood descriptor, self-similarity context."""
@@ -172,8 +172,10 @@ def _bending_weight(values: dict[str, Any]) -> float:
     return 0.5 if values.get("units") == "voxel" else 0.5 * REFERENCE_MM**2
 
 
-class BendingLoss(Section):
+class BendingLoss(RegulariserSettings):
     """Squared second derivatives of the displacement; an affine map costs nothing."""
+
+    costs: ClassVar = {"bending": 0.13e-6}
 
     name: Literal["bending"] = "bending"
     """Bending energy."""
@@ -185,8 +187,10 @@ class BendingLoss(Section):
     The two defaults are equivalent for voxels of 3 mm."""
 
 
-class GradientLoss(Section):
+class GradientLoss(RegulariserSettings):
     """First derivatives of the displacement; a translation costs nothing."""
+
+    costs: ClassVar = {"gradient": 0.05e-6}
 
     name: Literal["gradient"] = "gradient"
     """Gradient energy."""
@@ -198,8 +202,10 @@ class GradientLoss(Section):
     """Absolute or squared values."""
 
 
-class FoldingLoss(Section):
+class FoldingLoss(RegulariserSettings):
     """Jacobian determinants below a margin; a deformation that does not fold costs nothing."""
+
+    costs: ClassVar = {"folding": 0.15e-6}
 
     name: Literal["folding"] = "folding"
     """Mean of max(0, margin - J) or of its square."""
@@ -211,8 +217,12 @@ class FoldingLoss(Section):
     """Penalise the deficit itself (`l1`) or its square (`l2`)."""
 
 
-class InverseConsistencyLoss(Section):
+class InverseConsistencyLoss(RegulariserSettings):
     """Deviation from the identity of the map to moving and back; runs the network twice a step."""
+
+    costs: ClassVar = {"inverse_consistency": 0.25e-6}
+    compares = True
+    two_way = True
 
     name: Literal["inverse_consistency"] = "inverse_consistency"
     """Mean squared distance between start and end; both images need equally many channels."""
@@ -222,13 +232,16 @@ class InverseConsistencyLoss(Section):
     """Whether distances are in mm or in voxels of the grid."""
 
 
-LabelTerm = Annotated[LabelLoss | CentroidLoss, Field(discriminator="name")]
-ImageTerm = Annotated[
-    SsdLoss | GnccLoss | LnccLoss | MutualInformationLoss | MindLoss, Field(discriminator="name")
-]
-Regulariser = Annotated[
-    BendingLoss | GradientLoss | FoldingLoss | InverseConsistencyLoss, Field(discriminator="name")
-]
+if TYPE_CHECKING:
+    LabelTerm = LabelTermSettings
+    ImageTerm = ImageTermSettings
+    Regulariser = RegulariserSettings
+    Energy = RegulariserSettings
+else:
+    LabelTerm = union(LabelTermSettings, CustomLabelLoss)
+    ImageTerm = union(ImageTermSettings, CustomImageLoss)
+    Regulariser = union(RegulariserSettings, CustomRegulariser)
+    Energy = union(RegulariserSettings, CustomRegulariser, lambda term: not term.two_way)
 
 
 class Losses(Section):
@@ -254,6 +267,5 @@ class Losses(Section):
     @property
     def comparing(self) -> tuple[str, ...]:
         """Names of the terms that need equally many channels in both images."""
-        alone = (BendingLoss, GradientLoss, FoldingLoss)
         terms = (*self.images, *self.regularisers)
-        return tuple(term.name for term in terms if not isinstance(term, alone))
+        return tuple(term.name for term in terms if term.compares)

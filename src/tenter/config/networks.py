@@ -1,16 +1,19 @@
 """Configuration of networks, which map two images to a displacement field.
 
-A network called `x` lives in `networks/x.py`; provenance relies on it to tell which modules
-a training reads.
+A network called `x` lives in `networks/x.py`. Its settings are a class below, which is all that has
+to be written besides: the union of networks, the class that is built and the code that a training
+reads follow from it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from tenter.config.alternatives import union
 from tenter.config.cohort import Positive
+from tenter.config.custom import CustomCode
 from tenter.config.section import Section
 from tenter.errors import InvalidValueError
 
@@ -18,10 +21,31 @@ Norm = Literal["instance", "group", "batch"]
 Count = Annotated[int, Field(ge=1)]
 
 
-class FieldNetwork(Section):
-    """Common settings of networks that predict a displacement for each voxel."""
+class NetworkSettings(Section):
+    """Base class of the settings of a network.
+
+    Attributes:
+        room: package of the modules of networks.
+        builds: the class in `networks/<name>.py`.
+    """
+
+    room: ClassVar[str] = "networks"
+    builds: ClassVar[str]
 
     name: str
+
+
+class DenseSettings(NetworkSettings):
+    """Base class of the settings of networks whose displacement varies freely over the grid."""
+
+
+class AffineSettings(NetworkSettings):
+    """Base class of the settings of networks that predict an affine map."""
+
+
+class FieldNetwork(DenseSettings):
+    """Common settings of networks that predict a displacement for each voxel."""
+
     channels: Count
     output: Literal["displacement", "velocity", "bspline"] = "displacement"
     """What the network predicts.
@@ -36,6 +60,8 @@ class FieldNetwork(Section):
 
 class LocalNetwork(FieldNetwork):
     """Local-Net of label-reg: an encoder-decoder that sums displacement heads over its levels."""
+
+    builds = "LocalNet"
 
     name: Literal["local"] = "local"
     """Displacement field by Local-Net."""
@@ -64,8 +90,10 @@ class LocalNetwork(FieldNetwork):
         return self
 
 
-class GlobalNetwork(Section):
+class GlobalNetwork(AffineSettings):
     """Global-Net of label-reg: an encoder that predicts one affine map."""
+
+    builds = "GlobalNet"
 
     name: Literal["global"] = "global"
     """Affine map about the centre of the grid by Global-Net; pooling admits any grid size."""
@@ -97,8 +125,10 @@ class GlobalNetwork(Section):
         return self
 
 
-class KeypointNetwork(Section):
+class KeypointNetwork(AffineSettings):
     """Keypoints detected in each image separately, and the affine map that fits them best."""
+
+    builds = "KeypointNet"
 
     name: Literal["keypoint"] = "keypoint"
     """Affine map by a least-squares fit to pairs of keypoints, after KeyMorph."""
@@ -122,6 +152,8 @@ class KeypointNetwork(Section):
 class UNetNetwork(FieldNetwork):
     """A U-Net with one displacement head."""
 
+    builds = "UNet"
+
     name: Literal["unet"] = "unet"
     """Displacement field by a U-Net."""
     channels: Count = 16
@@ -134,12 +166,19 @@ class UNetNetwork(FieldNetwork):
     """Normalisation after each convolution."""
 
 
-AffineNetwork = Annotated[GlobalNetwork | KeypointNetwork, Field(discriminator="name")]
-DenseNetwork = Annotated[LocalNetwork | UNetNetwork, Field(discriminator="name")]
+# Networks of networks come last: their parts are the networks that are defined above them.
+if TYPE_CHECKING:
+    AffineNetwork = AffineSettings
+    DenseNetwork = FieldNetwork
+else:
+    AffineNetwork = union(AffineSettings)
+    DenseNetwork = union(FieldNetwork)
 
 
-class CascadeNetwork(Section):
+class CascadeNetwork(DenseSettings):
     """Dense networks in sequence, coarse to fine; each sees the image warped by those before it."""
+
+    builds = "CascadeNet"
 
     name: Literal["cascade"] = "cascade"
     """Displacement field in stages; the stages are composed as maps and trained jointly."""
@@ -153,16 +192,22 @@ class CascadeNetwork(Section):
     """The network of each stage; stages do not share weights."""
 
 
-class CompositeNetwork(Section):
+if TYPE_CHECKING:
+    DensePart = DenseSettings
+else:
+    DensePart = union(DenseSettings)
+
+
+class CompositeNetwork(NetworkSettings):
     """An affine network, then a dense one on the affinely warped image; composed as maps."""
+
+    builds = "CompositeNet"
 
     name: Literal["composite"] = "composite"
     """Affine map, then a displacement field; trained jointly."""
     first: AffineNetwork = GlobalNetwork()
     """The affine part."""
-    second: Annotated[LocalNetwork | UNetNetwork | CascadeNetwork, Field(discriminator="name")] = (
-        UNetNetwork()
-    )
+    second: DensePart = UNetNetwork()
     """The dense part."""
     parity: bool = False
     """Whether to reproduce label-reg's graph exactly: displacements are added, not composed."""
@@ -178,12 +223,14 @@ class CompositeNetwork(Section):
         return self
 
 
-Network = Annotated[
-    LocalNetwork
-    | GlobalNetwork
-    | KeypointNetwork
-    | UNetNetwork
-    | CascadeNetwork
-    | CompositeNetwork,
-    Field(discriminator="name"),
-]
+class CustomNetwork(CustomCode, NetworkSettings):
+    """A network of your own: a class in a Python file or in an installed package.
+
+    See docs/how-to/your-own-code.md.
+    """
+
+
+if TYPE_CHECKING:
+    Network = NetworkSettings
+else:
+    Network = union(NetworkSettings, CustomNetwork)

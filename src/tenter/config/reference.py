@@ -145,7 +145,7 @@ def _sections(prefix: str, section: type[BaseModel]) -> Iterator[tuple[str, type
             key = f"{prefix}.{name}".lstrip(".")
             key += ".<name>" if typing.get_origin(info.annotation) is dict else ""
             suffix = (
-                f" ({kinds.tag(option)}: {', '.join(kinds.tags(option))})"
+                f" ({kinds.tag(option)}: {', '.join(kinds.tags(option)) or 'a reference'})"
                 if len(options) > 1
                 else ""
             )

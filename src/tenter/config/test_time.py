@@ -11,21 +11,12 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from tenter.config.cohort import Positive
-from tenter.config.losses import (
-    BendingLoss,
-    FoldingLoss,
-    GradientLoss,
-    ImageTerm,
-    Losses,
-    MindLoss,
-)
+from tenter.config.losses import BendingLoss, Energy, ImageTerm, Losses, MindLoss
 from tenter.config.pose import Pose
 from tenter.config.section import Section
 from tenter.errors import InvalidValueError
 
 BOTH_WAYS = "inverse_consistency"
-
-Energy = Annotated[BendingLoss | GradientLoss | FoldingLoss, Field(discriminator="name")]
 
 
 class Poses(Pose):

@@ -38,27 +38,6 @@ SECONDS_PER_LABEL = 0.05e-6
 """Seconds that drawing, warps and the optimiser add on one core: per step; per voxel and pair; and
 per voxel, pair and label."""
 
-SECONDS_PER_TERM = {
-    "dice": 0.06e-6,
-    "generalised_dice": 0.06e-6,
-    "jaccard": 0.12e-6,
-    "cross_entropy": 0.2e-6,
-    "mean_squared": 0.12e-6,
-    "centroid": 0.005e-6,
-    "ssd": 0.08e-6,
-    "gncc": 0.12e-6,
-    "lncc": 0.27e-6,
-    "mutual_information": 0.48e-6,
-    "mind": 0.67e-6,
-    "bending": 0.13e-6,
-    "gradient": 0.05e-6,
-    "folding": 0.15e-6,
-    "inverse_consistency": 0.25e-6,
-}
-"""Seconds per voxel of a pair for each loss term; label terms: for each label, at six scales."""
-
-SCALES = 6
-
 PASSES = 3.0
 """Operations of a training step over those of a registration: the backward pass counts twice."""
 
@@ -134,7 +113,7 @@ def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
         parameters, flops = arithmetic(
             model.network, plan.moving_channels, plan.fixed_channels, plan.shape
         )
-        both_ways = any(term.name == "inverse_consistency" for term in model.losses.regularisers)
+        both_ways = any(term.two_way for term in model.losses.regularisers)
         passes = 2 * PASSES if both_ways else PASSES
         per_voxel = passes * flops / FLOPS_PER_CORE + _loss_seconds(model, study.pairs, findings)
         step = SECONDS_PER_STEP + model.training.batch * voxels * per_voxel
@@ -178,17 +157,8 @@ def _loss_seconds(model: config.Model, pairs: Sequence[Pair], findings: Findings
     """Seconds that a training step takes outside the network, per voxel and pair."""
     labels = _labels_drawn(model.training.labels_per_pair, pairs, findings)
     total = SECONDS_PER_VOXEL + SECONDS_PER_LABEL * labels
-    for term in model.losses.labels:
-        scales = (
-            ()
-            if isinstance(term, config.CentroidLoss)
-            else term.scales_mm or term.scales_voxel or ()
-        )
-        share = len(scales) / SCALES if scales else 1.0
-        total += labels * share * SECONDS_PER_TERM[term.name]
-    return total + sum(
-        SECONDS_PER_TERM[term.name] for term in (*model.losses.images, *model.losses.regularisers)
-    )
+    total += labels * sum(term.seconds for term in model.losses.labels)
+    return total + sum(term.seconds for term in (*model.losses.images, *model.losses.regularisers))
 
 
 def _labels_drawn(

@@ -13,6 +13,7 @@ from tenter.intake import (
     baseline_files,
     configuration,
     contents,
+    custom_code,
     folders,
     forecast,
     labelling,
@@ -84,6 +85,7 @@ def inspect(config: Path, content: str, plan: Path | None, reading: Reading) -> 
     if settings.model != configuration.NO_MODEL:
         settings, model_faults = planned.settled(settings, config, quick=reading.quick)
         faults += model_faults
+    faults += custom_code.unusable(config, settings)
     table = Table.read(config, settings)
     obstacles = tuple(folders.faults(config, settings))
     faults += [*table.faults, *obstacles]

@@ -14,6 +14,7 @@ from tenter.config import CompositeNetwork, Config, GlobalNetwork, Network, Plan
 from tenter.config.yaml_files import beside
 from tenter.errors import DataError, InputError
 from tenter.finished import FinishedModel
+from tenter.intake import custom_code
 from tenter.intake.complaints import some
 from tenter.records import Fault, Plan
 from tenter.spatial import slices
@@ -45,6 +46,7 @@ def settled(settings: Config, config: Path, *, quick: bool) -> tuple[Config, lis
         unknown = settings.model_copy(update={"plan": PlanRules(alignment="centre")})
         return unknown, [_at_key(fault, folder, config) for fault in error.faults]
     faults = [*finished.conflicts(settings.plan, model, config)]
+    faults += custom_code.absent(config, model)
     if not quick:
         faults += finished.damaged_weights(model)
     return settings.model_copy(update={"plan": model.rules}), faults
@@ -165,6 +167,7 @@ def _outdated(study: Study, path: Path) -> bool:
 def misfits(study: Study, plan: Plan) -> Iterator[Fault]:
     """Settings that are incompatible with the plan's grid or channels."""
     yield from _of_volumes(study, plan)
+    yield from custom_code.unfit(study, plan)
     for name, model in study.config.models.items():
         fix = "leave it out, or give both sides as many channels"
         yield from _incomparable(

@@ -3,15 +3,19 @@
 The loss called `x` in the configuration is the function `x` of `losses/x.py`. It is imported
 on use, so that a training depends only on the code of its own losses. `objective` combines
 them.
+
+A function's further parameters are keys of its settings; a parameter `x` for which there are keys
+`x_mm` and `x_voxel` is a length along each axis in voxels, `spacing` the voxel size in the chosen
+`units`, and `spacing_mm` that in mm.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
@@ -19,6 +23,7 @@ from torch import Tensor
 
 from tenter import config
 from tenter.losses import presence, scales
+from tenter.losses.custom import custom
 from tenter.tensors import Image, Labels, PerSample, Scalar
 
 ImageTerm = Callable[[Image, Image, Bool[Tensor, "b 1 *space"]], PerSample]
@@ -48,19 +53,15 @@ def label_loss(settings: config.LabelTerm, spacing_mm: Sequence[float]) -> Label
         weights, `[b, l]`, 0 where a pair lacks the label; it gives the mean over labels that
         count.
     """
-    module = _module(settings.name)
-    if isinstance(settings, config.CentroidLoss):
-        distance = functools.partial(
-            module.centroid,
-            spacing_mm=tuple(spacing_mm),
-            norm=settings.norm,
-            beta_mm=settings.beta_mm,
-        )
-        return _MeanDistance(distance)
+    function = _function(settings, spacing_mm, 2)
+    if not isinstance(settings, config.SmoothedLabelLoss):
+        return _MeanDistance(function)
     lengths = _voxels(settings.scales_mm, settings.scales_voxel, spacing_mm)
-    if hasattr(module, "of_sums"):
-        return scales.MultiScaleSums(module.of_sums, lengths, settings.kernel)
-    return scales.MultiScale(getattr(module, settings.name), lengths, settings.kernel)
+    if not isinstance(settings, config.CustomLabelLoss):
+        of_sums = getattr(_module(settings.name), "of_sums", None)
+        if of_sums is not None:
+            return scales.MultiScaleSums(of_sums, lengths, settings.kernel)
+    return scales.MultiScale(function, lengths, settings.kernel)
 
 
 def image_loss(settings: config.ImageTerm, spacing_mm: Sequence[float]) -> ImageTerm:
@@ -74,20 +75,7 @@ def image_loss(settings: config.ImageTerm, spacing_mm: Sequence[float]) -> Image
         A function of warped and fixed images `[b, c, *space]` and the mask of their overlap,
         `[b, 1, *space]`; it gives one number per pair.
     """
-    options: dict[str, Any] = {}
-    match settings:
-        case config.GnccLoss():
-            options = {"signed": settings.signed}
-        case config.LnccLoss():
-            lengths = _voxels(
-                _single(settings.window_mm), _single(settings.window_voxel), spacing_mm
-            )
-            options = {"window": lengths[0], "kernel": settings.kernel, "signed": settings.signed}
-        case config.MutualInformationLoss():
-            options = {"bins": settings.bins, "normalised": settings.normalised}
-        case config.MindLoss():
-            options = {"radius": settings.radius_voxel, "distance": settings.distance_voxel}
-    return functools.partial(getattr(_module(settings.name), settings.name), **options)
+    return _function(settings, spacing_mm, 1)
 
 
 def regulariser(settings: config.Regulariser, spacing_mm: Sequence[float]) -> FieldTerm:
@@ -101,19 +89,52 @@ def regulariser(settings: config.Regulariser, spacing_mm: Sequence[float]) -> Fi
         A function of fields `[b, d, *space]` in voxels, fixed to moving, and for
         `inverse_consistency` also of the fields of the exchanged images; it gives the mean energy.
     """
-    options: dict[str, Any] = {}
-    if not isinstance(settings, config.FoldingLoss):
-        options["spacing"] = (
-            tuple(spacing_mm) if settings.units == "mm" else (1.0,) * len(spacing_mm)
-        )
-    if isinstance(settings, config.GradientLoss | config.FoldingLoss):
-        options["norm"] = settings.norm
-    if isinstance(settings, config.FoldingLoss):
-        options["margin"] = settings.margin
-    return functools.partial(getattr(_module(settings.name), settings.name), **options)
+    return _function(settings, spacing_mm, 0)
 
 
-def _module(name: str) -> ModuleType:
+def options(
+    settings: config.Term, function: Callable[..., object], spacing_mm: Sequence[float]
+) -> dict[str, Any]:
+    """The keyword arguments of a loss's function that settings and the grid decide.
+
+    Args:
+        settings: of the loss.
+        function: whose parameters they are; those without a counterpart are left out.
+        spacing_mm: voxel size of the grid along each axis.
+    """
+    chosen: dict[str, Any] = {}
+    for name in inspect.signature(function).parameters:
+        value = _option(settings, name, tuple(spacing_mm))
+        if value is not None:
+            chosen[name] = value
+    return chosen
+
+
+def _option(settings: config.Term, name: str, spacing_mm: tuple[float, ...]) -> Any:  # noqa: ANN401
+    """The value of one parameter; None if settings and grid do not decide it."""
+    keys = type(settings).model_fields
+    if name == "spacing_mm":
+        return spacing_mm
+    if name == "spacing" and "units" in keys:
+        in_mm = getattr(settings, "units") == "mm"  # noqa: B009 - a key of some settings
+        return spacing_mm if in_mm else (1.0,) * len(spacing_mm)
+    if name in keys:
+        return getattr(settings, name)
+    if f"{name}_mm" in keys:
+        in_mm, in_voxels = (_single(getattr(settings, f"{name}_{u}")) for u in ("mm", "voxel"))
+        return _voxels(in_mm, in_voxels, spacing_mm)[0]
+    return getattr(settings, f"{name}_voxel", None)
+
+
+def _function(settings: config.Term, spacing_mm: Sequence[float], axes: int) -> Callable[..., Any]:
+    """A loss's function of tensors; its result has that many axes of its first argument."""
+    if isinstance(settings, config.CustomTerm):
+        return custom(settings, spacing_mm, axes)
+    function = getattr(_module(settings.name), settings.name)
+    return functools.partial(function, **options(settings, function, spacing_mm))
+
+
+def _module(name: str) -> Any:  # noqa: ANN401 - a module, whose functions have many types
     return importlib.import_module(f"tenter.losses.{name}")
 
 

@@ -117,12 +117,10 @@ class Objective:
     ) -> None:
         self._settings = settings
         terms = (*settings.labels, *settings.images, *settings.regularisers)
-        names = list(_numbered([term.name for term in terms]))
+        names = list(_numbered([term.title for term in terms]))
         self.weights = {name: term.weight for name, term in zip(names, terms, strict=True)}
         self.columns = (TOTAL, *names, *([EMPTY] if settings.labels else []))
-        self.two_way = any(
-            isinstance(term, config.InverseConsistencyLoss) for term in settings.regularisers
-        )
+        self.two_way = any(term.two_way for term in settings.regularisers)
         self._spacing_mm = tuple(spacing_mm)
         self._sharers = sharers
         self._terms_by_axis: dict[int | None, _Terms] = {}
@@ -213,9 +211,7 @@ class Objective:
 
     def _of_fields(self, terms: _Terms, field: Field, backward: Field | None) -> list[Scalar]:
         return [
-            term(field, backward)
-            if isinstance(settings, config.InverseConsistencyLoss)
-            else term(field)
+            term(field, backward) if settings.two_way else term(field)
             for settings, term in zip(self._settings.regularisers, terms.regularisers, strict=True)
         ]
 

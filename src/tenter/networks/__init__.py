@@ -1,7 +1,7 @@
 """Networks: two images in, a displacement field out; no network ever sees a label.
 
-The network called `x` in the configuration is the class named below in `networks/x.py`. It is
-imported when it is built, so that a training depends only on the code of its own network.
+The network called `x` in the configuration is the class in `networks/x.py` that its settings name.
+It is imported when it is built, so that a training depends only on the code of its own network.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from tenter import config
+from tenter import config, plugin_imports
+from tenter.config.alternatives import alternatives, names
 from tenter.spatial import slices
 
 CLASSES = {
-    "local": "LocalNet",
-    "global": "GlobalNet",
-    "keypoint": "KeypointNet",
-    "unet": "UNet",
-    "cascade": "CascadeNet",
-    "composite": "CompositeNet",
+    name: settings.builds
+    for settings in alternatives(config.networks.NetworkSettings)
+    for name in names(settings)
 }
 """Module of each network, and the class in it."""
 
@@ -42,8 +40,10 @@ def build(
         A module whose `forward(moving, fixed)` takes images `[b, c, *space]` of any size on one
         grid and gives the field `[b, d, *space]`, in voxels: warped(p) = moving(p + u(p)).
     """
-    module = importlib.import_module(f"tenter.networks.{settings.name}")
     sides = (channels - channels // 2, channels // 2) if isinstance(channels, int) else channels
+    if isinstance(settings, config.CustomNetwork):
+        return _custom(settings, sides, dimensions)
+    module = importlib.import_module(f"tenter.networks.{settings.name}")
     network: nn.Module = getattr(module, CLASSES[settings.name])(settings, sides, dimensions)
     return network
 
@@ -69,3 +69,12 @@ def on_grid(
     from tenter.networks.flat import flattened  # noqa: PLC0415
 
     return flattened(build(settings, channels, 2), axis)
+
+
+def _custom(
+    settings: config.CustomNetwork, channels: tuple[int, int], dimensions: int
+) -> nn.Module:
+    code = plugin_imports.load(settings.reference)
+    arguments = plugin_imports.arguments(settings.reference, code, settings.settings)
+    network: nn.Module = code(channels=channels, dimensions=dimensions, **arguments)
+    return network

@@ -11,23 +11,28 @@ from tenter import finished
 from tenter.cases import plans
 from tenter.cases.case_files import PreparedImages
 from tenter.errors import CheckpointError
+from tenter.plugins import Trusted
 from tenter.records import Fault, Plan
 from tenter.spatial import geometry
 from tenter.training import models
 from tenter.training.models import LoadedModel
 
 
-def load(folders: Sequence[Path], device: torch.device) -> tuple[LoadedModel, ...]:
+def load(
+    folders: Sequence[Path], device: torch.device, trusted: Trusted = models.NOWHERE
+) -> tuple[LoadedModel, ...]:
     """Load the members of an ensemble, or one model.
 
     Args:
         folders: of finished folds.
         device: that the networks are loaded to.
+        trusted: where custom networks may be imported from; importing them runs their code.
 
     Raises:
+        InputError: a network is custom code that no trusted place has, or that has changed.
         CheckpointError: no model is given, one is damaged, or two hold the same weights.
     """
-    members = tuple(models.load(folder, device) for folder in folders)
+    members = tuple(models.load(folder, device, trusted) for folder in folders)
     if not members or len({member.sha256 for member in members}) != len(members):
         folder_names = ", ".join(str(folder) for folder in folders) or "none"
         message = f"are {folder_names}: an ensemble needs models of different weights, at least one"

@@ -14,6 +14,7 @@ from tenter.cases.case_files import PreparedImages
 from tenter.config import TestTime
 from tenter.errors import CheckpointError, DataError, DeviceError, InputError
 from tenter.formats.volumes import Volume
+from tenter.plugins import Trusted
 from tenter.records import AlignmentRule, Fault, Plan
 from tenter.registration import answers, ensemble
 from tenter.registration.answers import Answer
@@ -33,6 +34,7 @@ def register(
     initial_transform: Path | None = None,
     test_time: TestTime | None = None,
     device: str = "auto",
+    plugins: Sequence[str] = (),
 ) -> Registration:
     """Register one pair of images by a finished model, or by several together.
 
@@ -46,6 +48,8 @@ def register(
         initial_transform: ITK transform for the rule `file`, fixed to moving points.
         test_time: test-time options: `poses`, `refine`.
         device: `auto`, `cpu` or `cuda`.
+        plugins: folders and installed packages from which the model's custom network may be
+            imported, which runs its code.
 
     Returns:
         The registration; its `warnings` are logged, too.
@@ -59,7 +63,7 @@ def register(
     folders = (model,) if isinstance(model, Path) else tuple(model)
     _require_no_ensemble(test_time)
     with timed(seconds, "load model"):
-        members, plan = _loaded(folders, device)
+        members, plan = _loaded(folders, device, Trusted(tuple(plugins)))
         rule = _rule(plan, alignment, initial_transform)
     with timed(seconds, "read"):
         pair = original(moving, "moving"), original(fixed, "fixed")
@@ -90,11 +94,15 @@ def register(
     )
 
 
-def _loaded(models: Sequence[Path], device: str) -> tuple[tuple[LoadedModel, ...], Plan]:
+def _loaded(
+    models: Sequence[Path], device: str, trusted: Trusted
+) -> tuple[tuple[LoadedModel, ...], Plan]:
     torch_device = select_device(device)
     try:
         members = ensemble.load(
-            [fold for model in models for fold in finished.members(model)], torch_device
+            [fold for model in models for fold in finished.members(model)],
+            torch_device,
+            trusted,
         )
         return members, ensemble.common_plan(members)
     except CheckpointError as error:

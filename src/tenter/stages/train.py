@@ -18,7 +18,7 @@ from torch import nn
 
 from tenter import __version__, files, finished, networks, tables
 from tenter.cases import plans
-from tenter.config import TrainSettings
+from tenter.config import Network, TrainSettings, custom
 from tenter.errors import CheckpointError, DataError
 from tenter.folds import Split, set_aside
 from tenter.history import write_history
@@ -129,18 +129,21 @@ def train(  # noqa: PLR0913 - flags of a command
                 mirrors.append(stack.enter_context(mirror))
             outcome = loop.fit(learner, task, checkpoint_store, mirrors)
         if peers.leads:
-            _finish(output, outcome, description)
+            _finish(output, outcome, description, settings.network)
             checkpoint_store.prune(1)
         peers.told(None)  # all processes wait until the model is written
 
 
-def _finish(output: Path, outcome: loop.Outcome, description: Mapping[str, Any]) -> None:
+def _finish(
+    output: Path, outcome: loop.Outcome, description: Mapping[str, Any], network: Network
+) -> None:
     write_history(output / finished.HISTORY, outcome.history)
     results = {
         "steps": outcome.steps,
         "kept_step": outcome.kept,
         "seconds": round(outcome.seconds, 3),
     }
+    models.copy_code(output, network)
     models.save(output, outcome.weights, dict(description) | results)
 
 
@@ -213,7 +216,9 @@ def _identity(
 ) -> dict[str, str]:
     """Return what the weights depend on, besides code and fold."""
     return {
-        "settings": files.digest(settings.model_dump(mode="json", exclude={"warm_start"})),
+        "settings": files.digest(
+            custom.portable(settings).model_dump(mode="json", exclude={"warm_start"})
+        ),
         "cohort": digest,
         "plan": plans.plan_digest(grid),
         "warm_start": finished.describe(start)["weights_sha256"] if start else "",
@@ -224,7 +229,7 @@ def _description(
     task: loop.Task, split: Split, grid: Plan, identity: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the content of `model.json` that is known before training, without local paths."""
-    settings = task.settings.model_dump(mode="json")
+    settings = custom.portable(task.settings).model_dump(mode="json")
     if task.settings.warm_start is not None:
         settings["warm_start"] = task.settings.warm_start.name
     return {
@@ -234,6 +239,7 @@ def _description(
         "settings": settings,
         "plan": asdict(grid),
         "identity": dict(identity),
+        **models.code_of(task.settings),
         "trained_on": list(split.training),
         "validated_on": list(split.validation),
         "left_out": list(split.left_out),

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from tenter import addresses, config, files, finished, launching, manifest, provenance, registrars
-from tenter.config import Config, PlanRules
+from tenter.config import Config, PlanRules, custom
 from tenter.config.yaml_files import beside
 from tenter.errors import InputError
 from tenter.finished import FinishedModel
@@ -35,7 +35,8 @@ class Study:
     """
 
     def __init__(self, settings: Config, path: Path, cohort: StudyCohort | None = None) -> None:
-        self.config = settings
+        self.config = settings = custom.located(settings, path)
+        custom.require(settings)
         self.path = path
         self.cohort = cohort or study_cohort.read(settings, path)
         self.models = settings.expanded_models()
@@ -159,7 +160,7 @@ class Study:
         Raises:
             InputError: with every fault of its folder.
         """
-        return None if self.applied is None else finished.load(self.applied)
+        return None if self.applied is None else finished.load(self.applied, self.path)
 
     # ---- the plan
 

@@ -24,6 +24,7 @@ def register(  # noqa: PLR0913 - its arguments are the command's flags
     initial_transform: Path | None = None,
     test_time: Path | None = None,
     export: tuple[Extra, ...] = (),
+    plugins: tuple[str, ...] = (),
     device: str = "auto",
     threads: int | None = None,
     overwrite: bool = False,
@@ -43,6 +44,8 @@ def register(  # noqa: PLR0913 - its arguments are the command's flags
         test_time: YAML file of one test-time option, `poses`, `refine` or both: slower, but often
             more accurate.
         export: Further files: the inverse, and the field as used by RAS readers, FSL or Learn2Reg.
+        plugins: Folders and installed packages from which a network that is not part of tenter may
+            be imported. This runs their code: name only what you trust.
         device: Where the network runs: auto, cpu or cuda.
         threads: Number of CPU threads; default: one per core.
         overwrite: Replace an earlier registration in the folder.
@@ -68,6 +71,7 @@ def register(  # noqa: PLR0913 - its arguments are the command's flags
         initial_transform=initial_transform,
         test_time=option,
         device=device,
+        plugins=plugins,
     )
     result.seconds["import"] = importing
     paths = result.save(out, export=export, overwrite=overwrite)

@@ -6,7 +6,6 @@ Snakemake's own log file (`.snakemake/log`) keeps every message in full.
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 import re
@@ -22,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from tenter import files
+from tenter.config import TrainSettings, custom
 from tenter.steps import Step
 from tenter.study import Study
 from tenter.tools import jobs
@@ -254,9 +254,10 @@ class Screen(logging.Formatter):
 
     def _saved(self, model: str, fold: str) -> int | None:
         """Return the step from which a stopped training will continue; None if nothing is saved."""
-        settings = json.loads(self._study.settings("train", model))
-        del settings["warm_start"]  # the identity has the hash of its weights
-        identity = {"settings": files.digest(settings), "code": self._study.code("train", model)}
+        settings = TrainSettings.model_validate_json(self._study.settings("train", model))
+        # The identity has the hash of the initial weights, and no paths.
+        described = custom.portable(settings).model_dump(mode="json", exclude={"warm_start"})
+        identity = {"settings": files.digest(described), "code": self._study.code("train", model)}
         folder = self._study.results / "checkpoints" / model / f"fold-{fold}"
         checkpoints = [files.read_json(path) for path in folder.glob("step-*.json")]
         matching = (

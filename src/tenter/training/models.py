@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,20 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from tenter import config, files, finished, networks
+from tenter import config, files, finished, model_code, networks, plugins
+from tenter.config import custom
 from tenter.errors import CheckpointError
 from tenter.finished import DESCRIPTION, FORMAT, WEIGHTS
 from tenter.history import RETRAIN
+from tenter.plugins import Trusted
 from tenter.records import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
+NOWHERE = Trusted()
+"""No custom code may be imported."""
 
 _NETWORK: TypeAdapter[config.Network] = TypeAdapter(config.Network)
 
@@ -62,6 +68,30 @@ def save(folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, 
         temporary.write_bytes(safetensors.torch.save(cpu_weights))
     content = {"format": FORMAT, **description, "weights_sha256": files.sha256(path)}
     files.write_json(folder / DESCRIPTION, content)
+
+
+def code_of(settings: config.TrainSettings) -> dict[str, dict[str, dict[str, str]]]:
+    """What `model.json` says of custom code: hashes of its files, by reference; {} without any."""
+    references = [code.reference for _, code in custom.custom_code(settings)]
+    hashes = {each.portable: model_code.code_hashes(each) for each in references}
+    return {model_code.CODE: hashes} if hashes else {}
+
+
+def copy_code(folder: Path, network: config.Network) -> None:
+    """Keep the files of a custom network with its model; those of a package are not copied.
+
+    Args:
+        folder: of the fold.
+        network: its network.
+
+    Raises:
+        OutputError: the disk is full, or the folder is not writable.
+    """
+    shutil.rmtree(folder / model_code.CODE, ignore_errors=True)
+    if isinstance(network, config.CustomNetwork) and network.reference.is_file:
+        for name, path in plugins.sources(network.reference).items():
+            with files.written_whole(folder / model_code.CODE / name) as temporary:
+                temporary.write_bytes(path.read_bytes())
 
 
 def require_identity(folder: Path, description: Mapping[str, Any]) -> None:
@@ -127,11 +157,13 @@ def assign(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> Non
     network.load_state_dict(dict(state))
 
 
-def _rebuilt(folder: Path, description: Mapping[str, Any]) -> nn.Module:
+def _rebuilt(folder: Path, description: Mapping[str, Any], trusted: Trusted) -> nn.Module:
     try:
         channels = description["channels"]
+        network = _NETWORK.validate_python(description["network"])
+        recorded = description.get(model_code.CODE, {})
         return networks.on_grid(
-            _NETWORK.validate_python(description["network"]),
+            model_code.usable_network(folder, network, recorded, trusted),
             (channels["moving"], channels["fixed"]),
             tuple(int(size) for size in description["plan"]["shape"]),
         )
@@ -141,18 +173,20 @@ def _rebuilt(folder: Path, description: Mapping[str, Any]) -> nn.Module:
         raise CheckpointError(Fault(str(folder / DESCRIPTION), message, RETRAIN)) from error
 
 
-def load(folder: Path, device: torch.device) -> LoadedModel:
+def load(folder: Path, device: torch.device, trusted: Trusted = NOWHERE) -> LoadedModel:
     """Rebuild a finished fold's network from its description and weights; nothing is unpickled.
 
     Args:
         folder: of one fold, as the `train` stage wrote it.
         device: that the network is loaded to.
+        trusted: where a custom network may be imported from; importing it runs its code.
 
     Raises:
+        InputError: the network is custom code that no trusted place has, or that has changed.
         CheckpointError: a file is absent or damaged, or the weights do not fit the network.
     """
     description = finished.describe(folder)
-    network = _rebuilt(folder, description)
+    network = _rebuilt(folder, description, trusted)
     assign(network, weights(folder), folder / WEIGHTS)
     network.eval().requires_grad_(requires_grad=False).to(device)
     return LoadedModel(

@@ -123,7 +123,7 @@ def test_what_is_to_be_written_is_accepted(text: str, key: str, remedy: str) -> 
         (
             model("network: {channels: 2}"),
             (1, "models.a.network"),
-            "add `name:` with one of local, global",
+            "add `name:` with one of local, unet",
         ),
         (
             "labels: {names: [{name: g}]}",

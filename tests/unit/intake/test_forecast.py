@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ import torch
 from builders import faulty_files
 from tenter import config, networks
 from tenter.config import LabelFiles
+from tenter.config.alternatives import alternatives, names
 from tenter.intake import forecast
 from tenter.intake.examination import Examiner
 from tenter.intake.forecast import Forecast
@@ -126,7 +126,8 @@ def hours(folder: Path, losses: dict[str, object], **training: object) -> float:
 def test_losses_of_images_are_counted_in(tmp_path: Path) -> None:
     plain: dict[str, object] = {"labels": [], "images": [{"name": "ssd"}], "regularisers": []}
     dear = plain | {"images": [{"name": "mind"}, {"name": "mutual_information"}]}
-    more = {name: forecast.SECONDS_PER_TERM[name] for name in ("ssd", "mind", "mutual_information")}
+    terms = (config.SsdLoss(), config.MindLoss(), config.MutualInformationLoss())
+    more = {term.name: term.seconds for term in terms}
     seconds = (hours(tmp_path, dear) - hours(tmp_path, plain)) * 3600 * needs(tmp_path).cores
     # Two trainings of 1000 steps, 1000 voxels each.
     assert seconds == pytest.approx(2e6 * (more["mind"] + more["mutual_information"] - more["ssd"]))
@@ -155,11 +156,9 @@ def test_registering_both_ways_takes_the_network_twice(tmp_path: Path) -> None:
     )
 
 
-def test_what_every_loss_takes_is_known() -> None:
-    terms = (config.LabelLoss, config.CentroidLoss, *get_args(get_args(config.losses.ImageTerm)[0]))
-    terms += get_args(get_args(config.losses.Regulariser)[0])
-    names = {name for term in terms for name in get_args(term.model_fields["name"].annotation)}
-    assert names == forecast.SECONDS_PER_TERM.keys()
+@pytest.mark.parametrize("term", list(alternatives(config.Term)), ids=lambda term: term.__name__)
+def test_what_every_loss_takes_is_known(term: type[config.Term]) -> None:
+    assert term.costs.keys() == set(names(term))
 
 
 def test_lines_say_what_the_time_is_based_on(tmp_path: Path) -> None:

@@ -56,19 +56,12 @@ def _evaluated(
 ) -> Tensor:
     """A term of random tensors, `[1, channels, *space]`; as many channels as axes."""
     spacing = SPACING[: one.ndim - 2]
-    if isinstance(term, config.LabelLoss | config.CentroidLoss):
+    if isinstance(term, config.terms.LabelTermSettings):
         weights = torch.arange(one.shape[1]).to(one)
         return losses.label_loss(term, spacing)(one, other, weights[None])
     if isinstance(term, config.InverseConsistencyLoss):
         return losses.regulariser(term, spacing)(one - 0.5, other - 0.5)
-    if isinstance(
-        term,
-        config.SsdLoss
-        | config.GnccLoss
-        | config.LnccLoss
-        | config.MutualInformationLoss
-        | config.MindLoss,
-    ):
+    if isinstance(term, config.terms.ImageTermSettings):
         inside = torch.ones_like(one[:, :1], dtype=torch.bool)
         inside[..., 0] = False
         return losses.image_loss(term, spacing)(one, other, inside).sum()
@@ -190,4 +183,6 @@ def test_a_loss_is_imported_when_it_is_asked_for() -> None:
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == "['tenter.losses.presence', 'tenter.losses.scales']"
+    assert result.stdout.strip() == (
+        "['tenter.losses.presence', 'tenter.losses.scales', 'tenter.losses.custom']"
+    )
