@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import SimpleITK as sitk
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -130,7 +132,20 @@ def _parts(path: Path) -> dict[str, str]:
         }
     if path.suffix in {".tsv", ".csv"}:
         return _columns(path)
+    if path.suffix == ".h5":
+        return {"numbers": _transform(path)}
     return {"content": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _transform(path: Path) -> str:
+    """Hash of a transform's numbers: the bytes of its HDF5 file differ between two writings."""
+    transform = sitk.CompositeTransform(sitk.ReadTransform(path))
+    transform.FlattenTransform()
+    numbers = hashlib.sha256()
+    for index in range(transform.GetNumberOfTransforms()):
+        part = transform.GetNthTransform(index)
+        numbers.update(np.array([*part.GetParameters(), *part.GetFixedParameters()]).tobytes())
+    return numbers.hexdigest()
 
 
 def _columns(path: Path) -> dict[str, str]:
@@ -144,7 +159,11 @@ def _columns(path: Path) -> dict[str, str]:
 
 def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _lasting(item) for key, item in value.items() if key not in TRANSIENT_KEYS}
+        return {
+            key: _lasting(item)
+            for key, item in value.items()
+            if key not in TRANSIENT_KEYS and not key.endswith(".h5")
+        }
     return [_lasting(item) for item in value] if isinstance(value, list) else value
 
 
