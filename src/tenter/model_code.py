@@ -45,8 +45,8 @@ def usable_network(
     reference = network.reference
     copies = folder / CODE
     name = Path(reference.place).name if reference.is_file else reference.place.partition(".")[0]
-    found = trusted.find(reference)
-    if found is None:
+    code = trusted.find(reference)
+    if code is None:
         message = f"needs the network `{reference.text}`, which is not part of tenter"
         fix = (
             f"name the folder of {name} by `--plugins` (in a study: put it beside the "
@@ -55,14 +55,14 @@ def usable_network(
             else f"install {name}, and name it by `--plugins`; using it runs its code"
         )
         raise InputError([Fault(str(folder), message, fix)])
-    known, current = recorded.get(reference.text, {}), code_hashes(found)
+    known, current = recorded.get(reference.text, {}), code_hashes(code)
     changed = [
         key
         for key in sorted(known.keys() | current)
         if known.get(key) != current.get(key) and not key.endswith(plugins.VERSION)
     ]
     if trusted.exact and changed:
-        message = f"was trained with other code than that of {found.text}: {', '.join(changed)}"
+        message = f"was trained with other code than that of {code.text}: {', '.join(changed)}"
         fix = f"use the code of the training, such as that in {copies}, or train the model again"
         raise InputError([Fault(str(folder), message, fix)])
-    return network.model_copy(update={"name": found.text})
+    return network.model_copy(update={"name": code.text})

@@ -120,8 +120,8 @@ def sources(reference: Reference) -> dict[str, Path]:
         return {path.name: path for path in _reached(first, reference, _siblings)}
     first = _module_file(reference)
     root = _root(first, reference.place)
-    found = _reached(first, reference, lambda path: _of_package(path, root))
-    return {_module_name(path, root): path for path in found}
+    files_read = _reached(first, reference, lambda path: _of_package(path, root))
+    return {_module_name(path, root): path for path in files_read}
 
 
 def hashes(reference: Reference) -> dict[str, str]:
@@ -130,11 +130,11 @@ def hashes(reference: Reference) -> dict[str, str]:
     Raises:
         InputError: as `sources`.
     """
-    found = {name: plugin_source.digest(path) for name, path in sources(reference).items()}
+    digests = {name: plugin_source.digest(path) for name, path in sources(reference).items()}
     if not reference.is_file:
         package = reference.place.partition(".")[0]
-        found[f"{package}{VERSION}"] = _version(package)
-    return found
+        digests[f"{package}{VERSION}"] = _version(package)
+    return digests
 
 
 def verify(reference: Reference) -> None:
@@ -218,8 +218,8 @@ def _root(first: Path, module: str) -> Path:
 def _module_file(reference: Reference) -> Path:
     """File of an installed module, found without importing its package."""
     top, _, below = reference.place.partition(".")
-    found = specification(top)
-    origin = None if found is None else found.origin
+    module_spec = specification(top)
+    origin = None if module_spec is None else module_spec.origin
     if origin is None or not origin.endswith(SUFFIX):
         message = f"there is no module `{top}` in this environment"
         raise refusal(reference, message, f"install its package, or write `{top}{SUFFIX}:...`")

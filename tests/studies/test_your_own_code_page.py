@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from short_study import ShortStudy
+from builders.short_study import ShortStudy
 from tenter import finished
 from tenter.errors import InputError
 from tenter.stages.simulate import simulate

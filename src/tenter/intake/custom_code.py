@@ -115,8 +115,8 @@ def _faults(code: CustomCode) -> list[Fault]:
     except ValidationError as error:
         kind = plugin_imports.settings_class(loaded)
         assert kind is not None  # noqa: S101 - something was validated
-        found = faults.of_validation(kind, code.settings, Path(), error)
-        return [replace(fault, column=_below(fault.column)) for fault in found]
+        wrong_settings = faults.of_validation(kind, code.settings, Path(), error)
+        return [replace(fault, column=_below(fault.column)) for fault in wrong_settings]
     return _signature(code, loaded, keywords)
 
 

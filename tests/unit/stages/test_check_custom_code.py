@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import faulty
+from builders import faulty_files
 from tenter.errors import InputError
 from tenter.records import Fault
 from tenter.stages.check import check
@@ -42,7 +42,7 @@ class Flat(Net):
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    path = faulty.cohort(tmp_path / "study")
+    path = faulty_files.cohort(tmp_path / "study")
     path.with_name("mine.py").write_text(CODE)
     return path
 
@@ -100,7 +100,7 @@ def test_a_misspelt_key_is_corrected(config: Path) -> None:
 
 def test_all_faults_come_in_one_pass(config: Path) -> None:
     configure(config, {"name": "none.py:Net"}, images=[{"name": "mine.py:f"}])
-    faulty.missing(config.parent / "p3_us.nii.gz")
+    faulty_files.missing(config.parent / "p3_us.nii.gz")
     assert len(faults(config)) == 3
 
 
