@@ -12,16 +12,13 @@ import hashlib
 import json
 import os
 import platform
-import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from tenter import __version__, files, plugin_source, plugins, syntax
-from tenter.config import InferSettings, TrainSettings
 from tenter.config.alternatives import is_reference
+from tenter.config.rooms import rooms
 from tenter.errors import CodeChangedError
 from tenter.records import Fault
 
@@ -62,31 +59,6 @@ METHODS = "baselines"
 
 PARTS = {"poses": "registration.poses", "refine": "registration.refine"}
 """Keys of settings that select a module if they are set."""
-
-
-@functools.cache
-def rooms() -> dict[str, str]:
-    """Keys of settings whose `name` selects a module of a package, and that package.
-
-    They are the keys for the networks and losses of `train` and `infer`.
-    """
-    return dict(_rooms(TrainSettings)) | dict(_rooms(InferSettings))
-
-
-def _rooms(section: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    for key, info in section.model_fields.items():
-        for inner in _sections(info.annotation):
-            room = getattr(inner, "room", None)
-            if room is not None:
-                yield key, room
-            yield from _rooms(inner)
-
-
-def _sections(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in typing.get_args(annotation):
-        yield from _sections(argument)
 
 
 def fingerprint(stage: str, settings: str = "{}") -> str:

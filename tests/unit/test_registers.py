@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from tenter import config, losses, networks, provenance
 from tenter.config.alternatives import alternatives, names
 from tenter.config.networks import AffineSettings, FieldNetwork, NetworkSettings
+from tenter.config.rooms import rooms
 
 ROOT = Path(__file__).parents[2]
 TERMS = [(section, name) for section in alternatives(config.Term) for name in names(section)]
@@ -92,7 +93,7 @@ def test_the_code_of_a_network_counts(stage: str, name: str) -> None:
 
 
 def test_the_parts_of_a_network_count() -> None:
-    assert {"network", "first", "second"} <= provenance.rooms().keys()
+    assert {"network", "first", "second"} <= rooms().keys()
 
 
 @pytest.mark.parametrize("name", [name for _, name in TERMS])

@@ -10,6 +10,7 @@ import torch
 from tenter import finished
 from tenter.cases import plans
 from tenter.cases.case_files import PreparedImages
+from tenter.config import CustomNetwork, Network
 from tenter.errors import CheckpointError
 from tenter.plugins import Trusted
 from tenter.records import Fault, Plan
@@ -39,6 +40,12 @@ def load(
         fix = "name each folder of an ensemble once"
         raise CheckpointError(Fault("models", message, fix))
     return members
+
+
+def trusted(network: Network | None) -> Trusted:
+    """Where a study's network may be imported from: only what the study names, and has checked."""
+    custom = network if isinstance(network, CustomNetwork) else None
+    return models.NOWHERE if custom is None else Trusted.beside(custom.reference)
 
 
 def names(members: Sequence[LoadedModel]) -> tuple[str, ...]:

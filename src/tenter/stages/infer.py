@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenter import files, pairwork, tables
-from tenter.config import CustomNetwork, InferSettings
+from tenter.config import InferSettings
 from tenter.manifest import rows as row_files
-from tenter.plugins import Trusted
 from tenter.records import FileEntry, ImagePair
 from tenter.registration import ensemble, pair_files, prepared_pairs
 from tenter.result_files import SIDECAR
 from tenter.training.devices import select_device
-from tenter.training.models import NOWHERE
 
 
 def infer(  # noqa: PLR0913 - its arguments are the command's flags
@@ -50,9 +48,7 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
         OutputError: a result could not be written.
     """
     torch_device = select_device(device)
-    custom = settings.network if isinstance(settings.network, CustomNetwork) else None
-    trusted = Trusted.beside(custom.reference) if custom else NOWHERE
-    members = ensemble.load(models, torch_device, trusted)
+    members = ensemble.load(models, torch_device, ensemble.trusted(settings.network))
     prepared = pair_files.prepared_files(images)
     basis = {
         "code": code,
