@@ -66,7 +66,6 @@ REGISTRY = "a registry: what a network registers with is imported when it is ask
 
 OUTSIDE: dict[str, dict[str, str]] = {
     "lines of a file": {
-        "src/tenter/provenance.py": LARGE_FILE,
         "src/tenter/intake/integrity.py": LARGE_FILE,
     },
     "imports of tenter inside a function": {
