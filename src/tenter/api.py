@@ -19,8 +19,8 @@ from tenter.metrics import overlap
 from tenter.metrics.points import point_errors_mm
 from tenter.metrics.regions import Grid
 from tenter.records import AlignmentRule, Fault
-from tenter.registration import registering, warping
-from tenter.registration.registered import Registration
+from tenter.registration import new_patient, warping
+from tenter.registration.result import Registration
 from tenter.registration.warping import Fill
 from tenter.spatial.transform import Transform
 
@@ -87,7 +87,7 @@ def register(
     """
     moving, fixed = (_path_or_volume(image) for image in (moving, fixed))
     folders = [model] if isinstance(model, str | Path) else model
-    return registering.register(
+    return new_patient.register(
         [Path(folder) for folder in folders],
         moving,
         fixed,

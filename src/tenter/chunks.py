@@ -58,7 +58,7 @@ def tested_by(chunk: str) -> str | None:
     return name if name == TEST or name.isdecimal() else None
 
 
-def teaches(chunk: str, fold: str) -> bool:
+def may_train(chunk: str, fold: str) -> bool:
     """Whether a fold's model may be trained on a chunk: without patients of that fold or `test`.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def nothing_is_garbage() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Pause garbage collection while modules are loaded, and exempt their objects from it for good.
 
     Loading leaves hardly any garbage, and collection takes a fifth of the start of a command that

@@ -98,7 +98,7 @@ OUTSIDE: dict[str, dict[str, str]] = {
         "src/tenter/stages/train.py": LONG_COMMENT,
         "src/tenter/tools/jobs.py": LONG_COMMENT,
         "src/tenter/tools/session.py": LONG_COMMENT,
-        "src/tenter/tracking/presence.py": LONG_COMMENT,
+        "src/tenter/tracking/inventory.py": LONG_COMMENT,
         "tests/unit/formats/test_dicom.py": LONG_COMMENT,
         "tests/unit/formats/test_dicom_elements.py": LONG_COMMENT,
         "tests/unit/formats/test_itk_files.py": LONG_COMMENT,

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenter import addresses, config, files, surroundings
+from tenter import addresses, config, files, job_environment
 from tenter.errors import InputError
 from tenter.study import Study
 from tenter.tools.session import opening_commands
@@ -151,7 +151,7 @@ def test_only_the_environment_of_jobs_holds_the_login(tmp_path: Path, uri: str) 
     content = files.canonical(yaml.safe_load(made.path.read_text()))
     commands = opening_commands(made, content, tmp_path, tmp_path / "t.json")
     environment: dict[str, str] = {}
-    surroundings.equip(
+    job_environment.equip(
         environment, accepted=made.accepted, caches=tmp_path / "caches", tracking=made.tracking_uri
     )
     assert PASSWORD not in str(commands)

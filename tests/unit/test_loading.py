@@ -6,12 +6,12 @@ import gc
 
 import pytest
 
-from tenter.loading import nothing_is_garbage
+from tenter.loading import gc_paused
 
 
 def test_garbage_is_looked_for_again_afterwards_and_not_among_what_was_loaded() -> None:
     before = gc.get_freeze_count()
-    with nothing_is_garbage():
+    with gc_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
     assert gc.get_freeze_count() > before
@@ -19,7 +19,7 @@ def test_garbage_is_looked_for_again_afterwards_and_not_among_what_was_loaded() 
 
 
 def test_a_module_that_fails_to_load_changes_nothing_of_that() -> None:
-    with pytest.raises(ImportError), nothing_is_garbage():
+    with pytest.raises(ImportError), gc_paused():
         raise ImportError
     assert gc.isenabled()
     gc.unfreeze()

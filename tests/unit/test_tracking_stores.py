@@ -23,7 +23,7 @@ from builders import tracking_servers
 from tenter import addresses, tracking
 from tenter.errors import TrackingError
 from tenter.tracking import FoldResult, Mirror, ModelResult, Place
-from tenter.tracking.presence import rebuilds
+from tenter.tracking.inventory import rebuilds
 from tenter.tracking.store import client
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from tenter.errors import InputError
 from tenter.formats.transforms import read_transform
 from tenter.measurement import metric_tables
 from tenter.records import MetricRow
-from tenter.registration.registered import OVERVIEW
-from tenter.registration.registering import register
+from tenter.registration.new_patient import register
+from tenter.registration.result import OVERVIEW
 from tenter.reporting import examples, panels
 from tenter.reporting.planes import PLANES, planes
 from tenter.stages.check import check

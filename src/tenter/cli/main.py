@@ -143,7 +143,7 @@ def _discard(stream: TextIO) -> None:
 
 def _function(name: str) -> Callable[..., Any]:
     """Import the command's function."""
-    with loading.nothing_is_garbage():
+    with loading.gc_paused():
         module = importlib.import_module(commands.COMMANDS[name].module)
     return recorded.recorded(name, getattr(module, name.replace("-", "_")))
 

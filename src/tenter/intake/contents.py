@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tenter.intake import agreement, forecast, learning
-from tenter.intake.complaints import some
+from tenter.intake import agreement, forecast, training_checks
 from tenter.intake.integrity import Findings
+from tenter.intake.manifest_checks import some
 from tenter.records import Plan, Set
 from tenter.study import Study
 
@@ -32,14 +32,17 @@ def cohort(study: Study, findings: Findings) -> Iterator[str]:
         if all(finding.sha256 for finding in findings.values())
         else "by their headers"
     )
-    counts = learning.span([len(pairs)], "image pair"), learning.span([len(patients)], "patient")
+    counts = (
+        training_checks.span([len(pairs)], "image pair"),
+        training_checks.span([len(patients)], "patient"),
+    )
     yield f"{' of '.join(counts)}: {_sets(study)}"
-    yield f"{learning.span([len(findings)], 'file')}, {forecast.size(volume)}, read {depth}"
+    yield f"{training_checks.span([len(findings)], 'file')}, {forecast.size(volume)}, read {depth}"
     if all(finding.sha256 for use, finding in findings.items() if use[1] == "labels"):
         yield f"pairs with a label on both sides: {some(names, 8) or 'none'}"
     else:
-        labelled = sum(pair.labelled for pair in pairs)
-        yield f"labels: not read; {learning.span([labelled], 'pair')} name some on both sides"
+        labelled = training_checks.span([sum(pair.labelled for pair in pairs)], "pair")
+        yield f"labels: not read; {labelled} name some on both sides"
 
 
 def folds(study: Study) -> Iterator[str]:
@@ -48,10 +51,10 @@ def folds(study: Study) -> Iterator[str]:
     if not sizes:
         return
     each = " each" if min(sizes) == max(sizes) else ""
-    yield f"{len(sizes)} folds of {learning.span(sizes, 'patient')}{each}"
+    yield f"{len(sizes)} folds of {training_checks.span(sizes, 'patient')}{each}"
     if all(len(pair.patients) == 1 for pair in study.pairs):
         return
-    tested = learning.span([len(study.cohort.registered)], "pair")
+    tested = training_checks.span([len(study.cohort.registered)], "pair")
     yield f"registered and measured: {tested}, by models that saw neither patient"
     across = sum(
         pair.set == "cv" and pair.id not in study.cohort.registered for pair in study.pairs
@@ -62,7 +65,7 @@ def folds(study: Study) -> Iterator[str]:
             if len(sizes) > 2
             else "no model learns from them"
         )
-        untested = learning.span([across], "pair")
+        untested = training_checks.span([across], "pair")
         yield f"never tested: {untested} whose patients are in two folds; {use}"
 
 

@@ -17,15 +17,15 @@ from tenter.intake import (
     folders,
     forecast,
     labelling,
-    learning,
     overlap,
-    planned,
+    plan_checks,
     study_faults,
+    training_checks,
 )
-from tenter.intake.complaints import Table
-from tenter.intake.examination import Examiner
+from tenter.intake.file_scan import Examiner
 from tenter.intake.forecast import Forecast
 from tenter.intake.integrity import Findings
+from tenter.intake.manifest_checks import Table
 from tenter.intake.verdict import FORMAT, has_errors, ordered
 from tenter.records import Fault
 from tenter.study import Study
@@ -83,7 +83,7 @@ def inspect(config: Path, content: str, plan: Path | None, reading: Reading) -> 
     if settings is None:
         raise InputError(faults)
     if settings.model != configuration.NO_MODEL:
-        settings, model_faults = planned.settled(settings, config, quick=reading.quick)
+        settings, model_faults = plan_checks.settled(settings, config, quick=reading.quick)
         faults += model_faults
     faults += custom_code.unusable(config, settings)
     table = Table.read(config, settings)
@@ -116,8 +116,8 @@ def _inspected(
     study: Study, table: Table, findings: Findings, plan: Path | None, faults: list[Fault]
 ) -> Inspection:
     """Compare a study whose files are sound with its plan, and forecast its cost."""
-    cohort_plan, drift = planned.compared(study, plan)
-    faults = [*faults, *drift, *planned.misfits(study, cohort_plan)]
+    cohort_plan, drift = plan_checks.compared(study, plan)
+    faults = [*faults, *drift, *plan_checks.misfits(study, cohort_plan)]
     if has_errors(faults):
         raise InputError(ordered(faults))
     overlaps = overlap.overlaps(study.pairs, findings, cohort_plan.alignment)
@@ -125,13 +125,13 @@ def _inspected(
     needs = forecast.forecast(study, cohort_plan, findings)
     faults += study_faults.too_little_space(study, needs)
     faults += study_faults.unused_keys(study)
-    splits = learning.splits(study, findings)
-    faults += learning.advice(study, findings, splits, needs)
+    splits = training_checks.splits(study, findings)
+    faults += training_checks.advice(study, findings, splits, needs)
     lines = (
         *contents.cohort(study, findings),
         *overlap.line(overlaps),
         *contents.folds(study),
-        *learning.lines(splits),
+        *training_checks.lines(splits),
         *contents.grid(study, cohort_plan),
         *needs.lines(),
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tenter.config import Config
 from tenter.intake import agreement
-from tenter.intake.complaints import some
 from tenter.intake.integrity import Findings
+from tenter.intake.manifest_checks import some
 from tenter.records import Fault, Pair
 from tenter.study import Study
 

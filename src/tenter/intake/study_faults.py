@@ -8,9 +8,9 @@ from dataclasses import replace
 from tenter import chunks
 from tenter.errors import InputError
 from tenter.intake import folders, labelling
-from tenter.intake.complaints import some
 from tenter.intake.forecast import Forecast
 from tenter.intake.integrity import Findings
+from tenter.intake.manifest_checks import some
 from tenter.records import Fault, Severity
 from tenter.study import Study
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tenter.intake.complaints import Table
 from tenter.intake.forecast import Forecast
 from tenter.intake.integrity import Findings
+from tenter.intake.manifest_checks import Table
 from tenter.records import Fault
 
 FORMAT = 1

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from tenter.networks import innermost
+from tenter.networks import channels_last
 from tenter.networks.normalisation import Kind, Normalisation
 from tenter.tensors import Field, Image
 
@@ -30,7 +30,7 @@ def side_by_side(
     moving: Float[Tensor, "b m *space"], fixed: Float[Tensor, "b f *space"]
 ) -> Float[Tensor, "b c *space"]:
     """Both images concatenated along the channels, moving first."""
-    return innermost.laid_out(torch.cat([moving, fixed], dim=1))
+    return channels_last.laid_out(torch.cat([moving, fixed], dim=1))
 
 
 def resize(

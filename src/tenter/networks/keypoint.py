@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tenter import config
 from tenter.config.networks import Norm
-from tenter.networks import blocks, innermost
+from tenter.networks import blocks, channels_last
 from tenter.spatial import affine
 from tenter.tensors import Affine, Field
 
@@ -117,7 +117,7 @@ class Heatmaps(nn.Module):
 
     def forward(self, image: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *cells"]:
         """`[b, c, *space]` to `[b, k, *cells]`; cell i is at voxel i, or 2 i at half resolution."""
-        features = innermost.laid_out(image)
+        features = channels_last.laid_out(image)
         skips = []
         for down in self.encoder:
             features = down(features)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenter.config.networks import Norm
-from tenter.networks import innermost
+from tenter.networks import channels_last
 
 GROUPS = 8
 MOMENTUM = 0.1
@@ -60,7 +60,7 @@ class Normalisation(nn.Module):
         if single and (self.training or self.kind != "batch"):
             result = features + self.offset.view(-1, *[1] * (features.ndim - 2))
         elif self.kind == "instance" and features.device.type == "cpu":
-            return innermost.instance_norm(features, self.offset, linear=self.linear)
+            return channels_last.instance_norm(features, self.offset, linear=self.linear)
         else:
             result = self._normalised(features)
         return result if self.linear else functional.relu(result, inplace=True)
@@ -74,10 +74,10 @@ class Normalisation(nn.Module):
             )
         if self.kind == "instance":
             return functional.instance_norm(
-                features, weight=self.scale, bias=self.offset, eps=innermost.EPSILON
+                features, weight=self.scale, bias=self.offset, eps=channels_last.EPSILON
             )
         return functional.group_norm(
-            features.contiguous(), self.groups, self.scale, self.offset, innermost.EPSILON
+            features.contiguous(), self.groups, self.scale, self.offset, channels_last.EPSILON
         )
 
     def _by_averages(self, features: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
@@ -89,5 +89,5 @@ class Normalisation(nn.Module):
             self.offset,
             self.training,
             MOMENTUM,
-            innermost.EPSILON,
+            channels_last.EPSILON,
         )

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tenter.config import Poses
-from tenter.sampling.augmentation.changes import poses
-from tenter.sampling.augmentation.numbers import Source, Stream
+from tenter.sampling.augmentation.random_streams import Source, Stream
+from tenter.sampling.augmentation.recipe import poses
 from tenter.shapes import Matrix
 from tenter.spatial import grids, warp
 from tenter.tensors import Field, Image

@@ -11,7 +11,7 @@ from typing import Any
 from tenter.cases import case_files
 from tenter.config import InferSettings
 from tenter.records import ImagePair
-from tenter.registration import answers, ensemble, pair_files
+from tenter.registration import ensemble, pair_files, prediction
 from tenter.training.models import LoadedModel
 
 _log = logging.getLogger(__name__)
@@ -45,12 +45,12 @@ def register_prepared(
     images = case_files.read_images(case_folder)
     for member in members:
         ensemble.require_same_plan(member, images, pair.id, images.plan)
-    answer = answers.answer(images, members, settings.test_time)
-    transform = answer.transform(images)
+    predicted = prediction.predict(images, members, settings.test_time)
+    transform = predicted.transform(images)
     seconds = time.perf_counter() - start
-    if answer.complaint is not None:
-        _log.warning("%s: %s", pair.id, answer.complaint)
-    named_members = zip(ensemble.names(members), answer.members, strict=True)
+    if predicted.refinement_failure is not None:
+        _log.warning("%s: %s", pair.id, predicted.refinement_failure)
+    named_members = zip(ensemble.names(members), predicted.members, strict=True)
     paths, figures = pair_files.write(
         folder, transform, (pair, images), settings.export, list(named_members)
     )
@@ -58,7 +58,7 @@ def register_prepared(
         "pair": pair.id,
         "models": [{"fold": member.fold, "sha256": member.sha256} for member in members],
         **figures,
-        **({} if answer.done is None else {"test_time": answer.done}),
+        **({} if predicted.test_time is None else {"test_time": predicted.test_time}),
         "seconds": {"network": round(seconds, 3), "all": round(time.perf_counter() - start, 3)},
-        "device": answer.field.device.type,
+        "device": predicted.field.device.type,
     }

@@ -71,5 +71,5 @@ def _training_warnings(tables: Tables) -> tuple[str, ...]:
     return tuple(
         warning
         for model, folds in tables.histories.items()
-        for warning in histories.concerns(model, folds)
+        for warning in histories.warnings(model, folds)
     )

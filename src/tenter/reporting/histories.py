@@ -34,7 +34,7 @@ def panels(folds: Mapping[str, Rows]) -> tuple[Curve, ...]:
     return tuple(curves)
 
 
-def concerns(model: str, folds: Mapping[str, Rows]) -> Iterator[str]:
+def warnings(model: str, folds: Mapping[str, Rows]) -> Iterator[str]:
     """Warnings about a model's training curves: a loss that did not fall, and what to do about it.
 
     Args:

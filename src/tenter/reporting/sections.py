@@ -235,7 +235,7 @@ def training(
             alt = histories.alternative(model, curves)
             drawn = Figure(plots.curves(curves, alt, f"training-{index}"), alt)
             notes = [
-                *histories.concerns(model, fold_rows),
+                *histories.warnings(model, fold_rows),
                 *histories.validation((validated or {}).get(model, {})),
             ]
             blocks.append(Block(f"Model {model}", " ".join(notes), figures=(drawn,), wide=True))

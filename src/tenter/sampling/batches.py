@@ -11,8 +11,8 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
-from tenter.sampling import uploads
-from tenter.sampling.augmentation import looks, places
+from tenter.sampling import transfer
+from tenter.sampling.augmentation import geometry, intensity
 from tenter.sampling.cohort import SIDES, Case, Side
 from tenter.sampling.draws import Draw
 from tenter.spatial import grids, warp
@@ -66,10 +66,10 @@ def apply(drawn: Draw, cohort: Sequence[Case], device: torch.device) -> Batch:
     sides = []
     for side, change in zip(SIDES, drawn.changes, strict=True):
         image, labels = _assembled(drawn, cohort, side, device)
-        field = places.displacement(change, image.shape[2:], device)
+        field = geometry.displacement(change, image.shape[2:], device)
         if field is not None:
             image, labels = warp_together(image, labels, field)
-        sides.append((looks.changed(image, change), labels))
+        sides.append((intensity.changed(image, change), labels))
     (moving, moving_labels), (fixed, fixed_labels) = sides
     return Batch(moving, fixed, moving_labels, fixed_labels, *_kinds(drawn, cohort, device))
 
@@ -85,7 +85,7 @@ def _kinds(
         structures[index, : len(labels)] = [
             cohort[pair].labels[position].role == "structure" for position in labels
         ]
-    return uploads.uploaded(present, device, torch.bool), uploads.uploaded(
+    return transfer.uploaded(present, device, torch.bool), transfer.uploaded(
         structures, device, torch.bool
     )
 
@@ -102,7 +102,7 @@ def _assembled(
     for index, (case, chosen) in enumerate(zip(cases, drawn.sources[number], strict=True)):
         source = case.image(side)
         if source.device.type != device.type:
-            source = uploads.uploaded(source, device, image.dtype)
+            source = transfer.uploaded(source, device, image.dtype)
         image[index].copy_(source)
         case.paste(side, chosen, labels[index])
         if drawn.mirrored[index]:

@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from tenter.config import Training, TrainSettings
 from tenter.records import Label, Role
-from tenter.sampling.augmentation.changes import Change, Ground, draw_changes
-from tenter.sampling.augmentation.numbers import Source, Stream
+from tenter.sampling.augmentation.random_streams import Source, Stream
+from tenter.sampling.augmentation.recipe import Change, Ground, draw_changes
 from tenter.sampling.cohort import Case
 
 

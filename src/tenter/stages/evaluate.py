@@ -11,7 +11,7 @@ from tenter.manifest import rows as row_files
 from tenter.measurement import evaluation, metric_tables, registrations
 from tenter.measurement.truth import read_truth
 from tenter.records import MetricRow, Pair
-from tenter.registration import carried
+from tenter.registration import warped_files
 
 
 def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
@@ -54,7 +54,7 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         DataError: some pairs could not be measured; all of them are named, and no table is written.
     """
     entries = registrations.read(fields)
-    folders = carried.Folders(
+    folders = warped_files.Folders(
         warped_labels,
         mapped_points,
         warps_labels=settings.warped_labels,
@@ -71,7 +71,7 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
             origin = evaluation.Origin(model, name, kind)
             figures.extend(evaluation.rows(pair, truth, transform, origin, settings))
             if number == 0:  # the main transform
-                carried.write(pair.id, truth, transform, folders)
+                warped_files.write(pair.id, truth, transform, folders)
         return figures
 
     measured = pairwork.each_pair(row_files.read(rows), measure, "evaluate")

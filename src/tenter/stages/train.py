@@ -131,7 +131,7 @@ def train(  # noqa: PLR0913 - flags of a command
         if peers.leads:
             _finish(output, outcome, description, settings.network)
             checkpoint_store.prune(1)
-        peers.told(None)  # all processes wait until the model is written
+        peers.from_leader(None)  # all processes wait until the model is written
 
 
 def _finish(

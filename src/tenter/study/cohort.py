@@ -81,7 +81,7 @@ class StudyCohort:
 
     def training_chunks(self, fold: str) -> list[str]:
         """Chunks on which a fold's model may be trained: no patients of that fold or `test`."""
-        return [chunk for chunk in self.chunks if chunks.teaches(chunk, fold)]
+        return [chunk for chunk in self.chunks if chunks.may_train(chunk, fold)]
 
     def registered_chunks(self) -> list[str]:
         """Chunks whose pairs are registered: those of one fold, and those of set `test`."""

@@ -10,8 +10,8 @@ import torch
 import tenter
 from tenter.config import read_test_time
 from tenter.records import AlignmentRule
-from tenter.registration import registering
-from tenter.registration.registered import PARTS, Extra, Registration, require_room
+from tenter.registration import new_patient
+from tenter.registration.result import PARTS, Extra, Registration, require_room
 
 
 def register(  # noqa: PLR0913 - its arguments are the command's flags
@@ -63,7 +63,7 @@ def register(  # noqa: PLR0913 - its arguments are the command's flags
     option = None if test_time is None else read_test_time(test_time)
     if threads is not None:
         torch.set_num_threads(threads)
-    result = registering.register(
+    result = new_patient.register(
         model,
         moving,
         fixed,

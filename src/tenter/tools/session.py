@@ -23,15 +23,15 @@ from tenter import (
     errors,
     files,
     hooks,
+    job_environment,
     launching,
     memory,
-    surroundings,
     syntax,
     tracking,
 )
 from tenter.config import yaml_files
 from tenter.study import Study
-from tenter.tools import screen
+from tenter.tools import terminal
 from tenter.tools.staleness import Staleness
 
 ONE_FILE = "give one configuration file (`configfile:` or --configfile): a study is one file"
@@ -86,7 +86,7 @@ class Session:
         self._place = tracking.place_of(self.study)
         models = list(self.study.models) if workflow.is_main_process else []
         self.rebuilds = tracking.rebuilds(self._place, models)
-        self._terminal = screen.Screen(self.study, screen.command_line(sys.argv[1:]))
+        self._terminal = terminal.Screen(self.study, terminal.command_line(sys.argv[1:]))
         self._take_over()
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class Session:
             if study.cohort.is_divided:
                 study.cohort.record_folds(cohort / "folds.tsv")
             stale = Staleness(study).lines()
-            surroundings.announce(os.environ, study.codes())
+            job_environment.announce(os.environ, study.codes())
             syntax.keep()
         except Exception as error:
             faults = errors.faults(error)
@@ -160,7 +160,7 @@ class Session:
         self.chunks = study.registered_chunks()
         self.plan = study.results / "cohort/plan.json"
         self.plan_is_current = study.plan_is_current(self.plan)
-        lines = surroundings.equip(
+        lines = job_environment.equip(
             os.environ,
             accepted=study.accepted,
             caches=study.results / "cache/home",

@@ -18,7 +18,7 @@ from tenter.manifest import rows
 from tenter.records import Fault, Pair
 from tenter.steps import Step
 from tenter.study import Study
-from tenter.tools import wholeness
+from tenter.tools import verification
 
 SHOWN = 3
 """Number of differences of one kind that are named; the others are only counted."""
@@ -102,7 +102,7 @@ class Staleness:
     @functools.cached_property
     def lost(self) -> dict[Path, list[Fault]]:
         """Tables that name missing pair files."""
-        return wholeness.lost(self.study, (*registrars.RULES, "evaluate"))
+        return verification.lost(self.study, (*registrars.RULES, "evaluate"))
 
     def lines(self) -> list[str]:
         """Say what is stale and why: a line for each cause, and one for all jobs that follow."""
@@ -130,7 +130,7 @@ class Staleness:
             dag: Snakemake's graph of jobs.
         """
         if name == "cases":
-            forced = list(wholeness.lost(self.study, ("prepare_images", "prepare_labels")))
+            forced = list(verification.lost(self.study, ("prepare_images", "prepare_labels")))
         elif any(RECORDS.glob("*")):
             forced = list(self.lost)
         else:

@@ -11,7 +11,7 @@ from tenter import files, finished, registrars, steps
 from tenter.errors import DataError
 from tenter.records import Fault
 from tenter.study import Study
-from tenter.tools import jobs, wholeness
+from tenter.tools import jobs, verification
 from tenter.tools.jobs import Work
 from tenter.tools.staleness import Staleness
 
@@ -48,7 +48,7 @@ def status(config: Path, /, *, verify: bool = False) -> str:
     lines += _overview(study, work)
     lines += Staleness(study).lines()
     if verify:
-        lines.append(wholeness.verify(study))
+        lines.append(verification.verify(study))
     return "\n".join(lines)
 
 
@@ -64,7 +64,7 @@ def _not_started(root: Path) -> str:
 
 def _overview(study: Study, work: Work) -> list[str]:
     """Describe the progress of each stage and model."""
-    lost = wholeness.lost(study, (*wholeness.FOLDERS, "evaluate"))
+    lost = verification.lost(study, (*verification.FOLDERS, "evaluate"))
     outputs_by_step: dict[tuple[str, str | None], dict[str, Path]] = {}
     for step in steps.steps(study).values():
         chunk = step.name.rpartition(" ")[2]

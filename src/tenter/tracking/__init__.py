@@ -6,14 +6,14 @@ change, a new run replaces the old one, which is tagged `superseded` and deleted
 deleted runs; its pages hide them).
 """
 
-from tenter.tracking.examination import examine
+from tenter.tracking.diagnosis import examine
 from tenter.tracking.finished_study import artifacts, fold_result, require_finished
-from tenter.tracking.invitation import of_study
+from tenter.tracking.inventory import read_record, rebuilds
+from tenter.tracking.location import Place, place_of, read_place, write_place
 from tenter.tracking.mirror import Mirror
-from tenter.tracking.place import Place, place_of, read_place, write_place
-from tenter.tracking.presence import read_record, rebuilds
 from tenter.tracking.publishing import FoldResult, ModelResult, OptionResult, publish
 from tenter.tracking.store import start
+from tenter.tracking.viewing import of_study
 
 __all__ = [
     "FoldResult",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tenter import addresses
-from tenter.tracking.place import Place
+from tenter.tracking.location import Place
 
 
 def settle(place: Place, retries: int = 0) -> None:

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from tenter.errors import TrackingError
-from tenter.tracking.place import Place
+from tenter.tracking.failures import reason
+from tenter.tracking.location import Place
 from tenter.tracking.runs import Run, fold_run, points
 from tenter.tracking.store import client, experiment_id
-from tenter.tracking.troubles import reason
 
 _RETRY_S = 0.5
 _log = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from tenter import addresses, files
 from tenter.errors import InputError, TrackingError
 from tenter.records import Fault
-from tenter.tracking import invitation, runs
-from tenter.tracking.examination import examine
-from tenter.tracking.place import Place
-from tenter.tracking.presence import read_record, record
+from tenter.tracking import runs, viewing
+from tenter.tracking.diagnosis import examine
+from tenter.tracking.failures import failed
+from tenter.tracking.inventory import read_record, record
+from tenter.tracking.location import Place
 from tenter.tracking.runs import Span
 from tenter.tracking.store import client, experiment_id
-from tenter.tracking.troubles import failed
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -113,7 +113,7 @@ def publish(place: Place, result: ModelResult, rebuild: int | None = None) -> st
             record(place.folder, result.model),
             {"rebuild": before if rebuild is None else rebuild, **published},
         )
-    return invitation.of_model(place, result.model, published)
+    return viewing.of_model(place, result.model, published)
 
 
 def _require_usable(place: Place, address: str, model: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from tenter.tracking.place import Place
+from tenter.tracking.location import Place
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnClause, Connection

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenter import files
-from tenter.tracking.place import Place
+from tenter.tracking.location import Place
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun

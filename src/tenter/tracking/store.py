@@ -15,10 +15,10 @@ from tenter import addresses, loading
 from tenter.errors import InputError, TrackingError
 from tenter.records import Fault
 from tenter.tracking import relocation
+from tenter.tracking.diagnosis import examine, trashed
 from tenter.tracking.environment import settle
-from tenter.tracking.examination import examine, trashed
-from tenter.tracking.place import Place
-from tenter.tracking.troubles import failed, reason
+from tenter.tracking.failures import failed, reason
+from tenter.tracking.location import Place
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -87,7 +87,7 @@ def client(place: Place, retries: int = 0) -> MlflowClient:
         retries: number of retries after a failed request.
     """
     settle(place, retries)
-    with loading.nothing_is_garbage():
+    with loading.gc_paused():
         from mlflow.tracking import MlflowClient  # noqa: PLC0415 - a slow import
 
     for name in ("mlflow", "alembic"):

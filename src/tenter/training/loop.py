@@ -114,7 +114,7 @@ class _Loop:
 
     def resume(self) -> None:
         """Resume from the newest valid checkpoint, if there is one."""
-        state = self.team.told(self.checkpoints.latest() if self.team.leads else None)
+        state = self.team.from_leader(self.checkpoints.latest() if self.team.leads else None)
         if state is None:
             return
         self.learner.restore(state["learner"])
@@ -169,7 +169,9 @@ class _Loop:
             raise TrainingError(Fault(f"fold {self.task.fold}", message, fix))
         self.save()
         _log.info("fold %s: asked to stop; step %d is saved", self.task.fold, self.clock.step)
-        self.team.told(None)  # torchrun would end the writing process if another left earlier
+        self.team.from_leader(
+            None
+        )  # torchrun would end the writing process if another left earlier
         interruption.leave(code)
 
     def due(self) -> bool:

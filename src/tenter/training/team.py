@@ -123,7 +123,7 @@ class Team:
             distributed.all_gather_object(values, value, group=self._host_group)
         return values
 
-    def told(self, value: T) -> T:
+    def from_leader(self, value: T) -> T:
         """The leading process's value, broadcast to all."""
         values: list[Any] = [value]
         if self._host_group is not None:

@@ -11,7 +11,7 @@ from tenter import config, networks
 from tenter.config import LabelFiles
 from tenter.config.alternatives import alternatives, names
 from tenter.intake import forecast
-from tenter.intake.examination import Examiner
+from tenter.intake.file_scan import Examiner
 from tenter.intake.forecast import Forecast
 from tenter.records import Plan
 from tenter.study import Study

@@ -38,27 +38,27 @@ FLAT: dict[str, Callable[[], np.ndarray]] = {
 
 @pytest.mark.parametrize("course", FALLING)
 def test_a_loss_that_fell_is_not_talked_of(course: str) -> None:
-    assert list(histories.concerns("m", {"0": rows(FALLING[course]().tolist())})) == []
+    assert list(histories.warnings("m", {"0": rows(FALLING[course]().tolist())})) == []
 
 
 @pytest.mark.parametrize("course", FLAT)
 def test_a_loss_that_did_not_fall_is_told_with_what_to_do(course: str) -> None:
-    (said,) = histories.concerns("m", {"0": rows(FLAT[course]().tolist())})
+    (said,) = histories.warnings("m", {"0": rows(FLAT[course]().tolist())})
     assert said.startswith("Model m: the training loss did not fall in fold 0 (")
     assert said.endswith("Raise training.learning_rate or training.steps.")
 
 
 def test_only_the_folds_that_did_not_learn_are_named() -> None:
     flat, falling = rows([0.5] * 20), rows(np.linspace(1, 0.2, 20).tolist())
-    (said,) = histories.concerns("m", {"0": flat, "1": falling, "2": flat})
+    (said,) = histories.warnings("m", {"0": flat, "1": falling, "2": flat})
     assert "did not fall in fold 0 and 2 (0.5 at the beginning, 0.5 at the end)" in said
-    (said,) = histories.concerns("m", {"0": flat, "1": flat})
+    (said,) = histories.warnings("m", {"0": flat, "1": flat})
     assert "did not fall in any fold" in said
 
 
 @pytest.mark.parametrize("losses", [[], [0.5]])
 def test_a_loss_that_was_recorded_once_says_nothing(losses: list[float]) -> None:
-    (said,) = histories.concerns("m", {"0": rows(losses)})
+    (said,) = histories.warnings("m", {"0": rows(losses)})
     assert "was recorded fewer than two times" in said
 
 

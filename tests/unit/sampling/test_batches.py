@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 
 from builders.training_cases import SHAPE, SPACING, ball, box, case, settings
 from tenter.records import Label, Role
-from tenter.sampling.augmentation.changes import Change
+from tenter.sampling.augmentation.recipe import Change
 from tenter.sampling.batches import apply, warp_together
 from tenter.sampling.cohort import Case, Side
 from tenter.sampling.draws import Draw, Outline, draw, outline

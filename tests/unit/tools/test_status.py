@@ -15,7 +15,7 @@ import yaml
 from tenter import files, provenance
 from tenter.errors import DataError
 from tenter.study import Study
-from tenter.tools import wholeness
+from tenter.tools import verification
 from tenter.tools.prune import prune
 from tenter.tools.status import status
 
@@ -201,7 +201,7 @@ def test_a_missing_file_of_points_is_found(tmp_path: Path) -> None:
     path = with_points(tmp_path)
     (tmp_path / "r/s/mapped_points/a/p1.tsv").unlink()
     with pytest.raises(DataError, match=r"mapped_points/a/p1\.tsv: is missing"):
-        wholeness.verify(Study.load(path))
+        verification.verify(Study.load(path))
     assert "a: measured chunks: 0 of 2, 2 with missing files" in status(path).splitlines()
 
 

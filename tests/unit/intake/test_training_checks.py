@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenter.intake import learning
+from tenter.intake import training_checks
 from tenter.intake.forecast import Forecast
 from tenter.intake.integrity import Finding, Findings, uses
 from tenter.records import Fault
@@ -51,7 +51,7 @@ def findings(made: Study) -> Findings:
 
 def advice(made: Study, needs: Forecast = NEEDS) -> list[Fault]:
     found = findings(made)
-    return list(learning.advice(made, found, learning.splits(made, found), needs))
+    return list(training_checks.advice(made, found, training_checks.splits(made, found), needs))
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_hours_are_not_talked_of(tmp_path: Path) -> None:
 
 def test_each_models_numbers_are_told_together_where_they_are_equal(tmp_path: Path) -> None:
     made = study(tmp_path, 21, validation={"fraction": 0})
-    found = learning.splits(made, findings(made))
-    assert list(learning.lines(found)) == [
+    found = training_checks.splits(made, findings(made))
+    assert list(training_checks.lines(found)) == [
         "each fold's training: 10 to 11 pairs to learn from, none for validation"
     ]
     two = {**found, "other": [replace(split, validation=("x",)) for split in found["base"]]}
-    assert list(learning.lines(two)) == [
+    assert list(training_checks.lines(two)) == [
         "each fold's training of base: 10 to 11 pairs to learn from, none for validation",
         "each fold's training of other: 10 to 11 pairs to learn from, 1 pair for validation",
     ]

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tenter.sampling import uploads
-from tenter.sampling.augmentation.changes import Change
+from tenter.sampling import transfer
+from tenter.sampling.augmentation.recipe import Change
 from tenter.spatial import affine, bspline, constants, slices
 from tenter.tensors import Affine, Field
 
@@ -26,11 +26,11 @@ def displacement(change: Change, shape: Sequence[int], device: torch.device) -> 
         `[b, 3, *shape]` float32, voxels; None if nothing is deformed.
     """
     maps = _maps(change, slices.normal(shape))
-    placed = None if maps is None else uploads.uploaded(maps, device, torch.float32)
+    placed = None if maps is None else transfer.uploaded(maps, device, torch.float32)
     straight = None if placed is None else affine.displacement(placed, shape)
     if change.controls is None:
         return straight
-    controls = uploads.uploaded(change.controls.values, device, torch.float32)
+    controls = transfer.uploaded(change.controls.values, device, torch.float32)
     bent = bspline.spline(controls, change.controls.spacing, shape)
     if placed is None or straight is None:
         return bent

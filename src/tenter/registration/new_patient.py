@@ -16,11 +16,11 @@ from tenter.errors import CheckpointError, DataError, DeviceError, InputError
 from tenter.formats.volumes import Volume
 from tenter.plugins import Trusted
 from tenter.records import AlignmentRule, Fault, Plan
-from tenter.registration import answers, ensemble
-from tenter.registration.answers import Answer
-from tenter.registration.concerns import concerns, figures
+from tenter.registration import ensemble, plausibility, prediction
 from tenter.registration.inputs import Original, original, require_two
-from tenter.registration.registered import Registration, tell, timed
+from tenter.registration.plausibility import figures
+from tenter.registration.prediction import Prediction
+from tenter.registration.result import Registration, tell, timed
 from tenter.training.devices import select_device
 from tenter.training.models import LoadedModel
 
@@ -70,11 +70,14 @@ def register(
     with timed(seconds, "prepare"):
         images = _prepared(pair, plan, rule, initial_transform)
     with timed(seconds, "network"):
-        answer = _answer(images, members, test_time)
-        transform = answer.transform(images)
+        predicted = _predict(images, members, test_time)
+        transform = predicted.transform(images)
     with timed(seconds, "measure"):
-        field_figures = figures(transform, answer.members)
-        warnings = (*concerns(*pair, plan, images, field_figures), *_unrefined(pair[1], answer))
+        field_figures = figures(transform, predicted.members)
+        warnings = (
+            *plausibility.warnings(*pair, plan, images, field_figures),
+            *_unrefined(pair[1], predicted),
+        )
     for warning in warnings:
         tell(warning)
     return Registration(
@@ -87,7 +90,7 @@ def register(
         members=tuple((member.fold, member.sha256) for member in members),
         alignment=rule,
         test_time=test_time,
-        done=answer.done,
+        done=predicted.test_time,
         figures=field_figures,
         warnings=warnings,
         seconds=seconds,
@@ -155,18 +158,18 @@ def _require_no_ensemble(option: TestTime | None) -> None:
         raise InputError([Fault("test_time", "`ensemble` means the seeds of a study's model", fix)])
 
 
-def _unrefined(fixed: Original, answer: Answer) -> Iterator[Fault]:
-    if answer.complaint is not None:
+def _unrefined(fixed: Original, predicted: Prediction) -> Iterator[Fault]:
+    if predicted.refinement_failure is not None:
         yield fixed.warning(
-            answer.complaint, "inspect the pair, or choose other terms for `refine`"
+            predicted.refinement_failure, "inspect the pair, or choose other terms for `refine`"
         )
 
 
-def _answer(
+def _predict(
     images: PreparedImages, members: Sequence[LoadedModel], option: TestTime | None
-) -> Answer:
+) -> Prediction:
     try:
-        return answers.answer(images, members, option)
+        return prediction.predict(images, members, option)
     except torch.OutOfMemoryError as error:
         message = "has too little memory for this model's grid"
         raise DeviceError(Fault("the device", message, "register on the CPU")) from error

@@ -16,7 +16,7 @@ from typing import Any
 
 from tenter import addresses, files
 from tenter.errors import DataError, TrackingError
-from tenter.tracking.place import Place
+from tenter.tracking.location import Place
 from tenter.tracking.relocation import is_elsewhere
 
 _PATIENCE_S = 2.0

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from tenter.config import Appearance, Augmentation, Pose
-from tenter.sampling.augmentation.numbers import Source, Stream
+from tenter.sampling.augmentation.random_streams import Source, Stream
 from tenter.spatial import bspline, slices
 
 

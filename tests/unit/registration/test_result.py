@@ -13,8 +13,8 @@ from builders import new_patient
 from tenter import files
 from tenter.errors import InputError
 from tenter.formats import volumes
-from tenter.registration.registered import Registration, require_room
-from tenter.registration.registering import register
+from tenter.registration.new_patient import register
+from tenter.registration.result import Registration, require_room
 
 USUAL = {"transform.h5", "field.nii.gz", "warped_image.nii.gz", "overview.png", "register.json"}
 

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from tenter import addresses
-from tenter.tracking.place import Place
-from tenter.tracking.presence import read_record
+from tenter.tracking.inventory import read_record
+from tenter.tracking.location import Place
 
 PORT = 5055
 """Port on which MLflow listens; its default, 5000, is in use on macOS."""

@@ -13,9 +13,9 @@ from tenter.cases import preparation
 from tenter.cases.case_files import PreparedImages
 from tenter.formats.volumes import Volume
 from tenter.records import Plan
-from tenter.registration import concerns, inputs
-from tenter.registration.concerns import Figures
+from tenter.registration import inputs, plausibility
 from tenter.registration.inputs import Original
+from tenter.registration.plausibility import Figures
 from tenter.spatial.transform import Transform
 
 SOUND = Figures(mean_mm=1.0, largest_mm=2.0, folding_percent=0.0, spread_mm=None)
@@ -44,7 +44,7 @@ def told(
     pair: tuple[Original, Original], plan: Plan = new_patient.PLAN, found: Figures = SOUND
 ) -> list[str]:
     images = prepared(*pair, plan)
-    return [fault.message for fault in concerns.concerns(*pair, plan, images, found)]
+    return [fault.message for fault in plausibility.warnings(*pair, plan, images, found)]
 
 
 def test_a_pair_of_the_usual_kind_is_told_nothing() -> None:
@@ -93,7 +93,7 @@ def test_figures_of_a_known_field() -> None:
     field = torch.zeros((1, 3, 6, 6, 6))
     field[:, 0] = 2.0
     transform = Transform(np.eye(4), field, np.diag([3.0, 1.0, 1.0, 1.0]))
-    found = concerns.figures(transform, [field + 0.5, field - 0.5])
+    found = plausibility.figures(transform, [field + 0.5, field - 0.5])
     assert (found.mean_mm, found.largest_mm, found.folding_percent) == (6.0, 6.0, 0.0)
     assert found.spread_mm == pytest.approx(0.5 * 11**0.5)
 
@@ -102,6 +102,6 @@ def test_a_reflection_is_all_folded() -> None:
     field = torch.zeros((1, 3, 6, 6, 6))
     field[0, 0] = -2 * torch.arange(6.0)[:, None, None]
     transform = Transform(np.eye(4), field, np.eye(4))
-    found = concerns.figures(transform, [field])
+    found = plausibility.figures(transform, [field])
     assert found.folding_percent == 100.0
     assert found.spread_mm is None

@@ -62,7 +62,7 @@ def figures(transform: Transform, fields: Sequence[Tensor]) -> Figures:
     )
 
 
-def concerns(
+def warnings(
     moving: Original, fixed: Original, plan: Plan, images: PreparedImages, field_figures: Figures
 ) -> Iterator[Fault]:
     """Warnings about a registered pair.

@@ -13,8 +13,8 @@ from torch import nn
 from tenter import config, networks
 from tenter.cases.case_files import Grid, PreparedImages
 from tenter.errors import DataError
-from tenter.registration import answers
-from tenter.registration.answers import Answer
+from tenter.registration import prediction
+from tenter.registration.prediction import Prediction
 from tenter.spatial import jacobian
 from tenter.tensors import Field
 from tenter.training.models import LoadedModel
@@ -74,12 +74,12 @@ def own(item: LoadedModel, images: PreparedImages) -> Field:
 @pytest.mark.parametrize("output", ["displacement", "bspline"])
 def test_displacements_are_averaged(images: PreparedImages, output: str) -> None:
     several = members(unet(output))
-    found = answers.answer(images, several)
+    found = prediction.predict(images, several)
     each = [own(item, images) for item in several]
     torch.testing.assert_close(found.field, (each[0] + each[1] + each[2]) / 3)
     for field, expected in zip(found.members, each, strict=True):
         torch.testing.assert_close(field, expected)
-    assert found.done is None
+    assert found.test_time is None
     assert not torch.allclose(each[0], each[1], atol=1e-2)
 
 
@@ -90,7 +90,7 @@ def test_velocities_are_averaged_and_integrated_once(
     images: PreparedImages, settings: config.Network
 ) -> None:
     several = members(settings, size=0.5)
-    found = answers.answer(images, several)
+    found = prediction.predict(images, several)
     sides = [torch.from_numpy(side)[None] for side in (images.moving, images.fixed)]
     velocities = [item.network.velocity(*sides) for item in several]  # type: ignore[operator]
     velocity = torch.stack(velocities).mean(0)
@@ -109,14 +109,14 @@ def test_velocities_of_opposite_members_leave_everything_where_it_is(
     weights = {name: value.clone() for name, value in one.network.state_dict().items()}
     weights |= {name: -value for name, value in weights.items() if "head" in name}
     other.network.load_state_dict(weights)
-    found = answers.answer(images, [one, other])
+    found = prediction.predict(images, [one, other])
     assert float(found.members[0].abs().max()) > 0.3
     assert float(found.field.abs().max()) < 1e-4
     assert float(torch.stack(found.members).mean(0).abs().max()) > 0.01
 
 
 def test_a_mean_velocity_does_not_fold(images: PreparedImages) -> None:
-    found = answers.answer(images, members(unet("velocity"), size=0.5))
+    found = prediction.predict(images, members(unet("velocity"), size=0.5))
     assert float(found.field.abs().max()) > 1
     assert float(jacobian.determinant(found.field).min()) > 0
 
@@ -133,33 +133,37 @@ def test_of_mixed_kinds_displacements_are_averaged(
     images: PreparedImages, other: config.Network
 ) -> None:
     mixed = [member(0, unet("velocity"), 0.5), member(1, other, 0.5)]
-    found = answers.answer(images, mixed)
+    found = prediction.predict(images, mixed)
     torch.testing.assert_close(found.field, torch.stack(found.members).mean(0))
     torch.testing.assert_close(found.members[0], own(mixed[0], images))
 
 
 def test_one_member_says_what_its_network_says(images: PreparedImages) -> None:
     one = members(unet("velocity"), 1)
-    found = answers.answer(images, one)
+    found = prediction.predict(images, one)
     assert torch.equal(found.field, own(one[0], images))
 
 
 def test_poses_average_displacements_whatever_the_network(images: PreparedImages) -> None:
     several = members(unet("velocity"), 2, 0.5)
-    found = answers.answer(images, several, POSED)
-    each = [answers.answer(images, [item], POSED).field for item in several]
+    found = prediction.predict(images, several, POSED)
+    each = [prediction.predict(images, [item], POSED).field for item in several]
     torch.testing.assert_close(found.field, (each[0] + each[1]) / 2)
-    assert found.done == {"members": 2, "poses": 2, "refine": None}
+    assert found.test_time == {"members": 2, "poses": 2, "refine": None}
     assert not torch.allclose(each[0], own(several[0], images), atol=1e-2)
 
 
 def test_options_combine_and_say_what_they_did(images: PreparedImages) -> None:
     several = members(unet(), 2)
     both = config.TestTime(poses=POSED.poses, refine=REFINED.refine)
-    posed, found = (answers.answer(images, several, option) for option in (POSED, both))
-    assert found.done is not None
-    assert (found.done["members"], found.done["poses"], found.done["refine"]["steps"]) == (2, 2, 4)
-    assert found.done["refine"]["loss_after"] < found.done["refine"]["loss_before"]
+    posed, found = (prediction.predict(images, several, option) for option in (POSED, both))
+    assert found.test_time is not None
+    assert (
+        found.test_time["members"],
+        found.test_time["poses"],
+        found.test_time["refine"]["steps"],
+    ) == (2, 2, 4)
+    assert found.test_time["refine"]["loss_after"] < found.test_time["refine"]["loss_before"]
     for field, expected in zip(found.members, posed.members, strict=True):
         assert torch.equal(field, expected)
     assert not torch.allclose(found.field, posed.field, atol=1e-2)
@@ -167,21 +171,24 @@ def test_options_combine_and_say_what_they_did(images: PreparedImages) -> None:
 
 def test_an_answer_is_the_same_each_time(images: PreparedImages) -> None:
     both = config.TestTime(poses=POSED.poses, refine=REFINED.refine)
-    one, other = (answers.answer(images, members(unet(), 2), both) for _ in range(2))
+    one, other = (prediction.predict(images, members(unet(), 2), both) for _ in range(2))
     assert torch.equal(one.field, other.field)
-    assert one.done == other.done
+    assert one.test_time == other.test_time
 
 
 def test_a_loss_that_is_no_number_is_told_and_the_field_kept(images: PreparedImages) -> None:
     moving = images.moving.copy()
     moving[0, 3, 4, 5] = np.nan
     one = [still()]
-    found = answers.answer(replace(images, moving=moving), one, REFINED)
-    assert found.done is not None
-    assert found.done["refine"]["failed_at"] == 0
-    assert (found.done["refine"]["loss_before"], found.done["refine"]["loss_after"]) == (None, None)
-    assert found.complaint is not None
-    assert "not finite at step 0; the network's own field is kept" in found.complaint
+    found = prediction.predict(replace(images, moving=moving), one, REFINED)
+    assert found.test_time is not None
+    assert found.test_time["refine"]["failed_at"] == 0
+    assert (found.test_time["refine"]["loss_before"], found.test_time["refine"]["loss_after"]) == (
+        None,
+        None,
+    )
+    assert found.refinement_failure is not None
+    assert "not finite at step 0; the network's own field is kept" in found.refinement_failure
     assert torch.equal(found.field, found.members[0])
 
 
@@ -206,7 +213,7 @@ def test_images_that_cannot_be_compared_are_refused(images: PreparedImages) -> N
     with pytest.raises(
         DataError, match="`refine` cannot be done: moving images have 2 channels, fixed ones 1"
     ):
-        answers.answer(two, [still()], REFINED)
+        prediction.predict(two, [still()], REFINED)
 
 
 def test_a_field_that_is_no_number_is_refused(images: PreparedImages) -> None:
@@ -214,11 +221,11 @@ def test_a_field_that_is_no_number_is_refused(images: PreparedImages) -> None:
     broken.network.weight.fill_(float("nan"))  # type: ignore[operator]
     for option in (None, POSED, REFINED):
         with pytest.raises(DataError, match="gives a field that is not finite"):
-            answers.answer(images, [broken], option)
+            prediction.predict(images, [broken], option)
 
 
 def test_the_transform_holds_field_and_alignment(images: PreparedImages) -> None:
-    found: Answer = answers.answer(images, [still()])
+    found: Prediction = prediction.predict(images, [still()])
     transform = found.transform(images)
     assert torch.equal(transform.field, found.field)
     assert np.array_equal(transform.alignment, images.alignment)

@@ -10,7 +10,7 @@ from builders.broken_disks import filled, mounted
 from tenter import tracking
 from tenter.errors import TrackingError
 from tenter.tracking import FoldResult, ModelResult, Place
-from tenter.tracking.troubles import failed
+from tenter.tracking.failures import failed
 
 URI = "sqlite:////data/mlflow.db"
 DATABASE = Place(URI, "e", None, "s", 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenter import addresses, system_errors
 from tenter.errors import TrackingError
 from tenter.records import Fault
-from tenter.tracking.place import SQLITE, Place
+from tenter.tracking.location import SQLITE, Place
 
 _REASON = 200
 """Number of characters of a reason that are shown."""

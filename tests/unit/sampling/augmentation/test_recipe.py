@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tenter.config import Augmentation, Pose
-from tenter.sampling.augmentation import places
-from tenter.sampling.augmentation.changes import Change, Ground, draw_changes, poses
-from tenter.sampling.augmentation.numbers import Source
+from tenter.sampling.augmentation import geometry
+from tenter.sampling.augmentation.random_streams import Source
+from tenter.sampling.augmentation.recipe import Change, Ground, draw_changes, poses
 
 GROUND = Ground(batch=3, channels=(2, 1), shape=(10, 12, 8), spacing_mm=(2.0, 3.0, 1.0))
 LOOKS: dict[str, Any] = {
@@ -164,7 +164,7 @@ def test_a_slice_is_changed_in_its_plane_alone(axis: int) -> None:
     assert change.pose is not None
     assert (change.pose[:, axis] == unit).all()
     assert (change.pose[:, :, axis] == unit).all()
-    field = places.displacement(change, shape, torch.device("cpu"))
+    field = geometry.displacement(change, shape, torch.device("cpu"))
     assert field is not None
     assert not field[:, axis].any()
     others = [other for other in range(3) if other != axis]
@@ -187,7 +187,7 @@ def test_a_slice_is_turned_either_way_by_no_more_than_the_bound() -> None:
 def test_the_corners_of_a_square_are_moved_as_drawn() -> None:
     ground = Ground(batch=1, channels=(1, 1), shape=(11, 9, 1), spacing_mm=(1.0, 1.0, 3.0))
     change, _ = draw_changes(Source.of(0, "0"), Augmentation(affine=0.2), ground, 0)
-    field = places.displacement(change, ground.shape, torch.device("cpu"))
+    field = geometry.displacement(change, ground.shape, torch.device("cpu"))
     assert change.corners is not None
     assert field is not None
     for corner, voxel in enumerate(((0, 0), (0, 8), (10, 0))):

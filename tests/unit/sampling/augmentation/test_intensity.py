@@ -10,8 +10,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from tenter.sampling.augmentation.changes import Change, Lattice
-from tenter.sampling.augmentation.looks import biased, blurred, changed, curved
+from tenter.sampling.augmentation.intensity import biased, blurred, changed, curved
+from tenter.sampling.augmentation.recipe import Change, Lattice
 from tenter.spatial import bspline
 
 SHAPE = (10, 12, 8)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tenter.config import Augmentation
-from tenter.sampling.augmentation import places
-from tenter.sampling.augmentation.changes import Change, Ground, Lattice, draw_changes
-from tenter.sampling.augmentation.numbers import Source
+from tenter.sampling.augmentation import geometry
+from tenter.sampling.augmentation.random_streams import Source
+from tenter.sampling.augmentation.recipe import Change, Ground, Lattice, draw_changes
 from tenter.spatial import affine, bspline, compose, jacobian
 
 CPU = torch.device("cpu")
@@ -27,13 +27,13 @@ BENT = change(deformation={"amplitude_mm": 4, "spacing_mm": 12})
 
 
 def field(chosen: Change) -> torch.Tensor:
-    found = places.displacement(chosen, SHAPE, CPU)
+    found = geometry.displacement(chosen, SHAPE, CPU)
     assert found is not None
     return found
 
 
 def test_without_a_change_there_is_no_field() -> None:
-    assert places.displacement(Change(), SHAPE, CPU) is None
+    assert geometry.displacement(Change(), SHAPE, CPU) is None
 
 
 def test_a_deformation_is_the_spline_of_its_controls() -> None:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tenter.sampling import uploads
-from tenter.sampling.augmentation.changes import Change, Lattice
+from tenter.sampling import transfer
+from tenter.sampling.augmentation.recipe import Change, Lattice
 from tenter.spatial import bspline
 from tenter.tensors import Image
 
@@ -106,7 +106,7 @@ def curved(image: Image, gamma: Float[Tensor, "b c 1 1 1"]) -> Image:
 
 
 def _numbers(values: Float[np.ndarray, "*any"], image: Image) -> Float[Tensor, "*any"]:
-    return uploads.uploaded(values, image.device, image.dtype)
+    return transfer.uploaded(values, image.device, image.dtype)
 
 
 def _spread(values: Float[np.ndarray, "b c"], image: Image) -> Float[Tensor, "b c 1 1 1"]:

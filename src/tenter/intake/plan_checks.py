@@ -15,7 +15,7 @@ from tenter.config.yaml_files import beside
 from tenter.errors import DataError, InputError
 from tenter.finished import FinishedModel
 from tenter.intake import custom_code
-from tenter.intake.complaints import some
+from tenter.intake.manifest_checks import some
 from tenter.records import Fault, Plan
 from tenter.spatial import slices
 from tenter.study import Study

@@ -11,7 +11,7 @@ from tenter import addresses
 from tenter.errors import TrackingError
 from tenter.records import Fault
 from tenter.tracking.environment import settle
-from tenter.tracking.place import Place
+from tenter.tracking.location import Place
 
 if TYPE_CHECKING:
     from requests import Response

@@ -26,8 +26,8 @@ from tenter.formats import volumes
 from tenter.formats.volumes import Volume
 from tenter.records import AlignmentRule, Fault, Plan
 from tenter.registration import exports, picture
-from tenter.registration.concerns import Figures
 from tenter.registration.inputs import Original
+from tenter.registration.plausibility import Figures
 from tenter.reporting import overview
 from tenter.spatial import pull
 from tenter.spatial.transform import Transform

@@ -16,7 +16,7 @@ from tenter.formats import volumes
 from tenter.formats.points import read_points
 from tenter.metrics.regions import Grid
 from tenter.records import MetricRow
-from tenter.registration.carried import POINT_COLUMNS, write_mapped_points, write_warped_labels
+from tenter.registration.warped_files import POINT_COLUMNS, write_mapped_points, write_warped_labels
 from tenter.spatial import pull
 from tenter.stages.evaluate import evaluate
 

@@ -26,7 +26,7 @@ from tenter.config import (
 from tenter.errors import InputError
 from tenter.formats import transforms, volumes
 from tenter.formats.volumes import Volume
-from tenter.registration.registering import register
+from tenter.registration.new_patient import register
 from tenter.spatial.transform import Transform
 from tenter.stages.infer import infer
 from tenter.stages.prepare_images import prepare_images

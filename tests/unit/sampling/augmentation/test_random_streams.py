@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import kstest
 
-from tenter.sampling.augmentation.numbers import Source, Stream
+from tenter.sampling.augmentation.random_streams import Source, Stream
 
 SOURCE = Source.of(7, "2")
 

@@ -12,7 +12,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from tenter import files
 from tenter.study import Study
-from tenter.tools.screen import Screen, command_line, errors, saved, shortened
+from tenter.tools.terminal import Screen, command_line, errors, saved, shortened
 
 LONG = (
     "Params have changed since last execution: "

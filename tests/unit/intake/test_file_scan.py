@@ -8,7 +8,7 @@ import pytest
 from builders import faulty_files
 from tenter import files
 from tenter.config import LabelFiles
-from tenter.intake.examination import Examiner
+from tenter.intake.file_scan import Examiner
 from tenter.records import Pair
 
 

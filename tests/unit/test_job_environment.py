@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders.broken_disks import NOBODY, mounted, needs_root, read_only
-from tenter import provenance, surroundings
+from tenter import job_environment, provenance
 from tenter.errors import CodeChangedError, TenterError
 
 
@@ -15,7 +15,7 @@ def equip(
     home: Path, tmp_path: Path, *, starts: bool = True, **own: str
 ) -> tuple[dict[str, str], list[str]]:
     environment = {"HOME": str(home), "PATH": "/bin", **own}
-    told = surroundings.equip(
+    told = job_environment.equip(
         environment, accepted=tmp_path / "x.json", caches=tmp_path / "caches", starts=starts
     )
     return environment, told
@@ -24,7 +24,7 @@ def equip(
 def test_a_home_that_can_be_written_to_is_left_alone(tmp_path: Path) -> None:
     environment, told = equip(tmp_path, tmp_path)
     assert not told
-    assert not surroundings.CACHES.keys() & environment.keys()
+    assert not job_environment.CACHES.keys() & environment.keys()
 
 
 def test_caches_leave_a_read_only_home(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_damaged_file_of_accepted_changes_stops_the_start(text: str, tmp_path:
 
 def test_a_job_keeps_the_code_that_it_is_planned_with(monkeypatch: pytest.MonkeyPatch) -> None:
     environment: dict[str, str] = {}
-    surroundings.announce(environment, {"train/a": "0123456789abcdef"})
+    job_environment.announce(environment, {"train/a": "0123456789abcdef"})
     monkeypatch.setenv(provenance.PLANNED, environment[provenance.PLANNED])
     assert provenance.planned_code("train/a") == "0123456789abcdef"
     assert provenance.planned_code("train/b") is None

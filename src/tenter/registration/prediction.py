@@ -23,23 +23,23 @@ from tenter.training.models import LoadedModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class Prediction:
     """The members' prediction for a pair.
 
     Attributes:
         field: `[1, 3, x, y, z]` float32, voxels of the case grid; of all members together.
         members: the field of each member, likewise, before any refinement.
-        done: what a test-time option did: `members`, `poses` and `refine`; None without one.
+        test_time: what a test-time option did: `members`, `poses` and `refine`; None without one.
     """
 
     field: Field
     members: tuple[Field, ...]
-    done: dict[str, Any] | None = None
+    test_time: dict[str, Any] | None = None
 
     @property
-    def complaint(self) -> str | None:
+    def refinement_failure(self) -> str | None:
         """Why refinement failed and the network's own field was kept, or None."""
-        refined = (self.done or {}).get("refine")
+        refined = (self.test_time or {}).get("refine")
         if refined is None or refined["failed_at"] is None:
             return None
         reason = f"the loss or its gradient is not finite at step {refined['failed_at']}"
@@ -50,9 +50,9 @@ class Answer:
         return Transform(images.alignment, self.field, images.affine)
 
 
-def answer(
+def predict(
     images: PreparedImages, members: Sequence[LoadedModel], option: TestTime | None = None
-) -> Answer:
+) -> Prediction:
     """Register a pair with one model or an ensemble.
 
     Members are run one after the other and their displacements are averaged. If all have the same
@@ -76,13 +76,13 @@ def answer(
         _posed(members, moving, fixed, poses, spacing) if poses else _plain(members, moving, fixed)
     )
     if option is None:
-        return Answer(field, member_fields)
+        return Prediction(field, member_fields)
     report = {"members": len(members), "poses": poses.count if poses else 0, "refine": None}
     if option.refine is not None:
         # Imported only if requested, with its losses; `provenance` tracks it by its key.
         refine = importlib.import_module("tenter.registration.refine")
         field, report["refine"] = refine.refined(field, moving, fixed, option.refine, spacing)
-    return Answer(field, member_fields, report)
+    return Prediction(field, member_fields, report)
 
 
 @torch.inference_mode()
