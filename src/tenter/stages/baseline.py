@@ -6,14 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tenter import baselines, files, pairwork, tables
+from tenter import baselines, files
 from tenter.cases import case_files
 from tenter.config import BaselineSettings
 from tenter.manifest import files_behind
-from tenter.manifest import rows as row_files
-from tenter.records import FileEntry, ImagePair
-from tenter.registration import pair_files
-from tenter.result_files import SIDECAR
+from tenter.records import ImagePair
+from tenter.registration import chunk, pair_files
+from tenter.registration.chunk import Chunk
 
 
 def baseline(
@@ -43,25 +42,18 @@ def baseline(
         DataError: some pairs failed; all of them are named, and the others are finished.
         OutputError: a result could not be written.
     """
-    prepared = pair_files.prepared_files(images)
     basis = {"code": code, "settings": settings.model_dump(mode="json")}
     contents = {path: files.sha256(path) for path in sources}
 
-    def register(pair: ImagePair) -> list[FileEntry]:
-        entries = pair_files.verified(prepared.get(pair.id, ()), cases, images)
+    def inputs(pair: ImagePair) -> dict[str, object]:
         named = [part for path in settings.baseline.files(pair.id) for part in files_behind(path)]
-        read = [contents.get(path) for path in named]
-        inputs = {"images": sorted((entry.file, entry.sha256) for entry in entries), "files": read}
-        fingerprint = files.digest(basis | inputs)
-        sidecar = output / pair.id / SIDECAR
-        if not pairwork.is_finished(sidecar, fingerprint):
-            files.remove(sidecar)
-            paths, fields = _register(pair, cases / pair.id, settings, sidecar.parent)
-            pairwork.seal(sidecar, fingerprint, paths, fields)
-        return pairwork.entries(pair.id, sidecar, output, fingerprint)
+        return {"files": [contents.get(path) for path in named]}
 
-    registered = pairwork.each_pair(row_files.read_images(rows), register, "baseline")
-    tables.write(table, [entry for entries in registered for entry in entries])
+    def method(pair: ImagePair, case: Path, folder: Path) -> tuple[list[Path], dict[str, Any]]:
+        return _register(pair, case, settings, folder)
+
+    chunk_files = Chunk(rows=rows, images=images, cases=cases, output=output, table=table)
+    chunk.register(chunk_files, "baseline", basis, method, inputs)
 
 
 def _register(

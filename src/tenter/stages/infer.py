@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from tenter import files, pairwork, tables
 from tenter.config import InferSettings
-from tenter.manifest import rows as row_files
-from tenter.records import FileEntry, ImagePair
-from tenter.registration import ensemble, pair_files, prepared_pairs
-from tenter.result_files import SIDECAR
+from tenter.records import ImagePair
+from tenter.registration import chunk, ensemble, prepared_pairs
+from tenter.registration.chunk import Chunk
 from tenter.training.devices import select_device
 
 
@@ -49,7 +48,6 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
     """
     torch_device = select_device(device)
     members = ensemble.load(models, torch_device, ensemble.trusted(settings.network))
-    prepared = pair_files.prepared_files(images)
     basis = {
         "code": code,
         "export": settings.export.model_dump(mode="json"),
@@ -57,19 +55,8 @@ def infer(  # noqa: PLR0913 - its arguments are the command's flags
         "models": [[member.fold, member.sha256] for member in members],
     }
 
-    def register(pair: ImagePair) -> list[FileEntry]:
-        entries = pair_files.verified(prepared.get(pair.id, ()), cases, images)
-        fingerprint = files.digest(
-            {**basis, "images": sorted((entry.file, entry.sha256) for entry in entries)}
-        )
-        sidecar = output / pair.id / SIDECAR
-        if not pairwork.is_finished(sidecar, fingerprint):
-            files.remove(sidecar)
-            paths, fields = prepared_pairs.register_prepared(
-                pair, cases / pair.id, members, settings, sidecar.parent
-            )
-            pairwork.seal(sidecar, fingerprint, paths, fields)
-        return pairwork.entries(pair.id, sidecar, output, fingerprint)
+    def method(pair: ImagePair, case: Path, folder: Path) -> tuple[list[Path], dict[str, Any]]:
+        return prepared_pairs.register_prepared(pair, case, members, settings, folder)
 
-    registered = pairwork.each_pair(row_files.read_images(rows), register, "infer")
-    tables.write(table, [entry for entries in registered for entry in entries])
+    chunk_files = Chunk(rows=rows, images=images, cases=cases, output=output, table=table)
+    chunk.register(chunk_files, "infer", basis, method)

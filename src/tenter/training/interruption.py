@@ -95,6 +95,15 @@ def stop_on_signals(deadline: float | None = None) -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+def ends_at(deadline_s: float) -> float:
+    """When a deadline is reached, in seconds of `time.monotonic`.
+
+    Args:
+        deadline_s: seconds since this process's Slurm job began, or from now outside a job.
+    """
+    return time.monotonic() - job_age_s() + deadline_s
+
+
 def job_age_s(environment: Mapping[str, str] = os.environ) -> float:
     """Seconds since this process's Slurm job began; 0 outside a job or if Slurm does not answer.
 
