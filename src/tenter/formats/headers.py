@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 MAX_VOXELS = 2**30
 """Voxels of all channels together above which a header is considered wrong."""
 
-DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, zlib.error, isal_zlib.error)  # type: ignore[assignment] # isal's stub calls the class an instance
+# The stub of isal declares the class `error` as an instance.
+_ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]
+DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, zlib.error, _ISAL_ERROR)
 """Exceptions of decompression for truncated or damaged data."""
 
 UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, OSError)

@@ -54,7 +54,7 @@ def write(path: Path, stored: np.ndarray, affine: Matrix, *, slope: float | None
         _verify(temporary, path, sum(map(len, content)), stored.shape)
 
 
-def _parts(header: Any, stored: np.ndarray) -> list[memoryview | bytes]:  # noqa: ANN401 - nibabel has no types
+def _parts(header: Any, stored: np.ndarray) -> list[memoryview | bytes]:  # noqa: ANN401 - nibabel's
     """Header and voxels as stored in a file."""
     header["magic"] = b"n+1"
     header["vox_offset"] = 352

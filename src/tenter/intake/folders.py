@@ -58,16 +58,18 @@ def locks(study: Study) -> Iterator[Fault]:
 
 def _obstacle(folder: Path) -> tuple[str, str] | None:
     """Why a folder cannot be created or written, and the fix; None if it can."""
+    # The functions of os.path give False for a name that is too long; those of Path raise.
     for part in (*reversed(folder.parents), folder):
-        if part.is_symlink() and not os.path.exists(part):  # noqa: PTH110 - Path's raises where a name is too long
+        if part.is_symlink() and not os.path.exists(part):  # noqa: PTH110
             target = part.parent / part.readlink()
             return (
                 f"{part} is a link to {target}, which does not exist",
                 f"make that folder (`mkdir -p {spelling.for_shell(target)}`), or correct the link",
             )
-        if os.path.lexists(part) and not os.path.isdir(part):  # noqa: PTH112 - Path's raises where a name is too long
+        if os.path.lexists(part) and not os.path.isdir(part):  # noqa: PTH112
             return f"{part} is not a folder", "choose another folder, or rename that file"
-    existing = next(part for part in (folder, *folder.parents) if os.path.isdir(part))  # noqa: PTH112 - Path's raises where a name is too long
+    parts = (folder, *folder.parents)
+    existing = next(part for part in parts if os.path.isdir(part))  # noqa: PTH112
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{existing} cannot be written to", "choose another folder, or ask for permission"
     return None

@@ -5,12 +5,9 @@ A bad file raises nothing here: its faults are recorded, so that one pass report
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import os
 import re
 import stat
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +24,7 @@ from tenter.formats.headers import Header
 from tenter.formats.label_values import MapValues, StackValues
 from tenter.formats.points import Point
 from tenter.formats.volumes import LabelVolume, Volume
+from tenter.intake import apparent_format
 from tenter.intake.coarse import Samples
 from tenter.intake.occupancy import Occupancy, parse_occupancy, sampled
 from tenter.records import Fault, Pair
@@ -52,24 +50,6 @@ SAMPLED_IMAGE, SAMPLED_LABELS = 64, 96
 
 LARGEST_TABLE = 2**24
 """Largest size in bytes of a file of points or a linear transform; a few hundred are usual."""
-
-SEEMS = (
-    (b"version https://git-lfs", "a Git LFS pointer"),
-    (b"<!doctype", "a web page (HTML)"),
-    (b"<html", "a web page (HTML)"),
-    (b"<?xml", "XML"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"II*\x00", "a TIFF picture"),
-    (b"MM\x00*", "a TIFF picture"),
-    (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"NRRD", "an NRRD image"),
-    (b"ObjectType", "a MetaImage"),
-    (b"\x93NUMPY", "a NumPy array"),
-)
-"""First bytes of a file (text in any case) and the format that they indicate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +158,9 @@ def examine(path: Path, kind: Kind, labels: LabelFiles, *, quick: bool = False) 
         finding = _READERS[kind](path, labels, quick=quick)
         digest = "" if quick else _sha256(path, kind)
     except DataError as error:
-        faults = _hinted(path, error) if isinstance(error, FormatError) else error.faults
+        faults = error.faults
+        if isinstance(error, FormatError):
+            faults = apparent_format.hinted(path, error)
         return Finding(kind=kind, bytes=_bytes(path, kind), faults=faults)
     except MemoryError:
         fix = "crop or resample it, or check its header"
@@ -235,33 +217,6 @@ def _too_large(path: Path, kind: Kind) -> Fault | None:
     }[kind]
     size = path.stat().st_size / 2**20
     return Fault(str(path), f"has {size:.0f} MiB, which is too much for {content}", fix)
-
-
-def _hinted(path: Path, error: FormatError) -> tuple[Fault, ...]:
-    """The faults of a file of another format, with the format that it seems to have."""
-    seems = _apparent_format(path)
-    hint = f" (it seems to be {seems})" if seems else ""
-    return tuple(replace(fault, message=fault.message + hint) for fault in error.faults)
-
-
-def _apparent_format(path: Path) -> str | None:
-    """The format that a file's first bytes indicate, decompressed if they are gzip's."""
-    with path.open("rb") as stream:
-        start = stream.read(512)
-    packed = start.startswith(b"\x1f\x8b")
-    if packed:
-        with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path, "rb") as stream:
-            start = stream.read(512)
-    low = start.lstrip().lower()
-    named = [
-        name for magic, name in SEEMS if start.startswith(magic) or low.startswith(magic.lower())
-    ]
-    if start[128:132] == b"DICM":
-        named = ["a DICOM file"]
-    with contextlib.suppress(UnicodeDecodeError):
-        if not named and start and not set(start.decode("utf-8")) & set("\x00\x01\x02\x03"):
-            named = ["text"]
-    return named[0] + (", compressed" if packed else "") if named else None
 
 
 def stamp(path: Path, kind: Kind) -> tuple[int, ...]:
@@ -387,7 +342,8 @@ def _rows(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(value) for value in row) for row in matrix)
 
 
-def _points(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001 - one signature for all
+# All readers have the same signature.
+def _points(path: Path, _: LabelFiles, *, quick: bool) -> Finding:  # noqa: ARG001
     landmarks, faults = points.scan(path)
     return Finding(kind="points", points=landmarks, faults=faults)
 

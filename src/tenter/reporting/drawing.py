@@ -76,7 +76,8 @@ def inline(drawn: Figure, alt: str, name: str) -> Markup:
         drawn.savefig(
             stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True
         )
-    return Markup(_clean(stream.getvalue(), alt, name))  # noqa: S704 - our own drawing, text escaped
+    # The drawing is this package's, and its text is escaped.
+    return Markup(_clean(stream.getvalue(), alt, name))  # noqa: S704
 
 
 def standalone(drawing: Markup) -> str:

@@ -94,7 +94,9 @@ def _slurm(folder: Path) -> tuple[dict[str, str], str]:
         return {}, ""
     command = ["squeue", "--me", "--noheader", "--format=%i|%T|%r|%Z|%k"]
     try:
-        completed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 - fixed words
+        completed = subprocess.run(  # noqa: S603 - fixed arguments
+            command, capture_output=True, text=True, timeout=30, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
         return {}, f"Slurm does not answer ({reason}): the state of its jobs is not known"

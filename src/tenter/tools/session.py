@@ -67,7 +67,11 @@ class Session:
         WorkflowError: the study cannot be read; the message says why.
     """
 
-    def __init__(self, workflow: Any, config: Mapping[str, Any]) -> None:  # noqa: ANN401 - Snakemake's
+    def __init__(
+        self,
+        workflow: Any,  # noqa: ANN401 - Snakemake's
+        config: Mapping[str, Any],
+    ) -> None:
         self._workflow = workflow
         self._config = config
         self._require_one_study()

@@ -141,7 +141,8 @@ def _request(place: Place, call: str, query: Mapping[str, object]) -> dict[str, 
         f"{address}/api/2.0/mlflow/{call}", json.dumps(query).encode(), headers
     )
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as response:  # noqa: S310 - as above
+        # As above, the address is http or https.
+        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as response:  # noqa: S310
             answer = json.load(response)
     except urllib.error.HTTPError as error:
         return _error(error)

@@ -41,7 +41,8 @@ PLAIN = world()
 
 
 def series(folder: Path, affine: np.ndarray = PLAIN, **choices: object) -> Path:
-    return dicoms.write_series(folder / "series", ARRAY, affine, **choices)  # type: ignore[arg-type] # by name
+    series = folder / "series"
+    return dicoms.write_series(series, ARRAY, affine, **choices)  # type: ignore[arg-type]
 
 
 def changing(index: int, **elements: object) -> dicoms.Change:
@@ -347,7 +348,10 @@ def test_labels_are_not_read_from_dicom(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("open_ended", [False, True])
-def test_an_enhanced_file_is_read_frame_by_frame(tmp_path: Path, open_ended: bool) -> None:  # noqa: FBT001 - parametrised
+def test_an_enhanced_file_is_read_frame_by_frame(
+    tmp_path: Path,
+    open_ended: bool,  # noqa: FBT001
+) -> None:
     affine = world("LPS", 25)
     scalings = [(index + 1.0, -3.0 * index) for index in range(SHAPE[2])]
     dicoms.write(

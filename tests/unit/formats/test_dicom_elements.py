@@ -70,7 +70,7 @@ def with_a_tail(path: Path, *, open_ended: bool = False) -> bytes:
 
 
 @pytest.mark.parametrize("open_ended", [False, True])
-def test_no_cut_file_is_taken_for_whole(tmp_path: Path, open_ended: bool) -> None:  # noqa: FBT001 - parametrised
+def test_no_cut_file_is_taken_for_whole(tmp_path: Path, open_ended: bool) -> None:  # noqa: FBT001
     content = with_a_tail(tmp_path / "a.dcm", open_ended=open_ended)
     for length in set(range(len(content))) - {len(content) - TAIL}:
         (tmp_path / "a.dcm").write_bytes(content[:length])

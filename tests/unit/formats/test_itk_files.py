@@ -25,7 +25,11 @@ def written(folder: Path, name: str, *, packed: bool, array: np.ndarray = ARRAY)
 
 
 @pytest.mark.parametrize(("name", "packed"), FORMATS)
-def test_values_are_kept_and_places_become_ras(tmp_path: Path, name: str, packed: bool) -> None:  # noqa: FBT001 - parametrised
+def test_values_are_kept_and_places_become_ras(
+    tmp_path: Path,
+    name: str,
+    packed: bool,  # noqa: FBT001
+) -> None:
     read = volumes.read_image(written(tmp_path, name, packed=packed))
     assert np.array_equal(read.array[0], ARRAY.T)
     expected = [[0, 2, 0, -5], [-1, 0, 0, -6], [0, 0, 3, 7], [0, 0, 0, 1]]
@@ -34,7 +38,12 @@ def test_values_are_kept_and_places_become_ras(tmp_path: Path, name: str, packed
 
 @pytest.mark.parametrize(("name", "packed"), FORMATS)
 @pytest.mark.parametrize("cut", [1, 9, 100])
-def test_truncated_data_are_refused(tmp_path: Path, name: str, packed: bool, cut: int) -> None:  # noqa: FBT001 - parametrised
+def test_truncated_data_are_refused(
+    tmp_path: Path,
+    name: str,
+    packed: bool,  # noqa: FBT001
+    cut: int,
+) -> None:
     path = written(tmp_path, name, packed=packed)
     data = volumes.parts(path)[-1]
     data.write_bytes(data.read_bytes()[:-cut])

@@ -118,7 +118,11 @@ def test_segments_of_older_files_are_layers_of_ones(tmp_path: Path) -> None:
     "segments", [UNIQUE, [(0, 1, "p"), (0, 2, "r"), (1, 3, "t"), (1, 9, "nothing")]]
 )
 @pytest.mark.parametrize("list_last", [False, True])
-def test_check_finds_what_is_read(tmp_path: Path, segments: Segments, list_last: bool) -> None:  # noqa: FBT001 - parametrised
+def test_check_finds_what_is_read(
+    tmp_path: Path,
+    segments: Segments,
+    list_last: bool,  # noqa: FBT001
+) -> None:
     path = write(tmp_path / "a.seg.nrrd", OVERLAPPING, segments, list_last=list_last)
     found = integrity.examine(path, "labels", MAP)
     read = volumes.read_labels(path, MAP)

@@ -205,7 +205,9 @@ def test_a_qform_written_from_its_sform_never_disagrees(
     header.set_sform(affine, code=1)
     header.set_qform(affine, code=1)
     stored = nib.Nifti1Header(header.binaryblock)
-    assert np.allclose(nifti._affine(Path("image.nii"), stored, (512, 512, 60)), affine, atol=1e-4)  # noqa: SLF001 - 100 times faster than files
+    # 100 times faster than by files
+    read = nifti._affine(Path("image.nii"), stored, (512, 512, 60))  # noqa: SLF001
+    assert np.allclose(read, affine, atol=1e-4)
 
 
 @pytest.mark.parametrize(

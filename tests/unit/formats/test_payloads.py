@@ -76,7 +76,8 @@ def test_blocks_of_nifti_are_what_nibabel_reads(
     array = np.random.default_rng(0).integers(0, 99, (5, 6, 7, channels)).astype(dtype)
     path = nifti(tmp_path / "a.nii.gz", array)
     monkeypatch.setattr(payloads, "BLOCK", 101)
-    assert np.array_equal(together(path), np.moveaxis(nib.load(path).get_fdata(), 3, 0))  # type: ignore[attr-defined]
+    stored = nib.load(path).get_fdata()  # type: ignore[attr-defined]
+    assert np.array_equal(together(path), np.moveaxis(stored, 3, 0))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"])

@@ -230,7 +230,11 @@ def test_field_that_is_not_finite_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("storage", "sheared"), [*zip(STORAGES, [False, True] * 3, strict=True), ("oblique", True)]
 )
-def test_written_inverse_takes_points_home(storage: str, sheared: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter of the test
+def test_written_inverse_takes_points_home(
+    storage: str,
+    sheared: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
     transform = gentle_transform(3, storage, sheared=sheared)
     inverse, residual_mm = transform.inverse()
     transforms.write_transform(tmp_path / "inverse.h5", inverse)

@@ -130,14 +130,16 @@ def test_turned_labels_are_refused_with_the_angle(degrees: float) -> None:
 
 def test_the_texts_of_two_places_that_differ_are_never_equal() -> None:
     for power in range(1, 10):
-        first, second = headers._distinguishable(np.zeros(3), np.full(3, 10.0**-power))  # noqa: SLF001 - the rule itself
+        small = np.full(3, 10.0**-power)
+        first, second = headers._distinguishable(np.zeros(3), small)  # noqa: SLF001
         assert first != second
 
 
 def test_check_accepts_labels_in_another_order(tmp_path: Path) -> None:
     settings = faulty_files.cohort(tmp_path)
     path = tmp_path / "p1_us_labels.nii.gz"
-    turned = nib.load(path).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))  # type: ignore[attr-defined]
+    order = np.array([[2, -1], [0, 1], [1, -1]])
+    turned = nib.load(path).as_reoriented(order)  # type: ignore[attr-defined]
     assert turned.shape != faulty_files.SHAPE
     turned.header.set_xyzt_units("mm")
     nib.save(turned, path)

@@ -101,7 +101,7 @@ def test_an_unused_initial_transform_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(-0.02, True), (0.02, False)])
-def test_turned_boxes_that_just_touch(gap: float, expected: bool) -> None:  # noqa: FBT001 - a parameter
+def test_turned_boxes_that_just_touch(gap: float, expected: bool) -> None:  # noqa: FBT001
     # A cube turned by 45 degrees reaches sqrt(2) half-widths towards its neighbour.
     cube = replace(image(), shape=(10, 10, 10))
     turned = replace(image(affine(turn=np.pi / 4)), shape=(10, 10, 10))

@@ -109,7 +109,8 @@ def test_stacks_are_sampled_channel_by_channel(channels: int) -> None:
 def test_a_label_too_small_for_any_sample_is_found(size: int) -> None:
     mask = np.zeros((300, 200, 150), bool)
     mask[201 : 201 + size, 99 : 99 + size, 7 : 7 + size] = True
-    middle = occupancy._centroids_mm(occupied(label_map({4: mask})).masks, np.eye(4))  # noqa: SLF001
+    masks = occupied(label_map({4: mask})).masks
+    middle = occupancy._centroids_mm(masks, np.eye(4))  # noqa: SLF001
     assert occupied(label_map({4: mask})).keys == (4,)
     assert middle.shape == (1, 3)
 
@@ -156,7 +157,8 @@ def cohort(
             rows = tuple(tuple(map(float, row)) for row in volume.affine)
             head = {"shape": (40, 40, 40), "affine": rows, "sha256": "x"}
             mass = tuple(float(value) + 20 for value in volume.affine[:3, 3])
-            findings[paths[side], "image"] = Finding(kind="image", mass_mm=mass, **head)  # type: ignore[arg-type]
+            image = Finding(kind="image", mass_mm=mass, **head)  # type: ignore[arg-type]
+            findings[paths[side], "image"] = image
             findings[paths[2 + side], "labels"] = Finding(
                 kind="labels",
                 keys=(1,),
@@ -183,7 +185,8 @@ APART = [(6.0, 0.0, 0.0), (0.0, -7.0, 2.0), (5.0, 5.0, 0.0)]
 def test_the_worse_alignment_is_told_with_the_better_one(
     *, placed_by_header: bool, chosen: str, better: str | None
 ) -> None:
-    found = overlap.overlaps(*cohort(APART, placed_by_header=placed_by_header), chosen)  # type: ignore[arg-type]
+    apart = cohort(APART, placed_by_header=placed_by_header)
+    found = overlap.overlaps(*apart, chosen)  # type: ignore[arg-type]
     faults = list(overlap.worse(found, Path("config.yaml")))
     assert [fault.fix for fault in faults] == (
         [f"set `plan.alignment: {better}`"] if better else []

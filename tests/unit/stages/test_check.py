@@ -342,7 +342,7 @@ def test_a_plan_that_fits_is_not_talked_of(config: Path, tmp_path: Path) -> None
 def test_drift_from_a_plan_is_told_with_the_command_that_renews_it(
     config: Path, tmp_path: Path, change: dict[str, object], word: str
 ) -> None:
-    (fault,) = check(config, plan=plan(tmp_path, **change)).warnings  # type: ignore[arg-type] # by name
+    (fault,) = check(config, plan=plan(tmp_path, **change)).warnings  # type: ignore[arg-type]
     assert word in fault.message
     assert "--forcerun plan prepare_images" in fault.fix
 

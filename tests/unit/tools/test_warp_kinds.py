@@ -38,9 +38,8 @@ def save(path: Path, values: np.ndarray, intent: int = 0) -> Path:
 
 def run(path: Path, output: str = "out.nii.gz", **flags: object) -> str:
     folder = path.parent
-    return warp(
-        transform=folder / "shift.tfm", input=path, reference=path, output=folder / output, **flags  # type: ignore[arg-type] # any flags
-    )  # fmt: skip
+    places = {"transform": folder / "shift.tfm", "input": path, "reference": path}
+    return warp(**places, output=folder / output, **flags)  # type: ignore[arg-type]
 
 
 def read(path: Path) -> np.ndarray:
