@@ -25,6 +25,7 @@ if not workflow.configfiles and not is_imported(workflow):
 
 session = Session(workflow, config)
 study, R = session.study, session.study.results
+RUNTIME = study.config.runtime
 REGISTRARS, CHUNKS, ROWS = list(study.registrars), session.chunks, study.row_files
 # Written once; only a plan made by outdated rules is renewed, with everything downstream.
 PLAN = ancient(session.plan) if session.plan_is_current else session.plan
@@ -36,15 +37,13 @@ wildcard_constraints:
     chunk=chunks.PATTERN,
 
 
-report: "workflow/report/workflow.rst"
-
-
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/inference.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/reporting.smk"
+include: "workflow/rules/hooks.smk"
 
 
 # All results of a study. Deleted files are made again, including those unknown to Snakemake.
@@ -55,27 +54,3 @@ rule all:
     localrule: True
     message:
         "the study is complete"
-
-
-# Prepared cases, which trainings and registrations read. A finished study does not need them.
-rule cases:
-    input:
-        lambda wildcards: Staleness(study).target("cases", workflow.dag),
-    localrule: True
-    message:
-        "all cases are prepared"
-
-
-onstart:
-    session.start()
-
-
-onerror:
-    session.fail(log)
-
-
-onsuccess:
-    session.finish()
-
-
-session.join(globals())

@@ -42,10 +42,11 @@ def command(runtime: Runtime) -> str:
 
 
 def resources(runtime: Runtime) -> dict[str, int | str]:
-    """Slurm resources of a training on several nodes: one task for each, started by srun above."""
+    """Resources of a training: GPUs; on several nodes also one task for each, started by srun."""
+    gpus: dict[str, int | str] = {"gpu": gpus_per_job(runtime) * runtime.devices}
     if runtime.nodes == 1:
-        return {}
-    return {"nodes": runtime.nodes, "tasks": runtime.nodes, "mpi": "srun"}
+        return gpus
+    return {**gpus, "nodes": runtime.nodes, "tasks": runtime.nodes, "mpi": "srun"}
 
 
 def gpus_per_job(runtime: Runtime) -> int:

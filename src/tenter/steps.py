@@ -13,10 +13,11 @@ from pathlib import Path
 from tenter import finished, manifest, registrars
 from tenter.records import Pair
 from tenter.registrars import Registrar
+from tenter.result_files import CHALLENGES, COMPARISON, METRICS, REPORT, SUMMARY
 from tenter.study import Study
 
 MODEL_FILES = (finished.WEIGHTS, finished.DESCRIPTION, finished.HISTORY)
-TABLES = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv")
+TABLES = (METRICS, SUMMARY, COMPARISON, CHALLENGES)
 INTERMEDIATE = {"plan", "prepare_images", "prepare_labels"}
 """Stages whose outputs may be deleted after a study; only stale jobs need them again."""
 
@@ -111,10 +112,8 @@ class _Steps:
 
     def _training(self, model: str, fold: str) -> Step:
         folder = self.root / f"models/{model}/fold-{fold}"
-        tables = self.root / "cases/tables"
-        chunks = self.study.training_chunks(fold)
         read = tuple(
-            tables / f"{chunk}.{kind}.tsv" for kind in ("images", "labels") for chunk in chunks
+            path for kind in ("images", "labels") for path in self.study.training_tables(fold, kind)
         )
         written = tuple(folder / name for name in MODEL_FILES)
         return Step(f"train {model} {fold}", "train", model, written, folder, read)
@@ -153,7 +152,7 @@ class _Steps:
             for model_folders in folders.values()
             for folder in model_folders
         )
-        page = self.root / "report.html"
+        page = self.root / REPORT
         yield Step("report", "report", None, (page,), page, (*tables, *histories))
         for model, model_folders in folders.items():
             read = (*tables[:3], page, *(folder / finished.DESCRIPTION for folder in model_folders))

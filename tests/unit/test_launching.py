@@ -17,7 +17,7 @@ from tenter.errors import InputError
 
 def test_one_process_needs_nothing() -> None:
     assert launching.command(Runtime()) == ""
-    assert launching.resources(Runtime()) == {}
+    assert launching.resources(Runtime(device="cpu")) == {"gpu": 0}
 
 
 def test_several_gpus_of_a_node_are_started_by_torchrun_with_their_own_threads() -> None:
@@ -27,7 +27,7 @@ def test_several_gpus_of_a_node_are_started_by_torchrun_with_their_own_threads()
 
 
 def test_several_nodes_get_one_torchrun_each_that_meet_at_the_first() -> None:
-    runtime = Runtime(devices=4, nodes=2)
+    runtime = Runtime(device="cpu", devices=4, nodes=2)
     text = launching.command(runtime)
     assert (
         "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=4 torchrun --nnodes=2"
@@ -35,7 +35,7 @@ def test_several_nodes_get_one_torchrun_each_that_meet_at_the_first() -> None:
     )
     assert "--nproc-per-node=4" in text
     assert '--rdzv-endpoint="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)":' in text
-    assert launching.resources(runtime) == {"nodes": 2, "tasks": 2, "mpi": "srun"}
+    assert launching.resources(runtime) == {"gpu": 0, "nodes": 2, "tasks": 2, "mpi": "srun"}
 
 
 def _read(**runtime: Any) -> config.Config:

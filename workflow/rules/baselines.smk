@@ -17,7 +17,7 @@ rule baseline:
         R / "benchmarks/baseline/{model}/{chunk}.tsv"
     wildcard_constraints:
         model=study.registered_by("baseline"),
-    threads: study.config.runtime.threads
+    threads: RUNTIME.threads
     params:
         rows=lambda wildcards: ROWS.path(wildcards.chunk, "baseline"),
         content=lambda wildcards: ROWS.digest(wildcards.chunk, "baseline"),

@@ -72,3 +72,12 @@ rule prepare_labels:
         "tenter prepare-labels --rows {params.rows:q} --images {input.images:q} "
         "--settings {params.settings:q} --code {params.code:q} --cases {params.cases:q} "
         "--table {output.table:q} 2> {log:q}"
+
+
+# Prepared cases, which trainings and registrations read. A finished study does not need them.
+rule cases:
+    input:
+        lambda wildcards: Staleness(study).target("cases", workflow.dag),
+    localrule: True
+    message:
+        "all cases are prepared"

@@ -10,10 +10,7 @@ from tenter import launching
 rule infer:
     input:
         images=R / "cases/tables/{chunk}.images.tsv",
-        models=lambda wildcards: [
-            folder / "model.json"
-            for folder in study.members(R / "models", wildcards.model, wildcards.chunk)
-        ],
+        models=lambda wildcards: study.member_files(wildcards.model, wildcards.chunk),
     output:
         table=R / "fields/tables/{model}/{chunk}.tsv",
     log:
@@ -22,23 +19,18 @@ rule infer:
         R / "benchmarks/infer/{model}/{chunk}.tsv"
     wildcard_constraints:
         model=study.registered_by("infer"),
-    threads: study.config.runtime.threads
+    threads: RUNTIME.threads
     resources:
-        gpu=launching.gpus_per_job(study.config.runtime),
+        gpu=launching.gpus_per_job(RUNTIME),
     params:
         rows=lambda wildcards: ROWS.path(wildcards.chunk, "infer"),
         content=lambda wildcards: ROWS.digest(wildcards.chunk, "infer"),
-        models=lambda wildcards: [
-            str(folder)
-            for folder in study.members(R / "models", wildcards.model, wildcards.chunk)
-        ],
+        models=lambda wildcards: study.member_folders(wildcards.model, wildcards.chunk),
         settings=lambda wildcards: study.settings("infer", wildcards.model),
         code=lambda wildcards: study.code("infer", wildcards.model),
         cases=R / "cases",
         fields=str(R / "fields/{model}"),
-        runtime=lambda wildcards, input: launching.runtime_flags(
-            study.config.runtime, "device"
-        ),
+        runtime=lambda wildcards, input: launching.runtime_flags(RUNTIME, "device"),
     message:
         "register chunk {wildcards.chunk} by {wildcards.model}"
     shell:

@@ -5,6 +5,10 @@ tracking/<model>.txt, which says how to open the model's folds in MLflow, with
 tracking/<model>.json beside it, which lists its runs.
 """
 
+
+report: "../report/workflow.rst"
+
+
 HISTORIES = [
     R / f"models/{model}/fold-{fold}/history.csv"
     for model in study.models

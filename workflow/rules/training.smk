@@ -13,14 +13,8 @@ from tenter import launching
 rule train:
     input:
         plan=PLAN,
-        images=lambda wildcards: [
-            R / f"cases/tables/{chunk}.images.tsv"
-            for chunk in study.training_chunks(wildcards.fold)
-        ],
-        labels=lambda wildcards: [
-            R / f"cases/tables/{chunk}.labels.tsv"
-            for chunk in study.training_chunks(wildcards.fold)
-        ],
+        images=lambda wildcards: study.training_tables(wildcards.fold, "images"),
+        labels=lambda wildcards: study.training_tables(wildcards.fold, "labels"),
     output:
         weights=R / "models/{model}/fold-{fold}/model.safetensors",
         model=R / "models/{model}/fold-{fold}/model.json",
@@ -29,36 +23,20 @@ rule train:
         R / "logs/train/{model}/fold-{fold}.log",
     benchmark:
         R / "benchmarks/train/{model}/fold-{fold}.tsv"
-    threads: study.config.runtime.threads * study.config.runtime.devices
+    threads: RUNTIME.threads * RUNTIME.devices
     resources:
-        **launching.resources(study.config.runtime),
-        gpu=launching.gpus_per_job(study.config.runtime) * study.config.runtime.devices,
+        **launching.resources(RUNTIME),
     params:
         cases=R / "cases",
         settings=lambda wildcards: study.settings("train", wildcards.model),
         code=lambda wildcards: study.code("train", wildcards.model),
         folder=str(R / "models/{model}/fold-{fold}"),
         checkpoints=str(R / "checkpoints/{model}/fold-{fold}"),
-        runtime=lambda wildcards, input: launching.runtime_flags(
-            study.config.runtime,
-            "device",
-            "execution",
-            "memory_format",
-            "checkpoint_s",
-            "log_every",
-        ),
-        launcher=lambda wildcards, input: launching.command(study.config.runtime),
-        job=lambda wildcards, input, resources: launching.job_flags(
-            study.config.runtime,
-            study.tracking_uri,
-            session.tracking,
-            resources.get("runtime"),
-            scheduled=workflow.remote_exec,
-        ),
+        command=lambda wildcards, input, resources: session.train_command(resources),
     message:
         "train {wildcards.model}, fold {wildcards.fold} (follow with: tail -f {log:q})"
     shell:
-        "{params.launcher} tenter train --images {input.images:q} --labels {input.labels:q} "
+        "{params.command} --images {input.images:q} --labels {input.labels:q} "
         "--cases {params.cases:q} --plan {input.plan:q} --fold {wildcards.fold:q} "
         "--settings {params.settings:q} --code {params.code:q} --output {params.folder:q} "
-        "--checkpoints {params.checkpoints:q} {params.runtime} {params.job} 2>> {log:q}"
+        "--checkpoints {params.checkpoints:q} 2>> {log:q}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tenter import __version__, files, provenance
 from tenter.reporting import words
@@ -100,42 +101,60 @@ def commit() -> str | None:
     return completed.stdout.strip() or None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    """A trained network, and what its `model.json` holds."""
+
+    model: str
+    fold: str
+    description: Mapping[str, Any]
+
+    def origin(self, key: str) -> str:
+        return _short(self.description["provenance"].get(key))
+
+    def identity(self, key: str) -> str:
+        return _short(self.description["identity"].get(key))
+
+    @property
+    def code(self) -> str:
+        """Fingerprint of the code; earlier versions recorded it in the provenance alone."""
+        recorded = self.description["identity"].get("code")
+        return _short(recorded) if recorded else self.origin("code")
+
+
+_NETWORK_COLUMNS: tuple[tuple[Column, Callable[[_Network], str]], ...] = (
+    (Column("Model", _TEXT), lambda network: network.model),
+    (Column("Fold", _TEXT), lambda network: network.fold),
+    (Column("training pairs"), lambda network: _count(network.description.get("trained_on"))),
+    (Column("steps"), lambda network: _text(network.description.get("steps"))),
+    (Column("time"), lambda network: _duration(network.description.get("seconds"))),
+    (Column("tenter", _TEXT), lambda network: network.origin("tenter")),
+    (Column("commit", _TEXT), lambda network: network.origin("commit")),
+    (Column("code", _TEXT), lambda network: network.code),
+    (Column("settings", _TEXT), lambda network: network.identity("settings")),
+    (Column("weights", _TEXT), lambda network: _short(network.description.get("weights_sha256"))),
+)
+"""Columns of the table of networks, each with what its cells show."""
+
+
 def models(paths: ResultFiles, names: Sequence[str]) -> Table | None:
     """How each network was trained; None if none was trained here."""
-    rows = []
-    for name in names:
-        for fold, path in paths.descriptions(name).items():
-            description = files.read_object(path, {"provenance": dict, "identity": dict})
-            origin, identity = description["provenance"], description["identity"]
-            rows.append(
-                (
-                    name,
-                    fold,
-                    _count(description.get("trained_on")),
-                    _text(description.get("steps")),
-                    _duration(description.get("seconds")),
-                    _short(origin.get("tenter")),
-                    _short(origin.get("commit")),
-                    _short(identity.get("code") or origin.get("code")),
-                    _short(identity.get("settings")),
-                    _short(description.get("weights_sha256")),
-                )
-            )
-    columns = [
-        Column("Model", _TEXT),
-        Column("Fold", _TEXT),
-        Column("training pairs"),
-        Column("steps"),
+    networks = [
+        _Network(
+            model=name,
+            fold=fold,
+            description=files.read_object(path, {"provenance": dict, "identity": dict}),
+        )
+        for name in names
+        for fold, path in paths.descriptions(name).items()
     ]
-    columns += [Column("time")]
-    columns += [
-        Column(title, _TEXT) for title in ("tenter", "commit", "code", "settings", "weights")
-    ]
+    columns = tuple(column for column, _ in _NETWORK_COLUMNS)
+    rows = tuple(tuple(cell(network) for _, cell in _NETWORK_COLUMNS) for network in networks)
     note = (
         "Code, settings and weights are given by the first digits of their fingerprints; each "
         "model.json holds them in full."
     )
-    return Table("Trained networks", tuple(columns), tuple(rows), note) if rows else None
+    return Table("Trained networks", columns, rows, note) if rows else None
 
 
 def made(sources: Iterable[Source], folder: Path) -> Table:

@@ -101,6 +101,11 @@ class Study:
         """Chunks on which a fold's model may be trained: no patients of that fold or `test`."""
         return self.cohort.training_chunks(fold)
 
+    def training_tables(self, fold: str, kind: str) -> list[Path]:
+        """Tables of the prepared `images` or `labels` from which a fold's model may learn."""
+        tables = self.results / "cases/tables"
+        return [tables / f"{chunk}.{kind}.tsv" for chunk in self.training_chunks(fold)]
+
     def registered_chunks(self) -> list[str]:
         """Chunks whose pairs are registered: those of one fold, and those of set `test`."""
         return self.cohort.registered_chunks()
@@ -139,6 +144,15 @@ class Study:
             chunk: name of the chunk.
         """
         return self.registrars[name].members(models, self.cohort.testing_folds(chunk))
+
+    def member_folders(self, name: str, chunk: str) -> list[str]:
+        """Folders of `members`, where the workflow trains them."""
+        return [str(folder) for folder in self.members(self.results / "models", name, chunk)]
+
+    def member_files(self, name: str, chunk: str) -> list[Path]:
+        """The descriptions of `members`: they exist when the training is finished."""
+        folders = self.members(self.results / "models", name, chunk)
+        return [folder / finished.DESCRIPTION for folder in folders]
 
     def sources(self, name: str, chunk: str) -> list[Path]:
         """The user's files, besides those of the manifest, by which a chunk is registered."""

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from tenter.result_files import ResultFiles
 from tenter.study import Study
 
 TABLES = "tables"
@@ -34,28 +35,28 @@ def prune(config: Path, /, *, yes: bool = False) -> str:
 
 
 def _leftovers(study: Study) -> Iterator[Path]:
-    root = study.results
+    root, results = study.results, ResultFiles.of(study.results)
     names = set(study.registrars)
     pairs = {pair.id for pair in study.pairs}
     chunks = set(study.chunks)
-    yield from _unknown_entries(root / "cases", pairs | {TABLES})
-    for folder in ("metrics", "warped_labels", "mapped_points"):
-        yield from _unknown_entries(root / folder, names)
-    yield from _unknown_entries(root / "fields", names | {TABLES})
+    yield from _unknown_entries(results.cases, pairs | {TABLES})
+    for kind in ("metrics", "warped_labels", "mapped_points"):
+        yield from _unknown_entries(root / kind, names)
+    yield from _unknown_entries(results.fields, names | {TABLES})
     for name in names:
-        yield from _unknown_entries(root / "fields" / name, pairs)
+        yield from _unknown_entries(results.fields / name, pairs)
         yield from _unknown_entries(root / "warped_labels" / name, pairs)
         yield from _unknown_entries(root / "mapped_points" / name, pairs)
         yield from _unknown_entries(root / "metrics" / name, chunks)
-        yield from _unknown_entries(root / "fields" / TABLES / name, chunks)
-    yield from _unknown_entries(root / "fields" / TABLES, names)
+        yield from _unknown_entries(results.fields / TABLES / name, chunks)
+    yield from _unknown_entries(results.fields / TABLES, names)
     networks = {name for name, registrar in study.registrars.items() if registrar.has_networks}
-    for folder in ("models", "checkpoints"):
-        yield from _unknown_entries(root / folder, networks)
+    for folder in (results.models, root / "checkpoints"):
+        yield from _unknown_entries(folder, networks)
         for model in study.models:
             folds = {f"fold-{fold}" for fold in study.trained_folds(model)}
-            yield from _unknown_entries(root / folder / model, folds)
-    yield from _unknown_entries(root / "cases" / TABLES, chunks)
+            yield from _unknown_entries(folder / model, folds)
+    yield from _unknown_entries(results.cases / TABLES, chunks)
 
 
 def _unknown_entries(folder: Path, known: set[str]) -> Iterator[Path]:

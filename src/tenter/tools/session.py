@@ -30,11 +30,14 @@ from tenter import (
     tracking,
 )
 from tenter.config import yaml_files
+from tenter.result_files import REPORT
 from tenter.study import Study
 from tenter.tools import terminal
 from tenter.tools.staleness import Staleness
 
 ONE_FILE = "give one configuration file (`configfile:` or --configfile): a study is one file"
+TRAINING = ("device", "execution", "memory_format", "checkpoint_s", "log_every")
+"""Keys of the section `runtime` that are flags of a training."""
 NO_PREFIX = (
     "`prefix:` and `replace_prefix:` cannot be used with tenter's Snakefile, as its commands would "
     "not know them; leave them out and set `results` in the study's configuration"
@@ -135,10 +138,31 @@ class Session:
     def finish(self) -> None:
         """Close a finished run; one of single steps (--until) may have no report."""
         memory.save(self.study.results)
-        page = self.study.results / "report.html"
+        page = self.study.results / REPORT
         if page.exists():
             _show(f"report: {page}")
         _show(*tracking.of_study(self._place, list(self.study.models)).splitlines())
+
+    def train_command(self, resources: Any) -> str:  # noqa: ANN401 - Snakemake's
+        """The start of a training's command: how and where it runs, which makes nothing stale.
+
+        Args:
+            resources: of the job.
+        """
+        runtime = self.study.config.runtime
+        parts = (
+            launching.command(runtime),
+            "tenter train",
+            launching.runtime_flags(runtime, *TRAINING),
+            launching.job_flags(
+                runtime,
+                self.study.tracking_uri,
+                self.tracking,
+                resources.get("runtime"),
+                scheduled=self._workflow.remote_exec,
+            ),
+        )
+        return " ".join(part for part in parts if part)
 
     def join(self, names: Mapping[str, Any]) -> None:
         """If the workflow is imported, run its hooks besides those of the importing Snakefile.

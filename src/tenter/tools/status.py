@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tenter import files, finished, registrars, steps
 from tenter.errors import DataError
+from tenter.history import RETRAIN
 from tenter.records import Fault
+from tenter.result_files import REPORT, SUMMARY, ResultFiles
 from tenter.study import Study
 from tenter.tools import jobs, verification
 from tenter.tools.jobs import Work
 from tenter.tools.staleness import Staleness
-
-RETRAIN = "delete it and run the workflow again: its fold is trained again"
 
 
 def status(config: Path, /, *, verify: bool = False) -> str:
@@ -89,7 +89,7 @@ def _overview(study: Study, work: Work) -> list[str]:
 
 def _fold(root: Path, model: str, fold: str, work: Work) -> list[str]:
     """Describe a training: its state, and the last progress that it logged."""
-    folder = root / "models" / model / f"fold-{fold}"
+    folder = ResultFiles.of(root).trained(model, fold)
     log = root / "logs/train" / model / f"fold-{fold}.log"
     activity = work.on(f"train_{model}_{fold}", folder)
     # The log of a job starts anew with each job; train.log keeps all messages.
@@ -185,7 +185,7 @@ def _chunks(
 def _final_steps(root: Path, work: Work) -> list[str]:
     """Describe the steps that run once: statistics and the report."""
     lines = []
-    for rule, name in (("summarise", "summary.tsv"), ("report", "report.html")):
+    for rule, name in (("summarise", SUMMARY), ("report", REPORT)):
         output = root / name
         activity = work.on(rule, output)
         failure = (
