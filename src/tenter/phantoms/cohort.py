@@ -36,7 +36,7 @@ TRUTH_POINTS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What a cohort shall contain.
+    """What a cohort should contain.
 
     Attributes:
         pairs: number of image pairs; ignored for subjects.
@@ -76,7 +76,7 @@ def write(output: Path, choices: Choices) -> None:
 
     Args:
         output: folder of the cohort.
-        choices: what it shall contain.
+        choices: what it should contain.
 
     Raises:
         InputError: the numbers do not allow a cohort, or the folder holds something else.
