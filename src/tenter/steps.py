@@ -21,6 +21,23 @@ TABLES = (METRICS, SUMMARY, COMPARISON, CHALLENGES)
 INTERMEDIATE = {"plan", "prepare_images", "prepare_labels"}
 """Stages whose outputs may be deleted after a study; only stale jobs need them again."""
 
+INPUT_FLAGS = {
+    "prepare_labels": ("images",),
+    "train": ("images", "labels"),
+    "infer": ("images", "models"),
+    "baseline": ("images", "sources"),
+    "evaluate": ("fields",),
+    "summarise": ("metrics",),
+    "report": ("metrics", "summary", "comparison", "challenges"),
+}
+"""Flags of a stage that name inputs which are verified before it runs, by their provenance."""
+
+OUTPUT_FLAGS = {"summarise": ("summary", "comparison", "challenges")}
+"""Flags that name outputs besides `output` or `table`."""
+
+FOLDER_FLAGS = {"warped_labels": ".nii.gz", "mapped_points": ".tsv"}
+"""Flags that name folders of further files, one per pair, with the suffix of these files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

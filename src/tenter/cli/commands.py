@@ -1,9 +1,17 @@
-"""The table of commands: the module and a one-line summary of each."""
+"""The table of commands: the module and a one-line summary of each.
+
+Each module of `stages` is a command; one that is not in `LISTED` is summarised by its docstring.
+"""
 
 from __future__ import annotations
 
+import ast
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
+
+STAGES = Path(__file__).parents[1] / "stages"
+"""Folder of the stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class Command:
     stage: bool = True
 
 
-COMMANDS = {
+LISTED = {
     "check": Command("tenter.stages.check", "find all errors of a study before anything runs"),
     "simulate": Command(
         "tenter.stages.simulate", "simulate a cohort of MR-like and ultrasound-like phantoms"
@@ -67,6 +75,27 @@ COMMANDS = {
         "tenter.tools.status", "show what is done, and what is missing or damaged", stage=False
     ),
 }
+
+
+def _unlisted() -> dict[str, Command]:
+    """The stages that are not in `LISTED`."""
+    paths = {path.stem.replace("_", "-"): path for path in sorted(STAGES.glob("[!_]*.py"))}
+    return {
+        name: Command(f"tenter.stages.{path.stem}", _summary(path))
+        for name, path in paths.items()
+        if name not in LISTED
+    }
+
+
+def _summary(path: Path) -> str:
+    """First line of a module's docstring, as a summary is written."""
+    docstring = ast.get_docstring(ast.parse(path.read_bytes())) or "not described"
+    line = docstring.partition("\n")[0].rstrip(".")
+    return line[:1].lower() + line[1:]
+
+
+COMMANDS = LISTED | _unlisted()
+"""Every command by its name."""
 
 
 def overview() -> str:

@@ -9,27 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenter import files, finished, manifest, provenance
+from tenter import files, finished, manifest, provenance, steps
 from tenter.errors import DataError
 from tenter.manifest import rows
 from tenter.records import Fault
-
-READ = {
-    "prepare_labels": ("images",),
-    "train": ("images", "labels"),
-    "infer": ("images", "models"),
-    "baseline": ("images", "sources"),
-    "evaluate": ("fields",),
-    "summarise": ("metrics",),
-    "report": ("metrics", "summary", "comparison", "challenges"),
-}
-"""Flags of a stage that name its inputs: tables, folders of finished models, files of the user."""
-
-MORE_OUTPUTS = {"summarise": ("summary", "comparison", "challenges")}
-"""Flags that name outputs besides the main one."""
-
-CARRIED = {"warped_labels": ".nii.gz", "mapped_points": ".tsv"}
-"""Flags that name folders of further files, one per pair, with the suffix of these files."""
 
 
 def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,13 +28,13 @@ def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(**flags: Any) -> Any:  # noqa: ANN401 - the flags of any stage
         main_output = flags.get("table") or flags["output"]
-        inputs = _verified(_named(flags, READ.get(stage, ())), main_output.parent)
+        inputs = _verified(_named(flags, steps.INPUT_FLAGS.get(stage, ())), main_output.parent)
         settings = files.canonical(flags["settings"].model_dump(mode="json"))
         code = flags.get("code") or provenance.fingerprint(stage, settings)
         provenance.verify(stage, settings, code)
         result = function(**flags)
         read = {**_rows(stage, flags), "inputs": inputs, **_carried(flags), **_accepted(stage)}
-        for output in (main_output, *_named(flags, MORE_OUTPUTS.get(stage, ()))):
+        for output in (main_output, *_named(flags, steps.OUTPUT_FLAGS.get(stage, ()))):
             provenance.record(output, stage, settings, code, read=read)
         return result
 
@@ -104,7 +87,9 @@ def _rows(stage: str, flags: Mapping[str, Any]) -> dict[str, Any]:
 def _carried(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sha256 of the pair files that evaluation wrote beside its table."""
     folders = [
-        (flags[name], suffix) for name, suffix in CARRIED.items() if flags.get(name) is not None
+        (flags[name], suffix)
+        for name, suffix in steps.FOLDER_FLAGS.items()
+        if flags.get(name) is not None
     ]
     if not folders:
         return {}

@@ -7,6 +7,7 @@ stale, a change of other settings does not; so the `runtime` section is not part
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from tenter.config.baselines import Baseline
 from tenter.config.cohort import LabelFiles, PlanRules
@@ -18,15 +19,32 @@ from tenter.config.section import Section
 from tenter.config.test_time import TestTime
 
 
-class ImageSettings(Section):
+class StudySettings(Section):
+    """Base class of the settings of a stage that does the same for all models and baselines.
+
+    Its fields are named as sections of the configuration, or as other values of the study
+    (`study.settings.values`), and are filled with these.
+
+    Attributes:
+        stage: name of the stage.
+    """
+
+    stage: ClassVar[str]
+
+
+class ImageSettings(StudySettings):
     """Settings of `prepare_images`."""
+
+    stage: ClassVar = "prepare_images"
 
     plan: PlanRules
     """Rules of the plan; a changed rule repeats the preparation."""
 
 
-class LabelSettings(Section):
+class LabelSettings(StudySettings):
     """Settings of `prepare_labels`."""
+
+    stage: ClassVar = "prepare_labels"
 
     labels: LabelFiles
     """How label files are read."""
@@ -73,8 +91,10 @@ class BaselineSettings(Section):
     """Files written for each pair."""
 
 
-class EvaluateSettings(Section):
+class EvaluateSettings(StudySettings):
     """Settings of `evaluate`."""
+
+    stage: ClassVar = "evaluate"
 
     labels: LabelFiles
     """How label files are read."""
@@ -86,8 +106,10 @@ class EvaluateSettings(Section):
     """Whether to write fixed points mapped into the moving image."""
 
 
-class SummariseSettings(Section):
+class SummariseSettings(StudySettings):
     """Settings of `summarise`."""
+
+    stage: ClassVar = "summarise"
 
     summary: Summary
     """Summary over pairs."""
@@ -95,8 +117,10 @@ class SummariseSettings(Section):
     """Models in the order of the configuration."""
 
 
-class ReportSettings(Section):
+class ReportSettings(StudySettings):
     """Settings of `report`."""
+
+    stage: ClassVar = "report"
 
     study: str
     """Name of the study."""
@@ -110,3 +134,8 @@ class ReportSettings(Section):
     """Test-time options among the models: name of the option, name of its model."""
     baselines: tuple[str, ...] = ()
     """Names among the models that stand for methods without a network."""
+
+
+def of_stages() -> dict[str, type[StudySettings]]:
+    """The settings of each stage that does the same for all models and baselines, by its name."""
+    return {section.stage: section for section in StudySettings.__subclasses__()}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tenter import addresses, config, files, finished, launching, manifest, provenance, registrars
 from tenter.config import Config, PlanRules, custom
+from tenter.config.settings import of_stages
 from tenter.config.yaml_files import beside
 from tenter.errors import InputError
 from tenter.finished import FinishedModel
@@ -215,8 +216,8 @@ class Study:
             name: the model of a training, or the registrar of a registration.
         """
         if name is None:
-            section = stage_settings.of_cohort(stage, self.config, self.plan_rules)
-            section = section or stage_settings.of_results(stage, self.config, self.registrars)
+            known = self.config, self.plan_rules, self.registrars
+            section = stage_settings.of_study(stage, *known)
         elif stage == "train":
             section = stage_settings.of_training(self.models[name], self.config, self.path)
         else:
@@ -236,8 +237,7 @@ class Study:
 
     def codes(self) -> dict[str, str]:
         """Fingerprints of the code of stages that have one, by `<stage>` or `<stage>/<name>`."""
-        names = ["prepare_images", "prepare_labels", "evaluate", "summarise", "report"]
-        names += [f"train/{model}" for model in self.models]
+        names = [*of_stages(), *(f"train/{model}" for model in self.models)]
         names += [f"{entry.rule}/{name}" for name, entry in self.registrars.items()]
         return {name: self.code(*name.split("/")) for name in names}
 

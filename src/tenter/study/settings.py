@@ -7,63 +7,49 @@ from pathlib import Path
 
 from tenter import config
 from tenter.config import Config, Model, PlanRules, Section
+from tenter.config.settings import of_stages
 from tenter.config.yaml_files import beside
 from tenter.registrars import Registrar
 
 
-def of_cohort(stage: str, settings: Config, plan: PlanRules) -> Section | None:
-    """The settings of a stage that prepares or measures the cohort; None for another stage.
+def of_study(
+    stage: str, settings: Config, plan: PlanRules, registrars: Mapping[str, Registrar]
+) -> Section | None:
+    """The settings of a stage that does the same for all models and baselines; None for others.
 
     Args:
         stage: its name.
         settings: the configuration.
         plan: rules of the plan.
-    """
-    match stage:
-        case "plan":
-            return plan
-        case "prepare_images":
-            return config.ImageSettings(plan=plan)
-        case "prepare_labels":
-            return config.LabelSettings(labels=settings.labels)
-        case "evaluate":
-            return config.EvaluateSettings(
-                labels=settings.labels,
-                evaluation=settings.evaluation,
-                warped_labels=settings.export.warped_labels,
-                mapped_points=settings.export.points,
-            )
-        case _:
-            return None
-
-
-def of_results(stage: str, settings: Config, registrars: Mapping[str, Registrar]) -> Section | None:
-    """The settings of a stage that works on the results of all registrars; None for another stage.
-
-    Args:
-        stage: its name.
-        settings: the configuration.
         registrars: by name.
     """
-    match stage:
-        case "summarise":
-            return config.SummariseSettings(summary=settings.summary, models=tuple(registrars))
-        case "report":
-            options = [
-                (registrar.name, registrar.option_of)
-                for registrar in registrars.values()
-                if registrar.option_of is not None
-            ]
-            return config.ReportSettings(
-                study=settings.study,
-                report=settings.report,
-                labels=settings.labels,
-                models=tuple(registrars),
-                options=tuple(options),
-                baselines=tuple(n for n, entry in registrars.items() if not entry.has_networks),
-            )
-        case _:
-            return None
+    if stage == "plan":
+        return plan
+    section = of_stages().get(stage)
+    if section is None:
+        return None
+    known = values(settings, registrars) | {"plan": plan}
+    return section.model_validate({name: known[name] for name in section.model_fields})
+
+
+def values(settings: Config, registrars: Mapping[str, Registrar]) -> dict[str, object]:
+    """What the settings of a stage may hold, by name: sections of the configuration, and more.
+
+    Args:
+        settings: the configuration.
+        registrars: by name; their names are the `models` of the results.
+    """
+    return dict(settings) | {
+        "warped_labels": settings.export.warped_labels,
+        "mapped_points": settings.export.points,
+        "models": tuple(registrars),
+        "options": tuple(
+            (registrar.name, registrar.option_of)
+            for registrar in registrars.values()
+            if registrar.option_of is not None
+        ),
+        "baselines": tuple(name for name, entry in registrars.items() if not entry.has_networks),
+    }
 
 
 def of_training(model: Model, settings: Config, path: Path) -> config.TrainSettings:

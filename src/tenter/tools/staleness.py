@@ -322,9 +322,13 @@ def counted(stale_steps: Iterable[Step]) -> str:
     for step in stale_steps:
         counts[step.stage] = counts.get(step.stage, 0) + 1
     return ", ".join(
-        ONCE[stage] if stage in ONCE else f"{count} {NOUNS[stage][count > 1]}"
+        ONCE[stage] if stage in ONCE else f"{count} {_nouns(stage)[count > 1]}"
         for stage, count in counts.items()
     )
+
+
+def _nouns(stage: str) -> tuple[str, str]:
+    return NOUNS.get(stage, (f"job of {stage}", f"jobs of {stage}"))
 
 
 def _short(value: object) -> str:
