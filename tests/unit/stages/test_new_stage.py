@@ -60,7 +60,7 @@ rule list_models:
 """
 STEP = """        listed = self.root / "models.txt"
         yield Step("list_models", "list_models", None, (listed,), listed, (tables[1],))
-        page = self.root / "report.html"
+        page = self.root / REPORT
 """
 RUN = """
 import sys
@@ -86,7 +86,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     package = made.root / "src/tenter"
     (package / "stages/list_models.py").write_text(MODULE, encoding="utf-8")
     replace(package / "config/settings.py", "def of_stages(", SETTINGS)
-    replace(package / "steps.py", '        page = self.root / "report.html"\n', STEP)
+    replace(package / "steps.py", "        page = self.root / REPORT\n", STEP)
     with (made.root / "workflow/rules/reporting.smk").open("a", encoding="utf-8") as rules:
         rules.write(RULE)
     write_config(made, folds={"count": 2})
