@@ -29,10 +29,9 @@ def follow(study: Clone, advice: str) -> None:
     """Do to the letter what is advised: delete what is named, where that is asked for,
     and run each line.
     """
-    if "delete the files named above" in advice:
-        for name in re.findall(r"(results/\S+)(?= is not | has )", advice):
-            (study.root / name).unlink(missing_ok=True)
-    commands = re.findall(r"ERROR +(snakemake .*)", advice)
+    for name in re.findall(r"(results/[^\s:]+): [^;]*; delete it", advice):
+        (study.root / name).unlink(missing_ok=True)
+    commands = dict.fromkeys(re.findall(r"`(snakemake [^`]*)`", advice))
     assert commands
     for command in commands:
         done = study.tool(sys.executable, "-m", *shlex.split(command), "--cores", "2")

@@ -66,6 +66,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         for _, *words in opening_commands(known, content, known.results / "cohort", tracking):
             assert main(words) == 0
         known.cohort.record_folds(known.results / "cohort/folds.tsv")
+        known.row_files.write()
         for words in commands(made):
             assert main(words) == 0, words
         yield made

@@ -257,13 +257,17 @@ def test_inverse_with_shear_reads_back_as_it_was(tmp_path: Path) -> None:
     torch.testing.assert_close(kept.field, inverse.field, rtol=0, atol=1e-6)
 
 
-def test_grid_with_shear_that_no_alignment_mends_is_refused(tmp_path: Path) -> None:
+def test_grid_with_shear_maps_points_as_before(tmp_path: Path) -> None:
     affine = np.eye(4)
     affine[0, 1] = 0.2
-    with pytest.raises(ValueError, match="shear"):
-        transforms.write_transform(
-            tmp_path / "x.h5", Transform(np.eye(4), torch.zeros(1, 3, 3, 3, 3), affine)
-        )
+    field = torch.rand(1, 3, 5, 5, 5, generator=torch.Generator().manual_seed(1))
+    transform = Transform(np.eye(4), field, affine)
+    transforms.write_transform(tmp_path / "x.h5", transform)
+    points = np.array([[1.3, 2.0, 2.4], [2.5, 1.1, 3.0]])
+    mapped = sitk.ReadTransform(tmp_path / "x.h5")
+    turn = np.array([-1.0, -1.0, 1.0])
+    expected = [turn * mapped.TransformPoint((turn * point).tolist()) for point in points]
+    np.testing.assert_allclose(transform.map_points(points), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.usefixtures("small_files")

@@ -41,7 +41,7 @@ import json, sys
 from pathlib import Path
 
 from builders.measured_pairs import (
-    AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, Study, balls, shifted,
+    AFFINE, FIXED_BALLS, MAP, MOVING, MOVING_BALLS, MeasuredStudy, balls, shifted,
 )
 from tenter import typed_tables
 from tenter.config import SummariseSettings, Summary
@@ -50,7 +50,7 @@ from tenter.stages.summarise import summarise
 from tenter.statistics.lines import SummaryLine, pick
 
 root = Path(sys.argv[1])
-study = Study(root)
+study = MeasuredStudy(root)
 study.add("p", shifted(9.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
 rows = study.evaluate()
 (root / "all").mkdir()

@@ -80,7 +80,7 @@ def test_a_selection_goes_on_from_its_state() -> None:
 
 def test_a_measure_that_nobody_set_aside_has_is_refused() -> None:
     selection = Selection(Validation(measure="tre_mm", keep="best"))
-    with pytest.raises(TrainingError, match=r"validation\.measure is tre_mm.*no landmark"):
+    with pytest.raises(TrainingError, match=r"validation\.measure: is tre_mm.*no landmark"):
         selection.look({"val_dice": 0.5}, weight(0), 0)
 
 
