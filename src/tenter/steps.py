@@ -99,19 +99,19 @@ class _Steps:
         plan = self.root / "cohort/plan.json"
         yield Step("plan", "plan", None, (plan,), plan)
         folds = {fold for model in self.study.models for fold in self.study.trained_folds(model)}
-        taught = {chunk for fold in folds for chunk in self.study.training_chunks(fold)}
-        for chunk in self.study.chunks:
+        taught = {chunk for fold in folds for chunk in self.study.cohort.training_chunks(fold)}
+        for chunk in self.study.cohort.chunks:
             yield from self._prepared(chunk, labelled=chunk in taught)
         for model in self.study.models:
             for fold in self.study.trained_folds(model):
                 yield self._training(model, fold)
         for registrar in self.study.registrars.values():
-            for chunk in self.study.registered_chunks():
+            for chunk in self.study.cohort.registered_chunks():
                 yield from self._registered(registrar, chunk)
         yield from self._closing()
 
     def _prepared(self, chunk: str, *, labelled: bool) -> Iterator[Step]:
-        pairs = self.study.chunks[chunk]
+        pairs = self.study.cohort.chunks[chunk]
         images, labels = (
             self.root / f"cases/tables/{chunk}.{kind}.tsv" for kind in ("images", "labels")
         )
@@ -136,7 +136,7 @@ class _Steps:
         return Step(f"train {model} {fold}", "train", model, written, folder, read)
 
     def _registered(self, registrar: Registrar, chunk: str) -> Iterator[Step]:
-        pairs, name, rule = self.study.chunks[chunk], registrar.name, registrar.rule
+        pairs, name, rule = self.study.cohort.chunks[chunk], registrar.name, registrar.rule
         fields = self.root / f"fields/tables/{name}/{chunk}.tsv"
         figures = self.root / f"metrics/{name}/{chunk}.tsv"
         folders = self.study.members(self.root / "models", name, chunk)
@@ -155,7 +155,7 @@ class _Steps:
         figures = tuple(
             self.root / f"metrics/{name}/{chunk}.tsv"
             for name in study.registrars
-            for chunk in study.registered_chunks()
+            for chunk in study.cohort.registered_chunks()
         )
         yield Step("summarise", "summarise", None, tables, tables[0], figures)
         folders = {

@@ -148,7 +148,7 @@ def outputs(study: Study) -> Iterator[Path]:
     root = study.results
     yield from (
         root / f"cases/tables/{chunk}.{kind}.tsv"
-        for chunk in study.chunks
+        for chunk in study.cohort.chunks
         for kind in ("images", "labels")
     )
     for model in study.models:
@@ -158,7 +158,7 @@ def outputs(study: Study) -> Iterator[Path]:
             yield from (
                 folder / name for name in ("model.safetensors", "model.json", "history.csv")
             )
-        for chunk in study.registered_chunks():
+        for chunk in study.cohort.registered_chunks():
             yield root / f"fields/tables/{model}/{chunk}.tsv"
             yield root / f"metrics/{model}/{chunk}.tsv"
     names = ("metrics.tsv", "summary.tsv", "comparison.tsv", "challenges.tsv", "report.html")

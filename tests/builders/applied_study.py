@@ -54,9 +54,9 @@ def register_by_study(config: Path) -> Transform:
     """The transform of pair `p`, by the stages with the settings that the workflow gives them."""
     study = Study.load(config)
     root = config.parent
-    given = {"rows": row_file(root, study.manifest), "code": "c"}
+    given = {"rows": row_file(root, study.cohort.manifest), "code": "c"}
     plan(
-        rows=row_file(root, study.manifest),
+        rows=row_file(root, study.cohort.manifest),
         settings=PlanRules.model_validate_json(study.settings("plan")),
         output=root / "plan.json",
         model=study.applied,

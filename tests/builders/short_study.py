@@ -123,7 +123,7 @@ class ShortStudy:
         end = self._loss({**model, "warm_start": str(folder / "m")}, folder / "end")
         history = read_history(folder / f"m/fold-{FOLD}/history.csv")
         described = finished.describe(folder / f"m/fold-{FOLD}")
-        tested = [pair for chunk in self._tested for pair in study.chunks[chunk]]
+        tested = [pair for chunk in self._tested for pair in study.cohort.chunks[chunk]]
         return Outcome(
             losses=(start, end),
             terms={key: [row[key] for row in history] for key in history[-1]},
@@ -136,11 +136,13 @@ class ShortStudy:
 
     @functools.cached_property
     def _learnt(self) -> list[str]:
-        return self.study.training_chunks(FOLD)
+        return self.study.cohort.training_chunks(FOLD)
 
     @functools.cached_property
     def _tested(self) -> list[str]:
-        return [chunk for chunk in self.study.registered_chunks() if chunk.startswith(f"{FOLD}-")]
+        return [
+            chunk for chunk in self.study.cohort.registered_chunks() if chunk.startswith(f"{FOLD}-")
+        ]
 
     def _configured(self, model: Model) -> Study:
         content = {"manifest": str(self.manifest), "models": {"m": model}}
@@ -152,7 +154,7 @@ class ShortStudy:
     def _prepare(self) -> None:
         study = self.study
         grid = self.results / "plan.json"
-        plan(rows=self._rows(study.pairs), settings=study.config.plan, output=grid)
+        plan(rows=self._rows(study.cohort.pairs), settings=study.config.plan, output=grid)
         images = ImageSettings.model_validate_json(study.settings("prepare_images"))
         labels = LabelSettings.model_validate_json(study.settings("prepare_labels"))
         for chunk in (*self._learnt, *self._tested):
@@ -164,7 +166,7 @@ class ShortStudy:
             )
 
     def _shared(self, chunk: str) -> dict[str, Any]:
-        return {"rows": self._rows(self.study.chunks[chunk]), "code": "c"}
+        return {"rows": self._rows(self.study.cohort.chunks[chunk]), "code": "c"}
 
     def _rows(self, pairs: Sequence[Pair]) -> Path:
         return row_file(self.results, self.manifest, [pair.id for pair in pairs])

@@ -123,7 +123,7 @@ class SmallStudy:
 
     def pairs(self, fold: str) -> list[str]:
         """Ids of the pairs of a fold's only chunk."""
-        return [pair.id for pair in self.study.chunks[f"{fold}-0"]]
+        return [pair.id for pair in self.study.cohort.chunks[f"{fold}-0"]]
 
     def rows(self, stage: str, fold: str) -> Path:
         """The rows of a fold's only chunk, as a stage reads them."""
@@ -158,7 +158,15 @@ def _start_tracking(made: SmallStudy, out: Path, _: str) -> list[Any]:
         "--output",
         out / "tracking/tracking.json",
     ]
-    return [*place, "--experiment", "trial", "--study", "trial", "--manifest", made.study.manifest]
+    return [
+        *place,
+        "--experiment",
+        "trial",
+        "--study",
+        "trial",
+        "--manifest",
+        made.study.cohort.manifest,
+    ]
 
 
 def _plan(made: SmallStudy, out: Path, _: str) -> list[Any]:

@@ -56,7 +56,7 @@ def test_the_model_records_its_code_and_keeps_that_of_its_network(study: ShortSt
 
 
 def register(study: ShortStudy, *flags: str) -> subprocess.CompletedProcess[str]:
-    images = [study.study.pairs[0].moving, study.study.pairs[0].fixed]
+    images = [study.study.cohort.pairs[0].moving, study.study.cohort.pairs[0].fixed]
     command = [sys.executable, "-m", "tenter.cli.main", "register", "--model"]
     command += [str(study.results / "own/m"), "--moving", str(images[0]), "--fixed", str(images[1])]
     command += ["--out", str(study.results / "registered"), "--overwrite", *flags]

@@ -152,8 +152,8 @@ def test_only_the_environment_of_jobs_holds_the_login(tmp_path: Path, uri: str) 
     commands = opening_commands(made, content, tmp_path, tmp_path / "t.json")
     environment: dict[str, str] = {}
     job_environment.equip(
-        environment, accepted=made.accepted, caches=tmp_path / "caches", tracking=made.tracking_uri
+        environment, accepted=made.accepted, caches=tmp_path / "caches", tracking=made.tracking.uri
     )
     assert PASSWORD not in str(commands)
-    assert PASSWORD not in made.tracking_store()
+    assert PASSWORD not in str(made.tracking)
     assert environment[addresses.VARIABLE] == uri

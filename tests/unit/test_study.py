@@ -35,12 +35,12 @@ def write_study(folder: Path, rows: list[str] | None = None, **keys: Any) -> Pat
 def test_a_fold_is_trained_on_the_others_and_on_set_train(tmp_path: Path) -> None:
     rows = [f"p{i}\tP{i}\tm{i}\tf{i}\t{'cv' if i < 4 else 'train'}" for i in range(5)]
     study = Study.load(write_study(tmp_path, rows))
-    assert study.training_chunks("0") == ["1-0", "train-0"]
+    assert study.cohort.training_chunks("0") == ["1-0", "train-0"]
 
 
 def test_the_final_fold_is_trained_on_everything(tmp_path: Path) -> None:
     study = Study.load(write_study(tmp_path, models={"a": {"final": True}}))
-    assert study.training_chunks("all") == ["0-0", "1-0"]
+    assert study.cohort.training_chunks("all") == ["0-0", "1-0"]
     assert study.trained_folds("a") == ["0", "1", "all"]
 
 
@@ -48,7 +48,11 @@ def test_set_train_is_never_registered(tmp_path: Path) -> None:
     rows = [
         f"p{i}\tP{i}\tm{i}\tf{i}\t{kind}" for i, kind in enumerate(["cv", "cv", "train", "test"])
     ]
-    assert Study.load(write_study(tmp_path, rows)).registered_chunks() == ["0-0", "1-0", "test-0"]
+    assert Study.load(write_study(tmp_path, rows)).cohort.registered_chunks() == [
+        "0-0",
+        "1-0",
+        "test-0",
+    ]
 
 
 def test_a_tested_chunk_is_registered_by_all_folds(tmp_path: Path) -> None:
@@ -146,7 +150,7 @@ def test_on_a_cluster_a_training_mirrors_to_a_server() -> None:
 def test_a_finished_model_makes_every_pair_a_tested_one(tmp_path: Path) -> None:
     model = new_patient.write_model(tmp_path / "other/models/best", "1")
     study = Study.load(write_study(tmp_path, models={}, model="other/models/best"))
-    assert list(study.chunks) == ["test-0"]
+    assert list(study.cohort.chunks) == ["test-0"]
     assert list(study.registrars) == ["best"]
     assert study.members(tmp_path, "best", "test-0") == [model]
 
@@ -183,8 +187,15 @@ def test_inputs_of_a_chunk_are_the_files_behind_the_names(tmp_path: Path) -> Non
         (tmp_path / name).write_text("x")
     rows = ["p0\tP0\tseries\ta.hdr\tcv", "p1\tP1\tm1\tf1\tcv"]
     study = Study.load(write_study(tmp_path, rows))
-    (chunk,) = [name for name in study.chunks if [pair.id for pair in study.chunks[name]] == ["p0"]]
-    found = [path.relative_to(tmp_path).as_posix() for path in study.files(chunk, "prepare_images")]
+    (chunk,) = [
+        name
+        for name in study.cohort.chunks
+        if [pair.id for pair in study.cohort.chunks[name]] == ["p0"]
+    ]
+    found = [
+        path.relative_to(tmp_path).as_posix()
+        for path in study.cohort.files(chunk, "prepare_images")
+    ]
     assert found == ["series/1", "series/2", "a.hdr", "a.img"]
 
 
@@ -197,13 +208,16 @@ def write_subjects(folder: Path, count: int = 6, **keys: Any) -> Path:
 
 def people(study: Study, chunk_names: list[str]) -> set[str]:
     return {
-        patient for name in chunk_names for pair in study.chunks[name] for patient in pair.patients
+        patient
+        for name in chunk_names
+        for pair in study.cohort.chunks[name]
+        for patient in pair.patients
     }
 
 
 def test_a_fold_of_subjects_is_trained_on_pairs_without_its_patients(tmp_path: Path) -> None:
     study = Study.load(write_subjects(tmp_path, 7, folds={"count": 3}))
-    assert list(study.chunks) == [
+    assert list(study.cohort.chunks) == [
         "0-0",
         "0x1-0",
         "0x2-0",
@@ -215,13 +229,13 @@ def test_a_fold_of_subjects_is_trained_on_pairs_without_its_patients(tmp_path: P
         "2xtrain-0",
     ]
     own = {patient for patient, fold in study.cohort.assignment.items() if fold == 0}
-    assert study.training_chunks("0") == ["1-0", "1x2-0", "1xtrain-0", "2-0", "2xtrain-0"]
-    assert people(study, study.training_chunks("0")) == {f"P{i}" for i in range(7)} - own
+    assert study.cohort.training_chunks("0") == ["1-0", "1x2-0", "1xtrain-0", "2-0", "2xtrain-0"]
+    assert people(study, study.cohort.training_chunks("0")) == {f"P{i}" for i in range(7)} - own
 
 
 def test_pairs_of_two_folds_are_not_registered(tmp_path: Path) -> None:
     study = Study.load(write_subjects(tmp_path, folds={"count": 3}))
-    assert study.registered_chunks() == ["0-0", "1-0", "2-0"]
+    assert study.cohort.registered_chunks() == ["0-0", "1-0", "2-0"]
     assert len(study.cohort.registered) == 6
     with pytest.raises(ValueError, match="no model is tested on it"):
         study.members(tmp_path, "a", "0x1-0")
@@ -234,8 +248,8 @@ def test_a_draw_is_remembered_beside_the_configuration(tmp_path: Path) -> None:
     assert (tmp_path / "trial.pairs.tsv").read_text() == (tmp_path / "copy.tsv").read_text()
     write_subjects(tmp_path, 7, pairing={"pairs_per_subject": 2})
     grown = Study.load(path)
-    new = {pair.id for pair in grown.pairs} - {pair.id for pair in before.pairs}
-    assert len(grown.pairs) == len(before.pairs) + len(new)
+    new = {pair.id for pair in grown.cohort.pairs} - {pair.id for pair in before.cohort.pairs}
+    assert len(grown.cohort.pairs) == len(before.cohort.pairs) + len(new)
     assert len(new) == 2
     assert all("s6" in name for name in new)
 
@@ -263,10 +277,12 @@ def test_a_new_subject_changes_no_chunk_but_its_own(tmp_path: Path) -> None:
     fold = str(after.cohort.assignment["new"])
     changed = {
         name
-        for name in after.chunks
+        for name in after.cohort.chunks
         if after.row_files.digest(name, "evaluate") != rows.digest(name, "evaluate")
     }
-    assert changed == {name for name in after.chunks if fold in name.rpartition("-")[0].split("x")}
+    assert changed == {
+        name for name in after.cohort.chunks if fold in name.rpartition("-")[0].split("x")
+    }
 
 
 def test_where_and_how_fast_a_training_runs_is_none_of_its_settings(tmp_path: Path) -> None:

@@ -94,10 +94,12 @@ class Finished:
             settings=self.study.config.plan,
             output=root / "plan.json",
         )
-        for chunk in self.study.chunks:
+        for chunk in self.study.cohort.chunks:
             self._prepare(chunk)
         self._train()
-        tested = [chunk for chunk in self.study.registered_chunks() if chunk.startswith(f"{FOLD}-")]
+        tested = [
+            chunk for chunk in self.study.cohort.registered_chunks() if chunk.startswith(f"{FOLD}-")
+        ]
         self.rows = [row for chunk in tested for row in self._measured(chunk)]
 
     def image(self, pair: str, side: str) -> Path:
@@ -108,7 +110,7 @@ class Finished:
         return sorted({row.pair for row in self.rows})
 
     def _shared(self, chunk: str) -> dict[str, Any]:
-        ids = [pair.id for pair in self.study.chunks[chunk]]
+        ids = [pair.id for pair in self.study.cohort.chunks[chunk]]
         return {"rows": row_file(self.root, self.manifest, ids), "code": "c"}
 
     def _prepare(self, chunk: str) -> None:
@@ -122,7 +124,7 @@ class Finished:
         )
 
     def _train(self) -> None:
-        learnt = self.study.training_chunks(FOLD)
+        learnt = self.study.cohort.training_chunks(FOLD)
         train(
             images=tuple(self.root / f"{chunk}.images.tsv" for chunk in learnt),
             labels=tuple(self.root / f"{chunk}.labels.tsv" for chunk in learnt),

@@ -8,7 +8,9 @@ inputs nor reachable from inputs. Writes what `infer` writes, under the name of 
 rule baseline:
     input:
         images=R / "cases/tables/{chunk}.images.tsv",
-        sources=lambda wildcards: study.sources(wildcards.model, wildcards.chunk),
+        sources=lambda wildcards: study.registrars[wildcards.model].sources(
+            study.cohort.chunks[wildcards.chunk]
+        ),
     output:
         table=R / "fields/tables/{model}/{chunk}.tsv",
     log:

@@ -18,7 +18,7 @@ rule plan:
     localrule: True
     params:
         rows=ROWS.cohort,
-        model=study.model_flags(),
+        model=study.plan.model_flags(),
         settings=lambda wildcards: study.settings("plan"),
     message:
         "derive the common grid of the cohort"
@@ -29,7 +29,7 @@ rule plan:
 rule prepare_images:
     input:
         plan=PLAN,
-        files=lambda wildcards: study.files(wildcards.chunk, "prepare_images"),
+        files=lambda wildcards: study.cohort.files(wildcards.chunk, "prepare_images"),
     output:
         table=R / "cases/tables/{chunk}.images.tsv",
     log:
@@ -53,7 +53,7 @@ rule prepare_images:
 rule prepare_labels:
     input:
         images=R / "cases/tables/{chunk}.images.tsv",
-        files=lambda wildcards: study.files(wildcards.chunk, "prepare_labels"),
+        files=lambda wildcards: study.cohort.files(wildcards.chunk, "prepare_labels"),
     output:
         table=R / "cases/tables/{chunk}.labels.tsv",
     log:

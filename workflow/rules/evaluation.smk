@@ -8,7 +8,7 @@ Reads the transforms, and the original labels and points of the manifest. Writes
 rule evaluate:
     input:
         fields=R / "fields/tables/{model}/{chunk}.tsv",
-        files=lambda wildcards: study.files(wildcards.chunk, "evaluate"),
+        files=lambda wildcards: study.cohort.files(wildcards.chunk, "evaluate"),
     output:
         R / "metrics/{model}/{chunk}.tsv",
     log:

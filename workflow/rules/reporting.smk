@@ -69,7 +69,7 @@ rule publish:
         config=lambda wildcards, input: str(study.path),
         overrides=lambda wildcards, input: session.overrides,
         options=lambda wildcards: study.options_of(wildcards.model),
-        store=lambda wildcards: study.tracking_store(),
+        store=lambda wildcards: str(study.tracking),
         rebuild=lambda wildcards: f"--rebuild {session.rebuilds.get(wildcards.model, 0)}",
     message:
         "mirror {wildcards.model} to MLflow"

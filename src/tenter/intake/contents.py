@@ -20,7 +20,7 @@ SETS: dict[Set, str] = {
 
 def cohort(study: Study, findings: Findings) -> Iterator[str]:
     """Pairs, files and labels."""
-    pairs = study.pairs
+    pairs = study.cohort.pairs
     patients = {patient for pair in pairs for patient in pair.patients}
     volume = sum(finding.bytes for finding in findings.values())
     labels = Counter(key for pair in pairs for key in agreement.common_keys(pair, findings))
@@ -52,12 +52,12 @@ def folds(study: Study) -> Iterator[str]:
         return
     each = " each" if min(sizes) == max(sizes) else ""
     yield f"{len(sizes)} folds of {training_checks.span(sizes, 'patient')}{each}"
-    if all(len(pair.patients) == 1 for pair in study.pairs):
+    if all(len(pair.patients) == 1 for pair in study.cohort.pairs):
         return
     tested = training_checks.span([len(study.cohort.registered)], "pair")
     yield f"registered and measured: {tested}, by models that saw neither patient"
     across = sum(
-        pair.set == "cv" and pair.id not in study.cohort.registered for pair in study.pairs
+        pair.set == "cv" and pair.id not in study.cohort.registered for pair in study.cohort.pairs
     )
     if across:
         use = (
@@ -81,7 +81,7 @@ def grid(study: Study, plan: Plan) -> Iterator[str]:
 def _sets(study: Study) -> str:
     if study.applied is not None:
         return f"all registered by the finished model {study.applied}"
-    sets = Counter(pair.set for pair in study.pairs)
+    sets = Counter(pair.set for pair in study.cohort.pairs)
     if len(sets) == 1:
         return f"all {SETS[next(iter(sets))]}"
     return ", ".join(

@@ -115,13 +115,15 @@ def forecast(study: Study, plan: Plan, findings: Findings) -> Forecast:
         )
         both_ways = any(term.two_way for term in model.losses.regularisers)
         passes = 2 * PASSES if both_ways else PASSES
-        per_voxel = passes * flops / FLOPS_PER_CORE + _loss_seconds(model, study.pairs, findings)
+        per_voxel = passes * flops / FLOPS_PER_CORE + _loss_seconds(
+            model, study.cohort.pairs, findings
+        )
         step = SECONDS_PER_STEP + model.training.batch * voxels * per_voxel
         hours += runs * model.training.steps * step / (_cores() * 3600)
         weights += runs * parameters * 4 * (1 + COPIES)
         trainings += runs
     return Forecast(
-        cases_bytes=sum(_case_bytes(pair, plan, findings) for pair in study.pairs),
+        cases_bytes=sum(_case_bytes(pair, plan, findings) for pair in study.cohort.pairs),
         models_bytes=weights,
         fields_bytes=_fields_bytes(study, voxels, findings),
         free_bytes=shutil.disk_usage(existing(study.results)).free,
@@ -192,7 +194,7 @@ def _fields_bytes(study: Study, voxels: int, findings: Findings) -> dict[str, in
     total = dict.fromkeys(
         (name for name, requested in exports.items() if requested and name != "points"), 0.0
     )
-    for pair in study.pairs:
+    for pair in study.cohort.pairs:
         transforms = [_transforms(study, pair, entry) for entry in study.registrars.values()]
         for name, needed in _pair_bytes(pair, voxels, findings).items():
             if name in total:
@@ -208,7 +210,7 @@ def _transforms(study: Study, pair: Pair, registrar: Registrar) -> int:
     """Number of transforms of a pair; an ensemble also writes those of its members."""
     if pair.id not in study.cohort.registered:
         return 0
-    folds = study.folds if pair.set == "test" else study.folds[:1]
+    folds = study.cohort.folds if pair.set == "test" else study.cohort.folds[:1]
     members = len(registrar.members(Path(), folds))
     return members + 1 if members > 1 else 1
 

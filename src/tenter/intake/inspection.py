@@ -120,7 +120,7 @@ def _inspected(
     faults = [*faults, *drift, *plan_checks.misfits(study, cohort_plan)]
     if has_errors(faults):
         raise InputError(ordered(faults))
-    overlaps = overlap.overlaps(study.pairs, findings, cohort_plan.alignment)
+    overlaps = overlap.overlaps(study.cohort.pairs, findings, cohort_plan.alignment)
     faults += overlap.worse(overlaps, study.path, study.applied)
     needs = forecast.forecast(study, cohort_plan, findings)
     faults += study_faults.too_little_space(study, needs)

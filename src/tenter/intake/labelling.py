@@ -30,7 +30,9 @@ def unlabelled(study: Study, findings: Findings) -> Iterator[Fault]:
         finding.sound and finding.sha256 for use, finding in findings.items() if use[1] == "labels"
     )
     labelled = {
-        p.id for p in study.pairs if (agreement.common_keys(p, findings) if read else p.labelled)
+        p.id
+        for p in study.cohort.pairs
+        if (agreement.common_keys(p, findings) if read else p.labelled)
     }
     supervised = [name for name, model in study.config.models.items() if not model.losses.images]
     if supervised:
@@ -40,7 +42,7 @@ def unlabelled(study: Study, findings: Findings) -> Iterator[Fault]:
     )
     without_labels: list[Pair] = []
     without_common: list[Pair] = []
-    for pair in study.pairs:
+    for pair in study.cohort.pairs:
         if pair.id not in labelled:
             (
                 without_common
@@ -52,7 +54,7 @@ def unlabelled(study: Study, findings: Findings) -> Iterator[Fault]:
         lacking = [subject.row for subject in study.cohort.subjects if subject.labels is None]
         rows = lacking or list(dict.fromkeys(pair.row for pair in without_labels))
         fix = f"add labels if there are any (rows {some(rows)})"
-        yield Fault(str(study.manifest), message, fix, None, _column(study), "WARNING")
+        yield Fault(str(study.cohort.manifest), message, fix, None, _column(study), "WARNING")
     if without_common:
         message = (
             f"{len(without_common)} pairs have labels on both sides, none of them in common: "
@@ -60,12 +62,16 @@ def unlabelled(study: Study, findings: Findings) -> Iterator[Fault]:
         )
         ids = some([pair.id for pair in without_common], 3)
         fix = f"give a structure one key in all files (pairs {ids})"
-        yield Fault(str(study.manifest), message, fix, None, _column(study), "WARNING")
+        yield Fault(str(study.cohort.manifest), message, fix, None, _column(study), "WARNING")
 
 
 def _unlearnable(study: Study, labelled: set[str], supervised: list[str]) -> Iterator[Fault]:
-    for fold in study.folds:
-        pairs = [pair for chunk in study.training_chunks(fold) for pair in study.chunks[chunk]]
+    for fold in study.cohort.folds:
+        pairs = [
+            pair
+            for chunk in study.cohort.training_chunks(fold)
+            for pair in study.cohort.chunks[chunk]
+        ]
         if not any(pair.id in labelled for pair in pairs):
             message = (
                 f"fold {fold} has {len(pairs)} pairs to train on, none with labels on both sides"
@@ -74,7 +80,7 @@ def _unlearnable(study: Study, labelled: set[str], supervised: list[str]) -> Ite
                 f"add labels, or a term of losses.images to {some(supervised)}, "
                 "or apply a finished `model`"
             )
-            yield Fault(str(study.manifest), message, fix, column=_column(study))
+            yield Fault(str(study.cohort.manifest), message, fix, column=_column(study))
 
 
 def _column(study: Study) -> str:

@@ -75,7 +75,7 @@ def compared(study: Study, path: Path | None) -> tuple[Plan, list[Fault]]:
     if study.applied_model is not None:
         return _adopted(study, study.applied_model, path)
     try:
-        fresh = planning.derive(study.pairs, study.config.plan)
+        fresh = planning.derive(study.cohort.pairs, study.config.plan)
     except DataError as error:
         raise InputError([_of_plan(study, fault) for fault in error.faults]) from error
     if path is None or not path.exists() or _outdated(study, path):
@@ -104,16 +104,16 @@ def _adopted(study: Study, model: FinishedModel, path: Path | None) -> tuple[Pla
     """The plan of an applied model, and how the cohort differs from the model's training cohort."""
     moving, fixed = (
         [planning.extent(path) for path in paths]
-        for paths in zip(*((pair.moving, pair.fixed) for pair in study.pairs), strict=True)
+        for paths in zip(*((pair.moving, pair.fixed) for pair in study.cohort.pairs), strict=True)
     )
     faults = []
     for side, message in planning.unlike(moving, fixed, model.plan):
         column = "image" if study.cohort.subjects else f"{side}_image"
         fix = "give images of the kind that the model was trained on, or another model"
-        faults.append(Fault(str(study.manifest), message, fix, column=column))
+        faults.append(Fault(str(study.cohort.manifest), message, fix, column=column))
     if faults:
         return model.plan, faults
-    plan = planning.adopt(study.pairs, model.plan)
+    plan = planning.adopt(study.cohort.pairs, model.plan)
     faults = list(_unfamiliar(study, plan, model.plan))
     if (
         path is not None
@@ -152,7 +152,7 @@ def _unfamiliar(study: Study, plan: Plan, trained: Plan) -> Iterator[Fault]:
             )
             column = "image" if study.cohort.subjects else f"{side}_image"
             fix = "check their unit; expect worse results for images of another kind"
-            yield Fault(str(study.manifest), message, fix, None, column, "WARNING")
+            yield Fault(str(study.cohort.manifest), message, fix, None, column, "WARNING")
 
 
 def _median_spacing(plan: Plan, side: str) -> Sequence[float]:
@@ -161,7 +161,7 @@ def _median_spacing(plan: Plan, side: str) -> Sequence[float]:
 
 
 def _outdated(study: Study, path: Path) -> bool:
-    return provenance.recorded(path) is not None and not study.plan_is_current(path)
+    return provenance.recorded(path) is not None and not study.plan.is_current(path)
 
 
 def misfits(study: Study, plan: Plan) -> Iterator[Fault]:
@@ -220,7 +220,7 @@ def _tied(study: Study, plan: Plan, network: Network, column: str) -> Iterator[F
 def _uncovered(
     study: Study, plan: Plan, column: str | None, fix: str, file: str | None = None
 ) -> Iterator[Fault]:
-    images = {manifest.place(pair, "fixed_image")[0]: pair.fixed for pair in study.pairs}
+    images = {manifest.place(pair, "fixed_image")[0]: pair.fixed for pair in study.cohort.pairs}
     beyond = {
         row: planning.uncovered_mm(planning.extent(path).size_mm, plan)
         for row, path in images.items()

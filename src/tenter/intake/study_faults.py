@@ -22,13 +22,15 @@ def faults(study: Study, findings: Findings) -> Iterator[Fault]:
     if study.applied is not None:
         return
     try:
-        folds = study.folds
+        folds = study.cohort.folds
     except InputError as error:
-        yield from (replace(fault, file=str(study.manifest)) for fault in error.faults)
+        yield from (replace(fault, file=str(study.cohort.manifest)) for fault in error.faults)
         return
     if len(folds) < 2:
         fix = "use at least two folds, or leave the column out"
-        yield Fault(str(study.manifest), f"all pairs are in fold {some(folds)}", fix, column="fold")
+        yield Fault(
+            str(study.cohort.manifest), f"all pairs are in fold {some(folds)}", fix, column="fold"
+        )
     yield from _untested(study)
     yield from labelling.unlabelled(study, findings)
 
@@ -50,13 +52,13 @@ def too_little_space(study: Study, needs: Forecast) -> Iterator[Fault]:
 
 def _untested(study: Study) -> Iterator[Fault]:
     """Folds without any pair whose patients are all in that fold."""
-    tested = {chunks.tested_by(chunk) for chunk in study.chunks}
-    empty = [fold for fold in study.folds if fold not in tested]
+    tested = {chunks.tested_by(chunk) for chunk in study.cohort.chunks}
+    empty = [fold for fold in study.cohort.folds if fold not in tested]
     if empty:
-        severity: Severity = "ERROR" if len(empty) == len(study.folds) else "WARNING"
+        severity: Severity = "ERROR" if len(empty) == len(study.cohort.folds) else "WARNING"
         message = f"no pair has both of its patients in fold {some(empty)}: nothing is tested there"
         fix = "use fewer folds, or more pairs (`pairing.pairs_per_subject`)"
-        yield Fault(str(study.manifest), message, fix, None, "patient", severity)
+        yield Fault(str(study.cohort.manifest), message, fix, None, "patient", severity)
 
 
 def _folder_faults(study: Study) -> Iterator[Fault]:

@@ -91,7 +91,7 @@ def _labelled(study: Study, findings: Findings) -> frozenset[str]:
     )
     return frozenset(
         pair.id
-        for pair in study.pairs
+        for pair in study.cohort.pairs
         if (agreement.common_keys(pair, findings) if read else pair.labelled)
     )
 
@@ -99,8 +99,12 @@ def _labelled(study: Study, findings: Findings) -> frozenset[str]:
 def _splits(study: Study, name: str, labelled: frozenset[str], fraction: float) -> list[Split]:
     model = study.config.models[name]
     trainings = []
-    for fold in study.folds:
-        pairs = [pair for chunk in study.training_chunks(fold) for pair in study.chunks[chunk]]
+    for fold in study.cohort.folds:
+        pairs = [
+            pair
+            for chunk in study.cohort.training_chunks(fold)
+            for pair in study.cohort.chunks[chunk]
+        ]
         usable = {
             pair.id: pair.patients for pair in pairs if model.losses.images or pair.id in labelled
         }

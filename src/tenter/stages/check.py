@@ -59,9 +59,9 @@ def _tracking_faults(study: Study) -> Iterator[Fault]:
     if not study.models:
         return
     file, column = str(study.path), "tracking.uri"
-    if addresses.has_login(study.tracking_uri):
+    if addresses.has_login(study.tracking.uri):
         yield Fault(file, *addresses.EXPOSED, column=column, severity="WARNING")
-    addresses.conceal(study.tracking_uri, os.environ)
+    addresses.conceal(study.tracking.uri, os.environ)
     place = place_of(study)
     fault = examine(place)
     if fault is not None:

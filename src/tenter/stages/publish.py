@@ -45,7 +45,7 @@ def publish(
         TrackingError: the server cannot be reached, or refuses.
     """
     study = Study.load(config, yaml_files.read_with(config, content))
-    addresses.conceal(study.tracking_uri, os.environ)
+    addresses.conceal(study.tracking.uri, os.environ)
     names = models or tuple(study.models)
     tracking.require_finished(study, names)
     place = tracking.place_of(study)

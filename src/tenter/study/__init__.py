@@ -7,21 +7,21 @@ import torch, MLflow or an image library.
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 
-from tenter import addresses, config, files, finished, launching, manifest, provenance, registrars
-from tenter.config import Config, PlanRules, custom
-from tenter.config.settings import of_stages
+from tenter import config, files, finished, registrars
+from tenter.config import Config, custom
 from tenter.config.yaml_files import beside
-from tenter.errors import InputError
 from tenter.finished import FinishedModel
 from tenter.manifest.rows import RowFiles
-from tenter.records import FINAL, Pair
+from tenter.records import FINAL
 from tenter.registrars import Registrar
 from tenter.study import cohort as study_cohort
 from tenter.study import settings as stage_settings
+from tenter.study import staleness
 from tenter.study.cohort import StudyCohort
+from tenter.study.plan import StudyPlan
+from tenter.study.tracking_store import TrackingStore
 
 __all__ = ["Study", "StudyCohort"]
 
@@ -51,76 +51,31 @@ class Study:
         """
         return cls(config.read(path) if content is None else config.parse(content, path), path)
 
-    # ---- folders and addresses
-
-    @property
-    def manifest(self) -> Path:
-        """The table of pairs or subjects."""
-        return self.cohort.manifest
-
     @property
     def results(self) -> Path:
         """Folder of the study's results."""
         return self.config.results / self.config.study
 
     @property
-    def tracking_uri(self) -> str:
-        """Address of the tracking server, or of the database in the results."""
-        return self.config.tracking.uri or f"sqlite:///{self.results / 'tracking/mlflow.db'}"
-
-    @property
-    def experiment(self) -> str:
-        """Name of the MLflow experiment."""
-        return self.config.tracking.experiment or self.config.study
-
-    def tracking_store(self) -> str:
-        """Tracking store as a parameter of `publish`: a new store makes publishing stale."""
-        return f"{addresses.shown(self.tracking_uri)} {self.experiment}"
-
-    # ---- pairs, folds and chunks
-
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """All pairs of the cohort."""
-        return self.cohort.pairs
-
-    @property
-    def chunks(self) -> dict[str, tuple[Pair, ...]]:
-        """Chunk to its pairs."""
-        return self.cohort.chunks
-
-    @property
-    def folds(self) -> list[str]:
-        """Names of the cross-validation's folds."""
-        return self.cohort.folds
+    def tracking(self) -> TrackingStore:
+        """Where runs are mirrored."""
+        return TrackingStore.of(self.config, self.results)
 
     def trained_folds(self, model: str) -> list[str]:
         """Folds for which a model is trained, with `all` if the configuration requests it."""
-        return [*self.folds, *([FINAL] if self.models[model].final else [])]
-
-    def training_chunks(self, fold: str) -> list[str]:
-        """Chunks on which a fold's model may be trained: no patients of that fold or `test`."""
-        return self.cohort.training_chunks(fold)
+        return [*self.cohort.folds, *([FINAL] if self.models[model].final else [])]
 
     def training_tables(self, fold: str, kind: str) -> list[Path]:
         """Tables of the prepared `images` or `labels` from which a fold's model may learn."""
         tables = self.results / "cases/tables"
-        return [tables / f"{chunk}.{kind}.tsv" for chunk in self.training_chunks(fold)]
-
-    def registered_chunks(self) -> list[str]:
-        """Chunks whose pairs are registered: those of one fold, and those of set `test`."""
-        return self.cohort.registered_chunks()
-
-    def files(self, chunk: str, stage: str) -> list[Path]:
-        """The files of a chunk's pairs that a stage reads."""
-        return manifest.sources(self.chunks[chunk], manifest.SOURCES[stage])
+        return [tables / f"{chunk}.{kind}.tsv" for chunk in self.cohort.training_chunks(fold)]
 
     @property
     def row_files(self) -> RowFiles:
         """Files with the rows of each chunk's pairs, which jobs read."""
-        return RowFiles(self.results / "cohort/rows", self.manifest.parent, self.chunks)
-
-    # ---- what registers
+        return RowFiles(
+            self.results / "cohort/rows", self.cohort.manifest.parent, self.cohort.chunks
+        )
 
     @functools.cached_property
     def registrars(self) -> dict[str, Registrar]:
@@ -155,10 +110,6 @@ class Study:
         folders = self.members(self.results / "models", name, chunk)
         return [folder / finished.DESCRIPTION for folder in folders]
 
-    def sources(self, name: str, chunk: str) -> list[Path]:
-        """The user's files, besides those of the manifest, by which a chunk is registered."""
-        return self.registrars[name].sources(self.chunks[chunk])
-
     def options_of(self, model: str) -> list[str]:
         """Names of the results of a model's test-time options."""
         return [name for name, entry in self.registrars.items() if entry.option_of == model]
@@ -177,36 +128,14 @@ class Study:
         """
         return None if self.applied is None else finished.load(self.applied, self.path)
 
-    # ---- the plan
-
     @functools.cached_property
-    def plan_rules(self) -> PlanRules:
-        """Rules of the plan: those of the configuration, or of the applied model's plan.
+    def plan(self) -> StudyPlan:
+        """The plan that this study needs.
 
         Raises:
-            InputError: the model is damaged, or the configuration's `plan` contradicts it.
+            InputError: with every fault of the applied model's folder.
         """
-        if self.applied_model is None:
-            return self.config.plan
-        faults = finished.conflicts(self.config.plan, self.applied_model, self.path)
-        if faults:
-            raise InputError(faults)
-        return self.applied_model.rules
-
-    def plan_is_current(self, plan: Path) -> bool:
-        """Whether a plan was made by the current rules, or is that of the applied model."""
-        recorded = provenance.recorded(plan) if plan.is_file() else None
-        if recorded is None or recorded["settings"] != json.loads(self.settings("plan")):
-            return False
-        return self.applied_model is None or finished.is_plan(plan, self.applied_model)
-
-    def model_flags(self) -> list[str]:
-        """Flags of `plan` that name an applied model; they change only when its plan does."""
-        model = self.applied_model
-        values = {"model": model.folder, "model-plan": model.digest} if model else {}
-        return launching.flags(values)
-
-    # ---- settings and code of each stage
+        return StudyPlan(self.config, self.path, self.applied_model)
 
     def settings(self, stage: str, name: str | None = None) -> str:
         """Canonical JSON of the settings that a stage takes from the configuration.
@@ -216,7 +145,7 @@ class Study:
             name: the model of a training, or the registrar of a registration.
         """
         if name is None:
-            known = self.config, self.plan_rules, self.registrars
+            known = self.config, self.plan.rules, self.registrars
             section = stage_settings.of_study(stage, *known)
         elif stage == "train":
             section = stage_settings.of_training(self.models[name], self.config, self.path)
@@ -229,23 +158,13 @@ class Study:
 
     def code(self, stage: str, name: str | None = None) -> str:
         """Fingerprint of a stage's code: in a job as planned, otherwise as accepted or as is."""
-        planned = provenance.planned_code(stage if name is None else f"{stage}/{name}")
-        if planned is not None:
-            return planned
-        fingerprint = provenance.fingerprint(stage, self.settings(stage, name))
-        return provenance.accepted(fingerprint, self.accepted)
-
-    def codes(self) -> dict[str, str]:
-        """Fingerprints of the code of stages that have one, by `<stage>` or `<stage>/<name>`."""
-        names = [*of_stages(), *(f"train/{model}" for model in self.models)]
-        names += [f"{entry.rule}/{name}" for name, entry in self.registrars.items()]
-        return {name: self.code(*name.split("/")) for name in names}
+        return staleness.code(stage, name, self.settings(stage, name), self.accepted)
 
     @property
     def accepted(self) -> Path:
         """The file of accepted code changes, beside the configuration."""
-        return self.path.with_name(f"{self.path.stem}.accepted.json")
+        return staleness.accepted_file(self.path)
 
     def accepted_digest(self) -> str:
         """Short fingerprint of the accepted code changes, which the report shows."""
-        return files.sha256(self.accepted)[:16] if self.accepted.is_file() else ""
+        return staleness.digest(self.accepted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tenter import chunks, folds, manifest, spelling
@@ -106,6 +106,10 @@ class StudyCohort:
             raise ValueError(message)
         return self.folds if group == chunks.TEST else [group]
 
+    def files(self, chunk: str, stage: str) -> list[Path]:
+        """The files of a chunk's pairs that a stage reads."""
+        return manifest.sources(self.chunks[chunk], manifest.SOURCES[stage])
+
     def record_folds(self, copy: Path) -> None:
         """Write the lock file if it changes, and the study's copy of it."""
         if folds.read_lock(self.folds_lock) != self.assignment:
@@ -167,5 +171,4 @@ def _pairs_lock(config: Path) -> Path:
 
 
 def _as_test(pair: Pair) -> Pair:
-    values = {field.name: getattr(pair, field.name) for field in fields(Pair)}
-    return Pair(**(values | {"set": "test", "fold": None}))
+    return replace(pair, set="test", fold=None)

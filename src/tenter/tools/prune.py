@@ -37,8 +37,8 @@ def prune(config: Path, /, *, yes: bool = False) -> str:
 def _leftovers(study: Study) -> Iterator[Path]:
     root, results = study.results, ResultFiles.of(study.results)
     names = set(study.registrars)
-    pairs = {pair.id for pair in study.pairs}
-    chunks = set(study.chunks)
+    pairs = {pair.id for pair in study.cohort.pairs}
+    chunks = set(study.cohort.chunks)
     yield from _unknown_entries(results.cases, pairs | {TABLES})
     for kind in ("metrics", "warped_labels", "mapped_points"):
         yield from _unknown_entries(root / kind, names)

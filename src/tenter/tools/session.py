@@ -30,6 +30,7 @@ from tenter import (
     tracking,
 )
 from tenter.config import yaml_files
+from tenter.config.settings import of_stages
 from tenter.result_files import REPORT
 from tenter.study import Study
 from tenter.tools import terminal
@@ -117,7 +118,7 @@ class Session:
             if study.cohort.is_divided:
                 study.cohort.record_folds(cohort / "folds.tsv")
             stale = Staleness(study).lines()
-            job_environment.announce(os.environ, study.codes())
+            job_environment.announce(os.environ, planned_code(study))
             syntax.keep()
         except Exception as error:
             faults = errors.faults(error)
@@ -156,7 +157,7 @@ class Session:
             launching.runtime_flags(runtime, *TRAINING),
             launching.job_flags(
                 runtime,
-                self.study.tracking_uri,
+                self.study.tracking.uri,
                 self.tracking,
                 resources.get("runtime"),
                 scheduled=self._workflow.remote_exec,
@@ -184,15 +185,15 @@ class Session:
         starts = self._workflow.is_main_process
         yaml_files.read(self.path)  # Snakemake's own reader accepts duplicate keys
         self.study = study = Study.load(self.path, dict(self._config))
-        study.plan_rules  # noqa: B018 - raises for a damaged or contradicting model
-        self.chunks = study.registered_chunks()
+        study.plan.rules  # noqa: B018 - raises for a damaged or contradicting model
+        self.chunks = study.cohort.registered_chunks()
         self.plan = study.results / "cohort/plan.json"
-        self.plan_is_current = study.plan_is_current(self.plan)
+        self.plan_is_current = study.plan.is_current(self.plan)
         lines = job_environment.equip(
             os.environ,
             accepted=study.accepted,
             caches=study.results / "cache/home",
-            tracking=study.tracking_uri,
+            tracking=study.tracking.uri,
             starts=starts,
         )
         _show(*lines)
@@ -230,6 +231,13 @@ class Session:
             pool["_nodes"] = most
 
 
+def planned_code(study: Study) -> dict[str, str]:
+    """Fingerprints of the code of stages that have one, by `<stage>` or `<stage>/<name>`."""
+    names = [*of_stages(), *(f"train/{model}" for model in study.models)]
+    names += [f"{entry.rule}/{name}" for name, entry in study.registrars.items()]
+    return {name: study.code(*name.split("/")) for name in names}
+
+
 def opening_commands(study: Study, content: str, cohort: Path, tracking: Path) -> list[list[str]]:
     """Commands that must succeed before the first job: the check, and the start of tracking.
 
@@ -250,10 +258,10 @@ def opening_commands(study: Study, content: str, cohort: Path, tracking: Path) -
     commands = [["tenter", "check", str(study.path), *launching.flags(check), "--no-tracking"]]
     if study.models:
         start: dict[str, object] = {
-            "uri": addresses.shown(study.tracking_uri),
-            "experiment": study.experiment,
+            "uri": addresses.shown(study.tracking.uri),
+            "experiment": study.tracking.experiment,
             "study": study.config.study,
-            "manifest": study.manifest,
+            "manifest": study.cohort.manifest,
             "timeout-s": study.config.tracking.timeout_s,
             "output": tracking,
         }

@@ -152,7 +152,7 @@ class Staleness:
         """Return the jobs downstream of each job; of the plan, only if it is not current."""
         readers: dict[str, list[str]] = {}
         (plan,) = self.steps["plan"].outputs
-        renewed = not self.study.plan_is_current(plan)
+        renewed = not self.study.plan.is_current(plan)
         for step in self.steps.values():
             for producer in self._upstream(step.name):
                 if producer.name != "plan" or renewed:
@@ -206,7 +206,7 @@ class Staleness:
 
     def _row(self, pair: Pair, stage: str) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(
-            files.canonical(rows.compared(pair, self.study.manifest.parent, stage))
+            files.canonical(rows.compared(pair, self.study.cohort.manifest.parent, stage))
         )
         return row
 
@@ -246,7 +246,7 @@ class Staleness:
             )
             causes += [f"inputs added: {listed(added)}"] if added else []
             causes += [f"inputs no longer read: {listed(removed)}"] if removed else []
-        folder = self.study.manifest.parent
+        folder = self.study.cohort.manifest.parent
         known = recorded_inputs or {}
         sources = record.get("sources", {})
         written_ns = min(path.stat().st_mtime_ns for path in step.outputs)

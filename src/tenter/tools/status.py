@@ -38,8 +38,8 @@ def status(config: Path, /, *, verify: bool = False) -> str:
     locked = jobs.lock(Path())
     lines = [
         (
-            f"{study.config.study}: {len(study.pairs)} pairs, {len(study.chunks)} chunks, "
-            f"results in {root}"
+            f"{study.config.study}: {len(study.cohort.pairs)} pairs, "
+            f"{len(study.cohort.chunks)} chunks, results in {root}"
         )
     ]
     lines += [line for line in (work.silent, locked) if line]

@@ -85,12 +85,12 @@ class Place:
 def place_of(study: Study) -> Place:
     """Where a study's runs are mirrored, according to its configuration."""
     return Place(
-        uri=addresses.shown(study.tracking_uri),
-        experiment=study.experiment,
+        uri=addresses.shown(study.tracking.uri),
+        experiment=study.tracking.experiment,
         experiment_id=None,
         study=study.config.study,
         timeout_s=study.config.tracking.timeout_s,
-        manifest=files.sha256(study.manifest),
+        manifest=files.sha256(study.cohort.manifest),
         folder=study.results / "tracking",
     )
 

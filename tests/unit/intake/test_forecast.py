@@ -31,7 +31,7 @@ STUDY = {
 def needs(folder: Path, **changes: object) -> Forecast:
     path = faulty_files.cohort(folder)
     study = Study.load(path, STUDY | changes)
-    found = Examiner(root=folder, labels=LabelFiles()).findings(study.pairs)
+    found = Examiner(root=folder, labels=LabelFiles()).findings(study.cohort.pairs)
     return forecast.forecast(study, PLAN, found)
 
 
@@ -89,7 +89,7 @@ def test_an_ensemble_writes_its_members_transforms_too(tmp_path: Path) -> None:
     study = Study.load(path, STUDY)
     table.write_text("\n".join(cells) + "\n")
     tested = Study.load(path, STUDY)
-    found = Examiner(root=tmp_path, labels=LabelFiles()).findings(study.pairs)
+    found = Examiner(root=tmp_path, labels=LabelFiles()).findings(study.cohort.pairs)
     assert (
         forecast.forecast(tested, PLAN, found).fields_bytes["transform"] == before + 2 * 24 * 1000
     )

@@ -45,7 +45,10 @@ def findings(made: Study) -> Findings:
     """Of labels alone, all of which show label 1."""
     finding = Finding(kind="labels", keys=(1,), sha256="x")
     return {
-        use: finding for pair in made.pairs for use in uses(pair).values() if use[1] == "labels"
+        use: finding
+        for pair in made.cohort.pairs
+        for use in uses(pair).values()
+        if use[1] == "labels"
     }
 
 

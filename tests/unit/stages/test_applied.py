@@ -117,7 +117,7 @@ def test_a_plan_that_contradicts_the_model_is_refused_when_the_workflow_is_parse
     write_model(tmp_path, {})
     study = Study.load(applied_study.write_study(tmp_path, plan=stated))
     with pytest.raises(InputError) as caught:
-        _ = study.plan_rules
+        _ = study.plan.rules
     assert [fault.column for fault in caught.value.faults] == [
         f"plan.{key}" for key in sorted(stated)
     ]
@@ -148,9 +148,9 @@ def test_a_changed_model_makes_the_plan_stale(tmp_path: Path, change: dict[str, 
     made = tmp_path / "plan.json"
     study = Study.load(config)
     provenance.record(made, "plan", study.settings("plan"), study.code("plan"))
-    assert study.plan_is_current(made)
+    assert study.plan.is_current(made)
     write_model(tmp_path, change)
-    assert not Study.load(config).plan_is_current(made)
+    assert not Study.load(config).plan.is_current(made)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_images_of_another_kind_than_the_models_have_no_plan(
 def test_a_model_that_changed_since_the_job_was_planned_gives_no_plan(tmp_path: Path) -> None:
     write_model(tmp_path, {})
     study = Study.load(applied_study.write_study(tmp_path))
-    flags = dict(zip(study.model_flags()[::2], study.model_flags()[1::2], strict=True))
+    flags = dict(zip(study.plan.model_flags()[::2], study.plan.model_flags()[1::2], strict=True))
     write_model(tmp_path, {"moving_channels": 2})
     with pytest.raises(
         InputError, match="has another plan since this job was planned; run snakemake again"

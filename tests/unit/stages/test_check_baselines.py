@@ -26,7 +26,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     content["baselines"] = {"ants": {"method": "external", "transform": "ants/{pair}.tfm"}}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     (path.parent / "ants").mkdir()
-    for pair in Study.load(path).pairs:
+    for pair in Study.load(path).cohort.pairs:
         transform = sitk.TranslationTransform(3, (1.0, 2.0, 3.0))
         sitk.WriteTransform(transform, str(file_of(path, pair.id)))
     return path

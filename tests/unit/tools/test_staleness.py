@@ -81,10 +81,11 @@ def record(study: Study, name: str) -> None:
     assert step.provenance is not None
     read = {
         "pairs": {
-            pair.id: rows.compared(pair, study.manifest.parent, step.stage) for pair in step.pairs
+            pair.id: rows.compared(pair, study.cohort.manifest.parent, step.stage)
+            for pair in step.pairs
         },
         "sources": {
-            os.path.relpath(file, study.manifest.parent): files.sha256(file)
+            os.path.relpath(file, study.cohort.manifest.parent): files.sha256(file)
             for file in step.sources()
         },
         "inputs": {
