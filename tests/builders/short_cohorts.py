@@ -60,24 +60,24 @@ class Cohorts:
 Made = tuple[Path, Mapping[str, object]]
 
 COHORTS: Mapping[str, Callable[[Cohorts], Made]] = {
-    "paired": lambda made: (made.pairs, {}),
-    "alike": lambda made: (made.alike, {}),
-    "unlike": lambda made: (made.unlike, {}),
-    "partly labelled": lambda made: (_partly_labelled(made.alike, every=2), {}),
-    "all": lambda made: (_first(made.subjects, 20), {}),
-    "random": lambda made: (made.subjects, {"pairs_per_subject": 12}),
-    "within": lambda made: (made.subjects, {"pairs_per_subject": 12, "groups": "within"}),
-    "between": lambda made: (
-        made.subjects,
+    "paired": lambda cohort: (cohort.pairs, {}),
+    "alike": lambda cohort: (cohort.alike, {}),
+    "unlike": lambda cohort: (cohort.unlike, {}),
+    "partly labelled": lambda cohort: (_partly_labelled(cohort.alike, every=2), {}),
+    "all": lambda cohort: (_first(cohort.subjects, 20), {}),
+    "random": lambda cohort: (cohort.subjects, {"pairs_per_subject": 12}),
+    "within": lambda cohort: (cohort.subjects, {"pairs_per_subject": 12, "groups": "within"}),
+    "between": lambda cohort: (
+        cohort.subjects,
         {"pairs_per_subject": 12, "groups": "between", "forward": FORWARD},
     ),
-    "mixed": lambda made: (made.subjects, {"pairs_per_subject": 12, "forward": FORWARD}),
-    "partly labelled subjects": lambda made: (
-        _partly_labelled(made.subjects, every=3),
+    "mixed": lambda cohort: (cohort.subjects, {"pairs_per_subject": 12, "forward": FORWARD}),
+    "partly labelled subjects": lambda cohort: (
+        _partly_labelled(cohort.subjects, every=3),
         {"pairs_per_subject": 16, "groups": "between", "forward": FORWARD},
     ),
-    "one-sided labels": lambda made: (
-        _one_sided(made.subjects),
+    "one-sided labels": lambda cohort: (
+        _one_sided(cohort.subjects),
         {"pairs_per_subject": 16, "groups": "between", "forward": FORWARD},
     ),
 }
@@ -93,9 +93,9 @@ def _shown(pairs: Path, name: str, contrast: Callable[[np.ndarray], np.ndarray])
         moving = sitk.ReadImage(str(folder / row["moving_image"]), sitk.sitkFloat32)
         fixed = sitk.ReadImage(str(folder / row["fixed_image"]))
         truth = sitk.ReadTransform(str(folder / f"truth/{row['pair']}.h5"))
-        shown = sitk.Resample(moving, fixed, truth, sitk.sitkLinear, 0.0)
-        image = sitk.GetImageFromArray(contrast(sitk.GetArrayFromImage(shown)))
-        image.CopyInformation(shown)
+        warped = sitk.Resample(moving, fixed, truth, sitk.sitkLinear, 0.0)
+        image = sitk.GetImageFromArray(contrast(sitk.GetArrayFromImage(warped)))
+        image.CopyInformation(warped)
         row["fixed_image"] = f"{name}/{row['pair']}.nii.gz"
         sitk.WriteImage(image, str(folder / row["fixed_image"]))
     return _write(folder / f"{name}.tsv", rows)

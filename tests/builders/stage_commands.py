@@ -52,7 +52,7 @@ class Answer:
         return [line for line in self.stderr.splitlines() if line.startswith("ERROR")]
 
 
-def run(words: Sequence[str]) -> Answer:
+def run(arguments: Sequence[str]) -> Answer:
     """Run a command; an exception that escapes is written out, as the interpreter would."""
     stdout, stderr = io.StringIO(), io.StringIO()
     handler = logging.StreamHandler(stderr)
@@ -63,7 +63,7 @@ def run(words: Sequence[str]) -> Answer:
     try:
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:
-                code = main(words)
+                code = main(arguments)
             except SystemExit as left:
                 code = int(str(left.code or 0))
             except Exception:  # noqa: BLE001 - what a user would see
@@ -101,8 +101,8 @@ class SmallStudy:
         """Write the configuration."""
         self.config.write_text(yaml.safe_dump(CONTENT | {"results": str(self.folder / "results")}))
 
-    def _expect(self, words: Sequence[str]) -> None:
-        answer = run(words)
+    def _expect(self, arguments: Sequence[str]) -> None:
+        answer = run(arguments)
         assert answer.code == 0, answer.stderr
 
     @property
@@ -146,131 +146,134 @@ def _simulate(_: SmallStudy, out: Path, __: str) -> list[Any]:
     return [out, "--pairs", 4, "--patients", 4, "--spacing-mm", 6]
 
 
-def _check(made: SmallStudy, out: Path, _: str) -> list[Any]:
-    found = ["--output", out / "cohort/check.json", "--plan", made.results / "cohort/plan.json"]
-    return [made.config, "--cache", out / "cache/check.json", *found, "--threads", 1]
+def _check(study: SmallStudy, out: Path, _: str) -> list[Any]:
+    paths = ["--output", out / "cohort/check.json", "--plan", study.results / "cohort/plan.json"]
+    return [study.config, "--cache", out / "cache/check.json", *paths, "--threads", 1]
 
 
-def _start_tracking(made: SmallStudy, out: Path, _: str) -> list[Any]:
-    place = [
+def _start_tracking(study: SmallStudy, out: Path, _: str) -> list[Any]:
+    server = [
         "--uri",
         f"sqlite:///{out}/tracking/mlflow.db",
         "--output",
         out / "tracking/tracking.json",
     ]
     return [
-        *place,
+        *server,
         "--experiment",
         "trial",
         "--study",
         "trial",
         "--manifest",
-        made.study.cohort.manifest,
+        study.study.cohort.manifest,
     ]
 
 
-def _plan(made: SmallStudy, out: Path, _: str) -> list[Any]:
-    found = ["--settings", made.study.settings("plan"), "--output", out / "cohort/plan.json"]
-    return ["--rows", made.study.row_files.cohort, *found]
+def _plan(study: SmallStudy, out: Path, _: str) -> list[Any]:
+    flags = ["--settings", study.study.settings("plan"), "--output", out / "cohort/plan.json"]
+    return ["--rows", study.study.row_files.cohort, *flags]
 
 
-def _prepare_images(made: SmallStudy, out: Path, fold: str) -> list[Any]:
+def _prepare_images(study: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--rows", made.rows("prepare_images", fold),
-        "--plan", made.results / "cohort/plan.json", *made.settings("prepare_images"),
+        "--rows", study.rows("prepare_images", fold),
+        "--plan", study.results / "cohort/plan.json", *study.settings("prepare_images"),
         "--cases", out / "cases", "--table", out / f"cases/tables/{fold}-0.images.tsv",
     ]  # fmt: skip
 
 
-def _prepare_labels(made: SmallStudy, out: Path, fold: str) -> list[Any]:
+def _prepare_labels(study: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--rows", made.rows("prepare_labels", fold),
-        "--images", out / f"cases/tables/{fold}-0.images.tsv", *made.settings("prepare_labels"),
+        "--rows", study.rows("prepare_labels", fold),
+        "--images", out / f"cases/tables/{fold}-0.images.tsv", *study.settings("prepare_labels"),
         "--cases", out / "cases", "--table", out / f"cases/tables/{fold}-0.labels.tsv",
     ]  # fmt: skip
 
 
-def _train(made: SmallStudy, out: Path, fold: str) -> list[Any]:
-    tables = made.results / "cases/tables"
-    other = FOLDS[1 - FOLDS.index(fold)]
+def _train(study: SmallStudy, out: Path, fold: str) -> list[Any]:
+    tables = study.results / "cases/tables"
+    second_fold = FOLDS[1 - FOLDS.index(fold)]
     return [
-        "--images", tables / f"{other}-0.images.tsv", "--labels", tables / f"{other}-0.labels.tsv",
-        "--cases", made.results / "cases", "--plan", made.results / "cohort/plan.json",
-        "--fold", fold, *made.settings("train", MODEL),
+        "--images", tables / f"{second_fold}-0.images.tsv",
+        "--labels", tables / f"{second_fold}-0.labels.tsv",
+        "--cases", study.results / "cases", "--plan", study.results / "cohort/plan.json",
+        "--fold", fold, *study.settings("train", MODEL),
         "--output", out / f"models/{MODEL}/fold-{fold}",
         "--checkpoints", out / f"checkpoints/{MODEL}/fold-{fold}", "--device", "cpu",
         "--checkpoint-s", 0, "--log-every", 1,
     ]  # fmt: skip
 
 
-def _infer(made: SmallStudy, out: Path, fold: str) -> list[Any]:
+def _infer(study: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--rows", made.rows("infer", fold),
-        "--images", made.results / f"cases/tables/{fold}-0.images.tsv",
-        "--cases", made.results / "cases",
-        "--models", made.results / f"models/{MODEL}/fold-{fold}", *made.settings("infer", MODEL),
+        "--rows", study.rows("infer", fold),
+        "--images", study.results / f"cases/tables/{fold}-0.images.tsv",
+        "--cases", study.results / "cases",
+        "--models", study.results / f"models/{MODEL}/fold-{fold}", *study.settings("infer", MODEL),
         "--output", out / f"fields/{MODEL}", "--table", out / f"fields/tables/{MODEL}/{fold}-0.tsv",
         "--device", "cpu",
     ]  # fmt: skip
 
 
-def _evaluate(made: SmallStudy, out: Path, fold: str) -> list[Any]:
+def _evaluate(study: SmallStudy, out: Path, fold: str) -> list[Any]:
     return [
-        "--rows", made.rows("evaluate", fold),
-        "--fields", made.results / f"fields/tables/{MODEL}/{fold}-0.tsv",
-        "--transforms", made.results / f"fields/{MODEL}", "--model", MODEL, "--fold", fold,
-        *made.settings("evaluate"), "--warped-labels", out / f"warped_labels/{MODEL}",
+        "--rows", study.rows("evaluate", fold),
+        "--fields", study.results / f"fields/tables/{MODEL}/{fold}-0.tsv",
+        "--transforms", study.results / f"fields/{MODEL}", "--model", MODEL, "--fold", fold,
+        *study.settings("evaluate"), "--warped-labels", out / f"warped_labels/{MODEL}",
         "--mapped-points", out / f"mapped_points/{MODEL}",
         "--output", out / f"metrics/{MODEL}/{fold}-0.tsv",
     ]  # fmt: skip
 
 
-def _summarise(made: SmallStudy, out: Path, _: str) -> list[Any]:
+def _summarise(study: SmallStudy, out: Path, _: str) -> list[Any]:
     return [
-        "--metrics", *(made.results / f"metrics/{MODEL}/{fold}-0.tsv" for fold in FOLDS),
-        *made.settings("summarise"), "--output", out / "metrics.tsv",
+        "--metrics", *(study.results / f"metrics/{MODEL}/{fold}-0.tsv" for fold in FOLDS),
+        *study.settings("summarise"), "--output", out / "metrics.tsv",
         "--summary", out / "summary.tsv",
         "--comparison", out / "comparison.tsv", "--challenges", out / "challenges.tsv",
     ]  # fmt: skip
 
 
-def _report(made: SmallStudy, out: Path, _: str) -> list[Any]:
+def _report(study: SmallStudy, out: Path, _: str) -> list[Any]:
     tables = ("metrics", "summary", "comparison", "challenges")
-    named = [word for name in tables for word in (f"--{name}", made.results / f"{name}.tsv")]
+    named = [
+        argument for name in tables for argument in (f"--{name}", study.results / f"{name}.tsv")
+    ]
     cohort = [
         "--results",
-        made.results,
+        study.results,
         "--plan",
-        made.results / "cohort/plan.json",
+        study.results / "cohort/plan.json",
         "--folds",
-        made.results / "cohort/folds.tsv",
+        study.results / "cohort/folds.tsv",
     ]
-    return [*named, *cohort, *made.settings("report"), "--output", out / "report.html"]
+    return [*named, *cohort, *study.settings("report"), "--output", out / "report.html"]
 
 
-def _publish(made: SmallStudy, out: Path, _: str) -> list[Any]:
+def _publish(study: SmallStudy, out: Path, _: str) -> list[Any]:
     return [
-        "--tracking", made.results / "tracking/tracking.json", "--model", MODEL,
-        "--models", *(made.results / f"models/{MODEL}/fold-{fold}" for fold in FOLDS),
-        "--metrics", made.results / "metrics.tsv", "--summary", made.results / "summary.tsv",
+        "--tracking", study.results / "tracking/tracking.json", "--model", MODEL,
+        "--models", *(study.results / f"models/{MODEL}/fold-{fold}" for fold in FOLDS),
+        "--metrics", study.results / "metrics.tsv", "--summary", study.results / "summary.tsv",
         "--output", out / f"tracking/{MODEL}.txt",
     ]  # fmt: skip
 
 
-def _register(made: SmallStudy, out: Path, _: str) -> list[Any]:
-    images = made.folder / "cohort/images"
+def _register(study: SmallStudy, out: Path, _: str) -> list[Any]:
+    images = study.folder / "cohort/images"
     return [
-        "--model", made.results / f"models/{MODEL}/fold-{FOLD}", "--device", "cpu", "--overwrite",
+        "--model", study.results / f"models/{MODEL}/fold-{FOLD}", "--device", "cpu", "--overwrite",
         "--moving", images / "case-001-moving.nii.gz", "--fixed", images / "case-001-fixed.nii.gz",
         "--out", out / "new",
     ]  # fmt: skip
 
 
-def _warp(made: SmallStudy, out: Path, _: str) -> list[Any]:
-    pair = made.pairs(FOLD)[0]
-    images = made.folder / "cohort/images"
+def _warp(study: SmallStudy, out: Path, _: str) -> list[Any]:
+    pair = study.pairs(FOLD)[0]
+    images = study.folder / "cohort/images"
     return [
-        "--transform", made.results / f"fields/{MODEL}/{pair}/transform.h5", "--overwrite",
+        "--transform", study.results / f"fields/{MODEL}/{pair}/transform.h5", "--overwrite",
         "--input", images / f"{pair}-moving.nii.gz", "--reference", images / f"{pair}-fixed.nii.gz",
         "--output", out / "warped/image.nii.gz", "--kind", "image",
     ]  # fmt: skip

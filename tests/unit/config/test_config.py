@@ -45,7 +45,7 @@ def complaint(content: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (study(fold={"count": 3}), "fold: unknown key; did you mean 'folds'?"),
         (study(folds={"count": 1}), "folds.count: is 1; use a whole number from 2 to 100"),
@@ -109,13 +109,13 @@ def complaint(content: object) -> str:
         (None, "is empty"),
     ],
 )
-def test_a_fault_names_its_key(content: object, words: str) -> None:
-    assert words in complaint(content)
+def test_a_fault_names_its_key(content: object, message: str) -> None:
+    assert message in complaint(content)
 
 
 def test_all_faults_are_told_in_one_pass() -> None:
     text = complaint(study(folds={"count": 0}, plan={"intensity": "x"}, nonsense=1))
-    assert [word in text for word in ("folds.count", "plan.intensity", "nonsense")] == [True] * 3
+    assert [key in text for key in ("folds.count", "plan.intensity", "nonsense")] == [True] * 3
 
 
 def test_a_number_may_be_written_without_a_point() -> None:

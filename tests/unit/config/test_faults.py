@@ -21,8 +21,8 @@ ENOUGH = {"study": "s", "manifest": "m.tsv", "models": {"a": {}}}
 def faults(path: Path, text: str) -> tuple[Fault, ...]:
     """Of a file that holds `text`, and what else a study needs."""
     given_keys = set(re.findall(r"^(\w+):", text, re.MULTILINE))
-    rest = {key: value for key, value in ENOUGH.items() if key not in given_keys}
-    path.write_text(text + "\n" + yaml.safe_dump(rest), encoding="utf-8")
+    remaining = {key: value for key, value in ENOUGH.items() if key not in given_keys}
+    path.write_text(text + "\n" + yaml.safe_dump(remaining), encoding="utf-8")
     with pytest.raises(InputError) as caught:
         config.read(path)
     return caught.value.faults
@@ -82,16 +82,16 @@ def test_a_wrong_value_is_told_once_with_what_to_write(
 def test_what_is_to_be_written_is_accepted(text: str, key: str, remedy: str) -> None:
     content: Any = ENOUGH | yaml.safe_load(text)
     *above, last = key.split(".")
-    place = content
+    section = content
     for part in above:
-        place = place[part]
-    place |= yaml.safe_load(remedy)
+        section = section[part]
+    section |= yaml.safe_load(remedy)
     assert last in yaml.safe_load(remedy)
     config.parse(content, Path("c.yaml"))
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "fix"),
+    ("text", "location", "fix"),
     [
         ("folds: {count: 1}", (1, "folds.count"), "use a whole number from 2 to 100"),
         ("\nfolds:\n  count: yes", (3, "folds.count"), "use a whole number from 2 to 100"),
@@ -136,7 +136,7 @@ def test_what_is_to_be_written_is_accepted(text: str, key: str, remedy: str) -> 
     ],
 )
 def test_a_fault_names_line_key_and_what_may_be_written(
-    tmp_path: Path, text: str, place: tuple[int, str], fix: str
+    tmp_path: Path, text: str, location: tuple[int, str], fix: str
 ) -> None:
     path = tmp_path / "c.yaml"
     if text.startswith("studi"):
@@ -146,7 +146,7 @@ def test_a_fault_names_line_key_and_what_may_be_written(
         (fault,) = caught.value.faults
     else:
         (fault,) = faults(path, text)
-    assert (fault.row, fault.column) == place
+    assert (fault.row, fault.column) == location
     assert fix in fault.fix
 
 

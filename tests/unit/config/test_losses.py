@@ -22,13 +22,13 @@ def test_the_default_is_dice_over_scales_and_bending_in_mm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "weight"),
+    ("keys", "weight"),
     [({}, 4.5), ({"units": "voxel"}, 0.5), ({"units": "voxel", "weight": 2}, 2)],
 )
 def test_the_default_weight_of_bending_follows_its_units(
-    given: dict[str, Any], weight: float
+    keys: dict[str, Any], weight: float
 ) -> None:
-    (term,) = losses(regularisers=[{"name": "bending", **given}]).regularisers
+    (term,) = losses(regularisers=[{"name": "bending", **keys}]).regularisers
     assert term.weight == weight
 
 

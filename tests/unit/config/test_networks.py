@@ -22,7 +22,7 @@ def complaint(**keys: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("keys", "words"),
+    ("keys", "message"),
     [
         (LOCAL | {"norm": "batch"}, "`parity` decides on `norm` and `output`"),
         (LOCAL | {"output": "velocity"}, "`parity` decides on `norm` and `output`"),
@@ -41,8 +41,8 @@ def complaint(**keys: Any) -> str:
         ({"name": "unet", "output": "field"}, "'displacement', 'velocity' or 'bspline'"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(keys: dict[str, Any], words: str) -> None:
-    assert words in complaint(**keys)
+def test_what_does_not_fit_together_is_refused(keys: dict[str, Any], message: str) -> None:
+    assert message in complaint(**keys)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tenter.config import Pairing
 
 
 @pytest.mark.parametrize(
-    ("keys", "word"),
+    ("keys", "message"),
     [
         ({"forward": ["a"]}, "two or more groups, each once"),
         ({"forward": ["a", "b", "a"]}, "two or more groups, each once"),
@@ -18,6 +18,6 @@ from tenter.config import Pairing
         ({"kind": "unpaired"}, "'paired' or 'subjects'"),
     ],
 )
-def test_rules_that_make_no_sense_are_refused(keys: dict[str, Any], word: str) -> None:
-    with pytest.raises(ValidationError, match=word):
+def test_rules_that_make_no_sense_are_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Pairing.model_validate(keys)

@@ -46,7 +46,7 @@ def test_home_and_variables_are_written_out(text: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (
             "$NOWHERE/x",
@@ -66,11 +66,11 @@ def test_home_and_variables_are_written_out(text: str, path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("key", ["manifest", "data_root", "results", "model"])
-def test_what_is_no_path_is_refused_with_its_key(key: str, text: str, words: str) -> None:
+def test_what_is_no_path_is_refused_with_its_key(key: str, text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         config.parse(ENOUGH | {key: text}, Path("c.yaml"))
     fault = next(fault for fault in caught.value.faults if fault.column == key)
-    assert words in str(fault)
+    assert message in str(fault)
 
 
 def test_the_database_of_tracking_is_written_out_and_no_other_address() -> None:

@@ -31,7 +31,7 @@ def read(content: object) -> config.Config:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (option(), "models.a.test_time.x: does nothing; give `ensemble: true`"),
         (option(ensemble=False), "give `ensemble: true`, `poses` or `refine`"),
@@ -71,10 +71,10 @@ def read(content: object) -> config.Config:
         (study(a={"test_time": {"x" * 63: REFINE}}), "exceeds 64 characters"),
     ],
 )
-def test_a_fault_names_its_key(content: object, words: str) -> None:
+def test_a_fault_names_its_key(content: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read(content)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_seed_that_takes_a_models_name_is_refused() -> None:
@@ -83,11 +83,14 @@ def test_a_seed_that_takes_a_models_name_is_refused() -> None:
 
 
 def test_options_carry_their_models_name() -> None:
-    found = read(
+    settings = read(
         study(a={"seeds": [0, 1], "test_time": {"x": REFINE}}, b={"test_time": {"x": REFINE}})
     )
-    assert {name: model for name, (model, _) in found.options().items()} == {"a-x": "a", "b-x": "b"}
-    assert found.registering_names() == ["a", "a-seed1", "a-x", "b", "b-x"]
+    assert {name: model for name, (model, _) in settings.options().items()} == {
+        "a-x": "a",
+        "b-x": "b",
+    }
+    assert settings.registering_names() == ["a", "a-seed1", "a-x", "b", "b-x"]
 
 
 def test_an_option_may_be_the_reference() -> None:
@@ -108,10 +111,10 @@ def test_refinement_minimises_images_and_regularisers_and_no_label() -> None:
 def test_a_file_holds_one_option(tmp_path: Path) -> None:
     path = tmp_path / "option.yaml"
     path.write_text("poses: {rotation_deg: 1e1}\nrefine:\n  learning_rate: 5e-2\n")
-    found = config.read_test_time(path)
-    assert found.poses is not None
-    assert found.refine is not None
-    assert (found.poses.rotation_deg, found.refine.learning_rate, found.ensemble) == (
+    option = config.read_test_time(path)
+    assert option.poses is not None
+    assert option.refine is not None
+    assert (option.poses.rotation_deg, option.refine.learning_rate, option.ensemble) == (
         10.0,
         0.05,
         False,
@@ -119,7 +122,7 @@ def test_a_file_holds_one_option(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("- 1", "does not hold keys with values"),
         ("refine: {step: 3}", "refine.step: unknown key; did you mean 'steps'?"),
@@ -127,10 +130,10 @@ def test_a_file_holds_one_option(tmp_path: Path) -> None:
         ("refine: [", "is not YAML"),
     ],
 )
-def test_a_spoilt_file_is_told(tmp_path: Path, text: str, words: str) -> None:
+def test_a_spoilt_file_is_told(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "option.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
         config.read_test_time(path)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)

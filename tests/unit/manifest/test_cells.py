@@ -56,7 +56,7 @@ def test_a_path_is_written_out_and_else_taken_as_it_is(
 
 
 @pytest.mark.parametrize(
-    ("cell", "words"),
+    ("cell", "message"),
     [
         ("$NOWHERE/m.nii", "names the environment variable 'NOWHERE', which is not set"),
         ("~nobody-here/m.nii", "which is not the home of a user"),
@@ -73,13 +73,13 @@ def test_a_path_is_written_out_and_else_taken_as_it_is(
 )
 @pytest.mark.parametrize("column", [2, 4])
 def test_what_names_no_file_is_told_with_row_and_column(
-    tmp_path: Path, cell: str, words: str, column: int
+    tmp_path: Path, cell: str, message: str, column: int
 ) -> None:
     cells = ["a", "P", "m.nii", "f.nii", "l.nii", "k.nii"]
     cells[column] = cell
     fault = next(fault for fault in scan(tmp_path, "\t".join(cells)) if fault.severity == "ERROR")
     assert (fault.row, fault.column) == (2, HEADER.split("\t")[column])
-    assert words in str(fault)
+    assert message in str(fault)
 
 
 @pytest.mark.parametrize("kind", ["itself", "two", "above", "label", "in a folder"])
@@ -108,10 +108,10 @@ def test_files_behind_a_path_that_cannot_be_looked_up_are_itself(tmp_path: Path,
 
 
 def test_a_bad_id_hides_no_other_fault_of_its_row(tmp_path: Path) -> None:
-    places = [
+    cells = [
         (fault.row, fault.column) for fault in scan(tmp_path, "b d\tP 1\t$NOWHERE\tf.nii\tl.nii\t")
     ]
-    assert places == [(2, "fixed_labels"), (2, "moving_image"), (2, "pair"), (2, "patient")]
+    assert cells == [(2, "fixed_labels"), (2, "moving_image"), (2, "pair"), (2, "patient")]
 
 
 @pytest.mark.parametrize(("pair", "patient"), [("a b", "P"), ("", "P"), ("a", "ü"), ("a", "")])
@@ -152,7 +152,7 @@ def test_an_id_that_windows_keeps_for_itself_is_warned_of(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize(
-    ("cell", "words"),
+    ("cell", "message"),
     [
         ("con.nii", "'con.nii' is the name of a device on Windows"),
         ("a:b.nii", "'a:b.nii' holds :, which Windows does not allow"),
@@ -162,15 +162,15 @@ def test_an_id_that_windows_keeps_for_itself_is_warned_of(tmp_path: Path, name: 
     ],
 )
 def test_a_name_that_other_systems_cannot_have_is_warned_of(
-    tmp_path: Path, cell: str, words: str
+    tmp_path: Path, cell: str, message: str
 ) -> None:
     (fault,) = scan(tmp_path, f"a\tP\t{cell}\tf.nii\t\t")
     assert (fault.severity, fault.row) == ("WARNING", 2)
-    assert words in fault.message
+    assert message in fault.message
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "signs"),
+    ("first", "second", "signs"),
     [
         ("ü.nii", "u\u0308.nii", "U+0075 U+0308 against U+00FC"),
         ("a b.nii", "a\u00a0b.nii", "U+00A0 against U+0020"),
@@ -180,9 +180,9 @@ def test_a_name_that_other_systems_cannot_have_is_warned_of(
     ],
 )
 def test_files_that_look_alike_are_told_apart(
-    tmp_path: Path, one: str, other: str, signs: str
+    tmp_path: Path, first: str, second: str, signs: str
 ) -> None:
-    (fault,) = scan(tmp_path, f"a\tP\t{one}\t{other}\t\t")
+    (fault,) = scan(tmp_path, f"a\tP\t{first}\t{second}\t\t")
     assert (fault.severity, fault.column) == ("WARNING", "fixed_image")
     assert f"looks like the file of row 2 ({signs})" in fault.message
 
@@ -204,9 +204,11 @@ def test_any_name_of_a_file_is_taken_as_it_is(
     assert str(cohort.pairs[0].moving) == f"{folder}{os.sep}{cell}"
 
 
-@given(one=st.text(max_size=12), other=st.text(max_size=12))
-def test_a_difference_is_said_of_names_that_differ_and_of_no_others(one: str, other: str) -> None:
-    assert bool(spelling.difference(one, other)) == (one != other)
+@given(first=st.text(max_size=12), second=st.text(max_size=12))
+def test_a_difference_is_said_of_names_that_differ_and_of_no_others(
+    first: str, second: str
+) -> None:
+    assert bool(spelling.difference(first, second)) == (first != second)
 
 
 @given(name=st.text(max_size=80))

@@ -95,7 +95,7 @@ def test_a_misspelt_column_is_suggested(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "word"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (HEADER.encode() + b"\n", "holds no pairs"),
@@ -105,11 +105,11 @@ def test_a_misspelt_column_is_suggested(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_manifest_is_refused_with_its_reason(
-    tmp_path: Path, content: bytes, word: str
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "manifest.tsv"
     path.write_bytes(content)
-    assert any(word in line for line in complaints(path))
+    assert any(message in line for line in complaints(path))
 
 
 def test_missing_file_names_the_configuration_key(tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_labels_on_one_side_only_are_refused(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("other", ["m.nii", "../data/m.nii", "link.nii", "folder/m.nii"])
-def test_an_image_is_not_registered_to_itself_by_any_name(tmp_path: Path, other: str) -> None:
+@pytest.mark.parametrize("alias", ["m.nii", "../data/m.nii", "link.nii", "folder/m.nii"])
+def test_an_image_is_not_registered_to_itself_by_any_name(tmp_path: Path, alias: str) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "link.nii").symlink_to("m.nii")
     (data / "folder").symlink_to(".")
-    assert "is the moving image too" in complaints(table(data, f"a\tP1\tm.nii\t{other}"))[0]
+    assert "is the moving image too" in complaints(table(data, f"a\tP1\tm.nii\t{alias}"))[0]
     assert not complaints(table(data, "a\tP1\tm.nii\tf.nii"))
 
 
@@ -175,7 +175,7 @@ def test_a_folder_stands_for_the_slices_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "other"),
+    ("name", "text", "voxels"),
     [
         ("a.mhd", "NDims = 3\nElementDataFile = my a.raw\n", "my a.raw"),
         ("a.mhd", "NDims = 3\nElementDataFile = LOCAL\n", None),
@@ -189,14 +189,14 @@ def test_a_folder_stands_for_the_slices_in_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_header_stands_for_its_voxels_too(
-    tmp_path: Path, name: str, text: str | None, other: str | None
+    tmp_path: Path, name: str, text: str | None, voxels: str | None
 ) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
-    if other is not None:
-        (tmp_path / other).write_text("x")
+    if voxels is not None:
+        (tmp_path / voxels).write_text("x")
     assert manifest.files_behind(tmp_path / name) == tuple(
-        tmp_path / item for item in (name, other) if item
+        tmp_path / file for file in (name, voxels) if file
     )
 
 
@@ -218,16 +218,16 @@ def test_a_pair_may_be_of_two_patients(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("patient", "word"),
+    ("patient", "message"),
     [
         ("P1--", "is blank"),
         ("P1--P2--P3", "joins more than two patients"),
         ("P1---P2", "is not an id: '-P2'"),
     ],
 )
-def test_two_patients_are_two_ids(tmp_path: Path, patient: str, word: str) -> None:
+def test_two_patients_are_two_ids(tmp_path: Path, patient: str, message: str) -> None:
     lines = complaints(table(tmp_path, f"a\t{patient}\tm.nii\tf.nii"))
-    assert [line for line in lines if ":2:patient: " in line and word in line]
+    assert [line for line in lines if ":2:patient: " in line and message in line]
 
 
 def test_two_patients_have_no_single_fold(tmp_path: Path) -> None:

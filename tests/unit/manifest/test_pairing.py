@@ -26,8 +26,8 @@ def people(count: int, groups: str = "m") -> list[Subject]:
     ]
 
 
-def ids(subjects: list[Subject], rules: Pairing, kept: tuple[str, ...] = ()) -> list[str]:
-    return [pair.id for pair in pairing.drawn(Sheet(Path("m.tsv")), subjects, rules, kept)]
+def ids(subjects: list[Subject], rules: Pairing, locked: tuple[str, ...] = ()) -> list[str]:
+    return [pair.id for pair in pairing.drawn(Sheet(Path("m.tsv")), subjects, rules, locked)]
 
 
 def test_forward_brings_the_earlier_group_to_the_later() -> None:
@@ -47,8 +47,10 @@ def test_a_draw_is_about_as_large_as_asked_for() -> None:
 
 
 def test_another_seed_draws_others() -> None:
-    one, other = (set(ids(people(20), Pairing(pairs_per_subject=3, seed=seed))) for seed in (0, 1))
-    assert len(one & other) < len(one) / 2
+    first, second = (
+        set(ids(people(20), Pairing(pairs_per_subject=3, seed=seed))) for seed in (0, 1)
+    )
+    assert len(first & second) < len(first) / 2
 
 
 def test_remembered_pairs_stay_as_far_as_the_rules_allow() -> None:

@@ -27,17 +27,17 @@ def row_files(root: Path, *pairs: Pair) -> RowFiles:
 
 
 def test_a_pair_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    whole = pair(initial_transform=Path("t.h5"), moving_points=Path("/p"), set="train", fold=2)
-    files.write_text(tmp_path / "x.json", rows.text([whole, LABELLED], Path("cohort")))
-    assert rows.read(tmp_path / "x.json") == (whole, LABELLED)
+    complete = pair(initial_transform=Path("t.h5"), moving_points=Path("/p"), set="train", fold=2)
+    files.write_text(tmp_path / "x.json", rows.text([complete, LABELLED], Path("cohort")))
+    assert rows.read(tmp_path / "x.json") == (complete, LABELLED)
     assert rows.base(tmp_path / "x.json") == Path("cohort")
 
 
 @pytest.mark.parametrize("stage", ["prepare_images", "infer"])
 def test_files_of_stages_without_access_to_labels_name_none(tmp_path: Path, stage: str) -> None:
-    made = row_files(tmp_path, LABELLED)
-    made.write()
-    for path in (made.path("0-0", stage), made.cohort):
+    written = row_files(tmp_path, LABELLED)
+    written.write()
+    for path in (written.path("0-0", stage), written.cohort):
         text = path.read_text()
         assert "m.nii" in text
         assert "label" not in text
@@ -45,20 +45,20 @@ def test_files_of_stages_without_access_to_labels_name_none(tmp_path: Path, stag
 
 
 def test_no_label_is_read_for_registration_even_from_a_file_that_names_one(tmp_path: Path) -> None:
-    made = row_files(tmp_path, LABELLED)
-    made.write()
-    (image_pair,) = rows.read_images(made.path("0-0", "evaluate"))
+    written = row_files(tmp_path, LABELLED)
+    written.write()
+    (image_pair,) = rows.read_images(written.path("0-0", "evaluate"))
     assert type(image_pair) is ImagePair
 
 
 def test_an_unchanged_file_is_not_written_again(tmp_path: Path) -> None:
-    made = row_files(tmp_path, LABELLED)
-    made.write()
-    before = made.cohort.stat().st_ino
-    made.write()
-    assert made.cohort.stat().st_ino == before
+    written = row_files(tmp_path, LABELLED)
+    written.write()
+    before = written.cohort.stat().st_ino
+    written.write()
+    assert written.cohort.stat().st_ino == before
     row_files(tmp_path, pair("b")).write()
-    assert made.cohort.stat().st_ino != before
+    assert written.cohort.stat().st_ino != before
 
 
 def test_files_of_chunks_that_are_gone_are_removed(tmp_path: Path) -> None:

@@ -77,27 +77,27 @@ def test_an_encoding_that_is_guessed_is_named_with_an_example(
 
 
 @pytest.mark.parametrize("name", ["cp1252", "mac_roman", "cp850"])
-@pytest.mark.parametrize("word", ["é.nii", "ü.nii", "Ñandú.nii", "Å.nii", "ç.nii"])
-def test_files_that_exist_decide_on_the_encoding(tmp_path: Path, name: str, word: str) -> None:
-    (tmp_path / word).touch()
+@pytest.mark.parametrize("letters", ["é.nii", "ü.nii", "Ñandú.nii", "Å.nii", "ç.nii"])
+def test_files_that_exist_decide_on_the_encoding(tmp_path: Path, name: str, letters: str) -> None:
+    (tmp_path / letters).touch()
     pairs, _ = scan(
-        tmp_path, f"pair,patient,moving_image,fixed_image\na,P,m.nii,{word}\n".encode(name)
+        tmp_path, f"pair,patient,moving_image,fixed_image\na,P,m.nii,{letters}\n".encode(name)
     )
-    assert pairs[0].fixed.name == word
+    assert pairs[0].fixed.name == letters
 
 
-@given(words=st.lists(st.text("äöüßéèàçñÄÖÜ", min_size=1, max_size=5), min_size=1, max_size=5))
-def test_western_letters_of_windows_are_read_as_such(words: list[str]) -> None:
-    raw = ",".join(words).encode("cp1252")
+@given(names=st.lists(st.text("äöüßéèàçñÄÖÜ", min_size=1, max_size=5), min_size=1, max_size=5))
+def test_western_letters_of_windows_are_read_as_such(names: list[str]) -> None:
+    raw = ",".join(names).encode("cp1252")
     try:
         expected = raw.decode("utf-8")
     except UnicodeDecodeError:
-        expected = ",".join(words)
+        expected = ",".join(names)
     assert encoding.decode(raw, lambda _: False).text == expected
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("raw", "message"),
     [
         (b"PK\x03\x04rest", "is a spreadsheet (.xlsx or .ods), not text; save it again as CSV"),
         (b"\xd0\xcf\x11\xe0rest", "is a spreadsheet (.xls), not text; save it again as CSV"),
@@ -116,8 +116,8 @@ def test_western_letters_of_windows_are_read_as_such(words: list[str]) -> None:
         (b"pair,patient\na,\x81\x01\n", "its encoding cannot be determined; save it as UTF-8 text"),
     ],
 )  # fmt: skip
-def test_bytes_that_are_no_table_are_named(tmp_path: Path, raw: bytes, words: str) -> None:
-    assert any(words in line for line in complaints(tmp_path, raw))
+def test_bytes_that_are_no_table_are_named(tmp_path: Path, raw: bytes, message: str) -> None:
+    assert any(message in line for line in complaints(tmp_path, raw))
 
 
 @pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
@@ -159,7 +159,7 @@ def test_a_nameless_column_with_cells_is_ignored_aloud(
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         (
             "a,P,m,f,n,more",
@@ -172,10 +172,11 @@ def test_a_nameless_column_with_cells_is_ignored_aloud(
     ],
 )
 def test_a_row_of_another_length_is_told_with_its_way_out(
-    tmp_path: Path, line: str, words: str
+    tmp_path: Path, line: str, message: str
 ) -> None:
     assert any(
-        words in told for told in complaints(tmp_path, f"{','.join(COLUMNS)}\n{line}\n".encode())
+        message in complaint
+        for complaint in complaints(tmp_path, f"{','.join(COLUMNS)}\n{line}\n".encode())
     )
 
 
@@ -201,8 +202,8 @@ def test_a_file_that_is_called_so_is_a_file(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["NA", "n/a", "nan"])
 def test_an_image_cannot_be_nothing(tmp_path: Path, name: str) -> None:
-    told = complaints(tmp_path, f"{HEADER}\na,P,{name},f,,,,\n".encode())
-    assert told == [f"ERROR table.csv:2:moving_image: is {name!r}; give the path of an image"]
+    texts = complaints(tmp_path, f"{HEADER}\na,P,{name},f,,,,\n".encode())
+    assert texts == [f"ERROR table.csv:2:moving_image: is {name!r}; give the path of an image"]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_two_images_of_a_patient_make_a_pair_of_one_patient(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("row", "place", "word"),
+    ("row", "location", "message"),
     [
         ("\tP9\tx.nii\t", "subject", "is blank"),
         ("x--y\tP9\tx.nii\t", "subject", "joins two subjects"),
@@ -84,12 +84,12 @@ def test_two_images_of_a_patient_make_a_pair_of_one_patient(tmp_path: Path) -> N
     ],
 )
 def test_a_fault_is_told_with_file_row_and_column(
-    tmp_path: Path, row: str, place: str, word: str
+    tmp_path: Path, row: str, location: str, message: str
 ) -> None:
     path = table(tmp_path, *ROWS, row)
     (line,) = complaints(path)
-    assert line.startswith(f"ERROR {path}:5:{place}: ")
-    assert word in line
+    assert line.startswith(f"ERROR {path}:5:{location}: ")
+    assert message in line
 
 
 def test_a_misspelt_column_is_guessed(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ GROUPED = ("a\tP1\ta.nii\tmr", "b\tP2\tb.nii\tus", "c\tP3\tc.nii\tct")
 
 
 @pytest.mark.parametrize(
-    ("rows", "rules", "word"),
+    ("rows", "rules", "message"),
     [
         (
             GROUPED,
@@ -147,11 +147,11 @@ GROUPED = ("a\tP1\ta.nii\tmr", "b\tP2\tb.nii\tus", "c\tP3\tc.nii\tct")
     ],
 )
 def test_rules_that_the_table_cannot_meet_are_told(
-    tmp_path: Path, rows: tuple[str, ...], rules: Pairing, word: str
+    tmp_path: Path, rows: tuple[str, ...], rules: Pairing, message: str
 ) -> None:
     path = table(tmp_path, *rows, header="subject\tpatient\timage\tgroup")
     (line,) = complaints(path, rules)
-    assert word in line
+    assert message in line
 
 
 def test_more_pairs_than_anyone_wants_are_refused(tmp_path: Path) -> None:

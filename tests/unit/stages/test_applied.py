@@ -46,8 +46,8 @@ PLACES = np.array(
 
 def write_model(folder: Path, change: dict[str, object]) -> None:
     for fold in "01":
-        made = replace(new_patient.PLAN, **change)  # type: ignore[arg-type] # by name
-        new_patient.write_model(folder / "model", fold, made)
+        model_plan = replace(new_patient.PLAN, **change)  # type: ignore[arg-type] # by name
+        new_patient.write_model(folder / "model", fold, model_plan)
 
 
 @pytest.mark.parametrize("change", PLANS)
@@ -82,10 +82,10 @@ def test_alignments_of_the_test_patient_lie_apart(tmp_path: Path) -> None:
     middles = []
     for rule in ("header", "centre", "mass", "file"):
         initial = tmp_path / applied_study.START if rule == "file" else None
-        found = tenter.register(
+        result = tenter.register(
             tmp_path / "model", *images, alignment=rule, initial_transform=initial
         )
-        middles.append(found.transform.without_field().map_points(PLACES[:1])[0])
+        middles.append(result.transform.without_field().map_points(PLACES[:1])[0])
     apart = [np.linalg.norm(a - b) for i, a in enumerate(middles) for b in middles[:i]]
     assert min(apart) > 0.1
 
@@ -95,10 +95,10 @@ def test_the_plan_is_the_models_with_the_cohorts_own_figures(tmp_path: Path, cha
     write_model(tmp_path, PLANS[change])
     config = applied_study.write_study(tmp_path, start=change == "file")
     applied_study.register_by_study(config)
-    made = plans.read_plan(tmp_path / "plan.json")
+    adopted = plans.read_plan(tmp_path / "plan.json")
     trained = replace(new_patient.PLAN, **PLANS[change])  # type: ignore[arg-type] # by name
-    assert replace(made, cohort={}) == replace(trained, cohort={})
-    assert made.cohort["pairs"] == 1
+    assert replace(adopted, cohort={}) == replace(trained, cohort={})
+    assert adopted.cohort["pairs"] == 1
 
 
 @pytest.mark.parametrize(
@@ -145,16 +145,16 @@ def test_a_changed_model_makes_the_plan_stale(tmp_path: Path, change: dict[str, 
     write_model(tmp_path, {})
     config = applied_study.write_study(tmp_path)
     applied_study.register_by_study(config)
-    made = tmp_path / "plan.json"
+    plan_file = tmp_path / "plan.json"
     study = Study.load(config)
-    provenance.record(made, "plan", study.settings("plan"), study.code("plan"))
-    assert study.plan.is_current(made)
+    provenance.record(plan_file, "plan", study.settings("plan"), study.code("plan"))
+    assert study.plan.is_current(plan_file)
     write_model(tmp_path, change)
-    assert not Study.load(config).plan.is_current(made)
+    assert not Study.load(config).plan.is_current(plan_file)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"moving_channels": 2}, "moving images have 1 channels, the model's have 2"),
         ({"fixed_channels": 3}, "fixed images have 1 channels, the model's have 3"),
@@ -170,11 +170,11 @@ def test_a_changed_model_makes_the_plan_stale(tmp_path: Path, change: dict[str, 
     ],
 )
 def test_images_of_another_kind_than_the_models_have_no_plan(
-    tmp_path: Path, change: dict[str, object], told: str
+    tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     write_model(tmp_path, change)
     applied_study.write_study(tmp_path)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         plan(
             rows=row_file(tmp_path, tmp_path / "manifest.tsv"),
             settings=PlanRules(),

@@ -59,8 +59,8 @@ def test_every_fault_is_told_in_one_pass_with_row_and_column(config: Path) -> No
     edit(config, "steps: 10", "steps: 0")
     edit(folder / "manifest.tsv", "pair-p3", "bad id")
     edit(config, "study: small", "study: small\nmodles: {}")
-    places = {(Path(fault.file).name, fault.row, fault.column) for fault in told(config)}
-    assert places == {
+    cells = {(Path(fault.file).name, fault.row, fault.column) for fault in told(config)}
+    assert cells == {
         ("config.yaml", 10, "models.base.training.steps"),
         ("config.yaml", 2, "modles"),
         ("manifest.tsv", 2, "moving_image"),
@@ -75,7 +75,7 @@ BOMB = "\n".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 99)}]" for old, new i
 
 
 @pytest.mark.parametrize(
-    ("content", "word"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("study: [", "is not YAML"),
@@ -86,17 +86,17 @@ BOMB = "\n".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 99)}]" for old, new i
     ],
     ids=["empty", "no yaml", "python tag", "bomb", "endless", "bool for text"],
 )
-def test_a_spoilt_configuration_is_told(config: Path, content: str, word: str) -> None:
+def test_a_spoilt_configuration_is_told(config: Path, content: str, message: str) -> None:
     config.write_text(content, encoding="utf-8")
-    assert word in str(told(config)[0])
+    assert message in str(told(config)[0])
     assert not Path("PWNED").exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("missing.yaml", "does not exist"), (".", "is a folder")]
+    ("name", "message"), [("missing.yaml", "does not exist"), (".", "is a folder")]
 )
-def test_a_configuration_that_is_no_file_is_told(config: Path, name: str, words: str) -> None:
-    assert words in told(config.parent / name)[0].message
+def test_a_configuration_that_is_no_file_is_told(config: Path, name: str, message: str) -> None:
+    assert message in told(config.parent / name)[0].message
 
 
 def test_a_manifest_without_rows_is_no_study(config: Path) -> None:
@@ -319,8 +319,8 @@ def test_unchanged_files_are_not_read_again(config: Path, tmp_path: Path) -> Non
 def plan(
     folder: Path, *, shape: tuple[int, int, int] = (12, 10, 8), size: float = 1.0, channels: int = 1
 ) -> Path:
-    made = Plan(shape, (size, size, size), "zscore", "header", moving_channels=channels)
-    plans.write_plan(folder / "plan.json", made)
+    derived = Plan(shape, (size, size, size), "zscore", "header", moving_channels=channels)
+    plans.write_plan(folder / "plan.json", derived)
     return folder / "plan.json"
 
 
@@ -329,7 +329,7 @@ def test_a_plan_that_fits_is_not_talked_of(config: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "difference"),
     [
         ({"shape": (12, 10, 6)}, "3 fixed images reach up to 1.0 mm beyond"),
         (
@@ -340,10 +340,10 @@ def test_a_plan_that_fits_is_not_talked_of(config: Path, tmp_path: Path) -> None
     ],
 )
 def test_drift_from_a_plan_is_told_with_the_command_that_renews_it(
-    config: Path, tmp_path: Path, change: dict[str, object], word: str
+    config: Path, tmp_path: Path, change: dict[str, object], difference: str
 ) -> None:
     (fault,) = check(config, plan=plan(tmp_path, **change)).warnings  # type: ignore[arg-type]
-    assert word in fault.message
+    assert difference in fault.message
     assert "--forcerun plan prepare_images" in fault.fix
 
 

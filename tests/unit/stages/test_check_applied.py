@@ -28,9 +28,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(folder: Path, change: dict[str, object] | None = None, **keys: object) -> Path:
-    made = replace(PLAN, **(change or {}))  # type: ignore[arg-type] # by name
+    model_plan = replace(PLAN, **(change or {}))  # type: ignore[arg-type] # by name
     for fold in "01":
-        new_patient.write_model(folder / "model", fold, made)
+        new_patient.write_model(folder / "model", fold, model_plan)
     return applied_study.write_study(folder, **keys)  # type: ignore[arg-type] # by name
 
 
@@ -54,7 +54,7 @@ def test_a_cohort_without_labels_is_sound_for_a_finished_model(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("stated", "told"),
+    ("stated", "message"),
     [
         ({"alignment": "header"}, "is header, but the model {} was trained with centre"),
         ({"spacing_mm": 6}, "is 6, but the model {} was trained with 2 x 2 x 2.5"),
@@ -64,12 +64,12 @@ def test_a_cohort_without_labels_is_sound_for_a_finished_model(tmp_path: Path) -
     ],
 )
 def test_a_contradicting_key_is_refused_and_the_fix_is_true(
-    tmp_path: Path, stated: dict[str, object], told: str
+    tmp_path: Path, stated: dict[str, object], message: str
 ) -> None:
     (key,) = stated
     (fault,) = faults_of(write(tmp_path, plan=stated))
     assert (fault.file, fault.column) == (str(tmp_path / "applied.yaml"), f"plan.{key}")
-    assert fault.message == told.format(tmp_path / "model")
+    assert fault.message == message.format(tmp_path / "model")
     assert fault.fix == f"remove `{key}` from `plan`: the plan comes from the model"
     check(write(tmp_path, plan={}))
 
@@ -90,7 +90,7 @@ def test_the_models_alignment_decides_what_a_pair_needs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "column", "told"),
+    ("change", "column", "message"),
     [
         (
             {"moving_channels": 2},
@@ -104,11 +104,11 @@ def test_the_models_alignment_decides_what_a_pair_needs(tmp_path: Path) -> None:
     ],
 )
 def test_images_of_another_kind_than_the_models_are_refused(
-    tmp_path: Path, change: dict[str, object], column: str, told: str
+    tmp_path: Path, change: dict[str, object], column: str, message: str
 ) -> None:
     (fault,) = faults_of(write(tmp_path, change))
     assert (fault.file, fault.column) == (str(tmp_path / "manifest.tsv"), column)
-    assert fault.message.startswith(told)
+    assert fault.message.startswith(message)
 
 
 def remove(path: Path) -> None:

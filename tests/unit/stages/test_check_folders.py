@@ -60,12 +60,12 @@ def test_results_that_are_a_link_to_nothing_are_told_with_the_command_that_helps
     check(config)
 
 
-@pytest.mark.parametrize("place", ["results", "results/small"])
-def test_results_that_are_a_file_are_told(config: Path, place: str) -> None:
-    Path(place).parent.mkdir(exist_ok=True)
-    Path(place).write_text("", encoding="utf-8")
+@pytest.mark.parametrize("folder", ["results", "results/small"])
+def test_results_that_are_a_file_are_told(config: Path, folder: str) -> None:
+    Path(folder).parent.mkdir(exist_ok=True)
+    Path(folder).write_text("", encoding="utf-8")
     (fault,) = told(config)
-    assert (fault.column, fault.message) == ("results", f"{place} is not a folder")
+    assert (fault.column, fault.message) == ("results", f"{folder} is not a folder")
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -42,14 +42,19 @@ def packed(content: int, wbits: int) -> bytes:
 
 
 def nifti(path: Path, sizes: tuple[int, ...], code: int, bits: int) -> None:
-    head = nib.Nifti1Header()
-    head.set_data_shape(sizes)
-    head["datatype"], head["bitpix"], head["vox_offset"], head["magic"] = code, bits, 352, b"n+1"
-    head["pixdim"][1:4] = 0.5
-    head.set_xyzt_units("mm")
-    head.set_sform(np.diag([0.5, 0.5, 0.5, 1]), 1)
+    header = nib.Nifti1Header()
+    header.set_data_shape(sizes)
+    header["datatype"], header["bitpix"], header["vox_offset"], header["magic"] = (
+        code,
+        bits,
+        352,
+        b"n+1",
+    )
+    header["pixdim"][1:4] = 0.5
+    header.set_xyzt_units("mm")
+    header.set_sform(np.diag([0.5, 0.5, 0.5, 1]), 1)
     voxels = packed(min(int(np.prod(sizes, dtype=np.int64)) * bits // 8, SIDE**3), 31)
-    path.write_bytes(gzip.compress(head.binaryblock + bytes(4)) + voxels)
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(4)) + voxels)
 
 
 def meta(path: Path) -> None:

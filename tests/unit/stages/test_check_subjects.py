@@ -59,9 +59,9 @@ def test_a_sound_study_says_who_tests_whom(config: Path) -> None:
 
 def test_pairs_that_are_not_registered_take_no_room(config: Path, tmp_path: Path) -> None:
     check(config, output=tmp_path / "check.json")
-    taken = files.read_json(tmp_path / "check.json")["forecast"]["fields_bytes"]["transform"]
+    bytes_needed = files.read_json(tmp_path / "check.json")["forecast"]["fields_bytes"]["transform"]
     # 4 of 12 pairs, 12 x 10 x 8 voxels, three float64 each.
-    assert taken == 4 * 960 * 24
+    assert bytes_needed == 4 * 960 * 24
 
 
 def test_a_faulty_image_is_told_once_where_it_is_named(config: Path) -> None:
@@ -126,12 +126,12 @@ def test_pairs_whose_labels_have_no_key_in_common_are_counted(config: Path) -> N
     for name in ("s1", "s3"):
         faulty_files.labels(config.parent / f"{name}_labels.nii.gz", keys=(3,))
     edit(config, "  base:\n", "  base:\n    losses: {images: [{name: lncc}]}\n")
-    told = {fault.message: fault.fix for fault in check(config).warnings}
+    fixes = {fault.message: fault.fix for fault in check(config).warnings}
     apart = (
         "8 pairs have labels on both sides, none of them in common: registered, but not measured"
     )
-    assert "s1--s2, s1--s4, s2--s1 and 5 more" in told.pop(apart)
-    assert sorted(told) == [
+    assert "s1--s2, s1--s4, s2--s1 and 5 more" in fixes.pop(apart)
+    assert sorted(fixes) == [
         f"label 'label-{key}' is on one side only of 8 of 12 pairs: "
         "neither learnt from nor measured there"
         for key in (1, 2, 3)

@@ -96,11 +96,13 @@ def test_a_vanished_label_is_kept_as_the_worst(study: MeasuredStudy) -> None:
         "p", shifted(100.0), fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS)
     )
     rows = study.evaluate()
-    found = {row.metric: row for row in rows if row.label in {"gland", ""} and row.role != "field"}
-    assert {name: row.after for name, row in found.items()} == {
+    by_metric = {
+        row.metric: row for row in rows if row.label in {"gland", ""} and row.role != "field"
+    }
+    assert {name: row.after for name, row in by_metric.items()} == {
         "dice": 0.0, "tre": None, "hd95": None, "surface_distance": None, "rms_tre": None
     }  # fmt: skip
-    assert {row.note for row in found.values()} == {"vanished"}
+    assert {row.note for row in by_metric.values()} == {"vanished"}
 
 
 def test_a_label_that_the_alignment_loses_is_noted_apart(study: MeasuredStudy) -> None:
@@ -137,7 +139,7 @@ def test_a_pair_without_labels_has_the_figures_of_its_field(study: MeasuredStudy
     assert {row.before for row in rows} == {0.0}
 
 
-def turned(places: np.ndarray, voxel: np.ndarray) -> float:
+def turned(points: np.ndarray, voxel: np.ndarray) -> float:
     """Volume of all tetrahedra at a voxel that are turned inside out, in voxels;
     each counts by half.
     """
@@ -145,7 +147,7 @@ def turned(places: np.ndarray, voxel: np.ndarray) -> float:
     corners = [np.diag(signs) for signs in itertools.product((1, -1), repeat=3)]
     ahead = np.array([[-1, 1, 0], [0, 1, 1], [-1, 0, 1]])  # towards R, A and S
     for steps in (*corners, ahead, -ahead[[0, 2, 1]]):
-        ends = [places[tuple(voxel + step)] - places[tuple(voxel)] for step in steps]
+        ends = [points[tuple(voxel + step)] - points[tuple(voxel)] for step in steps]
         volume = np.linalg.det(ends) / 6 / abs(np.linalg.det(AFFINE[:3, :3]))
         total += (
             max(0.0, -volume * np.sign(np.linalg.det(steps) * np.linalg.det(AFFINE[:3, :3]))) / 2
@@ -160,9 +162,9 @@ def test_non_diffeomorphic_volume_is_that_of_tetrahedra_one_by_one(study: Measur
     row = find(study.evaluate(), "ndv")
     index = np.argwhere(np.ones(SHAPE))
     world = index @ AFFINE[:3, :3].T + AFFINE[:3, 3]
-    places = transforms.read_transform(study.root / "fields/p/transform.h5").map_points(world)
+    mapped = transforms.read_transform(study.root / "fields/p/transform.h5").map_points(world)
     inner = index[((index > 0) & (index < np.array(SHAPE) - 1)).all(axis=1)]
-    volume = sum(turned(places.reshape(*SHAPE, 3), voxel) for voxel in inner)
+    volume = sum(turned(mapped.reshape(*SHAPE, 3), voxel) for voxel in inner)
     assert row.after == pytest.approx(100 * volume / len(inner), rel=1e-4)
     assert (row.before, row.unit) == (0.0, "%")
 
@@ -273,8 +275,8 @@ def test_warped_labels_of_a_map_are_nearest_values(study: MeasuredStudy) -> None
     expected = sitk.GetArrayFromImage(
         sitk.Resample(moving, fixed, read, sitk.sitkNearestNeighbor, 0)
     )
-    found = sitk.GetArrayFromImage(sitk.ReadImage(str(study.root / "warped/p.nii.gz")))
-    np.testing.assert_array_equal(found, expected)
+    warped = sitk.GetArrayFromImage(sitk.ReadImage(str(study.root / "warped/p.nii.gz")))
+    np.testing.assert_array_equal(warped, expected)
 
 
 def test_warped_labels_of_a_stack_stay_soft(study: MeasuredStudy) -> None:
@@ -285,9 +287,9 @@ def test_warped_labels_of_a_stack_stay_soft(study: MeasuredStudy) -> None:
     study.add("p", bent(), fixed=stack, moving=stack)
     settings = MAP.model_copy(update={"labels": LabelFiles(format="stack"), "warped_labels": True})
     study.evaluate(settings)
-    found = volumes.read_labels(study.root / "warped/p.nii.gz", settings.labels)
-    np.testing.assert_allclose(found.array[1], found.array[0] / 2, atol=0.005)
-    assert np.count_nonzero((found.array[0] > 0.1) & (found.array[0] < 0.9)) > 0
+    warped = volumes.read_labels(study.root / "warped/p.nii.gz", settings.labels)
+    np.testing.assert_allclose(warped.array[1], warped.array[0] / 2, atol=0.005)
+    assert np.count_nonzero((warped.array[0] > 0.1) & (warped.array[0] < 0.9)) > 0
 
 
 def test_bad_pairs_are_all_named_and_no_table_is_left(study: MeasuredStudy) -> None:

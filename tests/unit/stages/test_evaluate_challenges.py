@@ -41,13 +41,13 @@ POINTS = {"a": (1.0, 2.0, 3.0), "b": (-4.0, -2.5, 1.0), "=c": (3.0, 0.5, -4.0)}
 
 @pytest.fixture
 def study(tmp_path: Path) -> MeasuredStudy:
-    made = MeasuredStudy(tmp_path)
+    measured = MeasuredStudy(tmp_path)
     rough = bent()
     rough.field.mul_(1.5)
-    made.add("p", rough, fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
+    measured.add("p", rough, fixed=balls(AFFINE, FIXED_BALLS), moving=balls(MOVING, MOVING_BALLS))
     for side, by in (("fixed", 0.0), ("moving", 0.7)):
-        made.points("p", side, {name: (x + by, y, z) for name, (x, y, z) in POINTS.items()})
-    return made
+        measured.points("p", side, {name: (x + by, y, z) for name, (x, y, z) in POINTS.items()})
+    return measured
 
 
 def displacement(study: MeasuredStudy) -> Array:
@@ -58,11 +58,11 @@ def displacement(study: MeasuredStudy) -> Array:
     )
     field = np.zeros((3, *SHAPE))
     for index in np.ndindex(SHAPE):
-        place = transform.TransformPoint(
+        point = transform.TransformPoint(
             fixed.TransformIndexToPhysicalPoint([int(i) for i in index])
         )
         field[(slice(None), *index)] = (
-            np.array(moving.TransformPhysicalPointToContinuousIndex(place)) - index
+            np.array(moving.TransformPhysicalPointToContinuousIndex(point)) - index
         )
     return field.astype(np.float32).astype(np.float64)
 
@@ -108,8 +108,8 @@ def test_figures_of_challenges_say_their_family_and_unit(study: MeasuredStudy) -
 def test_learn2regs_dice_is_that_of_a_script_on_arrays(
     study: MeasuredStudy, key: int, label: str
 ) -> None:
-    rows, places = study.evaluate(BOTH), np.indices(SHAPE) + displacement(study)
-    warped = ndimage.map_coordinates(labels(study, "moving"), places, order=0) == key
+    rows, coordinates = study.evaluate(BOTH), np.indices(SHAPE) + displacement(study)
+    warped = ndimage.map_coordinates(labels(study, "moving"), coordinates, order=0) == key
     fixed = labels(study, "fixed") == key
     expected = 2 * (warped & fixed).sum() / (warped.sum() + fixed.sum())
     assert find(rows, "learn2reg_dice", label).after == pytest.approx(expected, abs=1e-6)
@@ -139,12 +139,12 @@ def test_learn2regs_spread_is_that_of_a_script_on_arrays(study: MeasuredStudy) -
 def test_muregpros_figures_are_those_of_a_script_on_arrays(
     study: MeasuredStudy, key: int, label: str
 ) -> None:
-    rows, places = study.evaluate(BOTH), np.indices(SHAPE) + displacement(study)
+    rows, coordinates = study.evaluate(BOTH), np.indices(SHAPE) + displacement(study)
     moving, fixed = ((labels(study, side) == key).astype(float) for side in ("moving", "fixed"))
-    warped = ndimage.map_coordinates(moving, places, order=1, mode="nearest")
-    whole = [np.argwhere(side > 0.5).mean(axis=0).astype(int) for side in (warped, fixed)]
+    warped = ndimage.map_coordinates(moving, coordinates, order=1, mode="nearest")
+    centroids = [np.argwhere(side > 0.5).mean(axis=0).astype(int) for side in (warped, fixed)]
     assert find(rows, "muregpro_tre", label).after == pytest.approx(
-        np.abs(whole[0] - whole[1]).mean()
+        np.abs(centroids[0] - centroids[1]).mean()
     )
     apart = [
         ndimage.distance_transform_edt(~(b > 0))[a > 0]

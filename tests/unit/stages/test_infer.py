@@ -157,10 +157,10 @@ def test_warped_image_is_the_original_resampled_once_by_the_transform(study: Stu
     transform = sitk.ReadTransform(str(study.root / "fields/p1/transform.h5"))
     warped = sitk.ReadImage(str(study.root / "fields/p1/warped_image.nii.gz"))
     expected = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, -1e3)
-    ours, theirs = sitk.GetArrayFromImage(warped), sitk.GetArrayFromImage(expected)
-    inside = theirs > -50
+    warped_array, expected_array = sitk.GetArrayFromImage(warped), sitk.GetArrayFromImage(expected)
+    inside = expected_array > -50
     assert inside.mean() > 0.5
-    assert np.abs(ours - theirs)[inside].max() < 1e-4
+    assert np.abs(warped_array - expected_array)[inside].max() < 1e-4
     assert warped.GetDirection() == fixed.GetDirection()
     assert (warped.GetOrigin(), warped.GetSpacing()) == (fixed.GetOrigin(), fixed.GetSpacing())
     assert warped.GetPixelID() == sitk.sitkFloat32
@@ -207,7 +207,7 @@ def test_seeds_of_one_fold_keep_their_transforms_apart(study: Study) -> None:
     fields = [study.field(f"p1/{name}") for name in members]
     torch.testing.assert_close(study.field(), (fields[0] + fields[1]) / 2, rtol=0, atol=1e-6)
     entries = tables.verified([study.root / "t.tsv"], study.root / "fields")
-    assert {f"p1/{name}" for name in members} <= {item.file for item in entries["p1"]}
+    assert {f"p1/{name}" for name in members} <= {entry.file for entry in entries["p1"]}
     study.infer([study.model("0")])
     assert study.names() == {"transform.h5", "infer.json"}
 
@@ -237,10 +237,16 @@ def test_an_option_is_done_and_told(study: Study) -> None:
     plain = study.field()
     assert "test_time" not in json.loads((study.root / "fields/p1/infer.json").read_text())
     study.infer([folder], test_time=OPTION)
-    said = json.loads((study.root / "fields/p1/infer.json").read_text())["test_time"]
-    assert (said["members"], said["poses"]) == (1, 2)
-    assert set(said["refine"]) == {"steps", "best_step", "loss_before", "loss_after", "failed_at"}
-    assert said["refine"]["loss_after"] < said["refine"]["loss_before"]
+    sidecar = json.loads((study.root / "fields/p1/infer.json").read_text())["test_time"]
+    assert (sidecar["members"], sidecar["poses"]) == (1, 2)
+    assert set(sidecar["refine"]) == {
+        "steps",
+        "best_step",
+        "loss_before",
+        "loss_after",
+        "failed_at",
+    }
+    assert sidecar["refine"]["loss_after"] < sidecar["refine"]["loss_before"]
     assert (study.field() - plain).abs().max() > 0.01
 
 
@@ -255,7 +261,8 @@ def test_a_pair_that_was_not_refined_is_told_in_the_log(
     nib.save(nib.Nifti1Image(values, image.affine), path)
     digest = files.sha256(path)
     changed = [
-        replace(item, sha256=digest) if item.file == "p1/fixed.nii" else item for item in entries
+        replace(entry, sha256=digest) if entry.file == "p1/fixed.nii" else entry
+        for entry in entries
     ]
     tables.write(study.root / "images.tsv", changed)
     folder = study.model("0")
@@ -278,7 +285,7 @@ def test_table_names_every_file_of_every_pair(study: Study) -> None:
     entries = tables.verified([study.root / "t.tsv"], study.root / "fields")
     names = {"transform.h5", "field.nii.gz", "warped_image.nii.gz", "infer.json"}
     for pair in ("p1", "p2"):
-        assert {item.file for item in entries[pair]} == {f"{pair}/{name}" for name in names}
+        assert {entry.file for entry in entries[pair]} == {f"{pair}/{name}" for name in names}
 
 
 def test_further_files_stand_in_the_table_and_go_when_switched_off(study: Study) -> None:
@@ -286,12 +293,12 @@ def test_further_files_stand_in_the_table_and_go_when_switched_off(study: Study)
     further = RegistrationExport(inverse=True, ras=True, fsl=True, learn2reg=True)
     study.infer([folder], further)
     usual = {"transform.h5", "field.nii.gz", "warped_image.nii.gz", "infer.json"}
-    more = {"inverse.h5", "inverse_field.nii.gz", "field_ras.nii.gz", "field_fsl.nii.gz"}
-    assert study.names() == usual | more | {"disp_p1_p1.nii.gz"}
+    optional_files = {"inverse.h5", "inverse_field.nii.gz", "field_ras.nii.gz", "field_fsl.nii.gz"}
+    assert study.names() == usual | optional_files | {"disp_p1_p1.nii.gz"}
     entries = tables.verified([study.root / "t.tsv"], study.root / "fields")
-    assert {Path(item.file).name for item in entries["p1"]} == study.names()
-    said = json.loads((study.root / "fields/p1/infer.json").read_text())
-    assert said["inverse_residual_mm"] >= 0
+    assert {Path(entry.file).name for entry in entries["p1"]} == study.names()
+    sidecar = json.loads((study.root / "fields/p1/infer.json").read_text())
+    assert sidecar["inverse_residual_mm"] >= 0
     study.infer([folder], ALL)
     assert study.names() == usual
 
@@ -299,15 +306,15 @@ def test_further_files_stand_in_the_table_and_go_when_switched_off(study: Study)
 def test_sidecar_tells_models_and_largest_displacement(study: Study) -> None:
     folder = study.model("0")
     study.infer([folder])
-    said = json.loads((study.root / "fields/p1/infer.json").read_text())
+    sidecar = json.loads((study.root / "fields/p1/infer.json").read_text())
     sha256 = json.loads((folder / "model.json").read_text())["weights_sha256"]
-    assert said["models"] == [{"fold": "0", "sha256": sha256}]
+    assert sidecar["models"] == [{"fold": "0", "sha256": sha256}]
     moves = study.field() * torch.tensor(PLAN.spacing_mm).reshape(1, 3, 1, 1, 1)
-    assert said["largest_displacement_mm"] == pytest.approx(
+    assert sidecar["largest_displacement_mm"] == pytest.approx(
         float(moves.norm(dim=1).max()), abs=1e-3
     )
     assert (
-        said["files"]["transform.h5"]["bytes"]
+        sidecar["files"]["transform.h5"]["bytes"]
         == (study.root / "fields/p1/transform.h5").stat().st_size
     )
 
@@ -315,11 +322,11 @@ def test_sidecar_tells_models_and_largest_displacement(study: Study) -> None:
 def test_what_is_up_to_date_is_kept_and_what_is_damaged_is_made_again(study: Study) -> None:
     folder = study.model("0")
     study.infer([folder], ALL)
-    kept, damaged = (study.root / f"fields/{pair}/infer.json" for pair in ("p1", "p2"))
-    before = (kept.stat().st_mtime_ns, damaged.stat().st_mtime_ns)
+    intact, damaged = (study.root / f"fields/{pair}/infer.json" for pair in ("p1", "p2"))
+    before = (intact.stat().st_mtime_ns, damaged.stat().st_mtime_ns)
     (study.root / "fields/p2/field.nii.gz").write_bytes(b"cut")
     study.infer([folder], ALL)
-    assert kept.stat().st_mtime_ns == before[0]
+    assert intact.stat().st_mtime_ns == before[0]
     assert damaged.stat().st_mtime_ns > before[1]
     tables.verified([study.root / "t.tsv"], study.root / "fields")
 
@@ -363,7 +370,7 @@ def test_original_that_changed_since_is_refused(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"shape": (8, 8, 8)}, r"shape \[10, 12, 8\] \(model: \[8, 8, 8\]\)"),
         ({"spacing_mm": (1.0, 2.0, 2.5)}, "spacing_mm"),
@@ -374,10 +381,10 @@ def test_original_that_changed_since_is_refused(study: Study) -> None:
     ],
 )
 def test_model_of_other_cases_is_refused(
-    study: Study, change: dict[str, object], told: str
+    study: Study, change: dict[str, object], message: str
 ) -> None:
     folder = study.model("0", replace(PLAN, **change))  # type: ignore[arg-type]
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         study.infer([folder])
 
 

@@ -20,10 +20,10 @@ def test_the_plan_of_a_cohort(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
         settings=PlanRules(),
         output=tmp_path / "plan.json",
     )
-    found = plans.read_plan(tmp_path / "plan.json")
-    assert (found.shape, found.spacing_mm) == ((12, 14, 10), (2.0, 2.0, 2.0))
-    assert (found.intensity, found.alignment) == ("zscore", "header")
-    assert found.cohort["pairs"] == 2
+    derived = plans.read_plan(tmp_path / "plan.json")
+    assert (derived.shape, derived.spacing_mm) == ((12, 14, 10), (2.0, 2.0, 2.0))
+    assert (derived.intensity, derived.alignment) == ("zscore", "header")
+    assert derived.cohort["pairs"] == 2
 
 
 def test_a_bad_header_is_named_and_no_plan_is_written(

@@ -87,14 +87,14 @@ def test_storage_does_not_show_in_a_case(
     storage: str,
     degrees: float,
 ) -> None:
-    found = []
+    cases = []
     for name, codes in (("plain", "RAS"), ("other", storage)):
         chosen = geometry(storage=codes, degrees=degrees, spacing=(1.7, 2.0, 2.9))
         cohort = tiny_cohort(name, pairs=1, fixed=chosen, moving=chosen)
-        found.append(
+        cases.append(
             case_files.read_images(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00")
         )
-    plain, other = found
+    plain, other = cases
     assert np.allclose(plain.affine, other.affine, atol=1e-4)
     assert np.abs(plain.fixed - other.fixed).max() < 1e-4
     assert np.abs(plain.moving - other.moving).max() < 1e-4
@@ -139,12 +139,12 @@ def test_a_dicom_series_makes_the_case_that_its_nifti_makes(
     cohort = tiny_cohort(pairs=1)
     path = cohort.file("pair00", "moving_image")
     original = volumes.read_image(path)
-    whole = np.rint(original.array[0]).astype(np.int16)
-    volumes.write_image(path, whole, original.affine)
+    integers = np.rint(original.array[0]).astype(np.int16)
+    volumes.write_image(path, integers, original.affine)
     plain = case_files.read_images(prepare(cohort, tmp_path / "nifti") / "pair00")
     turned = original.affine @ np.diag([1, 1, -1, 1])
-    turned[:, 3] = original.affine @ [0, 0, whole.shape[2] - 1, 1]
-    dicoms.write_series(cohort.folder / "series", whole[..., ::-1], turned)
+    turned[:, 3] = original.affine @ [0, 0, integers.shape[2] - 1, 1]
+    dicoms.write_series(cohort.folder / "series", integers[..., ::-1], turned)
     cohort.manifest.write_text(
         cohort.manifest.read_text().replace("moving/pair00.nii.gz", "series")
     )
@@ -191,8 +191,8 @@ def test_a_pair_without_its_transform_is_named(tiny_cohort: MakeCohort, tmp_path
 
 def test_the_table_names_every_file_and_verifies(tiny_cohort: MakeCohort, tmp_path: Path) -> None:
     root = prepare(tiny_cohort(), tmp_path)
-    found = tables.verified([tmp_path / "images.tsv"], root)
-    names = [entry.file for entry in found["pair01"]]
+    entries = tables.verified([tmp_path / "images.tsv"], root)
+    names = [entry.file for entry in entries["pair01"]]
     assert names == ["pair01/moving.nii", "pair01/fixed.nii", "pair01/images.json"]
 
 
@@ -278,8 +278,12 @@ def test_the_sidecar_says_what_the_case_was_made_from(
     tiny_cohort: MakeCohort, tmp_path: Path
 ) -> None:
     cohort = tiny_cohort(pairs=1, sets=("test",))
-    said = files.read_json(prepare(cohort, tmp_path) / "pair00" / "images.json")
-    assert (said["pair"], said["patients"], said["set"]) == ("pair00", ["patient00"], "test")
-    assert said["sources"]["fixed"] == files.sha256(cohort.file("pair00", "fixed_image"))
-    assert said["moving"]["shape"] == [13, 12, 11]
-    assert str(cohort.folder) not in str(said)
+    sidecar = files.read_json(prepare(cohort, tmp_path) / "pair00" / "images.json")
+    assert (sidecar["pair"], sidecar["patients"], sidecar["set"]) == (
+        "pair00",
+        ["patient00"],
+        "test",
+    )
+    assert sidecar["sources"]["fixed"] == files.sha256(cohort.file("pair00", "fixed_image"))
+    assert sidecar["moving"]["shape"] == [13, 12, 11]
+    assert str(cohort.folder) not in str(sidecar)

@@ -94,15 +94,15 @@ def test_storage_does_not_show_in_labels(
     storage: str,
     degrees: float,
 ) -> None:
-    found = []
+    cases = []
     for name, codes in (("plain", "RAS"), ("other", storage)):
         chosen = geometry(storage=codes, degrees=degrees, spacing=(1.7, 2.0, 2.9))
         cohort = tiny_cohort(name, pairs=1, fixed=chosen, moving=chosen)
-        found.append(
+        cases.append(
             case_files.read_labels(prepare(cohort, tmp_path / name, spacing_mm=2.6) / "pair00")
         )
     for side in ("moving", "fixed"):
-        plain, other = (getattr(case, side).astype(int) for case in found)
+        plain, other = (getattr(case, side).astype(int) for case in cases)
         assert np.abs(plain - other).max() <= 1
         assert (plain != other).mean() < 0.01
 
@@ -153,7 +153,7 @@ def test_a_label_beyond_the_grid_is_left_out_with_that_reason(
         labels.values[0, 0, 0] = 9
         volumes.write_labels(path, labels.values, labels.affine)
     root = prepare(cohort, tmp_path, shape=(8, 8, 8))
-    reasons = {item["key"]: item["reason"] for item in said(root / "pair00")["left_out"]}
+    reasons = {label["key"]: label["reason"] for label in said(root / "pair00")["left_out"]}
     assert reasons == {9: "outside the grid in moving, outside the grid in fixed"}
 
 
@@ -200,8 +200,8 @@ def test_only_the_edited_pair_is_done_again(tiny_cohort: MakeCohort, tmp_path: P
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*_labels.nii")}
     erase(cohort.file("pair01", "fixed_labels"), 5)
     prepare(cohort, tmp_path)
-    kept = {path for path, time in before.items() if path.stat().st_mtime_ns == time}
-    assert {path.parent.name for path in kept} == {"pair00"}
+    unchanged = {path for path, time in before.items() if path.stat().st_mtime_ns == time}
+    assert {path.parent.name for path in unchanged} == {"pair00"}
 
 
 def test_a_changed_intensity_rule_leaves_labels_alone(

@@ -157,13 +157,13 @@ def published(root: Path, options: tuple[str, ...] = ()) -> str:
 
 
 def artifacts(place: Place, key: str, folder: str) -> set[str]:
-    found = client(place).list_artifacts(run(place, key).info.run_id, folder)
-    return {Path(item.path).name for item in found}
+    listing = client(place).list_artifacts(run(place, key).info.run_id, folder)
+    return {Path(artifact.path).name for artifact in listing}
 
 
 def run(place: Place, key: str) -> Run:
-    (found,) = client(place).search_runs(["1"], f"tags.`tenter.key` = '{key}'")
-    return found
+    (match,) = client(place).search_runs(["1"], f"tags.`tenter.key` = '{key}'")
+    return match
 
 
 def test_folds_and_model_carry_their_own_medians(place: Place, tmp_path: Path) -> None:
@@ -197,35 +197,35 @@ def test_a_test_time_option_has_a_run_with_its_figures_beside_the_folds(
     place: Place, tmp_path: Path
 ) -> None:
     published(tmp_path, ("posed",))
-    found = run(place, "local/test-time/local-posed")
-    assert found.data.metrics["test/field_folding_pct_median"] == 9.0
-    assert found.data.tags["role"] == "test-time"
-    assert found.data.tags["mlflow.parentRunId"] == run(place, "local").info.run_id
-    assert found.info.status == "FINISHED"
+    option_run = run(place, "local/test-time/local-posed")
+    assert option_run.data.metrics["test/field_folding_pct_median"] == 9.0
+    assert option_run.data.tags["role"] == "test-time"
+    assert option_run.data.tags["mlflow.parentRunId"] == run(place, "local").info.run_id
+    assert option_run.info.status == "FINISHED"
 
 
 def test_an_option_that_is_gone_loses_its_run_and_one_that_stays_keeps_it(
     place: Place, tmp_path: Path
 ) -> None:
     published(tmp_path, ("posed", "old"))
-    kept = run(place, "local/test-time/local-posed").info.run_id
+    run_id = run(place, "local/test-time/local-posed").info.run_id
     published(tmp_path, ("posed",))
-    assert run(place, "local/test-time/local-posed").info.run_id == kept
+    assert run(place, "local/test-time/local-posed").info.run_id == run_id
     assert not client(place).search_runs(["1"], "tags.`tenter.key` = 'local/test-time/local-old'")
 
 
 def test_an_infinite_median_is_a_metric_and_named_in_a_tag(place: Place, tmp_path: Path) -> None:
     published(tmp_path)
-    one = run(place, "local/1").data
-    assert one.tags["infinite"] == "test/landmark_tre_mm_median"
-    assert one.metrics["test/landmark_tre_mm_p90"] == 9.5
-    assert one.metrics["test/landmark_tre_mm_median"] == sys.float_info.max
+    fold_run = run(place, "local/1").data
+    assert fold_run.tags["infinite"] == "test/landmark_tre_mm_median"
+    assert fold_run.metrics["test/landmark_tre_mm_p90"] == 9.5
+    assert fold_run.metrics["test/landmark_tre_mm_median"] == sys.float_info.max
 
 
 def test_curves_and_files_are_there(place: Place, tmp_path: Path) -> None:
     published(tmp_path)
-    found = run(place, "local/all")
-    assert found.data.metrics == {"train/loss": 0.7, "val/tre_mm": 6.5}
+    final_run = run(place, "local/all")
+    assert final_run.data.metrics == {"train/loss": 0.7, "val/tre_mm": 6.5}
     assert artifacts(place, "local/all", "model") == {
         "history.csv",
         "model.json",
@@ -235,8 +235,8 @@ def test_curves_and_files_are_there(place: Place, tmp_path: Path) -> None:
 
 def test_the_text_is_returned_and_kept(place: Place, tmp_path: Path) -> None:
     text = published(tmp_path)
-    kept = (tmp_path / "results/demo/tracking/local.txt").read_text()
-    assert kept.rstrip() == text
+    text_file = (tmp_path / "results/demo/tracking/local.txt").read_text()
+    assert text_file.rstrip() == text
     assert run(place, "local/0").info.run_id in text
     assert "local, 3 folds compared:" in text
 
@@ -269,10 +269,10 @@ def test_the_configuration_among_the_artifacts_names_no_folder_of_this_machine(
     place: Place, tmp_path: Path
 ) -> None:
     published(tmp_path)
-    found = client(place).download_artifacts(
+    downloaded = client(place).download_artifacts(
         run(place, "local").info.run_id, "study/configuration.yaml"
     )
-    content = yaml.safe_load(Path(found).read_text())
+    content = yaml.safe_load(Path(downloaded).read_text())
     assert content["manifest"] == "pairs.tsv"
     assert content["folds"] == {"count": 2, "seed": 0}
 
@@ -292,9 +292,9 @@ def test_a_deleted_database_is_written_again_from_the_configuration_alone(
         "SELECT t.value, m.key, m.value FROM latest_metrics m JOIN tags t USING (run_uuid) "
         "WHERE t.key = 'tenter.key'"
     )
-    assert {(run, key, value) for run, found in before.items() for key, value in found.items()} == {
-        *rows
-    }
+    assert {
+        (run, key, value) for run, metrics in before.items() for key, value in metrics.items()
+    } == {*rows}
 
 
 MISSING = [
@@ -351,9 +351,9 @@ def test_no_error_and_no_file_holds_the_password(
     )
     with pytest.raises(TenterError) as caught:
         publish(path)
-    said = f"{caught.value} {caplog.text}"
+    messages = f"{caught.value} {caplog.text}"
     written = [file for file in tmp_path.rglob("*") if file.is_file() and file != path]
-    assert "***@" in said
-    assert "MLFLOW_TRACKING_PASSWORD" in said
+    assert "***@" in messages
+    assert "MLFLOW_TRACKING_PASSWORD" in messages
     assert not [file for file in written if b"s3cr3tpw" in file.read_bytes()]
-    assert "s3cr3tpw" not in said
+    assert "s3cr3tpw" not in messages

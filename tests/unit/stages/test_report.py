@@ -119,12 +119,12 @@ def test_costs_are_told_of_pairs_whose_files_tell_them(tmp_path: Path) -> None:
     root = finished_study.write_study(
         tmp_path, finished_study.rows(4, 3, models=models, surfaces=False), models=models
     )
-    said = {"models": [{"fold": "0"}], "seconds": {"network": 0.125}, "device": "cpu"}
+    sidecar = {"models": [{"fold": "0"}], "seconds": {"network": 0.125}, "device": "cpu"}
     files.write_json(root / "fields/local/pair000/infer.json", {"models": [{"fold": "0"}]})
     option = {"members": 1, "poses": 8, "refine": None}
     for pair, _ in finished_study.cohort(4, 3):
         files.write_json(
-            root / f"fields/local-posed/{pair}/infer.json", said | {"test_time": option}
+            root / f"fields/local-posed/{pair}/infer.json", sidecar | {"test_time": option}
         )
     page = finished_study.write_report(root, models=models, options=(("local-posed", "local"),))
     costs = page.partition('<section id="costs">')[2].partition("</section>")[0]
@@ -247,6 +247,6 @@ def test_a_coarse_plan_is_shown_as_it_is(study: Path) -> None:
 
 def test_rows_of_models_that_are_not_configured_are_left_out(tmp_path: Path) -> None:
     models = ("local", "old")
-    found = finished_study.rows(4, 3, models=models, surfaces=False)
-    root = finished_study.write_study(tmp_path, found, models=models)
+    rows = finished_study.rows(4, 3, models=models, surfaces=False)
+    root = finished_study.write_study(tmp_path, rows, models=models)
     assert "Model old" not in finished_study.write_report(root, models=("local",))

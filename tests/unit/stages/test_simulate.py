@@ -18,14 +18,16 @@ from tenter.stages.simulate import simulate
 
 def content(folder: Path) -> dict[str, bytes]:
     """Bytes of every file; of a transform (its format notes the time of writing) its figures'."""
-    found = {}
+    digests = {}
     for path in sorted(folder.rglob("*.*")):
-        found[path.relative_to(folder).as_posix()] = path.read_bytes()
+        digests[path.relative_to(folder).as_posix()] = path.read_bytes()
         if path.suffix == ".h5":
             truth = transforms.read_transform(path)
             parts = (truth.alignment, truth.affine, truth.field.numpy())
-            found[path.relative_to(folder).as_posix()] = b"".join(part.tobytes() for part in parts)
-    return found
+            digests[path.relative_to(folder).as_posix()] = b"".join(
+                part.tobytes() for part in parts
+            )
+    return digests
 
 
 def volume(path: Path) -> nib.Nifti1Image:
@@ -116,9 +118,9 @@ def test_another_seed_gives_another_cohort(tmp_path: Path) -> None:
 def test_more_pairs_leave_the_former_ones_as_they_were(tmp_path: Path) -> None:
     simulate(tmp_path / "few", pairs=2, patients=2, spacing_mm=8.0)
     simulate(tmp_path / "more", pairs=3, patients=2, spacing_mm=8.0)
-    few, more = content(tmp_path / "few"), content(tmp_path / "more")
+    few, larger = content(tmp_path / "few"), content(tmp_path / "more")
     former = [name for name in few if name.startswith(("images", "labels", "points", "truth"))]
-    assert [name for name in former if few[name] != more[name]] == []
+    assert [name for name in former if few[name] != larger[name]] == []
 
 
 def test_a_whole_cohort_is_left_alone(tmp_path: Path) -> None:
@@ -216,9 +218,9 @@ def test_any_two_subjects_share_labels_and_points(subjects: Path) -> None:
 
 def test_more_subjects_leave_the_former_ones_as_they_were(subjects: Path, tmp_path: Path) -> None:
     simulate(tmp_path / "more", patients=5, spacing_mm=8.0, kind="subjects")
-    few, more = content(subjects), content(tmp_path / "more")
+    few, larger = content(subjects), content(tmp_path / "more")
     former = [name for name in few if name.startswith(("images", "labels", "points"))]
-    assert [name for name in former if few[name] != more[name]] == []
+    assert [name for name in former if few[name] != larger[name]] == []
 
 
 def test_a_folder_of_pairs_is_no_folder_of_subjects(cohort: Path) -> None:

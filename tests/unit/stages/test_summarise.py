@@ -67,8 +67,8 @@ def run(
 
 def line(lines: list[dict[str, str]], **keys: str) -> dict[str, str]:
     keys = {"fold": "all", "label": ""} | keys
-    (found,) = (item for item in lines if all(item[name] == value for name, value in keys.items()))
-    return found
+    (match,) = (row for row in lines if all(row[name] == value for name, value in keys.items()))
+    return match
 
 
 def test_all_figures_stand_in_one_sorted_table(tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_the_same_figure_twice_is_refused(tmp_path: Path) -> None:
 
 def test_a_distribution_is_that_of_all_pairs(tmp_path: Path) -> None:
     values = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
-    found = line(run(tmp_path, many(ROW, values)), role="structure", label="gland")
+    summary = line(run(tmp_path, many(ROW, values)), role="structure", label="gland")
     shares = {"median": 0.5, "q1": 0.25, "q3": 0.75, "p10": 0.1, "p90": 0.9}
     for name, share in shares.items():
-        assert float(found[f"after_{name}"]) == pytest.approx(np.quantile(values, share))
-    assert float(found["after_mean"]) == pytest.approx(np.mean(values))
-    assert float(found["before_median"]) == 0.5
-    assert (float(found["after_low"]), float(found["after_high"])) == (0.5, 0.95)
+        assert float(summary[f"after_{name}"]) == pytest.approx(np.quantile(values, share))
+    assert float(summary["after_mean"]) == pytest.approx(np.mean(values))
+    assert float(summary["before_median"]) == 0.5
+    assert (float(summary["after_low"]), float(summary["after_high"])) == (0.5, 0.95)
 
 
 def test_each_fold_has_its_own_line(tmp_path: Path) -> None:
@@ -106,20 +106,20 @@ def test_each_fold_has_its_own_line(tmp_path: Path) -> None:
 
 def test_a_vanished_label_counts_as_worst(tmp_path: Path) -> None:
     rows = [*many(TRE, [1.0, 2.0]), replace(LOST, pair="p8"), replace(LOST, pair="p9")]
-    found = line(run(tmp_path, rows), label="cyst")
-    assert (found["after_median"], found["after_mean"], found["vanished"], found["n"]) == (
+    summary = line(run(tmp_path, rows), label="cyst")
+    assert (summary["after_median"], summary["after_mean"], summary["vanished"], summary["n"]) == (
         "inf",
         "inf",
         "2",
         "4",
     )
-    assert found["after_p10"] == pytest.approx("1.3")
+    assert summary["after_p10"] == pytest.approx("1.3")
 
 
 def test_a_label_that_the_alignment_lost_counts_as_worst_before(tmp_path: Path) -> None:
     lost = replace(TRE, before=None, note="empty before")
-    found = line(run(tmp_path, [lost]), label="cyst")
-    assert (found["before_median"], found["after_median"], found["empty_before"]) == (
+    summary = line(run(tmp_path, [lost]), label="cyst")
+    assert (summary["before_median"], summary["after_median"], summary["empty_before"]) == (
         "inf",
         "2.0",
         "1",
@@ -132,33 +132,33 @@ def test_a_label_that_one_side_lacks_is_counted_apart(tmp_path: Path) -> None:
     )
     lines = run(tmp_path, [TRE, lone, replace(TRE, metric="dice", unit="1", before=0.1, after=0.7)])
     for metric in ("tre", "dice"):
-        found = line(lines, role="landmark", label="cyst", metric=metric)
-        assert (found["n"], found["absent"]) == ("1", "1")
+        summary = line(lines, role="landmark", label="cyst", metric=metric)
+        assert (summary["n"], summary["absent"]) == ("1", "1")
 
 
 def test_a_label_that_is_never_on_both_sides_still_has_a_line(tmp_path: Path) -> None:
     lone = replace(ROW, before=None, after=None, note="absent in fixed")
-    found = line(run(tmp_path, [lone]), label="gland")
-    assert (found["n"], found["absent"], found["after_median"]) == ("0", "1", "")
+    summary = line(run(tmp_path, [lone]), label="gland")
+    assert (summary["n"], summary["absent"], summary["after_median"]) == ("0", "1", "")
 
 
 def test_all_labels_of_a_role_have_a_line_together(tmp_path: Path) -> None:
     rows = [TRE, replace(TRE, label="lump", after=6.0)]
-    found = line(run(tmp_path, rows), role="landmark")
-    assert (found["n"], found["pairs"], found["after_median"]) == ("2", "1", "4.0")
+    summary = line(run(tmp_path, rows), role="landmark")
+    assert (summary["n"], summary["pairs"], summary["after_median"]) == ("2", "1", "4.0")
 
 
 def test_points_have_a_line_together_only(tmp_path: Path) -> None:
     rows = [replace(TRE, role="points", metric="point_tre", label=name) for name in ("1", "2")]
-    assert [item["label"] for item in run(tmp_path, rows) if item["fold"] == "all"] == [""]
+    assert [row["label"] for row in run(tmp_path, rows) if row["fold"] == "all"] == [""]
 
 
 def test_the_failure_rate_is_the_share_of_pairs_made_worse(tmp_path: Path) -> None:
-    found = line(run(tmp_path, many(ROW, [0.9, 0.4, 0.5, 0.8])), role="structure", label="")
+    summary = line(run(tmp_path, many(ROW, [0.9, 0.4, 0.5, 0.8])), role="structure", label="")
     expected = stats.binomtest(1, 4).proportion_ci(method="exact")
-    assert (found["worse_pairs"], found["worse_rate"]) == ("1", "0.25")
-    assert float(found["worse_low"]) == pytest.approx(expected.low)
-    assert float(found["worse_high"]) == pytest.approx(expected.high)
+    assert (summary["worse_pairs"], summary["worse_rate"]) == ("1", "0.25")
+    assert float(summary["worse_low"]) == pytest.approx(expected.low)
+    assert float(summary["worse_high"]) == pytest.approx(expected.high)
 
 
 def test_an_error_that_grew_or_a_label_that_vanished_is_a_failure(tmp_path: Path) -> None:
@@ -190,9 +190,7 @@ def test_the_ensemble_stands_for_tested_pairs(tmp_path: Path) -> None:
 
 def test_models_stand_in_the_order_of_the_configuration(tmp_path: Path) -> None:
     lines = run(tmp_path, [replace(ROW, model="a")], [replace(ROW, model="z")], models=("z", "a"))
-    assert [item["model"] for item in lines] == sorted(
-        (item["model"] for item in lines), reverse=True
-    )
+    assert [row["model"] for row in lines] == sorted((row["model"] for row in lines), reverse=True)
 
 
 def test_doing_it_again_in_another_order_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -206,19 +204,29 @@ def test_doing_it_again_in_another_order_gives_the_same_bytes(tmp_path: Path) ->
 
 def test_models_are_compared_by_patient(tmp_path: Path) -> None:
     """Patient q0 has three pairs and counts once."""
-    theirs = many(ROW, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
-    ours = many(replace(ROW, model="unet"), [0.9, 0.9, 0.9, 0.6, 0.55, 0.45])
+    reference_rows = many(ROW, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+    unet_rows = many(replace(ROW, model="unet"), [0.9, 0.9, 0.9, 0.6, 0.55, 0.45])
     owner = {"p1": "q0", "p2": "q0"}
-    ours, theirs = (
-        [replace(r, patient=owner.get(r.pair, r.patient)) for r in rows] for rows in (ours, theirs)
+    unet_rows, reference_rows = (
+        [replace(r, patient=owner.get(r.pair, r.patient)) for r in rows]
+        for rows in (unet_rows, reference_rows)
     )
-    run(tmp_path, ours, theirs, models=("local", "unet"))
-    (found,) = table(tmp_path / "comparison.tsv")
-    assert (found["model"], found["reference"], found["test_unit"]) == ("unet", "local", "patient")
-    assert (found["pairs"], found["patients"], found["units"]) == ("6", "4", "4")
-    assert (found["higher"], found["lower"]) == ("3", "1")
-    assert float(found["difference"]) == pytest.approx(0.075)
-    assert (found["low"], found["high"], found["p"], found["p_holm"]) == ("", "", "", "")
+    run(tmp_path, unet_rows, reference_rows, models=("local", "unet"))
+    (comparison,) = table(tmp_path / "comparison.tsv")
+    assert (comparison["model"], comparison["reference"], comparison["test_unit"]) == (
+        "unet",
+        "local",
+        "patient",
+    )
+    assert (comparison["pairs"], comparison["patients"], comparison["units"]) == ("6", "4", "4")
+    assert (comparison["higher"], comparison["lower"]) == ("3", "1")
+    assert float(comparison["difference"]) == pytest.approx(0.075)
+    assert (comparison["low"], comparison["high"], comparison["p"], comparison["p_holm"]) == (
+        "",
+        "",
+        "",
+        "",
+    )
 
 
 def test_only_what_both_measured_is_compared(tmp_path: Path) -> None:
@@ -234,8 +242,12 @@ def test_only_what_both_measured_is_compared(tmp_path: Path) -> None:
 def test_a_label_that_vanished_with_one_model_decides_for_the_other(tmp_path: Path) -> None:
     lost = [replace(r, after=None, note="vanished", model="unet") for r in many(TRE, [0.0] * 3)]
     run(tmp_path, many(TRE, [5.0, 6.0, 7.0]), lost, models=("local", "unet"))
-    (found,) = table(tmp_path / "comparison.tsv")
-    assert (found["difference"], found["model_median"], found["higher"]) == ("inf", "inf", "3")
+    (comparison,) = table(tmp_path / "comparison.tsv")
+    assert (comparison["difference"], comparison["model_median"], comparison["higher"]) == (
+        "inf",
+        "inf",
+        "3",
+    )
 
 
 def test_p_values_are_corrected_for_models_and_metrics(tmp_path: Path) -> None:
@@ -248,8 +260,8 @@ def test_p_values_are_corrected_for_models_and_metrics(tmp_path: Path) -> None:
         for row in many(replace(start, model=model), list(random.normal(5, 1, 12)))
     ]
     run(tmp_path, rows, models=models)
-    found = table(tmp_path / "comparison.tsv")
-    p, holm = ([float(item[name]) for item in found] for name in ("p", "p_holm"))
+    comparisons = table(tmp_path / "comparison.tsv")
+    p, holm = ([float(item[name]) for item in comparisons] for name in ("p", "p_holm"))
     assert len(p) == 4
     assert min(holm) == pytest.approx(min(1.0, 4 * min(p)))
 
@@ -267,9 +279,9 @@ def test_the_correction_counts_primary_outcomes_whatever_else_is_measured(tmp_pa
     run(tmp_path, *rows["dice"], models=("a", "b"))
     (alone,) = table(tmp_path / "comparison.tsv")
     run(tmp_path, *(part for both in rows.values() for part in both), models=("a", "b"))
-    found = {item["metric"]: item for item in table(tmp_path / "comparison.tsv")}
-    assert found["dice"] == alone
-    assert all(found[metric]["p"] and not found[metric]["p_holm"] for metric in extra)
+    comparisons = {row["metric"]: row for row in table(tmp_path / "comparison.tsv")}
+    assert comparisons["dice"] == alone
+    assert all(comparisons[metric]["p"] and not comparisons[metric]["p_holm"] for metric in extra)
 
 
 @pytest.mark.parametrize(
@@ -289,11 +301,11 @@ def test_what_counts_as_worse_follows_the_metric(
 
 
 def test_pairs_of_two_subjects_say_so(tmp_path: Path) -> None:
-    ours, theirs = (
+    unet_rows, reference_rows = (
         [replace(ROW, model=model, pair=f"p{i}", patient=f"q{i}--q{i + 1}") for i in range(4)]
         for model in ("local", "unet")
     )
-    lines = run(tmp_path, ours, theirs, models=("local", "unet"))
+    lines = run(tmp_path, unet_rows, reference_rows, models=("local", "unet"))
     assert table(tmp_path / "comparison.tsv")[0]["test_unit"] == "pair of patients"
     assert table(tmp_path / "comparison.tsv")[0]["patients"] == "5"
     assert line(lines, model="local", label="gland")["patients"] == "5"
@@ -324,6 +336,6 @@ def test_the_header_is_written_even_without_figures(tmp_path: Path) -> None:
 
 
 def test_one_patient_has_no_interval(tmp_path: Path) -> None:
-    found = line(run(tmp_path, [ROW, replace(ROW, pair="p1", after=0.9)]), label="gland")
-    assert (found["after_low"], found["after_high"]) == ("", "")
-    assert math.isclose(float(found["after_median"]), 0.85)
+    summary = line(run(tmp_path, [ROW, replace(ROW, pair="p1", after=0.9)]), label="gland")
+    assert (summary["after_low"], summary["after_high"]) == ("", "")
+    assert math.isclose(float(summary["after_median"]), 0.85)

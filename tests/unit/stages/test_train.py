@@ -35,9 +35,9 @@ def trained(
     **changed: Any,
 ) -> dict[str, Any]:
     flags = {"fold": "1", "code": "c0de", "device": "cpu", "log_every": 1} | changed
-    places = {"output": folder / "local/fold-1", "checkpoints": folder / "checkpoints"}
-    train(**(prepared.flags | places | flags), settings=chosen)
-    return finished.describe(places["output"])
+    folders = {"output": folder / "local/fold-1", "checkpoints": folder / "checkpoints"}
+    train(**(prepared.flags | folders | flags), settings=chosen)
+    return finished.describe(folders["output"])
 
 
 def test_a_finished_model_can_be_loaded_and_registers(prepared: Prepared, tmp_path: Path) -> None:
@@ -49,14 +49,27 @@ def test_a_finished_model_can_be_loaded_and_registers(prepared: Prepared, tmp_pa
 
 
 def test_the_description_tells_all_there_is_to_know(prepared: Prepared, tmp_path: Path) -> None:
-    told = trained(prepared, tmp_path)
-    assert sorted(told["trained_on"] + told["validated_on"]) == list(prepared.pairs)
-    assert set(told["patients"]["trained_on"]).isdisjoint(told["patients"]["validated_on"])
-    assert told["plan"]["spacing_mm"] == [3.0, 3.0, 3.0]
-    assert (told["fold"], told["steps"], told["channels"]) == ("1", 4, {"moving": 1, "fixed": 1})
-    assert told["identity"].keys() == {"code", "fold", "settings", "cohort", "plan", "warm_start"}
-    assert told["provenance"]["torch"] == torch.__version__
-    assert str(tmp_path) not in json.dumps(told)
+    description = trained(prepared, tmp_path)
+    assert sorted(description["trained_on"] + description["validated_on"]) == list(prepared.pairs)
+    assert set(description["patients"]["trained_on"]).isdisjoint(
+        description["patients"]["validated_on"]
+    )
+    assert description["plan"]["spacing_mm"] == [3.0, 3.0, 3.0]
+    assert (description["fold"], description["steps"], description["channels"]) == (
+        "1",
+        4,
+        {"moving": 1, "fixed": 1},
+    )
+    assert description["identity"].keys() == {
+        "code",
+        "fold",
+        "settings",
+        "cohort",
+        "plan",
+        "warm_start",
+    }
+    assert description["provenance"]["torch"] == torch.__version__
+    assert str(tmp_path) not in json.dumps(description)
 
 
 def test_the_history_is_written_whole(prepared: Prepared, tmp_path: Path) -> None:
@@ -79,13 +92,13 @@ def test_another_seed_or_fold_gives_another_model(prepared: Prepared, tmp_path: 
         trained(prepared, tmp_path / "seed", CHOSEN.model_copy(update={"seed": 2})),
         trained(prepared, tmp_path / "fold", fold="2"),
     ]
-    assert len({told["weights_sha256"] for told in weights}) == 3
+    assert len({description["weights_sha256"] for description in weights}) == 3
 
 
 def test_fold_all_learns_from_everyone(prepared: Prepared, tmp_path: Path) -> None:
-    told = trained(prepared, tmp_path, fold="all")
-    assert told["trained_on"] == list(prepared.pairs)
-    assert told["validated_on"] == []
+    description = trained(prepared, tmp_path, fold="all")
+    assert description["trained_on"] == list(prepared.pairs)
+    assert description["validated_on"] == []
 
 
 def test_changed_code_starts_afresh_and_says_so(
@@ -171,8 +184,8 @@ def test_an_absent_gpu_is_refused_before_anything_is_read(
 def test_images_alone_teach_a_cohort_without_labels(tmp_path: Path) -> None:
     unlabelled = prepare(tmp_path, pairs=3, labels="none")
     terms = {"labels": [{"name": "dice"}], "images": [{"name": "lncc"}, {"name": "mind"}]}
-    told = trained(unlabelled, tmp_path, settings(steps=3, losses=terms))
-    assert told["trained_on"] == list(unlabelled.pairs)
+    description = trained(unlabelled, tmp_path, settings(steps=3, losses=terms))
+    assert description["trained_on"] == list(unlabelled.pairs)
     row = read_history(tmp_path / "local/fold-1/history.csv")[-1]
     assert row["loss"] == pytest.approx(
         row["lncc_weighted"] + row["mind_weighted"] + row["bending_weighted"]
@@ -186,6 +199,6 @@ def test_its_log_is_kept_over_all_its_processes(
     caplog.set_level(logging.INFO)
     for _ in range(2):
         trained(prepared, tmp_path)
-    said = (tmp_path / "checkpoints/train.log").read_text()
-    assert said.count("fold 1: step 4/4") == 1
-    assert "training goes on from step 4" in said
+    log = (tmp_path / "checkpoints/train.log").read_text()
+    assert log.count("fold 1: step 4/4") == 1
+    assert "training goes on from step 4" in log
