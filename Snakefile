@@ -27,8 +27,7 @@ session = Session(workflow, config)
 study, R = session.study, session.study.results
 RUNTIME = study.config.runtime
 REGISTRARS, CHUNKS, ROWS = list(study.registrars), session.chunks, study.row_files
-# Written once; only a plan made by outdated rules is renewed, with everything downstream.
-PLAN = ancient(session.plan) if session.plan_is_current else session.plan
+PLAN = session.plan_input
 
 
 wildcard_constraints:

@@ -27,6 +27,9 @@ MAKE_AGAIN = "delete what is named here and run the same command again"
 
 PACKAGE = Path(__file__).parent
 ROOT = "tenter"
+
+LAYOUT = 2
+"""Version of what a study's files hold and where they are; a change repeats whole studies."""
 ACCEPTED = "TENTER_ACCEPTED"
 """Environment variable with the path of the study's file of accepted changes."""
 PLANNED = "TENTER_PLANNED"
@@ -173,6 +176,7 @@ def record(
         "code": code,
         "settings": json.loads(settings),
         "modules": hashes,
+        "layout": LAYOUT,
         "tenter": __version__,
         "python": platform.python_version(),
         **(read or {}),

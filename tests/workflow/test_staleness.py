@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from builders.clones import Clone
+from builders.clones import Clone, jobs
 from tenter import folds
 
 FOLDS = ("0", "1", "2")
@@ -333,3 +334,23 @@ def test_rows_and_columns_in_another_order(finished: Clone) -> None:
     with finished.edited(finished.manifest) as path:
         path.write_text("\n".join([header, *reversed(rows)]) + "\n")
         assert finished.stale() == set()
+
+
+def test_results_of_an_earlier_layout_are_all_made_again(finished: Clone) -> None:
+    with finished.edited(finished.results / "cohort/plan.json.provenance.json") as path:
+        record = json.loads(path.read_text())
+        del record["layout"]
+        path.write_text(json.dumps(record))
+        everything = (
+            every("prepare_images", chunks(FOLDS))
+            | every("prepare_labels", chunks(FOLDS))
+            | trained()
+        )
+        assert finished.stale() == {"plan"} | everything
+
+
+def test_a_plan_that_is_asked_for_renews_all_that_follows(finished: Clone) -> None:
+    done = finished.run("--dry-run", "--forcerun", "plan", "prepare_images")
+    assert done.returncode == 0, done.stderr
+    everything = every("prepare_images", chunks(FOLDS)) | every("prepare_labels", chunks(FOLDS))
+    assert jobs(done.stdout + done.stderr) == {"plan"} | everything | trained()

@@ -23,7 +23,8 @@ rule plan:
     message:
         "derive the common grid of the cohort"
     shell:
-        "tenter plan --rows {params.rows:q} {params.model:q} --settings {params.settings:q} --output {output:q} 2> {log:q}"
+        "tenter plan --rows {params.rows:q} {params.model:q} --settings {params.settings:q} "
+        "--output {output:q} 2> {log:q}"
 
 
 rule prepare_images:

@@ -24,7 +24,7 @@ FAR = 2.0
 """Ratio to the voxel size that a model was trained on from which a warning is given."""
 
 RENEW = (
-    "renew it by `snakemake ... --forcerun plan prepare_images` if the cohort has changed for good"
+    "renew it by `snakemake ... --forcerun plan` if the cohort has changed for good"
 )
 
 

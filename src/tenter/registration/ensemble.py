@@ -127,5 +127,5 @@ def require_same_plan(member: LoadedModel, images: PreparedImages, pair: str, di
         ]
     if differences:
         message = f"was trained with another plan: {pair} has {', '.join(differences)}"
-        fix = "run the workflow with --forcerun plan prepare_images"
+        fix = "run the workflow with --forcerun plan"
         raise CheckpointError(Fault(str(member.folder), message, fix))

@@ -42,10 +42,15 @@ class StudyPlan:
         return self.model.rules
 
     def is_current(self, plan: Path) -> bool:
-        """Whether a plan was derived by the current rules, or is that of the applied model."""
+        """Whether a plan was derived by the current rules, or is that of the applied model.
+
+        A plan of results in an earlier layout is not: a new one makes all that follows again.
+        """
         recorded = provenance.recorded(plan) if plan.is_file() else None
         rules = json.loads(files.canonical(self.rules.model_dump(mode="json")))
         if recorded is None or recorded["settings"] != rules:
+            return False
+        if recorded.get("layout") != provenance.LAYOUT:
             return False
         return self.model is None or finished.is_plan(plan, self.model)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import ancient
 from snakemake.logging import logger
 
 from tenter import (
@@ -143,6 +144,16 @@ class Session:
         if page.exists():
             _show(f"report: {page}")
         _show(*tracking.of_study(self._place, list(self.study.models)).splitlines())
+
+    def plan_input(self, wildcards: Any) -> Any:  # noqa: ANN401, ARG002 - Snakemake's
+        """The plan as an input; its age counts only if it is outdated or asked for.
+
+        Once written, the plan stays. If it is renewed, so is everything downstream: when the rules
+        of the plan changed, the results are of an earlier layout, or `--forcerun plan` is given.
+        """
+        settings = self._workflow.dag_settings  # absent while the Snakefile is read
+        asked_for = settings is not None and "plan" in settings.forcerun
+        return ancient(self.plan) if self.plan_is_current and not asked_for else self.plan
 
     def train_command(self, resources: Any) -> str:  # noqa: ANN401 - Snakemake's
         """The start of a training's command: how and where it runs, which makes nothing stale.

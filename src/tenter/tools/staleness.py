@@ -90,6 +90,7 @@ class Staleness:
         causes: list[str] = []
         if record is not None:
             causes += self._settings(step, record)
+            causes += _layout(step, record)
             causes += self._code(step, record)
             causes += self._rows(step, record)
             causes += self._accepted(step, record)
@@ -122,8 +123,8 @@ class Staleness:
         """Return the files that a target of the workflow requires.
 
         Snakemake is forced to run jobs that it cannot know to be stale: jobs with missing pair
-        files, as it only knows their tables, and, if its own records were deleted, all jobs that
-        are stale by tenter's records.
+        files, as it only knows their tables; a plan that is not current; and, if its own records
+        were deleted, all jobs that are stale by tenter's records.
 
         Args:
             name: `all` or `cases`.
@@ -136,6 +137,11 @@ class Staleness:
         else:
             stale = (self.steps[job] for job, causes in self.jobs.items() if causes)
             forced = [path for step in stale for path in step.outputs]
+        forced += [
+            path
+            for path in self.steps["plan"].outputs
+            if path.is_file() and not self.study.plan.is_current(path)
+        ]
         dag.forcefiles.update(map(str, forced))
         return steps.cases(self.study) if name == "cases" else steps.products(self.study)
 
@@ -288,6 +294,13 @@ def _from_output(step: Step, path: Path) -> str:
     """Return an input's path from the folder of a step's output, as provenance names it."""
     base = step.provenance if step.provenance is not None else step.outputs[0]
     return os.path.relpath(path, base.parent)
+
+
+def _layout(step: Step, record: Mapping[str, Any]) -> list[str]:
+    """Say that a study's results are of an earlier version; its plan stands for all of them."""
+    if step.stage != "plan" or record.get("layout") == provenance.LAYOUT:
+        return []
+    return ["results in the layout of an earlier version of tenter"]
 
 
 @functools.lru_cache(maxsize=256)
