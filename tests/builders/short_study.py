@@ -102,12 +102,12 @@ class ShortStudy:
 
     Args:
         manifest: of the cohort.
-        results: folder of what is made; must not exist.
+        results: folder of what is made.
         keys: of the configuration, beside or in place of `STUDY`.
     """
 
     def __init__(self, manifest: Path, results: Path, **keys: object) -> None:
-        results.mkdir(parents=True)
+        results.mkdir(parents=True, exist_ok=True)
         self.manifest, self.results, self.keys = manifest, results, keys
         self.study = self._configured({})
         self._prepare()

@@ -12,14 +12,21 @@ from typing import Any
 import pytest
 import yaml
 
+from builders.row_files import row_file
 from builders.short_study import ShortStudy
 from tenter import finished
+from tenter.config import BaselineSettings
 from tenter.errors import InputError
+from tenter.formats import transforms
+from tenter.measurement import metric_tables
+from tenter.stages.baseline import baseline
 from tenter.stages.simulate import simulate
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/your-own-code.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 CODE = [text for kind, text in BLOCKS if kind == "python"]
+FILES = ("my_losses.py", "my_networks.py", "my_metrics.py", "my_methods.py")
+MODELS, EVALUATION, BASELINES = (yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml")
 TRAINING = {"steps": 10, "batch": 2, "learning_rate": 1e-3}
 
 
@@ -28,16 +35,19 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> ShortStudy:
     """A trained study of the page's model, with its code beside the configuration."""
     root = tmp_path_factory.mktemp("own")
     simulate(root / "cohort", pairs=8, patients=8, seed=1, spacing_mm=8.0)
-    study = ShortStudy(root / "cohort/manifest.tsv", root / "results/short")
-    for name, text in zip(("my_losses.py", "my_networks.py"), CODE, strict=True):
-        (study.results / name).write_text(text, encoding="utf-8")
-    model: dict[str, Any] = yaml.safe_load(BLOCKS[0][1])["models"]["own"]
+    folder = root / "results/short"
+    folder.mkdir(parents=True)
+    for name, text in zip(FILES, CODE, strict=True):
+        (folder / name).write_text(text, encoding="utf-8")
+    keys = {"evaluation": EVALUATION["evaluation"] | {"surface_metrics": False}} | BASELINES
+    study = ShortStudy(root / "cohort/manifest.tsv", folder, **keys)
+    model: dict[str, Any] = MODELS["models"]["own"]
     model |= {"training": TRAINING, "validation": {"fraction": 0}}
     study.learn("own", model)
     return study
 
 
-def test_a_network_and_a_loss_take_about_30_lines() -> None:
+def test_each_file_takes_about_30_lines() -> None:
     assert max(len(text.splitlines()) for text in CODE) <= 36
 
 
@@ -53,6 +63,33 @@ def test_the_model_records_its_code_and_keeps_that_of_its_network(study: ShortSt
     assert described["custom_code"].keys() == {"my_networks.py:Wide", "my_losses.py:curvature"}
     assert [path.name for path in (folder / "custom_code").iterdir()] == ["my_networks.py"]
     assert str(study.results) not in (folder / "model.json").read_text()
+
+
+def test_the_metric_is_measured_for_every_label(study: ShortStudy) -> None:
+    tables = map(metric_tables.read, study.results.glob("own/*.metrics.tsv"))
+    rows = [row for table in tables for row in table if row.before is not None]
+    measured = {(row.pair, row.label) for row in rows if row.metric == "volume_error"}
+    assert measured == {(row.pair, row.label) for row in rows if row.metric == "dice"}
+    assert {row.unit for row in rows if row.metric == "volume_error"} == {"%"}
+
+
+def test_the_method_shifts_every_voxel_alike(study: ShortStudy) -> None:
+    settings = BaselineSettings.model_validate_json(study.study.settings("baseline", "centred"))
+    table = next(study.results.glob("*.images.tsv"))
+    pairs = study.study.chunks[table.name.removesuffix(".images.tsv")]
+    output = study.results / "centred"
+    baseline(
+        rows=row_file(study.results, study.manifest, [pairs[0].id]),
+        images=table,
+        cases=study.results / "cases",
+        settings=settings,
+        code="c",
+        output=output,
+        table=output / "table.tsv",
+    )
+    field = transforms.read_transform(output / pairs[0].id / "transform.h5").field[0].flatten(1)
+    assert field.std(dim=1).max() < 1e-6
+    assert field.abs().max() > 1e-3
 
 
 def register(study: ShortStudy, *flags: str) -> subprocess.CompletedProcess[str]:

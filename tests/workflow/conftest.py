@@ -14,13 +14,22 @@ def stretching(field):
 """
 
 
-def use_custom_loss(made: Clone) -> None:
-    """Give model b a regulariser in a file beside the configuration, which imports another."""
+METRIC = """
+def extent(displacement_mm):
+    return abs(displacement_mm).max()
+"""
+
+
+def use_custom_code(made: Clone) -> None:
+    """Give the study a metric, and model b a regulariser whose file imports another."""
     made.config.with_name("losses_beside.py").write_text(LOSSES)
+    made.config.with_name("metrics_beside.py").write_text(METRIC)
     made.config.with_name("numbers_beside.py").write_text("FACTOR = 0.5\n")
     content = made.settings()
     terms = [{"name": "bending"}, {"name": "losses_beside.py:stretching"}]
     content["models"]["b"]["losses"]["regularisers"] = terms
+    metric = {"name": "metrics_beside.py:extent", "of": "field", "better": "neither"}
+    content["evaluation"] = {"metrics": [metric]}
     made.config.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -35,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     set_aside(made)
     enlarge_first(made)
     write_config(made)
-    use_custom_loss(made)
+    use_custom_code(made)
     done = made.run()
     assert done.returncode == 0, done.stdout + done.stderr
     expected.write(made.root / "expectation.json", expected.expectation(made.results))

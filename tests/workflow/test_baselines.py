@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from builders.clones import Clone, clone, simulate, write_config
 from tenter import files
 
+NAMES = ("start", "ants", "shifted", "own")
 SHIFT_MM = (3.0, -2.0, 1.0)
 METHOD = '''"""Shifts every pair."""
 
@@ -24,6 +25,12 @@ def register(_, images, settings):
     field = torch.full((1, 3, *images.fixed.shape[1:]), settings.voxels)
     return Transform(images.alignment, field, images.affine)
 '''
+CUSTOM = """
+import numpy as np
+
+def shift(pair, images):
+    return np.full((3, *images.fixed.shape[1:]), 0.5)
+"""
 SETTINGS = '''class Shift(Method):
     """Shifts every pair."""
 
@@ -33,7 +40,7 @@ SETTINGS = '''class Shift(Method):
     """Displacement along each axis in voxels."""
 
 
-Baseline = Annotated[Shift | Identity'''
+_BuiltIn = Annotated[Shift | Identity'''
 
 
 def add_method(made: Clone) -> None:
@@ -41,8 +48,8 @@ def add_method(made: Clone) -> None:
     (made.root / "src/tenter/baselines/shift.py").write_text(METHOD)
     path = made.root / "src/tenter/config/baselines.py"
     text = path.read_text()
-    assert "Baseline = Annotated[Identity" in text
-    path.write_text(text.replace("Baseline = Annotated[Identity", SETTINGS))
+    assert "_BuiltIn = Annotated[Identity" in text
+    path.write_text(text.replace("_BuiltIn = Annotated[Identity", SETTINGS))
 
 
 def pairs(made: Clone) -> list[dict[str, str]]:
@@ -70,8 +77,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         "start": {"method": "identity"},
         "ants": {"method": "external", "transform": "../ants/{pair}.tfm"},
         "shifted": {"method": "shift"},
+        "own": {"method": "my_method.py:shift"},
     }
     write_config(made, models={}, baselines=baselines, folds={"count": 2}, report={"examples": 1})
+    made.config.with_name("my_method.py").write_text(CUSTOM)
     done = made.run()
     assert done.returncode == 0, done.stdout + done.stderr
     return made
@@ -84,7 +93,7 @@ def rows(study: Clone) -> list[dict[str, str]]:
 
 def test_every_baseline_is_measured_on_every_pair(study: Clone) -> None:
     expected = {row["pair"] for row in pairs(study)}
-    for name in ("start", "ants", "shifted"):
+    for name in NAMES:
         assert {row["pair"] for row in rows(study) if row["model"] == name} == expected
 
 
@@ -120,7 +129,7 @@ def test_an_external_transform_is_applied_as_it_is(study: Clone) -> None:
 def test_the_report_states_what_each_costs(study: Clone) -> None:
     page = (study.results / "report.html").read_text()
     costs = page[page.index("What registration costs") :]
-    assert all(f">{name}<" in costs for name in ("start", "ants", "shifted"))
+    assert all(f">{name}<" in costs for name in NAMES)
     sidecar = files.read_json(study.results / f"fields/start/{pairs(study)[0]['pair']}/infer.json")
     assert sidecar["seconds"]["method"] >= 0
 
@@ -167,3 +176,23 @@ def test_no_label_file_is_reachable_from_a_baseline(study: Clone) -> None:
     assert not [line for line in commands if "labels" in line]
     for path in (study.results / "cohort/rows").glob("*.images.json"):
         assert "labels" not in path.read_text()
+
+
+def test_a_custom_method_gives_what_a_built_in_one_gives(study: Clone) -> None:
+    built_in, custom = (
+        [row["after"] for row in rows(study) if row["model"] == name] for name in ("shifted", "own")
+    )
+    assert custom == built_in
+
+
+def test_an_edit_of_a_custom_method_makes_its_baseline_stale_alone(study: Clone) -> None:
+    with study.edited(study.config.with_name("my_method.py")) as path:
+        path.write_text(path.read_text().replace("0.5", "0.6"))
+        stale = study.stale()
+    assert {step.partition(" ")[0] for step in stale} == {
+        "baseline",
+        "evaluate",
+        "summarise",
+        "report",
+    }
+    assert {step.split()[1] for step in stale if " " in step} == {"own"}

@@ -192,6 +192,7 @@ CUSTOM: list[tuple[str, str, str, set[str]]] = [
     ("comment", "losses_beside.py", "\n# a remark\n", set()),
     ("loss", "losses_beside.py", "\nEDITED = 1\n", trained(("b",))),
     ("file that it imports", "numbers_beside.py", "\nEDITED = 1\n", trained(("b",))),
+    ("metric", "metrics_beside.py", "\nEDITED = 1\n", measured()),
 ]
 
 
@@ -202,6 +203,12 @@ def test_an_edit_of_custom_code(finished: Clone, name: str, text: str, expected:
     with finished.edited(finished.config.with_name(name)) as path:
         append(path, text)
         assert finished.stale() == expected
+
+
+def test_the_title_of_a_custom_metric(finished: Clone) -> None:
+    with finished.edited(finished.config):
+        configure(finished, lambda content: content["evaluation"]["metrics"][0].update(title="T"))
+        assert finished.stale() == {"report"} | PUBLISHED
 
 
 def test_a_docstring(finished: Clone) -> None:

@@ -1,6 +1,6 @@
 """The typed configuration: every key with its type, unit, default and meaning."""
 
-from tenter.config.baselines import Baseline, External, Identity, Method
+from tenter.config.baselines import Baseline, CustomMethod, External, Identity, Method
 from tenter.config.cohort import Chunks, Folds, LabelFiles, NamedLabel, Pairing, PlanRules
 from tenter.config.losses import (
     BendingLoss,
@@ -19,6 +19,7 @@ from tenter.config.losses import (
     Regulariser,
     SsdLoss,
 )
+from tenter.config.metrics import CustomMetric, MetricDefinition
 from tenter.config.model import (
     Appearance,
     Augmentation,
@@ -88,6 +89,8 @@ __all__ = [
     "Config",
     "CustomImageLoss",
     "CustomLabelLoss",
+    "CustomMethod",
+    "CustomMetric",
     "CustomNetwork",
     "CustomRegulariser",
     "CustomTerm",
@@ -117,6 +120,7 @@ __all__ = [
     "LocalNetwork",
     "Losses",
     "Method",
+    "MetricDefinition",
     "MindLoss",
     "Model",
     "MutualInformationLoss",

@@ -54,15 +54,26 @@ def union(
     named: Any = Annotated[functools.reduce(operator.or_, members), Field(discriminator="name")]
     if custom is None:
         return named
+    return or_custom(named, custom, "name")
+
+
+def or_custom(named: Any, custom: type[Section], key: str) -> Any:  # noqa: ANN401 - annotations
+    """The annotation of a key that holds a built-in alternative or refers to custom code.
+
+    Args:
+        named: annotation of the built-in alternatives.
+        custom: class for a reference to custom code.
+        key: the key whose value selects the alternative.
+    """
+
+    def origin(value: Any) -> str:  # noqa: ANN401 - any YAML value, or a section
+        name = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+        return TAGS[is_reference(name)]
+
     tagged: Any = (Annotated[named, Tag(TAGS[0])], Annotated[custom, Tag(TAGS[1])])
-    return Annotated[functools.reduce(operator.or_, tagged), Discriminator(_origin)]
+    return Annotated[functools.reduce(operator.or_, tagged), Discriminator(origin)]
 
 
 def is_reference(name: object) -> bool:
     """Whether a `name` refers to custom code, such as `my_losses.py:curvature`."""
     return isinstance(name, str) and ":" in name
-
-
-def _origin(value: Any) -> str:  # noqa: ANN401 - any YAML value, or a section
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    return TAGS[is_reference(name)]

@@ -1,17 +1,19 @@
 """Configuration of baselines, which register pairs without a trained network.
 
 The method called `x` is implemented in `baselines/x.py`, by a function `register` with the settings
-of its class here; provenance relies on this to find the modules behind a registration. No method
-has access to labels.
+of its class here; provenance relies on this to find the modules behind a registration. A method may
+also be a reference to custom code. No method has access to labels.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from tenter.config.alternatives import or_custom
+from tenter.config.custom import CustomCode, Reference
 from tenter.config.paths import UserPath, written
 from tenter.config.section import Section
 from tenter.config.yaml_files import beside
@@ -62,7 +64,26 @@ class External(Method):
         return path
 
 
-Baseline = Annotated[Identity | External, Field(discriminator="method")]
+class CustomMethod(CustomCode, Method):
+    """A method of your own: a function in a Python file or in an installed package.
+
+    See docs/how-to/your-own-code.md.
+    """
+
+    key: ClassVar[str] = "method"
+
+    method: Reference
+    """Where it is: `<file>.py:<name>`, relative to this file, or `<package.module>:<name>`."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Its settings, as the code declares them; files that they name are not tracked."""
+
+
+_BuiltIn = Annotated[Identity | External, Field(discriminator="method")]
+
+if TYPE_CHECKING:
+    Baseline = Identity | External | CustomMethod
+else:
+    Baseline = or_custom(_BuiltIn, CustomMethod, "method")
 
 
 def of_pair(path: Path, pair: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -32,17 +32,30 @@ Reference = Annotated[str, AfterValidator(_reference)]
 
 
 class CustomCode(Section):
-    """Settings of custom code: where it is, and the settings that it declares itself."""
+    """Base class of settings of custom code: where it is, and the settings that it declares itself.
+
+    Attributes:
+        key: the key that holds the reference.
+    """
+
+    key: ClassVar[str] = "name"
+
+    if TYPE_CHECKING:
+        settings: dict[str, Any]
+
+    @property
+    def reference(self) -> plugins.Reference:
+        """Its file or module, and the name in it."""
+        return plugins.parse(getattr(self, self.key))
+
+
+class NamedCode(CustomCode):
+    """Settings of custom code that is named by the key `name`."""
 
     name: Reference
     """Where it is: `<file>.py:<name>`, relative to this file, or `<package.module>:<name>`."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Its settings, as the code declares them."""
-
-    @property
-    def reference(self) -> plugins.Reference:
-        """Its file or module, and the name in it."""
-        return plugins.parse(self.name)
 
 
 def custom_code(value: object, location: tuple[str | int, ...] = ()) -> Iterator[Located]:
@@ -67,7 +80,7 @@ def require(settings: Section) -> None:
         try:
             plugins.verify(code.reference)
         except InputError as error:
-            column = ".".join(map(str, (*location, "name")))
+            column = ".".join(map(str, (*location, code.key)))
             faults += [replace(fault, column=column) for fault in error.faults]
     if faults:
         raise InputError(faults)
@@ -105,7 +118,7 @@ def _renamed(value: Any, rename: Callable[[str], str]) -> Any:  # noqa: ANN401 -
         if changed is not getattr(value, key):
             changes[key] = changed
     if isinstance(value, CustomCode) and value.reference.is_file:
-        changes["name"] = f"{rename(value.reference.place)}:{value.reference.name}"
+        changes[value.key] = f"{rename(value.reference.place)}:{value.reference.name}"
     return value.model_copy(update=changes) if changes else value
 
 

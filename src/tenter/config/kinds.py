@@ -74,14 +74,14 @@ def sections(kind: Kind, content: object = None) -> list[type[BaseModel]]:
 
 
 def tag(section: type[BaseModel]) -> str:
-    """The key whose value selects this section in a union; `name` for sections without such a key.
+    """The key whose value selects this section in a union: `name`, or `method` of a baseline.
 
     Args:
         section: a section of the configuration.
     """
     fields = section.model_fields
     literal = (key for key in TAGS if key in fields and _origin(fields[key].annotation) is Literal)
-    return next(literal, TAGS[0])
+    return next(literal, next((key for key in TAGS if key in fields), TAGS[0]))
 
 
 def tags(section: type[BaseModel]) -> tuple[str, ...]:

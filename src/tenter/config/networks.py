@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from tenter.config.alternatives import union
 from tenter.config.cohort import Positive
-from tenter.config.custom import CustomCode
+from tenter.config.custom import NamedCode
 from tenter.config.section import Section
 from tenter.errors import InvalidValueError
 
@@ -223,7 +223,7 @@ class CompositeNetwork(NetworkSettings):
         return self
 
 
-class CustomNetwork(CustomCode, NetworkSettings):
+class CustomNetwork(NamedCode, NetworkSettings):
     """A network of your own: a class in a Python file or in an installed package.
 
     See docs/how-to/your-own-code.md.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from tenter import addresses
 from tenter.config.cohort import Name, Positive
+from tenter.config.metrics import CustomMetric
 from tenter.config.paths import Address
 from tenter.config.section import Section
 from tenter.errors import InvalidValueError
@@ -63,6 +65,19 @@ class Evaluation(Section):
     """Value from which a voxel of a soft label counts as inside."""
     surface_metrics: bool = True
     """Whether to measure 95 % Hausdorff and mean surface distances of structures."""
+    metrics: tuple[CustomMetric, ...] = ()
+    """Metrics of your own, measured beside the strict family."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _names_differ(cls, metrics: tuple[CustomMetric, ...]) -> tuple[CustomMetric, ...]:
+        counts = Counter(metric.column for metric in metrics)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            message = f"{twice[0]!r} is the name of two metrics"
+            fix = "give their functions different names, which are their names in the tables"
+            raise InvalidValueError(message, fix)
+        return metrics
 
 
 class Summary(Section):

@@ -1,4 +1,4 @@
-"""The keys of settings that select a network or a loss by its name."""
+"""The keys of settings that select a network, a loss or a custom metric by its name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tenter.config.settings import InferSettings, TrainSettings
+from tenter.config.settings import EvaluateSettings, InferSettings, TrainSettings
 
 
 @functools.cache
 def rooms() -> dict[str, str]:
     """Keys of settings whose `name` selects a module of a package, and that package.
 
-    They are the keys for the networks and losses of `train` and `infer`.
+    They are the keys for the networks and losses of `train` and `infer`, and for the custom metrics
+    of `evaluate`.
     """
-    return dict(_rooms(TrainSettings)) | dict(_rooms(InferSettings))
+    return dict(
+        entry
+        for stage in (TrainSettings, InferSettings, EvaluateSettings)
+        for entry in _rooms(stage)
+    )
 
 
 def _rooms(section: type[BaseModel]) -> Iterator[tuple[str, str]]:

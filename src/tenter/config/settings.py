@@ -12,6 +12,7 @@ from typing import ClassVar
 from tenter.config.baselines import Baseline
 from tenter.config.cohort import LabelFiles, PlanRules
 from tenter.config.losses import Losses
+from tenter.config.metrics import MetricDefinition
 from tenter.config.model import Augmentation, Training, Validation
 from tenter.config.networks import Network
 from tenter.config.results import Evaluation, RegistrationExport, Report, Summary
@@ -115,6 +116,8 @@ class SummariseSettings(StudySettings):
     """Summary over pairs."""
     models: tuple[str, ...]
     """Models in the order of the configuration."""
+    custom_metrics: tuple[MetricDefinition, ...] = ()
+    """Metrics of the study's own code."""
 
 
 class ReportSettings(StudySettings):
@@ -134,6 +137,8 @@ class ReportSettings(StudySettings):
     """Test-time options among the models: name of the option, name of its model."""
     baselines: tuple[str, ...] = ()
     """Names among the models that stand for methods without a network."""
+    shown_metrics: tuple[MetricDefinition, ...] = ()
+    """Metrics of the study's own code."""
 
 
 def of_stages() -> dict[str, type[StudySettings]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from tenter.config.cohort import NotNegative
-from tenter.config.custom import CustomCode
+from tenter.config.custom import NamedCode
 from tenter.config.section import Section
 from tenter.errors import InvalidValueError
 
@@ -70,7 +70,7 @@ class Term(Section):
         return self.costs[self.name]
 
 
-class CustomTerm(CustomCode):
+class CustomTerm(NamedCode):
     """A loss of your own: a function in a Python file or in an installed package.
 
     See docs/how-to/your-own-code.md.

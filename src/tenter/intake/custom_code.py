@@ -18,6 +18,7 @@ from tenter.config import Config, faults, yaml_files
 from tenter.config.custom import CustomCode, custom_code, located
 from tenter.errors import InputError, InvalidValueError
 from tenter.finished import FinishedModel
+from tenter.metrics import custom, definitions
 from tenter.records import Fault, Plan
 from tenter.study import Study
 
@@ -28,8 +29,18 @@ TENSORS: dict[type[CustomCode], tuple[str, ...]] = {
     config.CustomImageLoss: ("warped", "fixed", "inside"),
     config.CustomRegulariser: ("field",),
     config.CustomNetwork: (),
+    config.CustomMethod: ("pair", "images"),
 }
-"""Arguments that code is called with by position."""
+"""Arguments that code is called with by position, except metrics."""
+
+MEASURED: dict[str, tuple[str, ...]] = {
+    "label": ("warped", "fixed"),
+    "field": ("displacement_mm",),
+}
+"""Arguments that a metric is called with by position, by what it measures."""
+
+GEOMETRY: dict[str, Any] = {"spacing_mm": (1.0, 1.0, 1.0), "affine": None}
+"""Arguments that losses and metrics get if they have parameters of these names."""
 
 Location = tuple[str | int, ...]
 
@@ -44,7 +55,7 @@ def unusable(path: Path, settings: Config) -> Iterator[Fault]:
     for location, code in custom_code(settings):
         for fault in _faults(located(code, path)):
             keys = (*location, *([fault.column] if fault.column else []))
-            line = yaml_files.scalar(path, (*location, *(fault.column or "name").split(".")))
+            line = yaml_files.scalar(path, (*location, *(fault.column or code.key).split(".")))
             column = ".".join(map(str, keys))
             yield replace(fault, file=str(path), row=line[0] if line else None, column=column)
 
@@ -101,7 +112,7 @@ def _faults(code: CustomCode) -> list[Fault]:
         loaded = plugin_imports.load(code.reference)
     except InputError as error:
         return [
-            Fault("", f"{fault.file}: {fault.message}", fault.fix, column="name")
+            Fault("", f"{fault.file}: {fault.message}", fault.fix, column=code.key)
             for fault in error.faults
         ]
     if isinstance(code, config.CustomNetwork) and not _is_module(loaded):
@@ -117,7 +128,7 @@ def _faults(code: CustomCode) -> list[Fault]:
         assert kind is not None  # noqa: S101 - something was validated
         wrong_settings = faults.of_validation(kind, code.settings, Path(), error)
         return [replace(fault, column=_below(fault.column)) for fault in wrong_settings]
-    return _signature(code, loaded, keywords)
+    return _signature(code, loaded, keywords) or _of_metric(code)
 
 
 def _is_module(loaded: object) -> bool:
@@ -132,16 +143,35 @@ def _signature(
     code: CustomCode, loaded: Callable[..., Any], keywords: dict[str, Any]
 ) -> list[Fault]:
     """A fault if the code cannot be called as it will be."""
-    tensors = TENSORS[type(code)]
+    tensors = _positional(code)
     if isinstance(code, config.CustomNetwork):
         keywords = {"channels": (1, 1), "dimensions": 3, **keywords}
-    elif "spacing_mm" in plugin_imports.parameters(loaded):
-        keywords = {"spacing_mm": (1.0, 1.0, 1.0), **keywords}
+    elif not isinstance(code, config.CustomMethod):
+        names = GEOMETRY.keys() & plugin_imports.parameters(loaded).keys()
+        keywords = {**{name: GEOMETRY[name] for name in names}, **keywords}
     try:
         inspect.signature(loaded).bind(*tensors, **keywords)
     except TypeError as error:
         called = ", ".join((*tensors, *keywords))
         message = f"{code.reference.portable} cannot be called with ({called}): {error}"
         fix = f"give it these parameters: {PAGE} has an example"
-        return [Fault("", message, fix, column="name")]
+        return [Fault("", message, fix, column=code.key)]
+    return []
+
+
+def _positional(code: CustomCode) -> tuple[str, ...]:
+    return MEASURED[code.of] if isinstance(code, config.CustomMetric) else TENSORS[type(code)]
+
+
+def _of_metric(code: CustomCode) -> list[Fault]:
+    """A fault of a metric that fails on a small example, or has the name of another metric."""
+    if not isinstance(code, config.CustomMetric):
+        return []
+    if code.column in {metric.name for metric in definitions.METRICS}:
+        message = f"{code.column!r} is the name of a metric of tenter"
+        return [Fault("", message, "give the function another name", column=code.key)]
+    reason = custom.trial(custom.load((code,))[0])
+    if reason:
+        message = f"{code.reference.portable} {reason}, tried on a small example"
+        return [Fault("", message, custom.FIX, column=code.key)]
     return []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tenter.config import EvaluateSettings
 from tenter.measurement import challenges, strict
 from tenter.measurement.registered_pair import Measurement, RegisteredPair
 from tenter.measurement.truth import Truth
+from tenter.metrics.custom import CustomMetric
 from tenter.metrics.definitions import definition
 from tenter.records import MetricRow, Pair, Set
 from tenter.spatial.transform import Transform
@@ -24,7 +25,13 @@ class Origin:
 
 
 def rows(
-    pair: Pair, truth: Truth, transform: Transform, origin: Origin, settings: EvaluateSettings
+    pair: Pair,
+    truth: Truth,
+    transform: Transform,
+    origin: Origin,
+    settings: EvaluateSettings,
+    *,
+    custom: tuple[CustomMetric, ...] = (),
 ) -> Iterator[MetricRow]:
     """Measure a pair, strictly and by the rules of the challenges that the settings name.
 
@@ -34,20 +41,24 @@ def rows(
         transform: the complete transform, alignment and field.
         origin: what registered it.
         settings: how labels are read, and what is measured.
+        custom: the custom metrics of the settings.
 
     Raises:
-        DataError: a challenge defines no metrics for such images.
+        DataError: a challenge defines no metrics for such images, or a custom metric failed.
     """
     chosen = settings.evaluation
-    registered = RegisteredPair(pair, truth, transform, settings.labels, chosen.threshold)
+    registered = RegisteredPair(pair, truth, transform, settings.labels, chosen.threshold, custom)
+    units = {metric.settings.column: metric.settings.unit for metric in custom}
     for measurement in strict.measurements(registered, surfaces=chosen.surface_metrics):
-        yield _row(pair, origin, measurement)
+        yield _row(pair, origin, measurement, units)
     for family in dict.fromkeys(chosen.families):
         for measurement in challenges.measurements(registered, family):
-            yield _row(pair, origin, measurement)
+            yield _row(pair, origin, measurement, units)
 
 
-def _row(pair: Pair, origin: Origin, measurement: Measurement) -> MetricRow:
+def _row(
+    pair: Pair, origin: Origin, measurement: Measurement, units: Mapping[str, str]
+) -> MetricRow:
     before, after = measurement.figures
     return MetricRow(
         model=origin.model,
@@ -58,7 +69,7 @@ def _row(pair: Pair, origin: Origin, measurement: Measurement) -> MetricRow:
         label=measurement.label,
         role=measurement.role,
         metric=measurement.metric,
-        unit=definition(measurement.metric).unit,
+        unit=units.get(measurement.metric) or definition(measurement.metric).unit,
         before=before,
         after=after,
         note=measurement.note,

@@ -8,6 +8,7 @@ import numpy as np
 
 from tenter.config import LabelFiles
 from tenter.measurement.truth import Truth
+from tenter.metrics.custom import CustomMetric
 from tenter.metrics.indices import IndexField, index_field
 from tenter.metrics.regions import Grid
 from tenter.records import Pair
@@ -43,6 +44,7 @@ class RegisteredPair:
         transform: the complete transform, alignment and field.
         labels: how label files are read.
         threshold: value from which a soft label counts as set.
+        metrics: metrics of the study's own code.
     """
 
     pair: Pair
@@ -50,6 +52,7 @@ class RegisteredPair:
     transform: Transform
     labels: LabelFiles
     threshold: float
+    metrics: tuple[CustomMetric, ...] = ()
 
     def fields(self, fixed: Grid, moving: np.ndarray) -> tuple[IndexField, IndexField]:
         """Displacement in voxels between two grids by the alignment alone and by the transform."""

@@ -17,12 +17,14 @@ from tenter.measurement.metric_tables import ABSENT
 from tenter.measurement.registered_pair import Measurement, RegisteredPair
 from tenter.measurement.truth import LabelTruth
 from tenter.metrics import strict
+from tenter.metrics.custom import CustomMetric
 from tenter.metrics.definitions import LABELS
 from tenter.metrics.measurands import MappedPoints, MeasuredLabels, WarpedLabel
-from tenter.metrics.regions import Box, Region, same_grid
+from tenter.metrics.regions import Box, Grid, Region, same_grid
 from tenter.metrics.survey import Survey, by_alignment, survey
 from tenter.metrics.warped import Warper
 from tenter.spatial import slices
+from tenter.spatial.transform import Transform
 
 Values = Mapping[str, float | None]
 """Value by metric."""
@@ -54,6 +56,16 @@ def _field(of: RegisteredPair, surveyed: Survey) -> Iterator[Measurement]:
     after = strict.values("field", "field", surveyed)
     for name in before:
         yield Measurement(name, (before[name], after[name]), "field")
+    for metric in of.metrics:
+        if metric.measures("field"):
+            sides = (of.transform.without_field(), of.transform)
+            figures = tuple(_of_field(metric, side, of.truth.image) for side in sides)
+            yield Measurement(metric.settings.column, (figures[0], figures[1]), "field")
+
+
+def _of_field(metric: CustomMetric, transform: Transform, grid: Grid) -> float:
+    displacement_mm = transform.displacement_mm(grid.affine, grid.shape)
+    return metric.of_field(displacement_mm.to(torch.float64).cpu().numpy(), grid.affine)
 
 
 def _points(of: RegisteredPair) -> Iterator[Measurement]:
@@ -109,8 +121,8 @@ def _labels(
     for key in sorted(warped.keys() & labels.fixed.keys()):
         label = of.labels.label(key)
         before, after = (
-            strict.values(
-                "label",
+            _of_label(
+                of,
                 label.role,
                 WarpedLabel.of(state, labels.fixed[key], labels.grid.affine, normal),
                 surfaces=surfaces,
@@ -124,6 +136,15 @@ def _labels(
         by_role[label.role].append((before, after))
     for role, values in by_role.items():
         yield from _pair(role, values)
+
+
+def _of_label(
+    of: RegisteredPair, role: str, label: WarpedLabel, *, surfaces: bool
+) -> dict[str, float | None]:
+    """The metrics of one label, custom ones last."""
+    values: dict[str, float | None] = strict.values("label", role, label, surfaces=surfaces)
+    chosen = (metric for metric in of.metrics if metric.measures(role))
+    return values | {metric.settings.column: metric.of_label(label) for metric in chosen}
 
 
 def _absent(of: RegisteredPair, keys: Iterable[int], side: str) -> Iterator[Measurement]:

@@ -7,8 +7,13 @@ p-values and the report follow from the definition. Nothing here loads NumPy or 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
+
+from tenter.config import MetricDefinition
 
 Better = Literal["higher", "lower", "neither"]
 Role = Literal["structure", "landmark", "points", "field"]
@@ -209,6 +214,44 @@ PRIMARY = tuple(
 """Role and metric of each primary outcome, fixed for every study."""
 
 _BY_NAME = {metric.name: metric for metric in METRICS}
+_CUSTOM: ContextVar[tuple[Metric, ...]] = ContextVar("custom metrics", default=())
+
+
+@contextmanager
+def including(metrics: Iterable[MetricDefinition]) -> Iterator[None]:
+    """Within this context the functions here know custom metrics, too, as strict ones.
+
+    They are exploratory: none is a main result or a primary outcome.
+
+    Args:
+        metrics: what the configuration says of them.
+    """
+    token = _CUSTOM.set(tuple(_of_configuration(metric) for metric in metrics))
+    try:
+        yield
+    finally:
+        _CUSTOM.reset(token)
+
+
+def _of_configuration(metric: MetricDefinition) -> Metric:
+    return Metric(
+        name=metric.name,
+        unit=metric.unit,
+        better=metric.better,
+        of=metric.of,
+        title=metric.title,
+        decimals=metric.decimals,
+        meaning=metric.meaning,
+    )
+
+
+def custom() -> tuple[Metric, ...]:
+    """The metrics of the study's own code, in the order of the configuration."""
+    return _CUSTOM.get()
+
+
+def _known() -> dict[str, Metric]:
+    return {metric.name: metric for metric in custom()} | _BY_NAME
 
 
 def definition(name: str, unit: str = "") -> Metric:
@@ -218,7 +261,7 @@ def definition(name: str, unit: str = "") -> Metric:
         name: as in `metrics.tsv`.
         unit: as in `metrics.tsv`, used if the metric is unknown.
     """
-    known = _BY_NAME.get(name)
+    known = _known().get(name)
     return known or Metric(name=name, unit=unit, better="neither", title=name.replace("_", " "))
 
 
@@ -233,6 +276,6 @@ def judging(role: str) -> str:
 
 
 def order(name: str) -> tuple[int, str]:
-    """Sort key: known metrics first, in the order of their definitions."""
-    names = list(_BY_NAME)
-    return (names.index(name) if name in _BY_NAME else len(names), name)
+    """Sort key: known metrics first, in the order of their definitions, custom ones last."""
+    names = [*_BY_NAME, *(metric.name for metric in custom())]
+    return (names.index(name) if name in names else len(names), name)

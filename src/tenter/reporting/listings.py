@@ -8,6 +8,7 @@ from tenter.metrics.definitions import (
     HEADLINE,
     STRICT,
     Metric,
+    custom,
     definition,
     judging,
     of_family,
@@ -190,7 +191,7 @@ def meanings(metrics: Collection[str]) -> Table:
     columns = tuple(Column(title, _TEXT) for title in ("Metric", "unit", "better", "what it says"))
     rows = tuple(
         (metric.title, metric.symbol or "none", metric.better, metric.meaning)
-        for metric in of_family(STRICT)
+        for metric in (*of_family(STRICT), *custom())
         if metric.name in metrics
     )
     return Table("Metrics", columns, rows)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from tenter.metrics.definitions import HEADLINE, METRICS, STRICT, definition, of_family
+from tenter.metrics.definitions import (
+    HEADLINE,
+    LABELS,
+    METRICS,
+    STRICT,
+    custom,
+    definition,
+    of_family,
+)
 from tenter.records import MetricRow, Plan
 from tenter.reporting import headline, histories, listings, plots, words
 from tenter.reporting.page import Block, Column, Figure, Section, Table, limited
@@ -124,7 +132,7 @@ def distributions(groups: Sequence[Group], models: Sequence[str]) -> Section | N
     blocks = []
     for kind in _kinds(groups):
         metric_blocks = []
-        for role, metric in _DISTRIBUTIONS:
+        for role, metric in (*_DISTRIBUTIONS, *_custom_labels()):
             model_groups = [
                 group for model in models if (group := find(groups, model, kind, metric, role))
             ]
@@ -143,6 +151,12 @@ def distributions(groups: Sequence[Group], models: Sequence[str]) -> Section | N
         "to the 10th and 90th percentile."
     )
     return Section("distributions", "Before and after", tuple(blocks), text) if blocks else None
+
+
+def _custom_labels() -> list[tuple[str, str]]:
+    """Role and metric of custom metrics of labels."""
+    names = [metric.name for metric in custom() if metric.of == "label"]
+    return [(role, name) for name in names for role in LABELS]
 
 
 def _kinds(groups: Sequence[Group]) -> list[str]:
@@ -196,7 +210,8 @@ def deformation(groups: Sequence[Group], models: Sequence[str]) -> Section | Non
     blocks = []
     for kind in _kinds(groups):
         figures = []
-        for metric in (metric.name for metric in of_family(STRICT) if metric.of == "field"):
+        known = (*of_family(STRICT), *custom())
+        for metric in (metric.name for metric in known if metric.of == "field"):
             model_groups = [
                 group for model in models if (group := find(groups, model, kind, metric, "field"))
             ]

@@ -10,6 +10,7 @@ from tenter.formats.transforms import read_transform
 from tenter.manifest import rows as row_files
 from tenter.measurement import evaluation, metric_tables, registrations
 from tenter.measurement.truth import read_truth
+from tenter.metrics import custom
 from tenter.records import MetricRow, Pair
 from tenter.registration import warped_files
 
@@ -52,8 +53,10 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
 
     Raises:
         DataError: some pairs could not be measured; all of them are named, and no table is written.
+        InputError: a custom metric cannot be imported.
     """
     entries = registrations.read(fields)
+    metrics = custom.load(settings.evaluation.metrics)
     folders = warped_files.Folders(
         warped_labels,
         mapped_points,
@@ -69,10 +72,11 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         for number, (name, path) in enumerate(paths.items()):
             transform = read_transform(path)
             origin = evaluation.Origin(model, name, kind)
-            figures.extend(evaluation.rows(pair, truth, transform, origin, settings))
+            measured = evaluation.rows(pair, truth, transform, origin, settings, custom=metrics)
+            figures.extend(measured)
             if number == 0:  # the main transform
                 warped_files.write(pair.id, truth, transform, folders)
         return figures
 
-    measured = pairwork.each_pair(row_files.read(rows), measure, "evaluate")
-    metric_tables.write(output, (row for figures in measured for row in figures))
+    figures_of_pairs = pairwork.each_pair(row_files.read(rows), measure, "evaluate")
+    metric_tables.write(output, (row for figures in figures_of_pairs for row in figures))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tenter import files
 from tenter.config import ReportSettings
+from tenter.metrics.definitions import including
 from tenter.provenance import ACCEPTED
 from tenter.reporting import tables
 from tenter.reporting.composition import compose
@@ -68,7 +69,8 @@ def report(  # noqa: PLR0913 - flags of a command
         accepted=provenance or _accepted(),
         folder=output.parent,
     )
-    page = compose(tables.read(paths, settings.models), settings, paths, origin)
+    with including(settings.shown_metrics):
+        page = compose(tables.read(paths, settings.models), settings, paths, origin)
     files.write_text(output, render(page))
 
 

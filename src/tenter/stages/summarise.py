@@ -11,7 +11,7 @@ from pathlib import Path
 from tenter import typed_tables
 from tenter.config import SummariseSettings
 from tenter.measurement import metric_tables
-from tenter.metrics.definitions import STRICT, definition
+from tenter.metrics.definitions import STRICT, definition, including
 from tenter.statistics.challenge_scores import Aggregate, aggregates
 from tenter.statistics.contrasts import comparison_lines
 from tenter.statistics.lines import ComparisonLine, SummaryLine
@@ -65,8 +65,9 @@ def summarise(
     metric_tables.write(output, rows)
     models = list(dict.fromkeys([*settings.models, *sorted({row.model for row in rows})]))
     reference = settings.summary.reference or next(iter(models), "")
-    strict = [row for row in rows if definition(row.metric).family == STRICT]
-    typed_tables.write(challenges, Aggregate, aggregates(rows, models))
-    typed_tables.write(summary, SummaryLine, summary_lines(strict, models))
-    lines = comparison_lines(strict, models, reference)
+    with including(settings.custom_metrics):
+        strict = [row for row in rows if definition(row.metric).family == STRICT]
+        typed_tables.write(challenges, Aggregate, aggregates(rows, models))
+        typed_tables.write(summary, SummaryLine, summary_lines(strict, models))
+        lines = comparison_lines(strict, models, reference)
     typed_tables.write(comparison, ComparisonLine, lines)

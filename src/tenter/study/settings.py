@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tenter import config
-from tenter.config import Config, Model, PlanRules, Section
+from tenter.config import Config, Evaluation, Model, PlanRules, Section
 from tenter.config.settings import of_stages
 from tenter.config.yaml_files import beside
 from tenter.registrars import Registrar
@@ -49,6 +49,18 @@ def values(settings: Config, registrars: Mapping[str, Registrar]) -> dict[str, o
             if registrar.option_of is not None
         ),
         "baselines": tuple(name for name, entry in registrars.items() if not entry.has_networks),
+        **_of_metrics(settings.evaluation),
+    }
+
+
+def _of_metrics(evaluation: Evaluation) -> dict[str, object]:
+    """What each stage needs of custom metrics: only the report gets their wording."""
+    metrics = evaluation.metrics
+    measured = tuple(metric.measured for metric in metrics)
+    return {
+        "evaluation": evaluation.model_copy(update={"metrics": measured}),
+        "custom_metrics": tuple(metric.definition(wording=False) for metric in metrics),
+        "shown_metrics": tuple(metric.definition(wording=True) for metric in metrics),
     }
 
 
