@@ -31,6 +31,10 @@ import numpy as np
 def shift(pair, images):
     return np.full((3, *images.fixed.shape[1:]), 0.5)
 """
+METRIC = """
+def missed(warped, fixed):
+    return 100 * (fixed & ~warped).sum() / fixed.sum()
+"""
 SETTINGS = '''class Shift(Method):
     """Shifts every pair."""
 
@@ -79,15 +83,24 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         "shifted": {"method": "shift"},
         "own": {"method": "my_method.py:shift"},
     }
-    write_config(made, models={}, baselines=baselines, folds={"count": 2}, report={"examples": 1})
+    metric = {"name": "my_metric.py:missed", "better": "lower", "unit": "%", "title": "Missed part"}
+    write_config(
+        made,
+        models={},
+        baselines=baselines,
+        folds={"count": 2},
+        report={"examples": 1},
+        evaluation={"metrics": [metric]},
+    )
     made.config.with_name("my_method.py").write_text(CUSTOM)
+    made.config.with_name("my_metric.py").write_text(METRIC)
     done = made.run()
     assert done.returncode == 0, done.stdout + done.stderr
     return made
 
 
-def rows(study: Clone) -> list[dict[str, str]]:
-    with (study.results / "metrics.tsv").open(newline="") as stream:
+def rows(study: Clone, table: str = "metrics") -> list[dict[str, str]]:
+    with (study.results / f"{table}.tsv").open(newline="") as stream:
         return list(csv.DictReader(stream, delimiter="\t"))
 
 
@@ -196,3 +209,35 @@ def test_an_edit_of_a_custom_method_makes_its_baseline_stale_alone(study: Clone)
         "report",
     }
     assert {step.split()[1] for step in stale if " " in step} == {"own"}
+
+
+def test_pairs_that_got_worse_are_counted_by_a_custom_metric(study: Clone) -> None:
+    lines = [line for line in rows(study, "summary") if line["metric"] == "missed"]
+    assert {line["unit"] for line in lines} == {"%"}
+    (pooled,) = (
+        line
+        for line in lines
+        if (line["model"], line["fold"], line["role"], line["label"])
+        == ("ants", "all", "structure", "")
+    )
+    figures = [
+        float(row["after"]) > float(row["before"])
+        for row in rows(study)
+        if (row["model"], row["metric"], row["role"]) == ("ants", "missed", "structure")
+    ]
+    assert len(figures) == 4
+    assert float(pooled["worse_rate"]) == sum(figures) / 4
+
+
+def test_a_custom_metric_is_compared_without_correction(study: Clone) -> None:
+    lines = rows(study, "comparison")
+    assert {line["p_holm"] for line in lines if line["metric"] == "missed"} == {""}
+    models = {line["model"] for line in lines if line["metric"] == "missed"}
+    assert models == {"ants", "shifted", "own"}
+
+
+def test_the_report_shows_a_custom_metric_by_its_title(study: Clone) -> None:
+    page = (study.results / "report.html").read_text()
+    assert "Missed part (%)" in page
+    assert "A metric of this study: my_metric.py:missed." in page
+    assert "Missed part of the gland" in page

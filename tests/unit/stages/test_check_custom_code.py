@@ -1,4 +1,4 @@
-"""What `tenter check` says of networks and losses in a file beside the configuration."""
+"""What `tenter check` says of custom code in a file beside the configuration."""
 
 from __future__ import annotations
 
@@ -24,6 +24,24 @@ def bend(field, spacing_mm, settings: Settings):
 
 def unlike(warped):
     return warped
+
+def dice(warped, fixed):
+    return 1.0
+
+def nothing(warped, fixed):
+    return None
+
+def halved(warped, fixed):
+    return 1 / warped.sum()
+
+def volume(warped, fixed, spacing_mm, settings: Settings):
+    return abs(warped.sum() - fixed.sum())
+
+def largest(displacement_mm, affine):
+    return abs(displacement_mm).max()
+
+def still(pair, images, settings: Settings):
+    return 0 * images.fixed[[0, 0, 0]]
 
 class Net(torch.nn.Module):
     def __init__(self, channels, dimensions):
@@ -115,3 +133,69 @@ def test_a_field_of_another_shape_is_refused(config: Path) -> None:
     (fault,) = faults(config)
     assert fault.column == "models.base.network.name"
     assert "returns (1, 2, 12, 10, 8)" in fault.message
+
+
+METRICS: list[tuple[dict[str, object], str, str]] = [
+    ({"name": "none.py:f"}, "name", "does not exist"),
+    ({"name": "mine.py:largest"}, "name", "cannot be called with (warped, fixed"),
+    ({"name": "mine.py:volume", "of": "field"}, "name", "cannot be called with (displacement_mm"),
+    ({"name": "mine.py:volume", "settings": {"ordr": 1}}, "settings.ordr", "unknown key"),
+    ({"name": "mine.py:dice"}, "name", "is the name of a metric of tenter"),
+    ({"name": "mine.py:nothing"}, "name", "returned None instead of a finite number, tried"),
+    ({"name": "mine.py:halved"}, "name", "finite number for a label that vanished"),
+    ({"name": "mine.py:volume", "better": "up"}, "better", "is 'up'"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.parametrize(("metric", "key", "message"), METRICS)
+def test_a_fault_of_a_metric_names_line_and_key(
+    config: Path, metric: dict[str, object], key: str, message: str
+) -> None:
+    extend(config, evaluation={"metrics": [{"better": "lower"} | metric]})
+    (fault,) = faults(config)
+    assert (fault.file, fault.column) == (str(config), f"evaluation.metrics.0.{key}")
+    assert fault.row is not None
+    assert message in fault.message
+    assert fault.fix
+
+
+METHODS: list[tuple[dict[str, object], str, str]] = [
+    ({"method": "mine.py:none"}, "method", "does not define `none`"),
+    ({"method": "mine.py:unlike"}, "method", "cannot be called with (pair, images"),
+    ({"method": "mine.py:still", "settings": {"order": "x"}}, "settings.order", "is 'x'"),
+]
+
+
+@pytest.mark.parametrize(("method", "key", "message"), METHODS)
+def test_a_fault_of_a_method_names_line_and_key(
+    config: Path, method: dict[str, object], key: str, message: str
+) -> None:
+    extend(config, baselines={"own": method})
+    (fault,) = faults(config)
+    assert (fault.file, fault.column) == (str(config), f"baselines.own.{key}")
+    assert fault.row is not None
+    assert message in fault.message
+
+
+def test_two_metrics_of_one_name_are_refused(config: Path) -> None:
+    metric = {"name": "mine.py:volume", "better": "lower"}
+    extend(config, evaluation={"metrics": [metric, metric]})
+    (fault,) = faults(config)
+    assert "'volume' is the name of two metrics" in fault.message
+
+
+def test_sound_metrics_and_methods_are_accepted(config: Path) -> None:
+    label = {"name": "mine.py:volume", "better": "lower", "settings": {"order": 3}}
+    field = {"name": "mine.py:largest", "better": "neither", "of": "field"}
+    extend(
+        config,
+        evaluation={"metrics": [label, field]},
+        baselines={"own": {"method": "mine.py:still"}, "start": {"method": "identity"}},
+    )
+    assert "3 image pairs" in str(check(config))
+
+
+def extend(path: Path, **keys: object) -> None:
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(content | keys, sort_keys=False))
