@@ -76,7 +76,7 @@ def test_the_metric_is_measured_for_every_label(study: ShortStudy) -> None:
 def test_the_method_shifts_every_voxel_alike(study: ShortStudy) -> None:
     settings = BaselineSettings.model_validate_json(study.study.settings("baseline", "centred"))
     table = next(study.results.glob("*.images.tsv"))
-    pairs = study.study.chunks[table.name.removesuffix(".images.tsv")]
+    pairs = study.study.cohort.chunks[table.name.removesuffix(".images.tsv")]
     output = study.results / "centred"
     baseline(
         rows=row_file(study.results, study.manifest, [pairs[0].id]),

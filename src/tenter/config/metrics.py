@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tenter.config.custom import NamedCode
 from tenter.config.section import Section
+from tenter.errors import InvalidValueError
 
 Better = Literal["higher", "lower", "neither"]
 Decimals = Annotated[int, Field(ge=0, le=6)]
@@ -42,7 +43,10 @@ class CustomMetric(NamedCode):
 
     of: Literal["label", "field"] = "label"
     """What it measures: each label of a pair, or the displacement field of a pair."""
-    roles: tuple[Literal["structure", "landmark"], ...] = ("structure", "landmark")
+    roles: Annotated[tuple[Literal["structure", "landmark"], ...], Field(min_length=1)] = (
+        "structure",
+        "landmark",
+    )
     """Roles of the labels that it measures."""
     better: Better
     """The direction that is better; pairs that got worse are counted by it."""
@@ -54,6 +58,13 @@ class CustomMetric(NamedCode):
     """Digits after the point in the report."""
     meaning: str = ""
     """One sentence in the report on what it says."""
+
+    @model_validator(mode="after")
+    def _roles_are_of_labels(self) -> CustomMetric:
+        if self.of == "field" and self.roles != type(self).model_fields["roles"].default:
+            message = "`roles` are of labels, but `of: field` measures the displacement field"
+            raise InvalidValueError(message, "leave `roles` out")
+        return self
 
     @property
     def column(self) -> str:

@@ -160,6 +160,13 @@ def test_a_fault_of_a_metric_names_line_and_key(
     assert fault.fix
 
 
+def test_a_metric_of_the_field_has_no_roles(config: Path) -> None:
+    metric = {"name": "mine.py:largest", "better": "lower", "of": "field", "roles": ["landmark"]}
+    extend(config, evaluation={"metrics": [metric]})
+    (fault,) = faults(config)
+    assert "`roles` are of labels" in fault.message
+
+
 METHODS: list[tuple[dict[str, object], str, str]] = [
     ({"method": "mine.py:none"}, "method", "does not define `none`"),
     ({"method": "mine.py:unlike"}, "method", "cannot be called with (pair, images"),
