@@ -23,9 +23,7 @@ from tenter.study import Study
 FAR = 2.0
 """Ratio to the voxel size that a model was trained on from which a warning is given."""
 
-RENEW = (
-    "renew it by `snakemake ... --forcerun plan` if the cohort has changed for good"
-)
+RENEW = "renew it by `snakemake ... --forcerun plan` if the cohort has changed for good"
 
 
 def settled(settings: Config, config: Path, *, quick: bool) -> tuple[Config, list[Fault]]:

@@ -9,6 +9,7 @@ from tenter.config import EvaluateSettings
 from tenter.measurement import challenges, strict
 from tenter.measurement.registered_pair import Measurement, RegisteredPair
 from tenter.measurement.truth import Truth
+from tenter.metrics import custom as custom_code
 from tenter.metrics.custom import CustomMetric
 from tenter.metrics.definitions import definition
 from tenter.records import MetricRow, Pair, Set
@@ -22,6 +23,15 @@ class Origin:
     model: str
     fold: str
     set: Set
+
+
+def custom_metrics(settings: EvaluateSettings) -> tuple[CustomMetric, ...]:
+    """Import the custom metrics that the settings name.
+
+    Raises:
+        InputError: one cannot be imported.
+    """
+    return custom_code.load(settings.evaluation.metrics)
 
 
 def rows(

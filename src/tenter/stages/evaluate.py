@@ -10,7 +10,6 @@ from tenter.formats.transforms import read_transform
 from tenter.manifest import rows as row_files
 from tenter.measurement import evaluation, metric_tables, registrations
 from tenter.measurement.truth import read_truth
-from tenter.metrics import custom
 from tenter.records import MetricRow, Pair
 from tenter.registration import warped_files
 
@@ -56,7 +55,7 @@ def evaluate(  # noqa: PLR0913 - its arguments are the command's flags
         InputError: a custom metric cannot be imported.
     """
     entries = registrations.read(fields)
-    metrics = custom.load(settings.evaluation.metrics)
+    metrics = evaluation.custom_metrics(settings)
     folders = warped_files.Folders(
         warped_labels,
         mapped_points,
