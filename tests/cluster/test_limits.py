@@ -93,4 +93,4 @@ def test_a_node_with_other_code_than_the_plan_is_told(small: ClusterStudy) -> No
             assert process.wait(PATIENCE_S) != 0
     finally:
         module.write_text(kept)
-    assert "the code of `prepare_images` changed since this job was planned" in small.said()
+    assert "prepare_images: its code changed since this job was planned" in small.said()

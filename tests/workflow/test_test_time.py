@@ -171,7 +171,7 @@ def test_options_are_bit_equal_without_any_label(study: Clone, tmp_path: Path) -
             )
             == 0
         )
-        for pair in words["pairs"]:
+        for pair in tested:
             was, now = (
                 root / f"{pair}/transform.h5"
                 for root in (study.results / f"fields/{name}", tmp_path / name)
