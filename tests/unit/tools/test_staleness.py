@@ -194,14 +194,24 @@ def test_changed_code_is_named_by_its_modules(tmp_path: Path) -> None:
     )
 
 
+def keep_of_records(path: Path, *names: str) -> None:
+    for record in path.rglob("*provenance.json"):
+        content = files.read_json(record)
+        files.write_json(record, {name: content[name] for name in names})
+
+
 def test_what_an_earlier_version_recorded_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
     path = finished(tmp_path)
-    for place in (tmp_path / "r").rglob("*provenance.json"):
-        content = files.read_json(place)
-        files.write_json(
-            place, {name: content[name] for name in ("stage", "code", "settings", "modules")}
-        )
+    keep_of_records(tmp_path / "r", "stage", "code", "settings", "modules", "layout")
     assert lines(path) == []
+
+
+def test_results_of_an_earlier_layout_are_stale_from_the_plan_on(tmp_path: Path) -> None:
+    path = finished(tmp_path)
+    keep_of_records(tmp_path / "r", "stage", "code", "settings", "modules")
+    cause, repeated = lines(path)
+    assert cause == "stale: results in the layout of an earlier version of tenter (the plan)"
+    assert repeated.startswith("the next run repeats the plan, ")
 
 
 def test_a_study_that_was_never_run_is_not_stale(tmp_path: Path) -> None:
