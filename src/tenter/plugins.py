@@ -1,4 +1,4 @@
-"""Custom code: networks and losses in a Python file or in an installed package.
+"""Custom code in a Python file or an installed package: networks, losses, metrics and methods.
 
 A reference in a configuration names them: `my_losses.py:curvature`, `my_package.losses:Curvature`.
 Where they are, of which files they consist and whether these define the name is read from their

@@ -1,6 +1,6 @@
 """The jobs of a study as the workflow runs them, with their inputs, outputs and settings.
 
-The rules in `workflow/rules` declare the same to Snakemake; `tests/workflow/test_stale_reasons.py`
+The rules in `workflow/rules` declare the same to Snakemake; `tests/workflow/test_staleness.py`
 compares both.
 """
 

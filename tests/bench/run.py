@@ -51,6 +51,7 @@ def rows(chosen: argparse.Namespace) -> dict[str, Callable[[], Iterator[Figure]]
         "cohort-growth": lambda: many.growth(chosen.growth_pairs),
         "workflow": lambda: workflows.planning(chosen.workflow_pairs),
         "sharing": lambda: iter([workflows.side_by_side(chosen.runs)]),
+        "small-cohort": lambda: iter([workflows.small_cohort(ROOT / "small-cohort")]),
         "demo": lambda: iter([workflows.demo(ROOT / "demo")]),
     }
 

@@ -74,28 +74,38 @@ def _planned(pairs: int, *words: str) -> Plan:
     return Plan(float(row["plan s"]), float(row["plan wall s"]), float(row["plan MB"]))
 
 
+SUBJECTS = 24
+SUBJECTS_S = 20.0
+"""Subjects of the small cohort, and the seconds in which it is to be prepared on two cores."""
+
+
+def small_cohort(folder: Path) -> Figure:
+    """Wall time to prepare an unpaired study of few subjects on two cores: nearly all start-up."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _tool(folder, "tenter", "simulate", "cohort", "--kind", "subjects", "--patients", str(SUBJECTS))
+    chosen = yaml.safe_load((REPOSITORY / "config/hippocampus.yaml").read_text(encoding="utf-8"))
+    chosen |= {
+        "manifest": "cohort/manifest.tsv",
+        "pairing": {"kind": "subjects", "pairs_per_subject": 1},
+        "folds": {"count": 3},
+    }
+    chosen["labels"] = {"format": "stack"}
+    _configure(folder / "small.yaml", chosen)
+    start = time.perf_counter()
+    _workflow(folder, "small.yaml", "--cores", "2", "--forceall", "--", "cases")
+    wall = time.perf_counter() - start
+    what = f"preparation of {SUBJECTS} unpaired subjects on two cores, to {SUBJECTS_S:.0f} s"
+    return Figure(what, wall / SUBJECTS_S, 1.0, wall, SUBJECTS_S, "s", load(), "")
+
+
 def demo(folder: Path) -> Figure:
     """Wall time of the demo study on one core, to the time that its jobs say they computed."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    environment.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # else each job would compile this package anew
-    how: dict[str, Any] = {"cwd": folder, "env": environment, "check": True, "capture_output": True}
-    subprocess.run([str(BIN / "tenter"), "simulate", "cohort"], **how)  # noqa: PLW1510 - in `how`
+    _tool(folder, "tenter", "simulate", "cohort")
     chosen = yaml.safe_load((REPOSITORY / "config/demo.yaml").read_text(encoding="utf-8"))
-    chosen["manifest"] = "cohort/manifest.tsv"
-    (folder / "demo.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False), encoding="utf-8")
-    command = [
-        str(BIN / "snakemake"),
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--configfile",
-        "demo.yaml",
-    ]
-    command += ["--cores", "1", "--forceall"]
+    _configure(folder / "demo.yaml", chosen | {"manifest": "cohort/manifest.tsv"})
     start, before = time.perf_counter(), os.times()
-    subprocess.run(command, **how)  # noqa: PLW1510 - in `how`
+    _workflow(folder, "demo.yaml", "--cores", "1", "--forceall")
     wall, after = time.perf_counter() - start, os.times()
     cpu = (
         after.children_user + after.children_system - before.children_user - before.children_system
@@ -104,6 +114,24 @@ def demo(folder: Path) -> Figure:
     what = "demo study on one core: all that is not its jobs' computing, to that"
     note = f"{cpu:.0f} CPU s in all"
     return Figure(what, (wall - useful) / useful, 0.25, wall - useful, useful, "s", load(), note)
+
+
+def _configure(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def _workflow(folder: Path, config: str, *words: str) -> None:
+    snakefile = str(REPOSITORY / "Snakefile")
+    _tool(folder, "snakemake", "--snakefile", snakefile, "--configfile", config, *words)
+
+
+def _tool(folder: Path, name: str, *words: str) -> None:
+    """Run an installed command in a folder, with one thread."""
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    # Otherwise each job would compile this package again.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [str(BIN / name), *words]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
 
 
 def _trained(results: Path) -> Iterator[float]:

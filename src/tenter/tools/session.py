@@ -1,7 +1,7 @@
 """The Snakefile's work around its rules: it reads the study, and opens and ends a run.
 
-Snakemake's own objects are used here, in `screen` (the terminal) and in `hooks` (a workflow that is
-imported as a module), and nowhere else.
+Snakemake's own objects are used here, in `terminal` and in `hooks` (a workflow that is imported
+as a module), and nowhere else.
 """
 
 from __future__ import annotations
